@@ -1,0 +1,223 @@
+"""Data sets: one file a kind, each with `load(**options) -> Dataset`; here what they share, tables and their checks."""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import inspect
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from ngw import io
+from ngw.errors import InputError, did_you_mean
+from ngw.registry import kinds
+
+Table = dict[str, list]
+SPLITS = ("train", "val", "test")
+COLUMNS = {
+    "images": ("image_id", "split", "path"),
+    "captions": ("caption_id", "image_id", "split", "text"),
+    "questions": (
+        *("question_id", "image_id", "split", "text"),
+        *("question_type", "answer_type", "multiple_choice_answer", "answers"),
+    ),
+}
+
+
+def table(name: str, rows: Iterable[Sequence] = ()) -> Table:
+    """Rows in the order of COLUMNS[name] as columns."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(COLUMNS[name])
+    return {key: list(values) for key, values in zip(COLUMNS[name], columns, strict=True)}
+
+
+@dataclass
+class Dataset:
+    """Images, captions and questions as column tables, where they came from, and a record of what was left out."""
+
+    images: Table
+    captions: Table = field(default_factory=lambda: table("captions"))
+    questions: Table = field(default_factory=lambda: table("questions"))
+    source: str = ""
+    record: dict[str, Any] = field(default_factory=dict)
+
+    def check(self) -> Dataset:
+        """This data set, if its ids are unique whole numbers and every reference is met; else an `InputError`."""
+        for name, key in (("images", "image_id"), ("captions", "caption_id"), ("questions", "question_id")):
+            check_ids(getattr(self, name)[key], key, self.source)
+        if not self.images["image_id"]:
+            raise InputError(f"{self.source}: expected at least one image, found none; check file and splits.")
+        split_of = dict(zip(self.images["image_id"], self.images["split"], strict=True))
+        for name in ("captions", "questions"):
+            check_references(name, getattr(self, name), split_of, self.source)
+        if self.captions["image_id"]:
+            silent = next(iter(split_of.keys() - set(self.captions["image_id"])), None)
+            if silent is not None:
+                raise InputError(f"{self.source}: image {silent}: expected a caption, found none; take the image out.")
+        return self
+
+    def without(self, paths: Iterable[str]) -> Dataset:
+        """The data set without some images and all that is said of them."""
+        paths = set(paths)
+        gone = {i for i, path in zip(self.images["image_id"], self.images["path"], strict=True) if path in paths}
+        kept = {name: drop(getattr(self, name), gone) for name in COLUMNS}
+        return Dataset(**kept, source=self.source, record=dict(self.record))
+
+    def sizes(self) -> dict[str, dict[str, int]]:
+        """How many images, captions and questions each split has."""
+        return {name: dict(Counter(getattr(self, name)["split"])) for name in COLUMNS}
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Write the tables as parquet (questions only where there are any), and then record.json."""
+        for name in COLUMNS:
+            if name == "images" or getattr(self, name)["image_id"]:
+                io.write_table(Path(folder) / f"{name}.parquet", getattr(self, name))
+        io.write_json(Path(folder) / "record.json", {"source": self.source, **self.sizes(), **self.record})
+
+    @classmethod
+    def read(cls, folder: str | os.PathLike) -> Dataset:
+        """Read what `save` wrote."""
+        folder = Path(folder)
+        record = io.read_json(folder / "record.json")
+        counted = {name: record.pop(name) for name in COLUMNS}
+        tables = {
+            name: io.read_table(folder / f"{name}.parquet", columns) if counted[name] else table(name)
+            for name, columns in COLUMNS.items()
+        }
+        return cls(**tables, source=record.pop("source"), record=record)
+
+
+def drop(columns: Table, gone: set[int]) -> Table:
+    """A table without the rows of some images."""
+    keep = [i for i, image_id in enumerate(columns["image_id"]) if image_id not in gone]
+    return {name: [values[i] for i in keep] for name, values in columns.items()}
+
+
+def check_ids(ids: list, key: str, source: str) -> None:
+    """Ids must be whole numbers, each once."""
+    for value in ids:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise InputError(
+                f"{source}: {key} {value!r}: expected a whole number, found {type(value).__name__}; mend it."
+            )
+    if len(set(ids)) < len(ids):
+        value, times = Counter(ids).most_common(1)[0]
+        raise InputError(f"{source}: {key} {value}: expected once, found {times} times; remove the doubles.")
+
+
+def check_references(name: str, columns: Table, split_of: dict[int, str], source: str) -> None:
+    """Captions and questions must be about an image that is there, in its split, and must say something."""
+    key = COLUMNS[name][0]
+    for item, image_id, split, text in zip(*(columns[k] for k in COLUMNS[name][:4]), strict=True):
+        if image_id not in split_of:
+            raise InputError(
+                f"{source}: {key} {item}: expected an image of the data set, found image {image_id}, which isn't there; "
+                "add the image or remove what is said of it."
+            )
+        if split != split_of[image_id]:
+            raise InputError(
+                f"{source}: {key} {item}: expected split {split_of[image_id]!r}, that of its image {image_id}, "
+                f"found {split!r}; give both the same split."
+            )
+        if not isinstance(text, str) or not text.strip():
+            raise InputError(f"{source}: {key} {item}: expected a text, found {text!r}; write one or remove the item.")
+
+
+def broken(path: str) -> str:
+    """Why an image can't be read, or "" where it can: it is decoded whole."""
+    from PIL import Image
+
+    try:
+        if not os.path.getsize(path):
+            return "a file of zero bytes"
+        with Image.open(path) as image:
+            image.load()
+    except FileNotFoundError:
+        return "no such file"
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow's decoders raise
+        return str(error).replace(f" {path!r}", "")
+    return ""
+
+
+def verify_images(paths: Sequence[str], on_error: str = "stop", threads: int = 2) -> dict[str, str]:
+    """Decode every image once; returns {path: why it can't be read}, empty where all is well.
+
+    on_error: "stop" raises an `InputError` that names the first broken file and how many there are; "skip" doesn't.
+    """
+    if on_error not in ("stop", "skip"):
+        raise InputError(f"on_error: expected 'stop' or 'skip', found {on_error!r}; choose one.")
+    with ThreadPoolExecutor(threads) as pool:
+        progress = tqdm(pool.map(broken, paths), total=len(paths), desc="check images", unit="image", mininterval=1)
+        found = {path: reason for path, reason in zip(paths, progress, strict=True) if reason}
+    if found and on_error == "stop":
+        path, reason = next(iter(found.items()))
+        raise InputError(
+            f"{path}: expected an image, found {reason}; {len(found)} of {len(paths)} images can't be read: mend them, "
+            "or set on_error: skip to leave them out."
+        )
+    return found
+
+
+def finish(dataset: Dataset, check_images: bool = True, on_error: str = "stop", threads: int = 2) -> Dataset:
+    """The last step of every `load`: check the tables, decode the images, and leave out and record broken ones."""
+    dataset.check()
+    if not check_images:
+        return dataset
+    skipped = verify_images(dataset.images["path"], on_error, threads)
+    rest = dataset.without(skipped)
+    for split in dict.fromkeys(dataset.images["split"]):
+        if split not in rest.images["split"]:
+            raise InputError(
+                f"{next(iter(skipped))}: no image of split {split!r} can be read; check the images' folder."
+            )
+    rest.record["skipped_images"] = [{"path": path, "reason": reason} for path, reason in skipped.items()]
+    return rest
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Read a JSON file, gzip-compressed where its name ends in .gz."""
+    if not str(path).endswith(".gz"):
+        return io.read_json(path)
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; check the path in the config.") from None
+    except (OSError, EOFError, ValueError) as error:
+        raise InputError(f"{path}: expected gzipped JSON, found {error}; fetch the file again.") from None
+
+
+def take(entry: Any, key: str, where: str) -> Any:
+    """entry[key], or an `InputError` that says where the key is missing."""
+    if not isinstance(entry, dict) or key not in entry:
+        found = sorted(entry) if isinstance(entry, dict) else type(entry).__name__
+        raise InputError(f"{where}: expected a field {key!r}, found {found}; is it a file of this layout?")
+    return entry[key]
+
+
+def load(kind: str, **options) -> Dataset:
+    """Load a data set by its kind, the name of a file in this folder; unknown kinds and options suggest the nearest."""
+    known = kinds(sys.modules[__name__])
+    if kind not in known:
+        raise InputError(f"data set kind {kind!r} does not exist.{did_you_mean(kind, known)}")
+    function = importlib.import_module(f"{__name__}.{kind.replace('-', '_')}").load
+    accepted = list(inspect.signature(function).parameters)
+    for name in options:
+        if name not in accepted:
+            raise InputError(f"data set kind {kind!r} has no option {name!r}.{did_you_mean(name, accepted)}")
+    missing = [
+        n for n, p in inspect.signature(function).parameters.items() if p.default is p.empty and n not in options
+    ]
+    if missing:
+        raise InputError(
+            f"data set kind {kind!r}: expected the option {missing[0]!r}, found none; add it to the config."
+        )
+    return function(**options)

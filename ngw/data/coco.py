@@ -1,0 +1,69 @@
+"""COCO captions: Karpathy's splits (dataset_coco.json, 113,287 / 5,000 / 5,000) or the official files, one a split."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from ngw.data import SPLITS, Dataset, finish, karpathy, read_json, table, take
+from ngw.errors import InputError, did_you_mean
+
+
+def read_split(file: str | os.PathLike, images: str | os.PathLike, split: str) -> tuple[list[tuple], list[tuple]]:
+    """The image rows and the caption rows of an official caption file, captions in the order of the file's ids."""
+    content = read_json(file)
+    image_rows = [
+        (
+            take(entry, "id", f"{file}: image {n}"),
+            split,
+            str(Path(images) / take(entry, "file_name", f"{file}: image {n}")),
+        )
+        for n, entry in enumerate(take(content, "images", str(file)))
+    ]
+    caption_rows = []
+    for n, entry in enumerate(take(content, "annotations", str(file))):
+        where = f"{file}: annotation {n}"
+        caption_rows.append(
+            (take(entry, "id", where), take(entry, "image_id", where), split, take(entry, "caption", where))
+        )
+    return image_rows, sorted(caption_rows, key=lambda row: str(row[0]).rjust(20))
+
+
+def read_official(root: Path, subsets: Mapping[str, str], images: Path, captions_per_image: int | None) -> Dataset:
+    """The tables of the official files root/annotations/captions_{subset}.json, unchecked."""
+    image_rows, caption_rows, files = [], [], []
+    for split, subset in subsets.items():
+        if split not in SPLITS:
+            raise InputError(f"coco subsets: split {split!r} is unknown.{did_you_mean(split, SPLITS)}")
+        files.append(root / "annotations" / f"captions_{subset}.json")
+        more_images, more_captions = read_split(files[-1], images / subset, split)
+        image_rows += more_images
+        caption_rows += more_captions
+    caption_rows, record = karpathy.first_captions(caption_rows, captions_per_image)
+    source = ", ".join(map(str, files))
+    return Dataset(table("images", image_rows), table("captions", caption_rows), source=source, record=record)
+
+
+def load(
+    root: str | os.PathLike,
+    file: str = "dataset_coco.json",
+    images: str = "",
+    subsets: Mapping[str, str] | None = None,
+    restval: str = "train",
+    captions_per_image: int | None = 5,
+    check_images: bool = True,
+    on_error: str = "stop",
+    threads: int = 2,
+) -> Dataset:
+    """Read COCO captions; options as `karpathy.load`'s.
+
+    subsets: where given, e.g. {"train": "train2017", "val": "val2017"}, the official files annotations/captions_{subset}.json
+    with images below {images}/{subset} are read instead of Karpathy's split file.
+    """
+    root = Path(root)
+    if subsets is None:
+        dataset = karpathy.read(root / file, root / images, restval, captions_per_image)
+    else:
+        dataset = read_official(root, subsets, root / images, captions_per_image)
+    return finish(dataset, check_images, on_error, threads)

@@ -1,0 +1,84 @@
+"""Karpathy's split files (dataset_coco.json, dataset_flickr30k.json, ...): images, sentences and splits in one JSON.
+
+Karpathy and Fei-Fei, Deep Visual-Semantic Alignments, CVPR 2015; https://cs.stanford.edu/people/karpathy/deepimagesent
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+from ngw.data import SPLITS, Dataset, finish, read_json, table, take
+from ngw.errors import InputError, did_you_mean
+
+
+def first_captions(rows: list[tuple], per_image: int | None) -> tuple[list[tuple], dict]:
+    """The first captions of each image, and the record of it. rows: (caption_id, image_id, split, text)."""
+    if per_image is None:
+        return rows, {"captions_per_image": None}
+    if not isinstance(per_image, int) or per_image < 1:
+        raise InputError(f"captions_per_image: expected a number from 1 on, or null, found {per_image!r}; mend it.")
+    seen, kept, dropped = Counter(), [], Counter()
+    for row in rows:
+        seen[row[1]] += 1
+        if seen[row[1]] <= per_image:
+            kept.append(row)
+        else:
+            dropped[row[2]] += 1
+    fewer = sum(number < per_image for number in seen.values())
+    return kept, {"captions_per_image": per_image, "captions_left_out": dict(dropped), "images_with_fewer": fewer}
+
+
+def split_name(entry: dict, restval: str, where: str) -> str:
+    """train, val or test, or "drop" for restval images that are to be left out."""
+    split = take(entry, "split", where)
+    if split == "restval":
+        return restval
+    if split not in SPLITS:
+        raise InputError(f"{where}: split {split!r} is unknown.{did_you_mean(str(split), [*SPLITS, 'restval'])}")
+    return split
+
+
+def read(
+    file: str | os.PathLike, images: str | os.PathLike, restval: str = "train", captions_per_image: int | None = 5
+) -> Dataset:
+    """The tables of a split file, unchecked. images: the folder that holds filepath/filename, or filename."""
+    if restval not in ("train", "drop"):
+        raise InputError(f"restval: expected 'train' or 'drop', found {restval!r}; choose one.")
+    image_rows, caption_rows, dropped = [], [], 0
+    for position, entry in enumerate(take(read_json(file), "images", str(file))):
+        where = f"{file}: image {position}"
+        split = split_name(entry, restval, where)
+        if split == "drop":
+            dropped += 1
+            continue
+        image_id = entry["cocoid"] if "cocoid" in entry else take(entry, "imgid", where)
+        path = Path(images) / entry.get("filepath", "") / take(entry, "filename", where)
+        image_rows.append((image_id, split, str(path)))
+        for sentence in take(entry, "sentences", where):
+            caption_rows.append((take(sentence, "sentid", where), image_id, split, take(sentence, "raw", where)))
+    caption_rows, record = first_captions(caption_rows, captions_per_image)
+    record |= {"restval": restval, "restval_images_left_out": dropped}
+    return Dataset(table("images", image_rows), table("captions", caption_rows), source=str(file), record=record)
+
+
+def load(
+    root: str | os.PathLike,
+    file: str = "dataset.json",
+    images: str = "",
+    restval: str = "train",
+    captions_per_image: int | None = 5,
+    check_images: bool = True,
+    on_error: str = "stop",
+    threads: int = 2,
+) -> Dataset:
+    """Any data set in Karpathy's layout.
+
+    root: its folder; file: the split file; images: the images' folder, both below root or absolute.
+    restval: "train" (usual for COCO) or "drop" (these images are among VQA v2's validation images).
+    captions_per_image: the first so many are used (five: COCO's test split has 25,010 captions for 5,000 images).
+    check_images: decode each image first; without it features must come from elsewhere. on_error: "stop" or "skip".
+    """
+    root = Path(root)
+    return finish(read(root / file, root / images, restval, captions_per_image), check_images, on_error, threads)

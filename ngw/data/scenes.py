@@ -1,0 +1,178 @@
+"""The embedded data set: composed scenes with captions and questions, written in the official layouts of COCO and VQA."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ngw.data import SPLITS, Dataset, finish, karpathy, vqa2
+from ngw.data._scenes_art import CREDIT
+from ngw.data._scenes_captions import captions
+from ngw.data._scenes_compose import draw, sample
+from ngw.data._scenes_places import SIZE
+from ngw.data._scenes_questions import annotate, questions
+from ngw.errors import InputError
+from ngw.seeds import rng
+
+FIRST_ID = {"train": 1_000_000, "val": 2_000_000, "test": 3_000_000}  # so that ids don't depend on the sizes
+INFO = {
+    "description": "scenes: OpenMoji drawings composed by ngw",
+    "url": "https://openmoji.org",
+    "version": "1.0",
+    "year": 2025,
+    "contributor": "ngw; drawings by OpenMoji",
+    "date_created": "2025-01-01",
+}
+LICENCE = {"id": 1, "name": "CC BY-SA 4.0", "url": "https://creativecommons.org/licenses/by-sa/4.0/"}
+KARPATHY = "dataset_scenes.json"
+QUESTIONS = "v2_OpenEnded_scenes_{split}_questions.json"
+ANNOTATIONS = "v2_scenes_{split}_annotations.json"
+
+
+def describe(seed: int, split: str, index: int) -> dict:
+    """All that is said of one scene: image id, file name, five captions, questions with their annotations."""
+    image_id = FIRST_ID[split] + index
+    partner = index ^ 1
+    scene, other = sample(seed, split, index), sample(seed, split, partner)
+    shared = rng(seed, "scenes", split, min(index, partner), "pair")
+    own = rng(seed, "scenes", split, index, "questions")
+    asked = []
+    for number, question in enumerate(questions(scene, other, index % 2 == 0, shared, own)):
+        asked.append((1000 * image_id + number, question, annotate(question, own)))
+    return {
+        "image_id": image_id,
+        "file_name": f"scene_{image_id}.png",
+        "captions": captions(scene, rng(seed, "scenes", split, index, "captions")),
+        "questions": asked,
+    }
+
+
+def write_image(folder: Path, seed: int, split: str, index: int) -> None:
+    """Draw one scene into its PNG file."""
+    image = draw(sample(seed, split, index), rng(seed, "scenes", split, index, "drawing"))
+    image.save(folder / f"scene_{FIRST_ID[split] + index}.png", compress_level=1)
+
+
+def write_json(path: Path, value: Mapping) -> None:
+    """Compact JSON, the same bytes for the same value."""
+    path.write_text(json.dumps(value, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def coco_captions(described: list[dict]) -> dict:
+    """COCO's caption file."""
+    images = [
+        {"id": d["image_id"], "file_name": d["file_name"], "width": SIZE, "height": SIZE, "license": 1}
+        for d in described
+    ]
+    annotations = [
+        {"image_id": d["image_id"], "id": 10 * d["image_id"] + n, "caption": caption}
+        for d in described
+        for n, caption in enumerate(d["captions"])
+    ]
+    return {"info": INFO, "licenses": [LICENCE], "images": images, "annotations": annotations}
+
+
+def karpathy_images(described: list[dict], split: str) -> list[dict]:
+    """The entries of a Karpathy split file."""
+    entries = []
+    for d in described:
+        ids = [10 * d["image_id"] + n for n in range(len(d["captions"]))]
+        sentences = [
+            {"tokens": caption.lower().strip(".").replace(",", "").replace(":", "").split(), "raw": caption}
+            | {"imgid": d["image_id"], "sentid": sentence_id}
+            for sentence_id, caption in zip(ids, d["captions"], strict=True)
+        ]
+        names = {"filepath": f"images/{split}", "filename": d["file_name"], "imgid": d["image_id"]}
+        entries.append(names | {"split": split, "cocoid": d["image_id"], "sentids": ids, "sentences": sentences})
+    return entries
+
+
+def vqa_files(described: list[dict], split: str) -> tuple[dict, dict]:
+    """VQA v2's question file and annotation file."""
+    head = {"info": INFO, "license": LICENCE, "data_type": "scenes", "data_subtype": split}
+    asked, answered = [], []
+    for d in described:
+        for question_id, question, answers in d["questions"]:
+            asked.append({"image_id": d["image_id"], "question": question.text, "question_id": question_id})
+            answered.append(
+                {
+                    "question_type": question.question_type,
+                    "multiple_choice_answer": question.answer,
+                    "answers": answers,
+                    "image_id": d["image_id"],
+                    "answer_type": question.answer_type,
+                    "question_id": question_id,
+                }
+            )
+    return {**head, "task_type": "Open-Ended", "questions": asked}, {**head, "annotations": answered}
+
+
+def write_split(root: Path, split: str, size: int, seed: int, threads: int) -> list[dict]:
+    """Write one split's images, captions, questions and annotations; returns its Karpathy entries."""
+    folder = root / "images" / split
+    folder.mkdir(parents=True)
+    described = [describe(seed, split, index) for index in range(size)]
+    write_json(root / "annotations" / f"captions_{split}.json", coco_captions(described))
+    asked, answered = vqa_files(described, split)
+    write_json(root / QUESTIONS.format(split=split), asked)
+    write_json(root / ANNOTATIONS.format(split=split), answered)
+    with ThreadPoolExecutor(threads) as pool:
+        done = pool.map(functools.partial(write_image, folder, seed, split), range(size))
+        for _ in tqdm(done, total=size, desc=f"scenes {split}", unit="image", mininterval=1):
+            pass
+    return karpathy_images(described, split)
+
+
+def write(root: str | os.PathLike, sizes: Mapping[str, int] | None = None, seed: int = 0, threads: int = 2) -> None:
+    """Write the data set under `root`: all of it or nothing, the same bytes for the same seed and sizes.
+
+    sizes: images a split, by default 3,000 / 500 / 1,000. An earlier data set there is replaced; another folder isn't.
+    """
+    root, sizes = Path(root), {"train": 3000, "val": 500, "test": 1000} if sizes is None else dict(sizes)
+    check_sizes(sizes)
+    if root.exists() and any(root.iterdir()) and not (root / KARPATHY).is_file():
+        raise InputError(
+            f"{root}: expected no folder or an earlier scenes data set, found other files; name another one."
+        )
+    partial = root.with_name(f".{root.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # what a killed run left
+    (partial / "annotations").mkdir(parents=True)
+    try:
+        entries = [e for split in SPLITS for e in write_split(partial, split, sizes[split], seed, threads)]
+        write_json(partial / KARPATHY, {"dataset": "scenes", "images": entries})
+        (partial / "LICENSE.txt").write_text(CREDIT, encoding="utf-8")
+        shutil.rmtree(root, ignore_errors=True)
+        os.replace(partial, root)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_sizes(sizes: Mapping[str, int]) -> None:
+    """Exactly the three splits, each with at least one image."""
+    if set(sizes) != set(SPLITS):
+        raise InputError(f"scenes sizes: expected the splits {list(SPLITS)}, found {list(sizes)}; name each once.")
+    for split, size in sizes.items():
+        if not isinstance(size, int) or not 1 <= size < 1_000_000:
+            raise InputError(f"scenes sizes, {split}: expected a number from 1 to 999999, found {size!r}; mend it.")
+
+
+def load(
+    root: str | os.PathLike,
+    captions_per_image: int | None = 5,
+    check_images: bool = True,
+    on_error: str = "stop",
+    threads: int = 2,
+) -> Dataset:
+    """Read what `write` wrote, by the readers of Karpathy's and VQA v2's layouts; options as `karpathy.load`'s."""
+    root = Path(root)
+    dataset = karpathy.read(root / KARPATHY, root, captions_per_image=captions_per_image)
+    splits = dict.fromkeys(dataset.images["split"])
+    files = {split: (root / QUESTIONS.format(split=split), root / ANNOTATIONS.format(split=split)) for split in splits}
+    return finish(vqa2.add_questions(dataset, files), check_images, on_error, threads)

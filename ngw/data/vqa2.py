@@ -1,0 +1,105 @@
+"""VQA v2: the official question and annotation files, ten answers a question (Goyal et al., CVPR 2017)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ngw.data import SPLITS, Dataset, check_ids, finish, read_json, table, take
+from ngw.errors import InputError, did_you_mean
+
+ANSWERS = 10  # annotators a question
+
+
+def labels(entry: dict, where: str) -> tuple[int, tuple]:
+    """An annotation's image id and (question_type, answer_type, multiple_choice_answer, answers)."""
+    answers = [take(answer, "answer", where) for answer in take(entry, "answers", where)]
+    if len(answers) != ANSWERS:
+        raise InputError(f"{where}: expected {ANSWERS} answers, found {len(answers)}; mend the annotation file.")
+    fields = (take(entry, key, where) for key in ("question_type", "answer_type", "multiple_choice_answer"))
+    return take(entry, "image_id", where), (*fields, answers)
+
+
+def read_annotations(file: Path) -> dict[int, tuple[int, tuple]]:
+    """Labels by question id."""
+    entries = take(read_json(file), "annotations", str(file))
+    ids = [take(entry, "question_id", f"{file}: annotation {n}") for n, entry in enumerate(entries)]
+    check_ids(ids, "question_id", str(file))
+    return {i: labels(entry, f"{file}: question_id {i}") for i, entry in zip(ids, entries, strict=True)}
+
+
+def read_split(questions: str | os.PathLike, annotations: str | os.PathLike | None, split: str) -> list[tuple]:
+    """The rows of the questions table of one split. annotations: None where no answers are public (labels are empty)."""
+    known = None if annotations is None else read_annotations(Path(annotations))
+    rows = []
+    for n, entry in enumerate(take(read_json(questions), "questions", str(questions))):
+        where = f"{questions}: question {n}"
+        number, image_id = take(entry, "question_id", where), take(entry, "image_id", where)
+        if known is None:
+            label = ("", "", "", [])
+        elif number not in known:
+            raise InputError(
+                f"{annotations}: question_id {number}: expected an annotation, as {questions} has the question, found "
+                "none; take both files from one release."
+            )
+        else:
+            owner, label = known.pop(number)
+            if owner != image_id:
+                raise InputError(
+                    f"{annotations}: question_id {number}: expected image {image_id}, as in {questions}, found {owner}; "
+                    "take both files from one release."
+                )
+        rows.append((number, image_id, split, take(entry, "question", where), *label))
+    if known:
+        raise InputError(
+            f"{annotations}: question_id {next(iter(known))}: expected a question in {questions}, found none "
+            f"({len(known)} such annotations); take both files from one release."
+        )
+    return rows
+
+
+def add_questions(dataset: Dataset, files: Mapping[str, tuple[Path, Path]]) -> Dataset:
+    """The data set with questions, unchecked. files: split -> (questions, annotations).
+
+    Only the test split may lack its annotation file (VQA v2 keeps those answers secret); it is recorded as unlabelled.
+    """
+    rows, unlabelled = [], []
+    for split, (asked, answered) in files.items():
+        if split not in SPLITS:
+            raise InputError(f"vqa2 subsets: split {split!r} is unknown.{did_you_mean(split, SPLITS)}")
+        if split == "test" and not Path(answered).exists():
+            unlabelled.append(split)
+        rows += read_split(asked, None if split in unlabelled else answered, split)
+    source = ", ".join([dataset.source] * bool(dataset.source) + [str(asked) for asked, _ in files.values()])
+    record = dataset.record | {"unlabelled_splits": unlabelled}
+    return replace(dataset, questions=table("questions", rows), source=source, record=record)
+
+
+def load(
+    root: str | os.PathLike,
+    subsets: Mapping[str, str] | None = None,
+    questions: str = "v2_OpenEnded_mscoco_{subset}_questions.json",
+    annotations: str = "v2_mscoco_{subset}_annotations.json",
+    images: str = "",
+    image_name: str = "{subset}/COCO_{subset}_{image_id:012d}.jpg",
+    check_images: bool = True,
+    on_error: str = "stop",
+    threads: int = 2,
+) -> Dataset:
+    """Read VQA v2 without captions.
+
+    subsets: our split -> the name in the files' names, by default {"train": "train2014", "val": "val2014"}.
+    questions, annotations: file names below root, .json or .json.gz; image_name: an image's path below root/images.
+    check_images, on_error, threads: as `karpathy.load`'s.
+    """
+    root, subsets = Path(root), {"train": "train2014", "val": "val2014"} if subsets is None else subsets
+    files = {s: (root / questions.format(subset=n), root / annotations.format(subset=n)) for s, n in subsets.items()}
+    asked = add_questions(Dataset(table("images")), files)
+    owners = dict(zip(asked.questions["image_id"], asked.questions["split"], strict=True))
+    rows = [
+        (i, split, str(root / images / image_name.format(subset=subsets[split], image_id=i)))
+        for i, split in owners.items()
+    ]
+    return finish(replace(asked, images=table("images", rows)), check_images, on_error, threads)

@@ -1,0 +1,27 @@
+"""Frozen encoders, one file a family; `build(spec)` makes one without loading weights or torch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from ngw import registry
+from ngw.encoders.base import Encoder, Encoding
+
+__all__ = ["Encoder", "Encoding", "build", "code", "kinds"]
+
+
+def kinds() -> list[str]:
+    """The families that exist."""
+    return registry.kinds(sys.modules[__name__])
+
+
+def build(spec: Mapping[str, Any]) -> Encoder:
+    """An encoder from its config entry, {"kind": ..., options}."""
+    return registry.build(sys.modules[__name__], Encoder, **spec)
+
+
+def code(kind: str) -> list[str]:
+    """The source files that an encoder of this kind depends on."""
+    return registry.sources(registry.component(sys.modules[__name__], kind, Encoder), __name__)

@@ -1,0 +1,43 @@
+"""What every frozen encoder offers: who it is, and `encode` from raw items to features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+
+@dataclass
+class Encoding:
+    """One batch: pooled [b, width] float32; tokens [b, t, token_width] float32 and mask [b, t] bool, if asked for."""
+
+    pooled: np.ndarray
+    tokens: np.ndarray | None = None
+    mask: np.ndarray | None = None
+
+
+class Encoder:
+    """A frozen, pre-trained network. `__init__` stores options and is cheap; weights load at the first `encode`.
+
+    A subclass states its card (modality, widths, licence, training data, preprocessing with its source).
+    """
+
+    modality: ClassVar[str]  # "vision": items are image paths; "text": items are strings
+    width: int  # of the pooled feature
+    token_width: int
+    n_tokens: int  # tokens an item, padding included
+    licence: str
+    training_data: str
+    preprocessing: str
+    version: str  # of the weights
+
+    def encode(self, items: Sequence[str], tokens: bool = False) -> Encoding:
+        """Features of a batch of items, in their order."""
+        raise TypeError(f"{type(self).__name__} must define encode")
+
+    def card(self) -> dict[str, str]:
+        """What a feature file says about its encoder."""
+        names = ("modality", "licence", "training_data", "preprocessing", "version")
+        return {name: str(getattr(self, name)) for name in names}

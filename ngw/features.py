@@ -1,0 +1,184 @@
+"""The feature cache: one safetensors file per (data set, split, encoder), written in blocks, checked when read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ngw.errors import InputError
+from ngw.io import atomic
+
+SCHEMA = "ngw-features-1"
+CODES = {"int64": "I64", "float32": "F32", "float16": "F16", "bool": "BOOL"}
+NO_HASH = "0" * 64
+BLOCK = 1 << 24  # bytes read at once
+
+
+@dataclass
+class Features:
+    """A cached cloud: x [n, d] float32, ids [n] (of images or captions), image_ids [n] (the image each belongs to)."""
+
+    ids: np.ndarray
+    image_ids: np.ndarray
+    x: np.ndarray
+    metadata: dict[str, str]
+
+
+def _header(arrays: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str]) -> tuple[bytes, dict]:
+    """The safetensors header of named (dtype, shape) arrays, and each one's byte offset in the file."""
+    entries: dict[str, Any] = {"__metadata__": dict(metadata)}
+    end = 0
+    for name, (dtype, shape) in arrays.items():
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        entries[name] = {"dtype": CODES[dtype], "shape": list(shape), "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(entries).encode()
+    text += b" " * (-len(text) % 8)
+    offsets = {name: 8 + len(text) + entries[name]["data_offsets"][0] for name in arrays}
+    return len(text).to_bytes(8, "little") + text, offsets
+
+
+def _content_hash(path: Path) -> str:
+    """SHA-256 of the data section (not of the header, which carries it), read in blocks."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        file.seek(8 + int.from_bytes(file.read(8), "little"))
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def writer(path: str | os.PathLike, arrays: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str]):
+    """Stream arrays to a safetensors file: yields {name: write-only memmap}; memory doesn't grow with n.
+
+    arrays: {name: (dtype, shape)}.  The content's hash enters the header at the end; then the file is renamed to its
+    place, so a reader never sees half of one.
+    """
+    head, offsets = _header(arrays, {"schema": SCHEMA, **metadata, "sha256": NO_HASH})
+    total = len(head) + sum(int(np.prod(s)) * np.dtype(d).itemsize for d, s in arrays.values())
+    with atomic(path) as temporary:
+        with open(temporary, "wb") as file:
+            file.write(head)
+            os.posix_fallocate(file.fileno(), 0, total)  # a full disk is told here, not after an hour
+        maps = {
+            name: np.memmap(temporary, dtype, "r+", offsets[name], shape) if np.prod(shape) else np.empty(shape, dtype)
+            for name, (dtype, shape) in arrays.items()
+        }
+        yield maps
+        for array in maps.values():
+            if isinstance(array, np.memmap):
+                array.flush()
+        with open(temporary, "rb+") as file:
+            file.write(head.replace(NO_HASH.encode(), _content_hash(temporary).encode()))
+
+
+def encode(
+    encoder,
+    items: list[str],
+    ids: list[int],
+    image_ids: list[int],
+    path: str | os.PathLike,
+    metadata: Mapping[str, str],
+    batch: int = 32,
+    tokens: bool = False,
+) -> None:
+    """Run a frozen encoder over items, batch by batch, into a feature file (pooled, and tokens where asked for).
+
+    Texts go in order of length, so that a batch pads little; rows are stored in the order of `ids`.
+    """
+    from tqdm import tqdm
+
+    n = len(items)
+    if not n:
+        raise InputError(f"{path}: expected items to encode, found none; check the split's size in the config.")
+    arrays = {"ids": ("int64", (n,)), "image_ids": ("int64", (n,)), "pooled": ("float32", (n, encoder.width))}
+    if tokens:
+        arrays["tokens"] = ("float16", (n, encoder.n_tokens, encoder.token_width))
+        arrays["mask"] = ("bool", (n, encoder.n_tokens))
+    order = sorted(range(n), key=lambda i: len(items[i])) if encoder.modality == "text" else range(n)
+    unit = "image" if encoder.modality == "vision" else "text"
+    with writer(path, arrays, {**encoder.card(), **metadata}) as out, tqdm(total=n, unit=unit) as bar:
+        out["ids"][:], out["image_ids"][:] = ids, image_ids
+        for start in range(0, n, batch):
+            rows = list(order[start : start + batch])
+            encoding = encoder.encode([items[i] for i in rows], tokens=tokens)
+            bad = ~np.isfinite(encoding.pooled).all(1)
+            if bad.any():
+                raise InputError(
+                    f"{items[rows[int(bad.argmax())]]!r}: expected finite features, found NaN or infinity."
+                )
+            out["pooled"][rows] = encoding.pooled
+            if tokens:
+                out["tokens"][rows], out["mask"][rows] = encoding.tokens, encoding.mask
+            bar.update(len(rows))
+
+
+def _opened(path: str | os.PathLike):
+    """The safetensors file, or an `InputError` that names it where it is missing or truncated."""
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such feature file; run the encode stage.")
+    try:
+        return safe_open(path, framework="np")
+    except SafetensorError as error:
+        raise InputError(f"{path}: expected a whole safetensors file, found {error}; delete it and rerun.") from None
+
+
+def blocks(file, name: str, rows: int = 4096) -> Iterator[tuple[int, np.ndarray]]:
+    """(first row, rows) of a cached array, block by block."""
+    part = file.get_slice(name)
+    for start in range(0, part.get_shape()[0], rows):
+        yield start, part[start : start + rows]
+
+
+def read(path: str | os.PathLike, encoder: str | None = None) -> Features:
+    """Read and check a feature file: whose it is, its hash, shapes, ids, finiteness.
+
+    encoder: the name that the file must carry.  Raises `InputError` with the file, what was expected and found.
+    """
+    file = _opened(path)
+    metadata = file.metadata() or {}
+    if metadata.get("schema") != SCHEMA:
+        raise InputError(f"{path}: expected schema {SCHEMA}, found {metadata.get('schema')}; delete it and rerun.")
+    if encoder is not None and metadata.get("encoder") != encoder:
+        raise InputError(
+            f"{path}: expected features of {encoder!r}, found those of {metadata.get('encoder')!r}; "
+            "delete the file and rerun."
+        )
+    if _content_hash(Path(path)) != metadata.get("sha256"):
+        raise InputError(f"{path}: its content differs from its own checksum; delete the file and rerun.")
+    ids, image_ids, x = (file.get_tensor(name) for name in ("ids", "image_ids", "pooled"))
+    _check(path, ids, image_ids, x)
+    return Features(ids, image_ids, x, metadata)
+
+
+def _check(path: str | os.PathLike, ids: np.ndarray, image_ids: np.ndarray, x: np.ndarray) -> None:
+    """Shapes, dtype, unique ids, finite values; constant features are refused, since no method can use them."""
+    if x.ndim != 2 or x.dtype != np.float32 or not len(ids) == len(image_ids) == len(x):
+        raise InputError(
+            f"{path}: expected float32 [n, d] with n ids, found {x.dtype} {list(x.shape)} with {len(ids)} ids; "
+            "delete the file and rerun."
+        )
+    if len(np.unique(ids)) != len(ids):
+        values, counts = np.unique(ids, return_counts=True)
+        raise InputError(
+            f"{path}: expected unique ids, found id {values[counts.argmax()]} {counts.max()} times; mend the data."
+        )
+    finite = np.isfinite(x).all(1)
+    if not finite.all():
+        row = int((~finite).argmax())
+        raise InputError(
+            f"{path}: id {ids[row]} (row {row}): expected finite features, found NaN or infinity; re-encode."
+        )
+    if len(x) > 1 and (x == x[0]).all():
+        raise InputError(f"{path}: expected features that differ, found {len(x)} equal rows; check the encoder.")

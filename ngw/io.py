@@ -1,0 +1,75 @@
+"""Files: atomic writes, tables (parquet), records (json). The only module beside `__main__` that knows paths."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ngw.errors import InputError
+
+
+@contextmanager
+def atomic(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success fsync it and rename it there, on failure remove it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Write a value as JSON, keys in their order, non-finite numbers refused."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Read a JSON file; an `InputError` names the file where it is missing or broken."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; check the path in the config.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected JSON, found {error}; delete it and make it again.") from None
+
+
+def write_table(path: str | os.PathLike, columns: Mapping[str, Sequence]) -> None:
+    """Write equally long columns (lists or arrays) as a parquet file."""
+    import pyarrow
+    import pyarrow.parquet
+
+    with atomic(path) as temporary:
+        pyarrow.parquet.write_table(pyarrow.table(dict(columns)), temporary, compression="zstd")
+
+
+def read_table(path: str | os.PathLike, columns: Sequence[str]) -> dict[str, list]:
+    """Read the named columns of a parquet file as lists; a missing file or column is an `InputError`."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such table; run the stage that writes it.") from None
+    except pyarrow.ArrowInvalid as error:
+        raise InputError(f"{path}: expected a parquet table, found {error}; delete it and rerun.") from None
+    missing = [name for name in columns if name not in table.column_names]
+    if missing:
+        raise InputError(f"{path}: expected columns {list(columns)}, found {table.column_names}; delete it and rerun.")
+    return {name: table[name].to_pylist() for name in columns}

@@ -1,0 +1,163 @@
+"""Fits T_AB and T_BA together to the barycentric targets of a plan; everything stays in memory, no loader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ngw.maps import networks, objective
+from ngw.maps.linear import ridge
+from ngw.maps.objective import Weights
+from ngw.seeds import entropy, rng
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long and how fast: Adam with a cosine schedule, stopped on held-out targets."""
+
+    steps: int = 200
+    batch: int = 512
+    learning_rate: float = 3e-4
+    held_out: float = 0.1  # share of rows, known pairs included, kept from training to stop it
+    every: int = 20  # steps between looks at the held-out rows
+    patience: int = 3  # looks without a better one
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.batch < 2 or self.every < 1 or self.patience < 1:
+            raise ValueError("steps is 0 or more, batch 2 or more, every and patience 1 or more")
+        if not 0 < self.held_out < 1:
+            raise ValueError(f"held_out is a share in (0, 1), not {self.held_out}")
+
+
+@dataclass
+class Targets:
+    """What a plan asks of the maps. x [n, d_x], y [m, d_y]; to_y [n, d_y] and to_x [m, d_x] barycentric projections;
+    pairs [k, 2] the known pairs."""
+
+    x: np.ndarray
+    y: np.ndarray
+    to_y: np.ndarray
+    to_x: np.ndarray
+    pairs: np.ndarray
+
+
+@dataclass
+class Fitted:
+    """The maps' parameters by name ("ab", "ba"), and the training curve: one row a look."""
+
+    ab: dict[str, np.ndarray]
+    ba: dict[str, np.ndarray]
+    curve: dict[str, list[float]] = field(default_factory=lambda: {"step": [], "train": [], "held_out": []})
+
+
+def split(targets: Targets, share: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Held-out rows of x and of y (bool [n], [m]) and of the pairs (bool [k]): a pair goes with its two rows."""
+    stream = rng(seed, "maps", "held-out")
+    pair = stream.random(len(targets.pairs)) < share
+    out = []
+    for column, n in enumerate((len(targets.x), len(targets.y))):
+        rows = stream.random(n) < share
+        known = targets.pairs[:, column]
+        rows[known] = False
+        rows[known[pair]] = True
+        if rows.all() or not rows.any():
+            rows[:] = np.arange(n) == 0 if n > 1 else False
+        out.append(rows)
+    return out[0], out[1], pair
+
+
+def fit(targets: Targets, arch: str, hidden: int, weights: Weights, training: Training, seed: int) -> Fitted:
+    """Minimise L_total (proposal 2.3, 2.5) over both maps, from the closed-form linear solution.
+
+    Returns the parameters that were best on the held-out rows' L_AB + L_BA.
+    """
+    held_x, held_y, held_pair = split(targets, training.held_out, seed)
+    start = [
+        networks.init(
+            arch, z.shape[1], t.shape[1], hidden, rng(seed, "maps", name),
+            ridge(z[~held], t[~held])[:2] if arch != "mlp" else None,
+        )
+        for name, z, t, held in (("ab", targets.x, targets.to_y, held_x), ("ba", targets.y, targets.to_x, held_y))
+    ]  # fmt: skip
+    ab, ba = ({k: torch.tensor(v, requires_grad=True) for k, v in p.items()} for p in start)
+    data = _Data(targets, held_x, held_y, held_pair)
+    fitted = Fitted(*start)
+    best, waited = np.inf, 0
+    optimiser = torch.optim.Adam([*ab.values(), *ba.values()], lr=training.learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(training.steps, 1))
+    generator = torch.Generator().manual_seed(entropy(seed, "maps", "batches") % 2**63)
+    margins = [weights.margin * objective.mean_distance(z, 1) for z in (data.y, data.x)]
+    loss = torch.tensor(float("nan"))
+    for step in range(training.steps + 1):
+        if step % training.every == 0 or step == training.steps:
+            now = data.held_out_loss(ab, ba)
+            fitted.curve["step"].append(step)
+            fitted.curve["train"].append(float(loss.detach()) if step else now)
+            fitted.curve["held_out"].append(now)
+            waited = 0 if now < best else waited + 1
+            if now < best:
+                best = now
+                fitted.ab, fitted.ba = ({k: v.detach().numpy().copy() for k, v in p.items()} for p in (ab, ba))
+            if waited >= training.patience or step == training.steps:
+                break
+        loss = data.loss(ab, ba, weights, margins, training.batch, generator)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    return fitted
+
+
+class _Data:
+    """The training and held-out rows as tensors."""
+
+    def __init__(self, t: Targets, held_x: np.ndarray, held_y: np.ndarray, held_pair: np.ndarray) -> None:
+        self.x, self.to_y = (torch.from_numpy(a[~held_x]) for a in (t.x, t.to_y))
+        self.y, self.to_x = (torch.from_numpy(a[~held_y]) for a in (t.y, t.to_x))
+        self.held = [torch.from_numpy(a) for a in (t.x[held_x], t.to_y[held_x], t.y[held_y], t.to_x[held_y])]
+        pairs = t.pairs[~held_pair]
+        self.pair_x, self.pair_y = torch.from_numpy(t.x[pairs[:, 0]]), torch.from_numpy(t.y[pairs[:, 1]])
+
+    def held_out_loss(self, ab: dict[str, Tensor], ba: dict[str, Tensor]) -> float:
+        """L_AB + L_BA on the held-out rows."""
+        x, to_y, y, to_x = self.held
+        with torch.no_grad():
+            return sum(
+                float(objective.squared_error(networks.apply(p, z), target))
+                for p, z, target in ((ab, x, to_y), (ba, y, to_x))
+                if len(z)
+            )
+
+    def loss(self, ab, ba, weights: Weights, margins: list[float], batch: int, generator: torch.Generator) -> Tensor:
+        """L_total on one random batch of each cloud and of the known pairs."""
+        there, back = partial(networks.apply, ab), partial(networks.apply, ba)
+        i, j = (_batch(z, batch, generator) for z in (self.x, self.y))
+        x, y = self.x[i], self.y[j]
+        image_x, image_y = there(x), back(y)
+        error = objective.squared_error
+        terms = {"projection": error(image_x, self.to_y[i]) + error(image_y, self.to_x[j])}
+        if weights.cycle:
+            terms["cycle"] = error(back(image_x), x) + error(there(image_y), y)
+        if weights.injectivity and min(len(x), len(y)) > 1:
+            shift = int(torch.randint(1, min(len(x), len(y)), (), generator=generator))
+            images = zip((image_x, image_y), margins, strict=True)
+            terms["injectivity"] = sum(objective.injectivity(image, margin, shift) for image, margin in images)
+        if weights.smoothness:
+            probes = (torch.randint(0, 2, z.shape, generator=generator).float() * 2 - 1 for z in (image_x, image_y))
+            maps = zip((there, back), (x, y), probes, strict=True)
+            terms["smoothness"] = sum(objective.smoothness(t, z, probe) for t, z, probe in maps)
+        if weights.paired and len(self.pair_x):
+            k = _batch(self.pair_x, batch, generator)
+            terms["paired"] = error(there(self.pair_x[k]), self.pair_y[k]) + error(back(self.pair_y[k]), self.pair_x[k])
+        return objective.total(terms, weights)
+
+
+def _batch(rows: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """Indices of a random batch, without replacement where it is the whole."""
+    if len(rows) <= size:
+        return torch.arange(len(rows))
+    return torch.randint(len(rows), (size,), generator=generator)

@@ -1,0 +1,79 @@
+"""What the maps minimise: proposal 2.3 (barycentric targets, cycle), 2.5 (injectivity, smoothness), known pairs.
+
+Clouds are centred with unit mean square norm, so each term is a share of its cloud's variance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Map = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The objective's coefficients; 0 leaves a term out."""
+
+    cycle: float = 0.1  # lambda of 2.3
+    injectivity: float = 0.01
+    smoothness: float = 1e-4
+    paired: float = 1.0
+    margin: float = 0.5  # delta of 2.5, in units of the mean pairwise distance of the target cloud
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value >= 0:
+                raise ValueError(f"{name} is 0 or more, not {value}")
+
+
+def squared_error(image: Tensor, target: Tensor) -> Tensor:
+    """mean_i |image_i - target_i|^2, [b, d] both.
+
+    L_AB (2.3) with image T_AB(z_A) and the barycentric projections as target; half of L_cycle with T_BA(T_AB(z_A))
+    and z_A; the paired term with T_AB of a known pair's one side and its other side.
+    """
+    return (image - target).square().sum(1).mean()
+
+
+def injectivity(image: Tensor, margin: Tensor | float, shift: int) -> Tensor:
+    """L_inj (2.5) on sampled pairs i != j: mean max(0, margin - |T(z_i) - T(z_j)|), image = T(z) [b, d].
+
+    Row i meets row i + shift (cyclic, 0 < shift < b): b of the b (b - 1) ordered pairs a call.
+    """
+    # The square root's gradient at 0 is infinite: a pair that collides exactly is moved by the other terms.
+    squared = (image - image.roll(shift, 0)).square().sum(1)
+    return (margin - squared.clamp_min(1e-12).sqrt()).clamp_min(0).mean()
+
+
+def smoothness(t: Map, z: Tensor, probe: Tensor) -> Tensor:
+    """L_smooth (2.5): mean |J_T(z_i)|_F^2 by Hutchinson's estimate, one vector-Jacobian product.
+
+    probe [b, d_b] has independent entries of mean 0 and variance 1 (signs): E |J' v|^2 = |J|_F^2.
+    """
+    z = z.detach().requires_grad_()
+    (product,) = torch.autograd.grad(t(z), z, probe, create_graph=True)
+    return product.square().sum(1).mean()
+
+
+def smoothness_exact(t: Map, z: Tensor) -> Tensor:
+    """L_smooth (2.5) from the whole Jacobian of each row; for tests and small clouds."""
+    jacobian = torch.func.vmap(torch.func.jacrev(lambda row: t(row[None])[0]))(z)  # [b, d_b, d_a]
+    return jacobian.square().sum((1, 2)).mean()
+
+
+def mean_distance(z: Tensor, shift: int) -> float:
+    """The mean distance of row i to row i + shift: the unit of the margin."""
+    return float((z - z.roll(shift, 0)).norm(dim=1).mean())
+
+
+def total(terms: Mapping[str, Tensor], weights: Weights) -> Tensor:
+    """L_total: L_AB + L_BA + the weighted rest."""
+    loss = terms["projection"]
+    for name in ("cycle", "injectivity", "smoothness", "paired"):
+        if name in terms:
+            loss = loss + getattr(weights, name) * terms[name]
+    return loss

@@ -1,0 +1,53 @@
+"""Every row of the tables, one file each; the file's name is its kind."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from ngw import registry
+from ngw.errors import InputError
+from ngw.methods.base import Method
+
+__all__ = ["Method", "build", "code", "kinds", "load"]
+
+
+def kinds() -> list[str]:
+    """The kinds that exist."""
+    return registry.kinds(sys.modules[__name__])
+
+
+def build(spec: Mapping[str, Any]) -> Method:
+    """A method from its config entry, {"kind": ..., hyperparameters}."""
+    return registry.build(sys.modules[__name__], Method, **spec)
+
+
+def code(kind: str) -> list[str]:
+    """The source files that a method of this kind depends on: its own, and its ancestors' in this package."""
+    return registry.sources(registry.component(sys.modules[__name__], kind, Method), __name__)
+
+
+def load(path: str | os.PathLike) -> Method:
+    """A fitted method from the file that `Method.save` wrote."""
+    return load_with_metadata(path)[0]
+
+
+def load_with_metadata(path: str | os.PathLike) -> tuple[Method, dict[str, str]]:
+    """A fitted method and what its file says about how it was made."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            head = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (FileNotFoundError, SafetensorError) as error:
+        raise InputError(f"{path}: expected a fitted method, found {error}; delete the file and refit.") from None
+    if "kind" not in head:
+        raise InputError(f"{path}: expected a fitted method, found other tensors; check the path.")
+    method = build({"kind": head["kind"], **json.loads(head["params"])})
+    for name, value in {**arrays, **json.loads(head["state"])}.items():
+        setattr(method, name, value)
+    return method, head

@@ -1,0 +1,72 @@
+"""Relative representations: each item by its similarities to the known pairs (ASIF)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ngw.methods._selection import best, matching
+from ngw.methods.base import Method, unit
+
+POWERS = (1, 2, 4, 8)
+KEPT = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+class Relative(Method):
+    """Cosines to the anchors (the pairs' own sides), the largest share `keep` of them raised to `power`.
+
+    power and keep are chosen on held-out pairs unless given. T_AB(x) is the mean of the anchors' partners, so weighted.
+    Sources: Moschella et al. 2023 (relative representations); Norelli et al. 2023 (ASIF: sparsity and power).
+    """
+
+    reference = "Moschella et al. 2023; Norelli et al. 2023"
+    min_pairs = 4
+
+    def __init__(self, power: float | None = None, keep: float | None = None) -> None:
+        if power is not None and power <= 0:
+            raise ValueError(f"power is positive, or null to choose it; not {power}")
+        if keep is not None and not 0 < keep <= 1:
+            raise ValueError(f"keep is a share in (0, 1], or null to choose it; not {keep}")
+        self.power, self.keep = power, keep
+
+    def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
+        self.anchors_x_, self.anchors_y_ = unit(x[pairs[:, 0]]), unit(y[pairs[:, 1]])  # [k, d_x], [k, d_y]
+        # Lengths of the anchors, so that the maps return features of the right size.
+        self.length_x_ = float(np.linalg.norm(x[pairs[:, 0]], axis=1).mean())
+        self.length_y_ = float(np.linalg.norm(y[pairs[:, 1]], axis=1).mean())
+        grid = [
+            (power, keep)
+            for power in (POWERS if self.power is None else (self.power,))
+            for keep in (KEPT if self.keep is None else (self.keep,))
+        ]
+
+        def score(candidate, kept, held):
+            return matching(
+                unit(relative(self.anchors_x_[held], self.anchors_x_[kept], *candidate)),
+                unit(relative(self.anchors_y_[held], self.anchors_y_[kept], *candidate)),
+            )
+
+        power, keep = grid[0] if len(grid) == 1 else best(grid, score, len(pairs), seed)
+        self.power_, self.keep_ = float(power), float(keep)
+
+    def _weights(self, z: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+        return relative(unit(z), anchors, self.power_, self.keep_)
+
+    def _to_y(self, x: np.ndarray) -> np.ndarray:
+        return self.length_y_ * unit(self._weights(x, self.anchors_x_) @ self.anchors_y_)
+
+    def _to_x(self, y: np.ndarray) -> np.ndarray:
+        return self.length_x_ * unit(self._weights(y, self.anchors_y_) @ self.anchors_x_)
+
+    def embed(self, x, y):
+        """Relative representations at unit length: [k, n_pairs], [l, n_pairs]."""
+        return unit(self._weights(self._x(x), self.anchors_x_)), unit(self._weights(self._y(y), self.anchors_y_))
+
+
+def relative(z: np.ndarray, anchors: np.ndarray, power: float, keep: float) -> np.ndarray:
+    """sign(c) |c|^power of the cosines c of unit rows z to unit anchors, the largest share `keep` of a row; [n, k]."""
+    cosine = z @ anchors.T
+    count = max(1, round(keep * cosine.shape[1]))
+    if count < cosine.shape[1]:
+        smallest = np.partition(cosine, -count, axis=1)[:, -count, None]
+        cosine = np.where(cosine >= smallest, cosine, 0)
+    return np.sign(cosine) * np.abs(cosine) ** np.float32(power)

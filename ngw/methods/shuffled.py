@@ -1,0 +1,19 @@
+"""Control: NGW on shuffled pairs. What the method finds where there is nothing to find."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ngw.methods.warp import Warp
+from ngw.seeds import rng
+
+
+class Shuffled(Warp):
+    """NGW whose known pairs have had their partners permuted before anything sees them."""
+
+    role = "control"
+
+    def _prepare(self, x, y, pairs):
+        x, y, pairs = super()._prepare(x, y, pairs)
+        order = rng(len(pairs), "shuffled", "partners").permutation(len(pairs))
+        return x, y, np.stack([pairs[:, 0], pairs[order, 1]], axis=1)

@@ -1,0 +1,1 @@
+"""Metrics: pure functions of arrays; no file, no config, no torch."""

@@ -1,0 +1,48 @@
+"""Anderson acceleration of a fixed-point map, safeguarded: it restarts where the error grows and never solves a singular system."""
+
+from __future__ import annotations
+
+import torch
+
+
+class Anderson:
+    """Type II mixing of the last `memory` residuals (Walker and Ni 2011), in float64.
+
+    `step(x, r, error)` takes the point x, its residual r = G(x) - x and any measure of the error, and returns the next
+    point.  When the error grows twofold over the best one, the history is dropped and plain steps are taken: one the
+    first time, then 2, 4, ..., so that in the worst case the iteration ends as the plain one, which converges.
+    """
+
+    def __init__(self, weights: torch.Tensor, memory: int = 6, furthest: float = 15.0, condition: float = 1e-10):
+        self.root = weights.sqrt()  # residuals count as their mass does
+        self.memory, self.furthest, self.condition = memory, furthest, condition
+        self.points, self.residuals = [], []
+        self.best, self.plain, self.restarts = float("inf"), 0, 0
+
+    def step(self, x: torch.Tensor, r: torch.Tensor, error: float) -> torch.Tensor:
+        if not error <= 2 * self.best:
+            self.plain, self.restarts = 2**self.restarts, self.restarts + 1
+            self.points, self.residuals = [], []
+            self.best = error
+        self.best = min(self.best, error)
+        if self.plain > 0:
+            self.plain -= 1
+            return x + r
+        self.points, self.residuals = [*self.points, x][-self.memory - 1 :], [*self.residuals, r][-self.memory - 1 :]
+        if len(self.points) == 1:
+            return x + r
+        move = r - self._correction(r)
+        if not move.abs().max() <= self.furthest:  # also where it is not a number: distrust a wild extrapolation
+            self.points, self.residuals = [], []
+            return x + r
+        return x + move
+
+    def _correction(self, r: torch.Tensor) -> torch.Tensor:
+        """(dX + dF) argmin |r - dF gamma|, by a truncated eigendecomposition of the weighted normal equations."""
+        points, residuals = torch.stack(self.points), torch.stack(self.residuals)  # [k + 1, m]
+        dx, df = points.diff(dim=0), residuals.diff(dim=0)
+        weighted = df * self.root
+        values, vectors = torch.linalg.eigh(weighted @ weighted.T)
+        inverse = torch.where(values > self.condition * values[-1], 1 / values, torch.zeros_like(values))
+        gamma = vectors @ (inverse * (vectors.T @ (weighted @ (r * self.root))))
+        return gamma @ (dx + df)

@@ -1,0 +1,136 @@
+"""A coupling: potentials, how the solver ended, and what can be asked of the plan without ever holding it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from ngw.ot.kernel import Kernel
+
+
+@dataclass
+class Status:
+    """How a solve went."""
+
+    n_iter: int
+    marginal_error: float  # L1 of both marginals, as a share of the mass
+    converged: bool
+    reason: str  # one sentence: why it stopped
+    path: str  # "dense", "mixed" or "streamed"
+    path_reason: str  # one sentence: why that path
+
+
+@dataclass
+class Coupling:
+    """The plan P_ij = a_i b_j exp((f_i + g_j - C_ij) / epsilon).  Arrays come back as the kind that was given.
+
+    Everything is computed by row blocks; only `dense()` makes the n x m matrix.  The kernel's blocks that the solver kept
+    live as long as the coupling does.
+    """
+
+    cost: object = field(repr=False)
+    a: torch.Tensor = field(repr=False)  # [n] float64
+    b: torch.Tensor = field(repr=False)  # [m] float64
+    potentials: tuple[torch.Tensor, torch.Tensor] = field(repr=False)  # [n], [m], in units of epsilon, float64
+    status: Status
+    dtype: torch.dtype
+    numpy: bool = field(repr=False)
+    group: object = field(default=None, repr=False)
+    solved: tuple[Kernel, torch.Tensor, torch.Tensor] | None = field(default=None, repr=False)  # the solver's kernel, u, v
+
+    n_iter = property(lambda self: self.status.n_iter)
+    marginal_error = property(lambda self: self.status.marginal_error)
+    converged = property(lambda self: self.status.converged)
+    reason = property(lambda self: self.status.reason)
+    path = property(lambda self: self.status.path)
+    path_reason = property(lambda self: self.status.path_reason)
+    shape = property(lambda self: self.cost.shape)
+    epsilon = property(lambda self: self.cost.epsilon, doc="The regularisation in cost units: asked for, times the mean.")
+    f = property(lambda self: self._out(self.potentials[0] * self.epsilon), doc="Row potentials [n], cost units, float64.")
+    g = property(lambda self: self._out(self.potentials[1] * self.epsilon), doc="Column potentials [m], cost units.")
+
+    @cached_property
+    def T(self) -> Coupling:
+        """The same plan seen from y's side."""
+        if self.group is not None:
+            raise NotImplementedError("a sharded coupling is only seen from x's side: solve with x and y exchanged.")
+        f, g = self.potentials
+        return Coupling(self.cost.T, self.b, self.a, (g, f), self.status, self.dtype, self.numpy)
+
+    def barycenters(self, y):
+        """The barycentric projection sum_j P_ij y_j / sum_j P_ij of each row i.  y [m, k] -> [n, k], y's kind of float."""
+        values = self._in(y)
+        if values.ndim != 2 or len(values) != self.shape[1]:
+            raise ValueError(f"barycenters: expected values of shape [{self.shape[1]}, k], found {list(values.shape)}.")
+        kernel, _, v = self._scaled
+        right = kernel.b * v
+        weighted = values.to(self.dtype) * right[:, None]
+        kind = values.dtype if values.is_floating_point() else self.dtype
+        out = torch.empty(self.shape[0], values.shape[1], dtype=kind, device=values.device)
+        for rows, block in kernel.blocks():
+            out[rows] = (block @ weighted) / torch.mv(block, right)[:, None]
+        return self._out(out)
+
+    def row_entropy(self):
+        """Entropy, in nats, of each row's conditional distribution [n]."""
+        kernel, _, v = self._scaled
+        right, out = kernel.b * v, torch.empty_like(self.a)
+        for rows, block in kernel.blocks():
+            conditional = block * right
+            conditional /= conditional.sum(1, keepdim=True)
+            out[rows] = torch.special.entr(conditional).sum(1).double()
+        return self._out(out)
+
+    def perplexity(self):
+        """Effective number of columns that each row is spread over [n]: exp of its conditional entropy."""
+        return np.exp(self.row_entropy()) if self.numpy else self.row_entropy().exp()
+
+    def row_mass(self):
+        """Row sums of the plan [n]: a, up to the marginal error, where the marginals are exact."""
+        kernel, u, v = self._scaled
+        right, out = kernel.b * v, torch.empty_like(self.a)
+        for rows, block in kernel.blocks():
+            out[rows] = self.a[rows] * (u[rows] * torch.mv(block, right)).double()
+        return self._out(out)
+
+    def entropy(self) -> float:
+        """-sum_ij P_ij log P_ij, in nats."""
+        mass, conditional = torch.as_tensor(self.row_mass()), torch.as_tensor(self.row_entropy())
+        return float((mass * conditional + torch.special.entr(mass)).sum())
+
+    def mass(self, i, j):
+        """P_ij for index arrays i and j (broadcast against each other), float64."""
+        i, j = torch.broadcast_tensors(self._in(i), self._in(j))
+        f, g = self.potentials
+        flat_i, flat_j = i.reshape(-1), j.reshape(-1)
+        density = torch.exp(f[flat_i] + g[flat_j] - self.cost.pairs(flat_i, flat_j))
+        return self._out((self.a[flat_i] * self.b[flat_j] * density).reshape(i.shape))
+
+    def rows(self, i):
+        """Rows i (an index array) of the plan, [len(i), m], float64."""
+        i = self._in(i).reshape(-1)
+        f, g = self.potentials
+        return self._out(self.a[i, None] * self.b * torch.exp(f[i, None] + g - self.cost.exact(i)))
+
+    def dense(self):
+        """The plan itself, [n, m], float64: for small problems."""
+        return self.rows(torch.arange(self.shape[0]))
+
+    @cached_property
+    def _scaled(self) -> tuple[Kernel, torch.Tensor, torch.Tensor]:
+        """(kernel, u [n], v [m]) with P_ij = a_i u_i K_ij v_j b_j: the solver's, or one that is made again block by block."""
+        if self.solved is not None:
+            return self.solved
+        kernel = Kernel(self.cost, self.a, self.b, self.dtype, memory=0)
+        kernel.set_potentials(*self.potentials)
+        return kernel, torch.ones_like(kernel.a), torch.ones_like(kernel.b)
+
+    def _in(self, value) -> torch.Tensor:
+        value = value if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
+        return value.to(self.a.device)
+
+    def _out(self, value: torch.Tensor):
+        return value.cpu().numpy() if self.numpy else value

@@ -1,0 +1,149 @@
+"""Entropic optimal transport between two clouds: the public function, its checks, and the choice of path."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import numpy as np
+import torch
+
+from ngw.ot.cost import MatrixCost, PointCost, total
+from ngw.ot.kernel import Kernel, softmin
+from ngw.ot.plan import Coupling, Status
+from ngw.ot.solve import first_guess, solve
+
+DTYPES = {None: torch.float32, "float32": torch.float32, "float64": torch.float64}
+
+
+def sinkhorn(
+    x=None,
+    y=None,
+    *,
+    epsilon: float,
+    cost="sqeuclidean",
+    a=None,
+    b=None,
+    tau: float | None = None,
+    max_iter: int = 2000,
+    tol: float = 1e-4,
+    memory: float | None = None,
+    device=None,
+    dtype=None,
+    init=None,
+    group=None,
+) -> Coupling:
+    """The plan P that minimises <P, C> + epsilon KL(P | a b') with marginals a and b (Cuturi 2013).
+
+    x [n, d], y [m, d]: NumPy arrays or torch tensors; results come back as the same kind.
+    epsilon: in units of the mean cost (under the product of a and b).
+    cost: "sqeuclidean", "cosine" (1 - cos), or a ready matrix [n, m] (then x and y are left out).
+    a [n], b [m]: weights of equal totals, zeros allowed; None is uniform with total 1.
+    tau: weight of the marginals' KL penalties, in units of the mean cost (Chizat et al. 2018); None keeps them exact.
+    tol: L1 error of both marginals at which to stop, as a share of the mass.
+    memory: bytes that the kernel may take; None is half of what is free, 0 makes every block again in every pass.
+    dtype: torch.float32 (default) or torch.float64, of the products; potentials are float64 in any case.
+    init: a Coupling of the same clouds, or potentials (f, g) in cost units, to start from.
+    group: a torch.distributed process group; x and a are then this rank's rows, y and b are whole on every rank.
+    """
+    if not (math.isfinite(epsilon) and epsilon > 0):
+        raise ValueError(f"sinkhorn: epsilon must be a positive number (in units of the mean cost), found {epsilon!r}.")
+    if tau is not None and not tau > 0:
+        raise ValueError(f"sinkhorn: tau must be positive (in units of the mean cost) or None, found {tau!r}.")
+    dtype, lam = DTYPES.get(dtype, dtype), 1.0 if tau is None else tau / (tau + epsilon)
+    cost, a, b, numpy = _problem(x, y, cost, a, b, epsilon, tau, device, dtype, group)
+    rows, cols = a > 0, b > 0
+    whole = bool(rows.all() and cols.all())
+    part = cost if whole else cost.take(rows.nonzero()[:, 0], cols.nonzero()[:, 0])
+    g = _start(init, cost, cols) if init is not None else first_guess(part, a[rows], b[cols], lam, dtype)
+    if group is not None:
+        torch.distributed.broadcast(g, torch.distributed.get_global_rank(group, 0), group=group)
+    kernel = Kernel(part, a[rows], b[cols], dtype, _free(a.device) / 2 if memory is None else memory, group)
+    end = solve(kernel, g, lam, max_iter, tol)
+    status = Status(end.n_iter, end.error, end.error <= tol, end.reason, *_path(kernel))
+    if whole:
+        return Coupling(cost, a, b, (end.f, end.g), status, dtype, numpy, group, (kernel, end.u, end.v))
+    f, g = _extend(cost, a, b, end, lam, dtype)
+    return Coupling(cost, a, b, (f, g), status, dtype, numpy, group)
+
+
+def _extend(cost, a, b, end, lam: float, dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Potentials of the points without weight: those that continue the solution, so their conditionals are defined."""
+    (rows, cols), (no_rows, no_cols) = ([z.nonzero()[:, 0] for z in pair] for pair in ((a > 0, b > 0), (a <= 0, b <= 0)))
+    f, g = torch.empty_like(a), torch.empty_like(b)
+    f[rows], g[cols] = end.f, end.g
+    if len(no_rows):
+        f[no_rows] = lam * softmin(cost.take(no_rows, cols), b[cols], end.g, dtype)
+    if len(no_cols):
+        g[no_cols] = lam * softmin(cost.take(rows, no_cols).T, a[rows], end.f, dtype)
+    return f, g
+
+
+def _path(kernel: Kernel) -> tuple[str, str]:
+    kept, size = len(kernel.kept), kernel.n * kernel.m * kernel.a.element_size() / 1e6
+    if kept == kernel.n:
+        return "dense", f"the kernel, {size:.0f} MB, fits in the memory given."
+    share = f"{kept} of its {kernel.n} rows are kept" if kept else "every block is made again in every pass"
+    return "mixed" if kept else "streamed", f"the kernel, {size:.0f} MB, does not fit in the memory given: {share}."
+
+
+def _start(init, cost, cols: torch.Tensor) -> torch.Tensor:
+    """Column potentials to start from, units of epsilon, of the columns with weight."""
+    g = init.potentials[1] * init.epsilon if isinstance(init, Coupling) else torch.as_tensor(np.asarray(init[1]))
+    if g.shape != cols.shape or not bool(torch.isfinite(g).all()):
+        raise ValueError(f"sinkhorn: init must hold {len(cols)} finite column potentials, found shape {list(g.shape)}.")
+    return g.to(cols.device, torch.float64)[cols] / cost.epsilon
+
+
+def _problem(x, y, cost, a, b, epsilon, tau, device, dtype, group):
+    """Checked input as (cost, a, b, whether NumPy came in)."""
+    if named := isinstance(cost, str):
+        if cost not in ("sqeuclidean", "cosine"):
+            raise ValueError(f'sinkhorn: cost must be "sqeuclidean", "cosine" or a matrix [n, m], found {cost!r}.')
+        if x is None or y is None:
+            raise ValueError(f"sinkhorn: cost {cost!r} needs both x and y.")
+        numpy = not isinstance(x, torch.Tensor)
+        x, y = _matrix(x, "x", device), _matrix(y, "y", device)
+        if x.shape[1] != y.shape[1]:
+            raise ValueError(f"sinkhorn: x has {x.shape[1]} columns and y has {y.shape[1]}; a cost needs them equal.")
+        n, m, where = len(x), len(y), x.device
+    else:
+        if x is not None or y is not None:
+            raise ValueError("sinkhorn: give x and y with a named cost, or a cost matrix alone.")
+        numpy, cost = not isinstance(cost, torch.Tensor), _matrix(cost, "the cost matrix", device)
+        (n, m), where = cost.shape, cost.device
+    rows = float(total(torch.tensor(float(n), device=where), group))
+    a, b = _weights(a, n, 1 / rows, "a", where), _weights(b, m, 1 / m, "b", where)
+    sums = float(total(a.sum(), group)), float(b.sum())
+    if not min(sums) > 0 or (tau is None and abs(sums[0] - sums[1]) > 1e-6 * max(sums)):
+        raise ValueError(f"sinkhorn: a and b must have the same positive total, found {sums[0]:.9g} and {sums[1]:.9g}.")
+    if named:
+        return PointCost(x.double(), y.double(), cost, a, b, epsilon, dtype, group), a, b, numpy
+    return MatrixCost(cost, a, b, epsilon, group), a, b, numpy
+
+
+def _matrix(value, name: str, device) -> torch.Tensor:
+    value = value.detach() if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
+    if value.ndim != 2 or 0 in value.shape:
+        raise ValueError(f"sinkhorn: {name} must be a matrix with rows and columns, found shape {list(value.shape)}.")
+    if not bool(torch.isfinite(value).all()):
+        raise ValueError(f"sinkhorn: {name} holds a value that is not finite; mend or drop that row first.")
+    return value.to(device)
+
+
+def _weights(value, size: int, uniform: float, name: str, device) -> torch.Tensor:
+    if value is None:
+        return torch.full((size,), uniform, dtype=torch.float64, device=device)
+    value = torch.as_tensor(value, dtype=torch.float64, device=device)
+    if value.shape != (size,):
+        raise ValueError(f"sinkhorn: {name} must have shape [{size}], found {list(value.shape)}.")
+    if not bool(torch.isfinite(value).all()) or bool((value < 0).any()):
+        raise ValueError(f"sinkhorn: {name} must be finite and not negative.")
+    return value
+
+
+def _free(device: torch.device) -> int:
+    """Bytes of free memory."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

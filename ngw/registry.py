@@ -1,0 +1,52 @@
+"""One file a component: the file's name is its key, nothing is registered by hand."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from types import ModuleType
+
+from ngw.errors import InputError, did_you_mean
+
+
+def kinds(package: ModuleType) -> list[str]:
+    """The keys of a package's components: its file names, `_` written as `-`, without `base` and private ones."""
+    names = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return sorted(name.replace("_", "-") for name in names if name != "base" and not name.startswith("_"))
+
+
+def component(package: ModuleType, kind: str, base: type) -> type:
+    """The subclass of `base` that the file of this kind defines; an `InputError` suggests the nearest name."""
+    if kind not in kinds(package):
+        what = package.__name__.rsplit(".", 1)[-1].rstrip("s")
+        raise InputError(f"{what} kind {kind!r} does not exist.{did_you_mean(kind, kinds(package))}")
+    module = importlib.import_module(f"{package.__name__}.{kind.replace('-', '_')}")
+    own = [c for c in vars(module).values() if inspect.isclass(c) and c.__module__ == module.__name__]
+    found = [c for c in own if issubclass(c, base)]
+    if len(found) != 1:
+        raise InputError(
+            f"{module.__file__}: expected one subclass of {base.__name__}, found {[c.__name__ for c in found]}; "
+            "a component's file defines exactly one."
+        )
+    return found[0]
+
+
+def build(package: ModuleType, base: type, kind: str, **options) -> object:
+    """Make a component from its spec; an option that its `__init__` lacks is an `InputError`."""
+    cls = component(package, kind, base)
+    known = [name for name in inspect.signature(cls).parameters]
+    for name in options:
+        if name not in known:
+            raise InputError(f"{kind!r} has no option {name!r}.{did_you_mean(name, known)}")
+    try:
+        return cls(**options)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{kind!r}: {error}") from None
+
+
+def sources(cls: type, package: str) -> list[str]:
+    """The files of a class and its ancestors inside a package, `base` aside: what its results depend on."""
+    modules = [c.__module__ for c in cls.__mro__ if c.__module__.startswith(package + ".")]
+    files = [inspect.getsourcefile(importlib.import_module(m)) for m in modules if not m.endswith(".base")]
+    return list(dict.fromkeys(files))

@@ -1,0 +1,43 @@
+"""All retrieval tables of a set of runs in one call: checked, collated, rendered. Records in, texts out; no path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ngw.report.collate import (
+    DIFFERENCE_COLUMNS,
+    DRAWS,
+    bootstrap_all,
+    collate,
+    differences,
+    efficiency,
+    to_csv,
+)
+from ngw.report.records import Cell, Record, Table, check
+from ngw.report.render import console, efficiency_document, retrieval_document
+
+
+def retrieval(
+    records: Sequence[Record], tables: Mapping[Cell, Table], expected: Iterable[Cell], draws: int = DRAWS
+) -> dict[str, str]:
+    """The files of `results/tables`, by name, as text. `retrieval.txt` is what the terminal shows.
+
+    Args:
+        records: the metrics of every run, in the order the tables shall have.
+        tables: the prediction table (columns direction, image_id, rank) of each record's `records.cell`.
+        expected: the cells that the config asks for. One that is missing, doubled or extra is an `InputError`.
+    """
+    check(records, expected)
+    samples = bootstrap_all(records, tables, draws)
+    rows, costs, compared = collate(records, samples), efficiency(records), differences(records, samples)
+    sizes = {record["dataset"]: (record["n_images"], record["n_captions"]) for record in records}
+    return {
+        "retrieval.csv": to_csv(rows),
+        "retrieval.md": retrieval_document(rows, compared, sizes, "md"),
+        "retrieval.tex": retrieval_document(rows, compared, sizes, "tex"),
+        "retrieval.txt": console(rows, sizes),
+        "retrieval-differences.csv": to_csv(compared, DIFFERENCE_COLUMNS),
+        "efficiency.csv": to_csv(costs),
+        "efficiency.md": efficiency_document(costs, "md"),
+        "efficiency.tex": efficiency_document(costs, "tex"),
+    }

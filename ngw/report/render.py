@@ -1,0 +1,165 @@
+"""A laid-out table as Markdown, TeX (booktabs) or plain text, and whole documents of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from textwrap import wrap
+
+from ngw.report.collate import Row
+from ngw.report.tables import (
+    Line,
+    Pair,
+    Table,
+    budget_table,
+    budgets,
+    difference_table,
+    efficiency_table,
+    encoder_pairs,
+    main_table,
+    of,
+)
+
+Sizes = Mapping[str, tuple[int, int]]  # test images and captions of each data set
+
+
+@dataclass(frozen=True)
+class Markup:
+    """How one format writes the few things a table needs."""
+
+    escape: Callable[[str], str]
+    bold: str
+    italic: str
+    spread: str  # of a number over seeds; empty where there is no room for it
+
+
+_TEX = str.maketrans(
+    {c: f"\\{c}" for c in "&%$#_{}"}
+    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+    | {"†": r"\textsuperscript{\dag}", "–": "--", "±": r"$\pm$"}
+)
+_MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\|*_~`<"})
+MARKDOWN = Markup(lambda text: text.translate(_MARKDOWN), "**{}**", "*{}*", " ± {}")
+TEX = Markup(lambda text: text.translate(_TEX), r"\textbf{{{}}}", r"\textit{{{}}}", r" {{\scriptsize$\pm$ {}}}")
+PLAIN = Markup(str, "{}*", "{}", "")
+
+
+def _cells(line: Line, markup: Markup) -> list[str]:
+    """The label and the cells of a line, marked up."""
+    label = markup.escape(line.label + ("" if line.converged else " †"))
+    return [markup.italic.format(label) if line.control else label, *(_cell(cell, line, markup) for cell in line.cells)]
+
+
+def _cell(cell: Sequence, line: Line, markup: Markup) -> str:
+    """One cell: its numbers, each with its spread, or a dash."""
+    shown = []
+    for number in cell:
+        text = markup.escape(number.text)
+        text = markup.bold.format(text) if number.best else text
+        shown.append(text + (markup.spread.format(number.spread) if number.spread else ""))
+    text = " / ".join(shown)
+    return (markup.italic.format(text) if line.control else text) if shown else markup.escape("–")
+
+
+def _parts(table: Table) -> tuple[list[Line], list[Line]]:
+    """Methods, and the controls that are set apart from them."""
+    return [line for line in table.lines if not line.control], [line for line in table.lines if line.control]
+
+
+def markdown(table: Table) -> str:
+    """A GitHub table under its title, its legend below."""
+    methods, controls = _parts(table)
+    heading = [["*controls*", *[""] * len(table.header)]] if methods and controls else []
+    lines = [
+        [table.corner, *map(MARKDOWN.escape, table.header)],
+        ["---", *["---:"] * len(table.header)],
+        *(_cells(line, MARKDOWN) for line in methods),
+        *heading,
+        *(_cells(line, MARKDOWN) for line in controls),
+    ]
+    body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"**{MARKDOWN.escape(table.title)}**\n\n{body}\n\n" + "  \n".join(table.legend) + "\n"
+
+
+def tex(table: Table) -> str:
+    """A `table` environment; needs the packages booktabs and adjustbox (which shrinks what is wider than the page)."""
+    methods, controls = _parts(table)
+    rule = [r"    \midrule"] if methods and controls else []
+
+    def join(lines: Iterable[Sequence[str]]) -> list[str]:
+        return ["    " + " & ".join(line) + r" \\" for line in lines]
+
+    return "\n".join(
+        [
+            r"\begin{table}[t]",
+            r"  \centering",
+            rf"  \caption{{{TEX.escape(table.title)}. {' '.join(map(TEX.escape, table.legend))}}}",
+            rf"  \label{{tab:{table.slug}}}",
+            r"  \begin{adjustbox}{max width=\linewidth}",
+            rf"  \begin{{tabular}}{{l{'r' * len(table.header)}}}",
+            r"    \toprule",
+            *join([[TEX.escape(table.corner), *map(TEX.escape, table.header)]]),
+            r"    \midrule",
+            *join(_cells(line, TEX) for line in methods),
+            *rule,
+            *join(_cells(line, TEX) for line in controls),
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"  \end{adjustbox}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def plain(table: Table) -> str:
+    """Aligned text for a terminal: no spread, the best of a column with a star."""
+    methods, controls = ([_cells(line, PLAIN) for line in part] for part in _parts(table))
+    head = [table.corner, *table.header]
+    widths = [max(map(len, column)) for column in zip(head, *methods, *controls, strict=True)]
+    rule = "-" * (sum(widths) + 2 * len(table.header))
+
+    def join(line: Sequence[str]) -> str:
+        first, *rest = (
+            text.ljust(width) if k == 0 else text.rjust(width)
+            for k, (text, width) in enumerate(zip(line, widths, strict=True))
+        )
+        return "  ".join([first, *rest]).rstrip()
+
+    lines = [*wrap(table.title, max(60, len(rule))), rule, join(head), rule, *map(join, methods)]
+    lines += [rule] * bool(methods and controls) + [*map(join, controls), rule]
+    small = [text.replace("Bold:", "*") for text in table.legend if not text.startswith("±")]
+    return "\n".join(lines + [part for text in small for part in wrap(text, max(60, len(rule)))]) + "\n"
+
+
+def _tables(rows: Sequence[Row], differences: Sequence[Row], pair: Pair, sizes: Sizes) -> list[Table]:
+    """Every retrieval table of one encoder pair on one data set: the main one, one a budget, the comparison."""
+    size, here = sizes[pair[0]], of(rows, pair)
+    taught = [pairs for pairs in budgets(here) if any(r["pairs"] == pairs and r["role"] != "control" for r in here)]
+    found = [main_table(rows, pair, size), *(budget_table(rows, pair, size, pairs) for pairs in taught)]
+    return found + ([difference_table(differences, pair)] if of(differences, pair) else [])
+
+
+def retrieval_document(rows: Sequence[Row], differences: Sequence[Row], sizes: Sizes, form: str) -> str:
+    """All retrieval tables as one document; form: "md" or "tex"."""
+    pairs = encoder_pairs(rows)
+    if form == "tex":
+        return "\n".join(tex(table) for pair in pairs for table in _tables(rows, differences, pair, sizes))
+    parts = ["# Image-text retrieval\n"]
+    for pair in pairs:
+        first, *rest = (markdown(table) for table in _tables(rows, differences, pair, sizes))
+        parts += [f"## {pair[0]}, {pair[1]} and {pair[2]}\n", first, "### In full\n", *rest]
+    return "\n".join(parts)
+
+
+def efficiency_document(rows: Sequence[Row], form: str) -> str:
+    """The efficiency tables as one document; form: "md" or "tex"."""
+    tables = [efficiency_table(rows, pair) for pair in encoder_pairs(rows)]
+    if form == "tex":
+        return "\n".join(map(tex, tables))
+    return "\n".join(["# Efficiency\n", *map(markdown, tables)])
+
+
+def console(rows: Sequence[Row], sizes: Sizes) -> str:
+    """The main table of every encoder pair as plain text, for the end of a run."""
+    return "\n".join(plain(main_table(rows, pair, sizes[pair[0]])) for pair in encoder_pairs(rows))

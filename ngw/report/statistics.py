@@ -1,0 +1,110 @@
+"""Uncertainty of retrieval numbers: a bootstrap clustered by image, pure functions of arrays.
+
+An image is drawn together with all its captions (five captions of one image are not five independent queries). All
+methods and seeds of one data set share the same draws, so that differences between methods are paired. An interval is
+about the test set: it is the 2.5 to 97.5 percentile of the mean over the seeds at hand; the spread over seeds is `std`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ngw.metrics.retrieval import CUTOFFS, summary
+
+METRICS = tuple(summary(np.ones(1), np.ones(1)))  # the names, in the order of the columns below
+LEVEL = 0.95
+
+
+class Queries(NamedTuple):
+    """Ranks of one direction of one run and the image that each query belongs to."""
+
+    ranks: np.ndarray  # float64 [n_queries], 1 is best
+    image: np.ndarray  # int [n_queries], from 0 to n_images - 1
+
+
+def resample(n_images: int, draws: int, generator: np.random.Generator) -> np.ndarray:
+    """How often each image is in each bootstrap sample: float64 [draws, n_images], every row sums to n_images."""
+    picks = generator.integers(n_images, size=(draws, n_images)) + np.arange(draws)[:, None] * n_images
+    return np.bincount(picks.ravel(), minlength=draws * n_images).reshape(draws, n_images).astype(np.float64)
+
+
+def bootstrap(i2t: Queries, t2i: Queries, counts: np.ndarray) -> np.ndarray:
+    """Every metric of `METRICS` on every bootstrap sample, float64 [draws, len(METRICS)].
+
+    counts: [draws, n_images] from `resample`.
+    """
+    columns = {}
+    for direction, queries in (("i2t", i2t), ("t2i", t2i)):
+        found = [queries.ranks <= k for k in CUTOFFS]
+        means = weighted_means(np.stack([*found, 1 / queries.ranks], axis=1), queries.image, counts)
+        names = [*(f"{direction}_recall_{k}" for k in CUTOFFS), f"{direction}_mrr"]
+        columns |= dict(zip(names, means.T, strict=True))
+        columns[f"{direction}_median_rank"] = weighted_medians(queries.ranks, queries.image, counts)
+    columns["mean_recall_1"] = (columns["i2t_recall_1"] + columns["t2i_recall_1"]) / 2
+    return np.stack([columns[name] for name in METRICS], axis=1)
+
+
+def weighted_means(values: np.ndarray, image: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Means over the queries of each sample: values [n_queries, k], counts [draws, n_images] -> [draws, k]."""
+    n = counts.shape[1]
+    sums = np.stack([np.bincount(image, column, minlength=n) for column in values.T], axis=1)  # [n_images, k]
+    sizes = np.bincount(image, minlength=n)
+    return (counts @ sums) / (counts @ sizes)[:, None]
+
+
+def weighted_medians(values: np.ndarray, image: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Medians over the queries of each sample: values [n_queries], counts [draws, n_images] -> [draws].
+
+    The samples' medians lie near the middle of the sorted values, so only a window of it is gathered; it is doubled
+    until it holds all of them.
+    """
+    order = np.argsort(values, kind="stable")
+    values, image = values[order], image[order]
+    sizes = np.bincount(image, minlength=counts.shape[1])
+    total = (counts @ sizes)[:, None]
+    # The two middle places (one and the same where the total is odd), counted from 1.
+    places = np.concatenate([np.floor((total + 1) / 2), np.floor(total / 2) + 1], axis=1)  # [draws, 2]
+    half_width = int(2 * np.sqrt(len(values) * sizes.max())) + 1  # four standard deviations of cluster sampling
+    while True:
+        start, stop = max(0, len(values) // 2 - half_width), min(len(values), len(values) // 2 + half_width)
+        before = counts @ np.bincount(image[:start], minlength=counts.shape[1])
+        reached = np.cumsum(counts[:, image[start:stop]], axis=1) + before[:, None]  # [draws, window]
+        inside = (start == 0 or (before < places[:, 0]).all()) and (reached[:, -1] >= places[:, 1]).all()
+        if inside:
+            first = [(reached < places[:, side, None]).sum(axis=1) for side in (0, 1)]
+            return (values[start + first[0]] + values[start + first[1]]) / 2
+        half_width *= 2
+
+
+def interval(samples: Sequence[np.ndarray], level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile interval of the mean over seeds: one [draws, k] array a seed -> (low [k], high [k])."""
+    mean = np.mean(samples, axis=0)
+    low, high = np.quantile(mean, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high
+
+
+class Difference(NamedTuple):
+    """A paired comparison of two methods on one metric: estimate, percentile interval, two-sided p-value."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+
+
+def paired_difference(
+    first: Sequence[np.ndarray], second: Sequence[np.ndarray], estimate: float, level: float = LEVEL
+) -> Difference:
+    """Paired bootstrap of first - second, where both hold one [draws] array a seed from the same `counts`.
+
+    p is twice the share of samples on the other side of zero (a sample at zero counts on both sides), with one added
+    to count and total, so that it is never smaller than the number of draws can show (Davison and Hinkley, Bootstrap
+    Methods and their Application, 1997, section 4.2).
+    """
+    difference = np.mean(first, axis=0) - np.mean(second, axis=0)
+    low, high = np.quantile(difference, [(1 - level) / 2, (1 + level) / 2])
+    tail = min((difference <= 0).sum(), (difference >= 0).sum()) + 1
+    return Difference(estimate, float(low), float(high), float(min(1, 2 * tail / (len(difference) + 1))))

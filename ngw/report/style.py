@@ -1,0 +1,110 @@
+"""The look of every figure: one palette, one set of sizes, and files whose bytes depend on the data alone."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, GREY, FAINT = "#222222", "#8a8a8a", "#e6e6e6"
+# (colour, marker): Okabe and Ito's colours, told apart by colour-blind readers, ordered so that neighbours differ in
+# lightness too; the markers tell them apart in grayscale.
+_SERIES = [
+    ("#D55E00", "o"), ("#0072B2", "s"), ("#E69F00", "^"), ("#009E73", "D"), ("#CC79A7", "v"),
+    ("#56B4E9", "P"), ("#6A3D9A", "X"), ("#7F6000", "<"), ("#003B5C", ">"), ("#B2182B", "h"),
+    ("#6BA539", "p"), ("#7A7A7A", "d"), ("#C51B7D", "*"), ("#35978F", "8"),
+]  # fmt: skip
+_DASHES = ["-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (8, 2))]
+
+_SETTINGS = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so the same everywhere
+    "font.size": 7.5,
+    "axes.titlesize": 8.5,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.labelsize": 8,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 3,
+    "ytick.major.size": 0,
+    "xtick.minor.size": 0,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4.2,
+    "lines.markeredgecolor": "white",
+    "lines.markeredgewidth": 0.5,
+    "lines.solid_capstyle": "round",
+    "legend.frameon": False,
+    "legend.handlelength": 2.6,
+    "legend.fontsize": 7.5,
+    "pdf.fonttype": 42,  # text stays text
+}
+
+
+@contextmanager
+def paper() -> Iterator[None]:
+    """Draw inside this context; the caller's own settings are left alone."""
+    import matplotlib
+
+    with matplotlib.rc_context(_SETTINGS):
+        yield
+
+
+def new(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, Any]:
+    """A figure and its array of axes [rows, columns], sizes in inches, without pyplot and its global state."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def series(k: int, emphasis: bool) -> dict[str, Any]:
+    """The line of series k: solid and heavier where it is what the figure is about, else broken in its own way."""
+    colour, marker = _SERIES[k % len(_SERIES)]
+    dashes = "-" if emphasis else _DASHES[1 + k % (len(_DASHES) - 1)]
+    return {"color": colour, "marker": marker, "linestyle": dashes, "linewidth": 1.8 if emphasis else 1.1}
+
+
+def note(axes: Axes, x: float, y: float, text: str, **options: Any) -> None:
+    """Small grey words inside a panel, y in data units and x from 0 to 1."""
+    axes.text(x, y, text, transform=axes.get_yaxis_transform(), color=GREY, fontsize=6.5, **options)
+
+
+def encode(figure: Figure, form: str) -> bytes:
+    """The figure as "png" (300 dpi) or "pdf": no date, no version, so equal data give equal bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    nothing = {"png": {"Software": None}, "pdf": {"Creator": None, "Producer": None, "CreationDate": None}}
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    with paper():
+        figure.savefig(buffer, format=form, dpi=300, metadata=nothing[form])
+    return buffer.getvalue()
+
+
+def cut(axes: Axes, x: float) -> None:
+    """Two short strokes over the lower spine: the scale is broken at x."""
+    place = axes.get_xaxis_transform()
+    width = 0.006 * (axes.get_xlim()[1] - axes.get_xlim()[0])
+    axes.plot([x - width, x + width], [0, 0], transform=place, color="white", linewidth=2.5, clip_on=False, zorder=5)
+    for side in (x - width, x + width):
+        axes.plot(
+            [side - width, side + width], [-0.018, 0.018], transform=place, color=INK, linewidth=0.6,
+            marker="", clip_on=False, zorder=6,
+        )  # fmt: skip

@@ -1,0 +1,240 @@
+"""The layout of the tables, from rows to cells: what stands where, what is best, what is a control, what is marked.
+
+`ngw.report.render` turns a `Table` into Markdown, TeX or plain text, so the three show the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ngw.report.collate import COSTS, Row
+
+Pair = tuple[str, str, str]  # dataset, vision, text
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number as it is printed: `text`, its spread over seeds (empty for one seed), best of its column or not."""
+
+    text: str
+    spread: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table: a label and its cells, each of one number or more; an empty cell prints as a dash."""
+
+    label: str
+    cells: Sequence[Sequence[Number]]
+    control: bool = False
+    converged: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as laid out: `slug` names it for references, `corner` heads the labels, `legend` is its small print."""
+
+    title: str
+    slug: str
+    corner: str
+    header: Sequence[str]
+    lines: Sequence[Line]
+    legend: Sequence[str] = field(default=())
+
+
+def _per_cent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def _tenths(value: float) -> str:
+    return f"{value:,.1f}"
+
+
+def _whole(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+# metric suffix: (heading, format, sign of better: 1 where higher is, -1 where lower is, 0 where best isn't marked)
+_STYLE: dict[str, tuple[str, Callable[[float], str], int]] = {
+    "recall_1": ("R@1", _per_cent, 1),
+    "recall_5": ("R@5", _per_cent, 1),
+    "recall_10": ("R@10", _per_cent, 1),
+    "mrr": ("MRR", _per_cent, 1),
+    "median_rank": ("median rank", _tenths, -1),
+    "train_seconds": ("training (s)", _tenths, 0),
+    "peak_memory_mb": ("peak memory (MB)", _whole, 0),
+    "parameters": ("parameters", _whole, 0),
+}
+_DIRECTIONS = {"i2t": "image to text", "t2i": "text to image"}
+_SPREAD = "± standard deviation over seeds."
+_BEST = "Bold: best of the column, controls aside."
+_DAGGER = "† a run behind this number did not converge; its record says why."
+_DASH = (
+    "– not run at this budget, by design: a method that learns from pairs has no run at 0, and a control that doesn't"
+    " depend on the budget runs once."
+)
+
+
+def encoder_pairs(rows: Iterable[Row]) -> list[Pair]:
+    """The (dataset, vision, text) of the rows, in order of first appearance."""
+    return list(dict.fromkeys((row["dataset"], row["vision"], row["text"]) for row in rows))
+
+
+def budgets(rows: Iterable[Row]) -> list[str]:
+    """Pair budgets from small to large, `all` last."""
+    return sorted({row["pairs"] for row in rows}, key=lambda pairs: float("inf") if pairs == "all" else int(pairs))
+
+
+def of(rows: Iterable[Row], pair: Pair) -> list[Row]:
+    """The rows of one (dataset, vision, text)."""
+    return [row for row in rows if (row["dataset"], row["vision"], row["text"]) == pair]
+
+
+def main_table(rows: Sequence[Row], pair: Pair, size: tuple[int, int]) -> Table:
+    """R@1 both ways: a line a method, a column a budget. size: test images and captions, part of what R@1 means."""
+    rows, columns = of(rows, pair), budgets(of(rows, pair))
+    metrics = ("i2t_recall_1", "t2i_recall_1")
+    lines = _lines(rows, [[(pairs, metric) for metric in metrics] for pairs in columns])
+    return Table(
+        title=f"R@1 in per cent, image to text / text to image, by number of pairs: {_where(pair, size)}",
+        slug="-".join(["retrieval", *pair]),
+        corner="pairs",
+        header=columns,
+        lines=lines,
+        legend=_legend(lines),
+    )
+
+
+def budget_table(rows: Sequence[Row], pair: Pair, size: tuple[int, int], pairs: str) -> Table:
+    """All retrieval metrics at one budget; controls that don't depend on the budget stand in each."""
+    rows = of(rows, pair)
+    once = {method: found[0] for method, found in _budgets_of(rows).items() if len(found) == 1}
+    chosen = [
+        row | {"pairs": pairs, "method": row["method"] if row["pairs"] == pairs else _aside(row)}
+        for row in rows
+        if row["pairs"] == pairs or (row["role"] == "control" and row["method"] in once)
+    ]
+    columns = [(way, suffix) for way in _DIRECTIONS for suffix in list(_STYLE)[:5]]
+    lines = _lines(chosen, [[(pairs, f"{way}_{suffix}")] for way, suffix in columns])
+    return Table(
+        title=f"Retrieval with {_count(pairs)} (R@K and MRR in per cent): {_where(pair, size)}",
+        slug="-".join(["retrieval", *pair, pairs]),
+        corner="method",
+        header=[f"{way} {_STYLE[suffix][0]}" for way, suffix in columns],
+        lines=lines,
+        legend=[*(f"{way}: {words}." for way, words in _DIRECTIONS.items()), *_legend(lines)],
+    )
+
+
+def efficiency_table(rows: Sequence[Row], pair: Pair) -> Table:
+    """What each method costs at its largest budget."""
+    rows = of(rows, pair)
+    largest = {method: found[-1] for method, found in _budgets_of(rows).items()}
+    chosen = [row | {"pairs": "largest"} for row in rows if row["pairs"] == largest[row["method"]]]
+    labelled = [row | {"method": f"{row['method']} ({_count(largest[row['method']])})"} for row in chosen]
+    lines = _lines(labelled, [[("largest", metric)] for metric in COSTS])
+    return Table(
+        title=f"Cost of one run at the largest budget of each method: {_where(pair)}",
+        slug="-".join(["efficiency", *pair]),
+        corner="method",
+        header=[_STYLE[metric][0] for metric in COSTS],
+        lines=lines,
+        legend=_legend(lines),
+    )
+
+
+def difference_table(rows: Sequence[Row], pair: Pair) -> Table:
+    """Each method against the best baseline of the same budget, in points of mean R@1."""
+    lines = []
+    for row in of(rows, pair):
+        low, high = (f"{100 * row[key]:+.1f}" for key in ("low", "high"))
+        numbers = [
+            row["pairs"],
+            row["baseline"],
+            f"{100 * row['difference']:+.1f}",
+            f"{low} to {high}",
+            f"{row['p']:.3f}",
+        ]
+        lines.append(Line(row["method"], [[Number(text)] for text in numbers]))
+    return Table(
+        title=f"Against the best baseline, points of mean R@1 of both directions: {_where(pair)}",
+        slug="-".join(["differences", *pair]),
+        corner="method",
+        header=["pairs", "best baseline", "difference", "95 % interval", "p"],
+        lines=lines,
+        legend=["Bootstrap paired and clustered by image; p is two-sided, not corrected for the number of lines."],
+    )
+
+
+def _lines(rows: Sequence[Row], columns: Sequence[Sequence[tuple[str, str]]]) -> list[Line]:
+    """A line a method, methods first and controls last; `columns` holds the (pairs, metric) of each cell's numbers."""
+    at = {(row["method"], row["pairs"], row["metric"]): row for row in rows}
+    best = {key: _best(rows, *key) for column in columns for key in column}
+    lines = []
+    for method, control in dict.fromkeys((row["method"], row["role"] == "control") for row in rows):
+        shown = [[(key, at[(method, *key)]) for key in column if (method, *key) in at] for column in columns]
+        cells = [[_number(row, None if control else best[key]) for key, row in cell] for cell in shown]
+        converged = all(row["converged"] for cell in shown for _, row in cell)
+        lines.append(Line(method, cells, control, converged))
+    return sorted(lines, key=lambda line: line.control)
+
+
+def _number(row: Row, best: str | None) -> Number:
+    """A row's mean and spread as they are printed."""
+    show = _STYLE[_suffix(row["metric"])][1]
+    text = show(row["mean"])
+    mark = "" if row["converged"] else "†"
+    # One seed has no spread, and a count that is the same in every run (parameters) needs none.
+    spread = row["n_seeds"] > 1 and not (row["metric"] == "parameters" and row["std"] == 0)
+    return Number(text + mark, show(row["std"]) if spread else "", best=text == best)
+
+
+def _best(rows: Sequence[Row], pairs: str, metric: str) -> str | None:
+    """The best mean of a column as it is printed, so that numbers that print alike are marked alike."""
+    _, show, sign = _STYLE[_suffix(metric)]
+    means = [
+        row["mean"] for row in rows if row["role"] != "control" and (row["pairs"], row["metric"]) == (pairs, metric)
+    ]
+    return show(max(means, key=lambda mean: sign * mean)) if means and sign else None
+
+
+def _suffix(metric: str) -> str:
+    """A metric's name without its direction."""
+    way, _, rest = metric.partition("_")
+    return rest if way in _DIRECTIONS else metric
+
+
+def _budgets_of(rows: Sequence[Row]) -> Mapping[str, list[str]]:
+    """The budgets at which each method was run."""
+    return {method: budgets(row for row in rows if row["method"] == method) for method in {r["method"] for r in rows}}
+
+
+def _aside(row: Row) -> str:
+    """The name of a control that stands in a budget that isn't its own."""
+    return f"{row['method']} ({_count(row['pairs'])})"
+
+
+def _count(pairs: str) -> str:
+    """A budget in words."""
+    return f"{pairs} pair" if pairs == "1" else f"{pairs} pairs"
+
+
+def _where(pair: Pair, size: tuple[int, int] | None = None) -> str:
+    """Data set, test size and encoders in words."""
+    dataset, vision, text = pair
+    test = f" ({size[0]:,} test images, {size[1]:,} captions)" if size else ""
+    return f"{dataset}{test}, {vision} and {text}"
+
+
+def _legend(lines: Sequence[Line]) -> list[str]:
+    """The small print that these lines need, and no more."""
+    numbers = [number for line in lines for cell in line.cells for number in cell]
+    needed = {
+        _SPREAD: any(number.spread for number in numbers),
+        _BEST: any(number.best for number in numbers),
+        _DAGGER: not all(line.converged for line in lines),
+        _DASH: any(not cell for line in lines for cell in line.cells),
+    }
+    return [text for text, need in needed.items() if need]
