@@ -110,6 +110,22 @@ def test_nearly_equal_scores_are_told_apart_beyond_float32():
     assert t2i.tolist() == [1.5, 1.5]
 
 
+def test_scores_that_vanish_in_float32_are_still_ranked():
+    u, v = scored([[9, 5, 1], [8, 7, 2], [3, 6, 4]])
+    i2t, t2i = ranks(u * np.float32(1e-25), v * np.float32(1e-25), np.arange(3))
+    assert i2t.tolist() == [1, 2, 2]
+    assert t2i.tolist() == [1, 1, 1]
+
+
+def test_products_below_the_smallest_float32_are_not_trusted():
+    # With q the smallest float32, 0.6 q rounds up to q and 0.4 q + 0.4 q down to 0, though it is the larger score.
+    q, x = 2.0**-149, 2.0**-80
+    u = np.array([[x, x], [x, 0]])
+    v = np.array([[0.6 * q / x, 0], [0.4 * q / x, 0.4 * q / x]])
+    i2t, _ = ranks(u, v, np.arange(2))
+    assert i2t.tolist() == [2, 2]
+
+
 small = st.integers(-3, 3)
 
 

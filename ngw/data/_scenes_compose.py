@@ -121,7 +121,7 @@ def place_art(image: Image.Image, art: Image.Image, x: float, y: float) -> None:
     """Paste a drawing with its middle at (x, y), moved inside the picture where it would stick out."""
     left = min(max(0, round(x - art.width / 2)), SIZE - art.width)
     top = min(max(0, round(y - art.height / 2)), SIZE - art.height)
-    image.paste(art, (left, top), art)
+    image.paste(art.convert("RGBA"), (left, top), art.getchannel("a"))
 
 
 def scaled(art: Image.Image, pixels: float) -> Image.Image:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ngw.data._scenes_art import article, plural
-from ngw.data._scenes_captions import pick
+from ngw.data._scenes_captions import NUMBERS, pick
 from ngw.data._scenes_compose import Group, Scene, relation
 
 SIDES = ("on the left", "on the right", "at the top", "at the bottom")
@@ -39,8 +39,8 @@ def claims(scene: Scene) -> dict[str, list[str]]:
         "is there": [f"Is there {article(category)} in the picture?" for category in categories],
         "is there on": [f"Is there {article(g.noun.category)} {side}?" for side, g in sides if g],
         "is this": [f"Is this {scene.place.phrases[0]}?"],
-        "are there": [f"Are there more than {n} things?" for n in (1, 2, 3) if scene.count() > n]
-        + [f"Is there only one kind of thing?" for _ in groups[:1] if len(groups) == 1],
+        "are there": [f"Are there more than {NUMBERS[n]} things?" for n in (2, 3, 4) if scene.count() > n],
+        "is there only": ["Is there only one kind of thing?"] if len(groups) == 1 else [],
     }
 
 
@@ -90,10 +90,11 @@ def open_questions(scene: Scene) -> dict[str, list[Question]]:
     pairs = [(a, b, relation(a, b)) for a in groups for b in groups if a is not b]
     alone = [(a, b, how) for a, b, how in pairs if sum(how == h and b is c for _, c, h in pairs) == 1]
     found = {
+        "what": [thing("What is in the picture?", "what is", g) for g in groups if len(groups) == 1],
         "what is at": [thing(f"What is {side}?", "what is", scene.at(side)) for side in SIDES if scene.at(side)],
         "what is by": [thing(f"What is {how} the {b.name}?", "what is", a) for a, b, how in alone],
         "what kind": [
-            thing(f"What kind of {g.noun.category} is in the picture?", "what kind of", g)
+            thing(f"What {g.noun.category} is in the picture?", "what", g)
             for g in groups
             if kinds.count(g.noun.category) == 1
         ],
@@ -106,7 +107,7 @@ def open_questions(scene: Scene) -> dict[str, list[Question]]:
 
 
 def questions(scene: Scene, partner: Scene, is_even: bool, shared: np.random.Generator, own: np.random.Generator):
-    """The questions about a scene, 4 or 5. `shared` must be at the same state for both partners."""
+    """The questions about a scene, at most five. `shared` must be at the same state for both partners."""
     even, odd = (scene, partner) if is_even else (partner, scene)
     asked = []
     for text, question_type, answer in yes_no(even, odd, shared):
@@ -116,7 +117,7 @@ def questions(scene: Scene, partner: Scene, is_even: bool, shared: np.random.Gen
     absent = sorted({g.noun.category for g in partner.groups} - present) or sorted(present)
     asked.append(numbers(scene, absent, own))
     families = list(open_questions(scene).values())
-    for i in own.permutation(len(families))[: int(own.integers(1, 3))]:
+    for i in own.permutation(len(families))[:2]:
         asked.append(families[int(i)][int(own.integers(len(families[int(i)])))])
     return asked
 

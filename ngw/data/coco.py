@@ -11,7 +11,7 @@ from ngw.errors import InputError, did_you_mean
 
 
 def read_split(file: str | os.PathLike, images: str | os.PathLike, split: str) -> tuple[list[tuple], list[tuple]]:
-    """The image rows and the caption rows of an official caption file, captions in the order of the file's ids."""
+    """The image rows and the caption rows of an official caption file."""
     content = read_json(file)
     image_rows = [
         (
@@ -27,7 +27,7 @@ def read_split(file: str | os.PathLike, images: str | os.PathLike, split: str) -
         caption_rows.append(
             (take(entry, "id", where), take(entry, "image_id", where), split, take(entry, "caption", where))
         )
-    return image_rows, sorted(caption_rows, key=lambda row: str(row[0]).rjust(20))
+    return image_rows, caption_rows
 
 
 def read_official(root: Path, subsets: Mapping[str, str], images: Path, captions_per_image: int | None) -> Dataset:
@@ -58,8 +58,8 @@ def load(
 ) -> Dataset:
     """Read COCO captions; options as `karpathy.load`'s.
 
-    subsets: where given, e.g. {"train": "train2017", "val": "val2017"}, the official files annotations/captions_{subset}.json
-    with images below {images}/{subset} are read instead of Karpathy's split file.
+    subsets: where given, e.g. {"train": "train2017", "val": "val2017"}, the official files
+    annotations/captions_{subset}.json, images below {images}/{subset}, are read instead of Karpathy's split file.
     """
     root = Path(root)
     if subsets is None:

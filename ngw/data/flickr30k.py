@@ -1,4 +1,4 @@
-"""Flickr30k with Karpathy's splits: dataset_flickr30k.json beside the folder flickr30k-images (29,000 / 1,014 / 1,000)."""
+"""Flickr30k with Karpathy's splits (29,000 / 1,014 / 1,000): dataset_flickr30k.json beside flickr30k-images."""
 
 from __future__ import annotations
 

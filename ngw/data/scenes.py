@@ -1,4 +1,4 @@
-"""The embedded data set: composed scenes with captions and questions, written in the official layouts of COCO and VQA."""
+"""The embedded data set: composed scenes with captions and questions in the official layouts of COCO and VQA v2."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
 
 from tqdm import tqdm
@@ -15,7 +15,7 @@ from tqdm import tqdm
 from ngw.data import SPLITS, Dataset, finish, karpathy, vqa2
 from ngw.data._scenes_art import CREDIT
 from ngw.data._scenes_captions import captions
-from ngw.data._scenes_compose import draw, sample
+from ngw.data._scenes_compose import Scene, draw, sample
 from ngw.data._scenes_places import SIZE
 from ngw.data._scenes_questions import annotate, questions
 from ngw.errors import InputError
@@ -36,11 +36,10 @@ QUESTIONS = "v2_OpenEnded_scenes_{split}_questions.json"
 ANNOTATIONS = "v2_scenes_{split}_annotations.json"
 
 
-def describe(seed: int, split: str, index: int) -> dict:
-    """All that is said of one scene: image id, file name, five captions, questions with their annotations."""
-    image_id = FIRST_ID[split] + index
-    partner = index ^ 1
-    scene, other = sample(seed, split, index), sample(seed, split, partner)
+def describe(scene: Scene, seed: int, split: str, index: int) -> dict:
+    """All that is said of the scene at an address: ids, file name, five captions, questions with their annotations."""
+    image_id, partner = FIRST_ID[split] + index, index ^ 1
+    other = sample(seed, split, partner)
     shared = rng(seed, "scenes", split, min(index, partner), "pair")
     own = rng(seed, "scenes", split, index, "questions")
     asked = []
@@ -54,10 +53,13 @@ def describe(seed: int, split: str, index: int) -> dict:
     }
 
 
-def write_image(folder: Path, seed: int, split: str, index: int) -> None:
-    """Draw one scene into its PNG file."""
-    image = draw(sample(seed, split, index), rng(seed, "scenes", split, index, "drawing"))
-    image.save(folder / f"scene_{FIRST_ID[split] + index}.png", compress_level=1)
+def make(folder: Path, seed: int, split: str, index: int) -> dict:
+    """Draw one scene into its PNG file and describe it."""
+    scene = sample(seed, split, index)
+    described = describe(scene, seed, split, index)
+    image = draw(scene, rng(seed, "scenes", split, index, "drawing"))
+    image.save(folder / described["file_name"], compress_level=1)  # five times as fast as the default, a fifth larger
+    return described
 
 
 def write_json(path: Path, value: Mapping) -> None:
@@ -114,44 +116,53 @@ def vqa_files(described: list[dict], split: str) -> tuple[dict, dict]:
     return {**head, "task_type": "Open-Ended", "questions": asked}, {**head, "annotations": answered}
 
 
-def write_split(root: Path, split: str, size: int, seed: int, threads: int) -> list[dict]:
+def write_split(root: Path, split: str, size: int, seed: int, pool: Executor) -> list[dict]:
     """Write one split's images, captions, questions and annotations; returns its Karpathy entries."""
     folder = root / "images" / split
     folder.mkdir(parents=True)
-    described = [describe(seed, split, index) for index in range(size)]
+    made = pool.map(functools.partial(make, folder, seed, split), range(size), chunksize=32)
+    described = list(tqdm(made, total=size, desc=f"scenes {split}", unit="image", mininterval=1))
     write_json(root / "annotations" / f"captions_{split}.json", coco_captions(described))
     asked, answered = vqa_files(described, split)
     write_json(root / QUESTIONS.format(split=split), asked)
     write_json(root / ANNOTATIONS.format(split=split), answered)
-    with ThreadPoolExecutor(threads) as pool:
-        done = pool.map(functools.partial(write_image, folder, seed, split), range(size))
-        for _ in tqdm(done, total=size, desc=f"scenes {split}", unit="image", mininterval=1):
-            pass
     return karpathy_images(described, split)
 
 
-def write(root: str | os.PathLike, sizes: Mapping[str, int] | None = None, seed: int = 0, threads: int = 2) -> None:
+def write(root: str | os.PathLike, sizes: Mapping[str, int] | None = None, seed: int = 0, workers: int = 2) -> None:
     """Write the data set under `root`: all of it or nothing, the same bytes for the same seed and sizes.
 
-    sizes: images a split, by default 3,000 / 500 / 1,000. An earlier data set there is replaced; another folder isn't.
+    sizes: images a split, by default 3,000 / 500 / 1,000; workers: processes.
+    An earlier data set at `root` is replaced; a folder with anything else in it is refused.
     """
     root, sizes = Path(root), {"train": 3000, "val": 500, "test": 1000} if sizes is None else dict(sizes)
     check_sizes(sizes)
-    if root.exists() and any(root.iterdir()) and not (root / KARPATHY).is_file():
-        raise InputError(
-            f"{root}: expected no folder or an earlier scenes data set, found other files; name another one."
-        )
+    check_target(root)
     partial = root.with_name(f".{root.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # what a killed run left
+    remove(partial)  # what a killed run left
     (partial / "annotations").mkdir(parents=True)
     try:
-        entries = [e for split in SPLITS for e in write_split(partial, split, sizes[split], seed, threads)]
+        with ProcessPoolExecutor(workers) as pool:
+            entries = [entry for split in SPLITS for entry in write_split(partial, split, sizes[split], seed, pool)]
         write_json(partial / KARPATHY, {"dataset": "scenes", "images": entries})
         (partial / "LICENSE.txt").write_text(CREDIT, encoding="utf-8")
-        shutil.rmtree(root, ignore_errors=True)
+        remove(root)
         os.replace(partial, root)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove(partial)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, if it is there."""
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def check_target(root: Path) -> None:
+    """A new or an empty folder, or one with an earlier data set of ours: never one with someone's files."""
+    foreign = root.exists() and (not root.is_dir() or (any(root.iterdir()) and not (root / KARPATHY).is_file()))
+    if foreign:
+        raise InputError(f"{root}: expected no folder or an earlier scenes data set, found other files; name another.")
 
 
 def check_sizes(sizes: Mapping[str, int]) -> None:

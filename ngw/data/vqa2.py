@@ -31,7 +31,7 @@ def read_annotations(file: Path) -> dict[int, tuple[int, tuple]]:
 
 
 def read_split(questions: str | os.PathLike, annotations: str | os.PathLike | None, split: str) -> list[tuple]:
-    """The rows of the questions table of one split. annotations: None where no answers are public (labels are empty)."""
+    """The rows of one split's questions. annotations: None where no answers are public (then labels are empty)."""
     known = None if annotations is None else read_annotations(Path(annotations))
     rows = []
     for n, entry in enumerate(take(read_json(questions), "questions", str(questions))):
@@ -48,8 +48,8 @@ def read_split(questions: str | os.PathLike, annotations: str | os.PathLike | No
             owner, label = known.pop(number)
             if owner != image_id:
                 raise InputError(
-                    f"{annotations}: question_id {number}: expected image {image_id}, as in {questions}, found {owner}; "
-                    "take both files from one release."
+                    f"{annotations}: question_id {number}: expected image {image_id}, as in {questions}, found "
+                    f"{owner}; take both files from one release."
                 )
         rows.append((number, image_id, split, take(entry, "question", where), *label))
     if known:

@@ -84,13 +84,23 @@ class Method:
         self.x_mean_, self.x_scale_ = _moments(x, "x")
         self.y_mean_, self.y_scale_ = _moments(y, "y")
         self.n_pairs_ = len(pairs)
+        self._settle(Method._x(self, x), Method._y(self, y))
         return self._x(x), self._y(y), pairs
+
+    def _settle(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Learn further coordinates from the centred clouds; `_x`, `_from_x` and their twins then use them."""
 
     def _x(self, x: Any) -> np.ndarray:
         return (np.asarray(x, np.float32) - self.x_mean_) / self.x_scale_
 
     def _y(self, y: Any) -> np.ndarray:
         return (np.asarray(y, np.float32) - self.y_mean_) / self.y_scale_
+
+    def _from_x(self, x: np.ndarray) -> np.ndarray:
+        return x * self.x_scale_ + self.x_mean_
+
+    def _from_y(self, y: np.ndarray) -> np.ndarray:
+        return y * self.y_scale_ + self.y_mean_
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         raise TypeError(f"{type(self).__name__} must define _fit")
@@ -103,11 +113,11 @@ class Method:
 
     def transform(self, x: Any) -> np.ndarray:
         """T_AB: rows of x's space to y's space, [k, d_x] -> [k, d_y]."""
-        return self._to_y(self._x(check_cloud(x, "x"))) * self.y_scale_ + self.y_mean_
+        return self._from_y(self._to_y(self._x(check_cloud(x, "x"))))
 
     def inverse_transform(self, y: Any) -> np.ndarray:
         """T_BA: rows of y's space to x's space, [k, d_y] -> [k, d_x]."""
-        return self._to_x(self._y(check_cloud(y, "y"))) * self.x_scale_ + self.x_mean_
+        return self._from_x(self._to_x(self._y(check_cloud(y, "y"))))
 
     def embed(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         """Both clouds in the space where they are compared: u [k, e], v [l, e], unit rows; score = u @ v.T.

@@ -45,6 +45,8 @@ class Warp(Method):
     """NGW (proposal 2.2 to 2.5). `fit` is `solve`, the plan, then `fit_maps`.
 
     epsilon: entropic regularisation, in units of the mean cost.  cost: the space in which the clouds are compared.
+    whiten: each cloud is first brought to its `dims` leading principal components, divided by sqrt(variance + whiten
+    times the mean variance); null leaves the cloud as it is.  Plan, maps and comparison live in these coordinates.
     pinned: the known pairs' mass stays on the pairs, and only the rest is transported.
     map: "linear", "mlp" or "residual", of width `hidden`.  cycle, injectivity, smoothness, paired, margin: the
     objective's coefficients (`ngw.maps.objective.Weights`); steps, batch, learning_rate: `ngw.maps.fit.Training`.
@@ -58,6 +60,8 @@ class Warp(Method):
         self,
         epsilon: float = 0.02,
         cost: str = "cca",
+        whiten: float | None = 3.0,
+        dims: int = 256,
         pinned: bool = True,
         max_iter: int = 2000,
         tol: float = 1e-4,
@@ -76,10 +80,14 @@ class Warp(Method):
             raise ValueError(f"epsilon is a positive number, in units of the mean cost; not {epsilon}")
         if cost not in COSTS:
             raise ValueError(f"cost {cost!r} does not exist.{did_you_mean(cost, COSTS)}")
+        if whiten is not None and not whiten > 0:
+            raise ValueError(f"whiten is positive, or null for no whitening; not {whiten}")
+        if dims < 1:
+            raise ValueError(f"dims is 1 or more, not {dims}")
         if map not in ("linear", "mlp", "residual"):
             raise ValueError(f"map is linear, mlp or residual, not {map!r}")
         self.epsilon, self.cost, self.pinned, self.max_iter, self.tol = epsilon, cost, pinned, max_iter, tol
-        self.map, self.hidden = map, hidden
+        self.whiten, self.dims, self.map, self.hidden = whiten, dims, map, hidden
         self.cycle, self.injectivity, self.smoothness = cycle, injectivity, smoothness
         self.paired, self.margin = paired, margin
         self.steps, self.batch, self.learning_rate = steps, batch, learning_rate
@@ -91,6 +99,25 @@ class Warp(Method):
     def pairs(self) -> str:
         """Whether this cost needs known pairs."""
         return COSTS[self.cost][0].pairs
+
+    def _settle(self, x: np.ndarray, y: np.ndarray) -> None:
+        if self.whiten is not None:
+            self.x_white_, self.x_color_ = whitening(x, self.whiten, self.dims)
+            self.y_white_, self.y_color_ = whitening(y, self.whiten, self.dims)
+
+    def _x(self, x: Any) -> np.ndarray:
+        x = super()._x(x)
+        return x if self.whiten is None else x @ self.x_white_
+
+    def _y(self, y: Any) -> np.ndarray:
+        y = super()._y(y)
+        return y if self.whiten is None else y @ self.y_white_
+
+    def _from_x(self, x: np.ndarray) -> np.ndarray:
+        return super()._from_x(x if self.whiten is None else x @ self.x_color_)
+
+    def _from_y(self, y: np.ndarray) -> np.ndarray:
+        return super()._from_y(y if self.whiten is None else y @ self.y_color_)
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         self._fit_maps(x, y, pairs, self._solve(x, y, pairs, seed), seed)
@@ -170,6 +197,20 @@ class Warp(Method):
         from ngw.maps.networks import apply
 
         return apply(self._map("ba"), y)
+
+
+def whitening(x: np.ndarray, ridge: float, dims: int) -> tuple[np.ndarray, np.ndarray]:
+    """(white [d, r], color [r, d]) of a centred cloud x [n, d]: x @ white has unit mean square norm.
+
+    Principal components, each divided by sqrt(variance + ridge * mean variance); `color` goes back, up to the
+    components beyond the leading r = min(dims, d, n - 1), which are lost.
+    """
+    values, vectors = np.linalg.eigh(np.cov(x.T.astype(np.float64), bias=True).reshape(x.shape[1], -1))
+    values, vectors = values[::-1].clip(0), vectors[:, ::-1]
+    r = max(1, min(dims, x.shape[1], len(x) - 1))
+    scale = np.sqrt(values[:r] + ridge * values.mean())
+    scale *= np.sqrt((values[:r] / scale**2).sum())
+    return (vectors[:, :r] / scale).astype(np.float32), (vectors[:, :r] * scale).T.astype(np.float32)
 
 
 def pin(a: np.ndarray, b: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ import numpy as np
 
 CUTOFFS = (1, 5, 10)
 _BYTES_PER_SCORE = 48  # float32 score, masks, and in the worst case (all nearly equal) float64 scores and two indices
-_MAX_SIDE = 1024  # larger tiles leave the cache and gain nothing
+_MAX_SIDE = 1024  # larger tiles leave the cache and gain nothing; counts within a tile fit 16 bits
 
 
 def ranks(u: np.ndarray, v: np.ndarray, owner: np.ndarray, memory_mb: float = 100) -> tuple[np.ndarray, np.ndarray]:
@@ -82,9 +82,10 @@ class _Side:
         above = tile > (target + slack).astype(np.float32).reshape(shape)
         near = tile >= (target - slack).astype(np.float32).reshape(shape)
         near ^= above
-        self.above[queries] += np.count_nonzero(above, axis=1 - self.axis)
-        i, j = near.nonzero()
-        if i.size:
+        self.above[queries] += above.view(np.uint8).sum(axis=1 - self.axis, dtype=np.uint16)
+        flat = np.flatnonzero(near)  # ten times faster than nonzero of a matrix
+        if flat.size:
+            i, j = np.divmod(flat, tile.shape[1])
             query = j if self.axis else i
             excess = _exact(u, v, i, j) - target[query]
             slack = self.slack64[queries][query]

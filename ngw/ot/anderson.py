@@ -22,7 +22,7 @@ class Anderson:
     def step(self, x: torch.Tensor, r: torch.Tensor, error: float) -> torch.Tensor:
         if not error <= 2 * self.best:
             self.plain, self.restarts = 2**self.restarts, self.restarts + 1
-            self.points, self.residuals = [], []
+            self.restart()
             self.best = error
         self.best = min(self.best, error)
         if self.plain > 0:
@@ -33,9 +33,13 @@ class Anderson:
             return x + r
         move = r - self._correction(r)
         if not move.abs().max() <= self.furthest:  # also where it is not a number: distrust a wild extrapolation
-            self.points, self.residuals = [], []
+            self.restart()
             return x + r
         return x + move
+
+    def restart(self) -> None:
+        """Forget the history; needed where the map has changed."""
+        self.points, self.residuals = [], []
 
     def _correction(self, r: torch.Tensor) -> torch.Tensor:
         """(dX + dF) argmin |r - dF gamma|, by a truncated eigendecomposition of the weighted normal equations."""

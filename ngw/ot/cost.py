@@ -35,7 +35,7 @@ class PointCost:
     gives finished exponents.  `p` and `q` [n], [m] and all potentials are float64 and in units of epsilon.
     """
 
-    def __init__(self, x, y, kind: str, a, b, epsilon: float, dtype: torch.dtype, group=None):
+    def __init__(self, x, y, kind: str, a, b, epsilon: float, dtype: torch.dtype | None, tol: float, group=None):
         if kind == "cosine":
             x, y = (z / z.norm(dim=1, keepdim=True).clamp_min(1e-300) for z in (x, y))
         mu_x, mu_y = total(a @ x, group) / total(a.sum(), group), b @ y / b.sum()  # [d]
@@ -47,13 +47,23 @@ class PointCost:
         self.epsilon = epsilon * (self.mean if self.mean > 0 else 1.0)
         self.p, self.q = p / self.epsilon, q / self.epsilon
         unit = math.sqrt((1 if kind == "cosine" else 2) * LOG2E / self.epsilon)  # in bits, whatever the data's unit was
-        self.left = torch.ones(len(x), x.shape[1] + 2, dtype=dtype, device=x.device)
-        self.right = torch.ones(x.shape[1] + 2, len(y), dtype=dtype, device=x.device)
-        self.left[:, :-2], self.right[:-2] = x.mul_(unit), y.mul_(unit).T
+        x, y = x.mul_(unit), y.mul_(unit)
+        size = math.sqrt(_mean(x.square().sum(1), a, group) * _mean(y.square().sum(1), b))
+        # An exponent's rounding is a relative error of the plan; a quarter of tol leaves the rest to the iteration.
+        self.dtype = dtype or (torch.float32 if size * 2**-24 <= tol / 4 else torch.float64)
+        self.left = torch.ones(len(x), x.shape[1] + 2, dtype=self.dtype, device=x.device)
+        self.right = torch.ones(x.shape[1] + 2, len(y), dtype=self.dtype, device=x.device)
+        self.left[:, :-2], self.right[:-2] = x, y.T
 
     @property
     def shape(self) -> tuple[int, int]:
         return len(self.left), self.right.shape[1]
+
+    def cool(self, factor: float) -> None:
+        """Divide epsilon by a power of 4: that rounds nothing."""
+        self.epsilon, self.p, self.q = self.epsilon / factor, self.p * factor, self.q * factor
+        self.left[:, :-2] *= math.sqrt(factor)
+        self.right[:-2] *= math.sqrt(factor)
 
     def set_f(self, f: torch.Tensor | float) -> None:
         self.left[:, -2] = (f - self.p) * LOG2E
@@ -96,8 +106,11 @@ class PointCost:
 class MatrixCost:
     """A ready cost matrix C [n, m], kept as it was given and read block by block, in float64."""
 
+    dtype = torch.float64
+
     def __init__(self, matrix: torch.Tensor, a, b, epsilon: float, group=None):
         self.matrix, self.f, self.g = matrix, torch.zeros_like(a), torch.zeros_like(b)
+        self.p = torch.zeros_like(a)
         sums = torch.stack([a[rows] @ (matrix[rows].double() @ b) for rows in self._blocks(slice(0, len(a)))])
         self.mean = float(total(sums.sum(), group) / total(a.sum(), group) / b.sum())
         if self.mean < 0:
@@ -112,6 +125,10 @@ class MatrixCost:
         step = max(1, SCRATCH_BYTES // (8 * self.matrix.shape[1]))
         return [slice(i, min(i + step, rows.stop)) for i in range(rows.start, rows.stop, step)]
 
+    def cool(self, factor: float) -> None:
+        """Divide epsilon by a factor."""
+        self.epsilon /= factor
+
     def set_f(self, f: torch.Tensor | float) -> None:
         self.f = self.f.new_zeros(self.shape[0]) + f
 
@@ -120,9 +137,7 @@ class MatrixCost:
 
     def tile(self, rows: slice, out: torch.Tensor) -> torch.Tensor:
         """out [rows, m] <- (f_i + g_j - C_ij) / epsilon, in bits."""
-        for part in self._blocks(rows):
-            exponent = self.matrix[part].double().div_(-self.epsilon).add_(self.f[part, None]).add_(self.g)
-            out[part.start - rows.start : part.stop - rows.start] = exponent.mul_(LOG2E)
+        out.copy_(self.matrix[rows]).div_(-self.epsilon).add_(self.f[rows, None]).add_(self.g).mul_(LOG2E)
         return out
 
     def pairs(self, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
@@ -143,7 +158,7 @@ class MatrixCost:
 
     def _like(self, matrix, f, g) -> MatrixCost:
         part = object.__new__(MatrixCost)
-        part.__dict__.update(self.__dict__, matrix=matrix, f=f, g=g)
+        part.__dict__.update(self.__dict__, matrix=matrix, f=f, g=g, p=torch.zeros_like(f))
         return part
 
 

@@ -9,50 +9,50 @@ import torch
 
 from ngw.ot.cost import LOG2E, total
 
-FLOOR = {torch.float32: -120.0, torch.float64: -1000.0}  # bits: less is dust, and denormals make products 5x slower
+TOP = 15.0  # bits: a row's largest entry where potentials are absorbed, so that half precision spans 2^-24 .. 2^15
+FLOOR = {torch.float16: -24.0, torch.float32: -110.0, torch.float64: -1000.0}  # less is dust; denormals cost 5x
+CEILING = 100.0  # bits: only points without weight can lie higher, and their products with 0 must be 0
+COMPACT = {torch.float32: torch.float16, torch.float64: torch.float32}  # what is kept where the kernel does not fit
 BLOCK_BYTES = {"cpu": 1 << 24, "cuda": 1 << 30}  # what one matrix product fills: large enough for its full rate
 STRIP_BYTES = {"cpu": 1 << 20, "cuda": 1 << 30}  # what stays in a CPU's second-level cache from one operation to the next
 
 
 class Kernel:
-    """K_ij = exp((f_i + g_j - C_ij) / epsilon), f such that every row's largest entry is 1 when it is absorbed.
+    """K_ij = exp((f_i + g_j - C_ij) / epsilon); the plan is P_ij = a_i u_i K_ij v_j b_j.
 
-    The plan is P_ij = a_i u_i K_ij v_j b_j.  From pass to pass only the scalings u and v change; `absorb` moves what they
-    grew to into the potentials, so that nothing over- or underflows in float32.
+    From pass to pass only the scalings u and v change; `absorb` moves what they grew to into the potentials, so nothing
+    over- or underflows.  With `memory` bytes for all rows K is kept as it is.  With less, as many rows as fit are kept in
+    half the precision and the rest is made again in every pass; `exact` walks then make every row again.
     """
 
     def __init__(self, cost, a: torch.Tensor, b: torch.Tensor, dtype: torch.dtype, memory: float, group=None):
         self.cost, self.group = cost, group
         self.n, self.m = cost.shape
         self.a, self.b = a.to(dtype), b.to(dtype)
-        self.f, self.gauge, self.fresh = torch.zeros_like(a), torch.ones_like(self.a), False
-        row_bytes = torch.finfo(dtype).bits // 8 * self.m
-        self.step, self.strip = (min(self.n, max(8, z[a.device.type] // row_bytes)) for z in (BLOCK_BYTES, STRIP_BYTES))
-        if memory >= row_bytes * self.n:
-            kept = self.n
-        else:
-            kept = int(max(0, memory // row_bytes - self.step)) // self.step * self.step
-        self.kept = _empty(kept, self.m, self.a)
-        self.scratch = _empty(self.step if kept < self.n else 0, self.m, self.a)
+        self.f, self.gauge, self.fresh, self.lam = torch.zeros_like(a), torch.ones_like(self.a), False, 1.0
+        row = self.m * torch.finfo(dtype).bits // 8  # bytes
+        self.step, self.strip = (min(self.n, max(8, z[a.device.type] // row)) for z in (BLOCK_BYTES, STRIP_BYTES))
+        self.compact = memory < self.n * row
+        rows = max(0, int(memory / row) - self.step) * 2 // self.step * self.step if self.compact else self.n
+        self.kept = _empty(min(self.n, rows), self.m, COMPACT[dtype] if self.compact else dtype, a.device)
+        self.compact &= len(self.kept) > 0
+        wide = self.compact or len(self.kept) < self.n or cost.dtype != dtype
+        self.scratch = _empty(self.step if wide else 0, self.m, cost.dtype, a.device)
+        self.narrow = _empty(self.step if wide and cost.dtype != dtype else 0, self.m, dtype, a.device)
 
-    def absorb(self, g: torch.Tensor, lam: float = 1.0) -> None:
+    def absorb(self, g: torch.Tensor | float, lam: float = 1.0) -> None:
         """Take column potentials [m] (units of epsilon, float64); the blocks and f follow in the next walk."""
         self.cost.set_g(g)
-        self.cost.set_f(0.0)
-        self.lam, self.fresh = lam, True
+        self.cost.set_f(self.cost.p)  # not 0: the tile then holds no large row constant to round
+        self.fresh, self.lam = True, lam
 
-    def set_potentials(self, f: torch.Tensor, g: torch.Tensor) -> None:
-        """Take both potentials as they are; for a kernel that keeps no block."""
-        self.cost.set_f(f)
-        self.cost.set_g(g)
-
-    def blocks(self) -> Iterator[tuple[slice, torch.Tensor]]:
+    def blocks(self, exact: bool = True) -> Iterator[tuple[slice, torch.Tensor]]:
         """(rows, K[rows]) block by block; a block is valid until the next is asked for, and must not be changed."""
         fresh, self.fresh = self.fresh, False
         for start in range(0, self.n, self.step):
             rows = slice(start, min(start + self.step, self.n))
-            stored = rows.stop <= len(self.kept)
-            block = self.kept[rows] if stored else self.scratch[: rows.stop - start]
+            stored = rows.stop <= len(self.kept) and not (exact and self.compact)
+            block = self.kept[rows] if stored else (self.narrow if len(self.narrow) else self.scratch)[: rows.stop - start]
             if fresh or not stored:
                 self._fill(rows, block, fresh)
             yield rows, block
@@ -60,34 +60,48 @@ class Kernel:
             self.cost.set_f(self.f)
 
     def _fill(self, rows: slice, block: torch.Tensor, fresh: bool) -> None:
-        self.cost.tile(rows, out=block)
+        """block <- K[rows]; where fresh, also f[rows], such that every row's largest entry is 2^TOP."""
+        tile = block if block.dtype == self.cost.dtype else self.scratch[: len(block)]
+        self.cost.tile(rows, out=tile)
         for k in range(0, len(block), self.strip):
-            strip = block[k : k + self.strip]
+            strip = tile[k : k + self.strip]
             if fresh:
-                top = strip.amax(1, keepdim=True)
-                strip.sub_(top)
-                self.f[rows.start + k : rows.start + k + len(strip)] = top[:, 0].double() / -LOG2E
-            strip.clamp_(min=FLOOR[block.dtype]).exp2_()
-        if fresh and self.lam < 1:  # the gauge is u's part that is known as soon as f is
-            self.gauge[rows] = ((self.lam - 1) * self.f[rows]).clamp(-80, 80).exp().to(block.dtype)
+                lift = TOP - strip.amax(1, keepdim=True)
+                strip += lift
+                part = slice(rows.start + k, rows.start + k + len(strip))
+                self.f[part] = self.cost.p[part] + lift[:, 0].double() / LOG2E
+            strip.clamp_(min=FLOOR[block.dtype], max=CEILING)
+            if tile is not block and block.dtype != torch.float16:
+                strip = block[k : k + self.strip].copy_(strip)
+            strip.exp2_()
+            if block.dtype == torch.float16:
+                block[k : k + self.strip] = strip
+        if fresh and self.lam < 1:  # the part of u that is known as soon as f is
+            self.gauge[rows] = ((self.lam - 1) * self.f[rows]).clamp(-80, 80).exp().to(self.gauge.dtype)
 
-    def walk(self, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """One pass: row masses K (b v) [n] with the exact row update u, and column sums K' (a u) [m] over all ranks."""
+    def walk(self, v: torch.Tensor, exact: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        """One pass: row masses K (b v) [n], and with the exact row update u the sums K' (a u) [m] over all ranks."""
         masses, sums = torch.empty_like(self.a), torch.zeros_like(self.b)
         a, right, gauge, mass_, sums_ = (_native(z) for z in (self.a, self.b * v, self.gauge, masses, sums))
-        for rows, block in self.blocks():
-            block = _native(block)
+        wide = torch.empty(self.strip if self.compact else 0, self.m, dtype=self.a.dtype, device=self.a.device)
+        for rows, block in self.blocks(exact):
             for k in range(rows.start, rows.stop, self.strip):
                 part = slice(k, min(k + self.strip, rows.stop))
                 strip = block[part.start - rows.start : part.stop - rows.start]
+                strip = _native(strip if strip.dtype == masses.dtype else wide[: len(strip)].copy_(strip))
                 mass_[part] = mass = strip @ right
                 u = 1 / mass if self.lam == 1 else gauge[part] * mass**-self.lam
                 sums_ += (a[part] * u) @ strip
         return masses, total(sums, self.group)
 
-    def scaling(self, masses: torch.Tensor) -> torch.Tensor:
+    def log_u(self, masses: torch.Tensor) -> torch.Tensor:
         """log u [n], float64, of the row masses that `walk` gave."""
         return -self.lam * masses.double().log() - (1 - self.lam) * self.f
+
+    def drop(self) -> None:
+        """Let go of rows kept in half the precision."""
+        if self.compact:
+            self.kept, self.compact = self.kept[:0].clone(), False
 
 
 def softmin(cost, b: torch.Tensor, g: torch.Tensor | float, dtype: torch.dtype) -> torch.Tensor:
@@ -98,11 +112,11 @@ def softmin(cost, b: torch.Tensor, g: torch.Tensor | float, dtype: torch.dtype) 
     return kernel.f - masses.double().log()
 
 
-def _empty(n: int, m: int, like: torch.Tensor) -> torch.Tensor:
-    """[n, m], on a CPU from NumPy, which asks for huge pages: a third of the time of the page faults."""
-    if like.device.type == "cpu":
-        return torch.from_numpy(np.empty((n, m), dtype=_native(like).dtype))
-    return torch.empty(n, m, dtype=like.dtype, device=like.device)
+def _empty(n: int, m: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """[n, m]; on a CPU from NumPy, which asks for huge pages: a third of the time of the page faults."""
+    if device.type == "cpu":
+        return torch.from_numpy(np.empty((n, m), dtype=str(dtype).removeprefix("torch.")))
+    return torch.empty(n, m, dtype=dtype, device=device)
 
 
 def _native(value: torch.Tensor):

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from ngw.ot.cost import multiply
 from ngw.ot.kernel import Kernel
 
 
@@ -71,7 +72,8 @@ class Coupling:
         kind = values.dtype if values.is_floating_point() else self.dtype
         out = torch.empty(self.shape[0], values.shape[1], dtype=kind, device=values.device)
         for rows, block in kernel.blocks():
-            out[rows] = (block @ weighted) / torch.mv(block, right)[:, None]
+            product = multiply(block, weighted, torch.empty(len(block), values.shape[1], dtype=self.dtype, device=out.device))
+            out[rows] = product.div_(torch.mv(block, right)[:, None])
         return self._out(out)
 
     def row_entropy(self):
@@ -125,7 +127,8 @@ class Coupling:
         if self.solved is not None:
             return self.solved
         kernel = Kernel(self.cost, self.a, self.b, self.dtype, memory=0)
-        kernel.set_potentials(*self.potentials)
+        self.cost.set_f(self.potentials[0])
+        self.cost.set_g(self.potentials[1])
         return kernel, torch.ones_like(kernel.a), torch.ones_like(kernel.b)
 
     def _in(self, value) -> torch.Tensor:

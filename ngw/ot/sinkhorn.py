@@ -11,9 +11,9 @@ import torch
 from ngw.ot.cost import MatrixCost, PointCost, total
 from ngw.ot.kernel import Kernel, softmin
 from ngw.ot.plan import Coupling, Status
-from ngw.ot.solve import first_guess, solve
+from ngw.ot.solve import anneal, first_guess
 
-DTYPES = {None: torch.float32, "float32": torch.float32, "float64": torch.float64}
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 def sinkhorn(
@@ -42,7 +42,8 @@ def sinkhorn(
     tau: weight of the marginals' KL penalties, in units of the mean cost (Chizat et al. 2018); None keeps them exact.
     tol: L1 error of both marginals at which to stop, as a share of the mass.
     memory: bytes that the kernel may take; None is half of what is free, 0 makes every block again in every pass.
-    dtype: torch.float32 (default) or torch.float64, of the products; potentials are float64 in any case.
+    dtype: "float32" or "float64", of the kernel and the exponents; potentials are float64 in any case.  None is float32,
+        with float64 exponents where epsilon is so small that their rounding in float32 would show at tol.
     init: a Coupling of the same clouds, or potentials (f, g) in cost units, to start from.
     group: a torch.distributed process group; x and a are then this rank's rows, y and b are whole on every rank.
     """
@@ -50,20 +51,26 @@ def sinkhorn(
         raise ValueError(f"sinkhorn: epsilon must be a positive number (in units of the mean cost), found {epsilon!r}.")
     if tau is not None and not tau > 0:
         raise ValueError(f"sinkhorn: tau must be positive (in units of the mean cost) or None, found {tau!r}.")
-    dtype, lam = DTYPES.get(dtype, dtype), 1.0 if tau is None else tau / (tau + epsilon)
-    cost, a, b, numpy = _problem(x, y, cost, a, b, epsilon, tau, device, dtype, group)
+
+    def lam(epsilon: float) -> float:
+        return 1.0 if tau is None else tau / (tau + epsilon)
+
+    exponents = DTYPES.get(dtype, dtype)
+    dtype = exponents or torch.float32
+    cost, a, b, numpy = _problem(x, y, cost, a, b, epsilon, tau, device, exponents, tol, group)
     rows, cols = a > 0, b > 0
     whole = bool(rows.all() and cols.all())
     part = cost if whole else cost.take(rows.nonzero()[:, 0], cols.nonzero()[:, 0])
-    g = _start(init, cost, cols) if init is not None else first_guess(part, a[rows], b[cols], lam, dtype)
+    g = _start(init, cost, cols) if init is not None else first_guess(part, a[rows], b[cols], lam(epsilon), dtype)
     if group is not None:
         torch.distributed.broadcast(g, torch.distributed.get_global_rank(group, 0), group=group)
     kernel = Kernel(part, a[rows], b[cols], dtype, _free(a.device) / 2 if memory is None else memory, group)
-    end = solve(kernel, g, lam, max_iter, tol)
+    end = anneal(kernel, g, epsilon, lam, max_iter, tol)
     status = Status(end.n_iter, end.error, end.error <= tol, end.reason, *_path(kernel))
+    kernel.drop()
     if whole:
         return Coupling(cost, a, b, (end.f, end.g), status, dtype, numpy, group, (kernel, end.u, end.v))
-    f, g = _extend(cost, a, b, end, lam, dtype)
+    f, g = _extend(cost, a, b, end, lam(epsilon), dtype)
     return Coupling(cost, a, b, (f, g), status, dtype, numpy, group)
 
 
@@ -80,11 +87,14 @@ def _extend(cost, a, b, end, lam: float, dtype) -> tuple[torch.Tensor, torch.Ten
 
 
 def _path(kernel: Kernel) -> tuple[str, str]:
-    kept, size = len(kernel.kept), kernel.n * kernel.m * kernel.a.element_size() / 1e6
-    if kept == kernel.n:
-        return "dense", f"the kernel, {size:.0f} MB, fits in the memory given."
-    share = f"{kept} of its {kernel.n} rows are kept" if kept else "every block is made again in every pass"
-    return "mixed" if kept else "streamed", f"the kernel, {size:.0f} MB, does not fit in the memory given: {share}."
+    """(name, reason) of the way the passes were made."""
+    size = f"the kernel, {kernel.n * kernel.m * kernel.a.element_size() / 1e6:.0f} MB,"
+    if not len(kernel.kept):
+        return "streamed", f"{size} does not fit in the memory given: every block is made again in every pass."
+    if not kernel.compact:
+        return "dense", f"{size} fits in the memory given."
+    kept = f"{len(kernel.kept)} of its {kernel.n} rows are kept as {kernel.kept.dtype}".replace("torch.", "")
+    return "mixed", f"{size} does not fit in the memory given: {kept}, and the result is corrected by exact passes."
 
 
 def _start(init, cost, cols: torch.Tensor) -> torch.Tensor:
@@ -95,7 +105,7 @@ def _start(init, cost, cols: torch.Tensor) -> torch.Tensor:
     return g.to(cols.device, torch.float64)[cols] / cost.epsilon
 
 
-def _problem(x, y, cost, a, b, epsilon, tau, device, dtype, group):
+def _problem(x, y, cost, a, b, epsilon, tau, device, dtype, tol, group):
     """Checked input as (cost, a, b, whether NumPy came in)."""
     if named := isinstance(cost, str):
         if cost not in ("sqeuclidean", "cosine"):
@@ -118,7 +128,7 @@ def _problem(x, y, cost, a, b, epsilon, tau, device, dtype, group):
     if not min(sums) > 0 or (tau is None and abs(sums[0] - sums[1]) > 1e-6 * max(sums)):
         raise ValueError(f"sinkhorn: a and b must have the same positive total, found {sums[0]:.9g} and {sums[1]:.9g}.")
     if named:
-        return PointCost(x.double(), y.double(), cost, a, b, epsilon, dtype, group), a, b, numpy
+        return PointCost(x.double(), y.double(), cost, a, b, epsilon, dtype, tol, group), a, b, numpy
     return MatrixCost(cost, a, b, epsilon, group), a, b, numpy
 
 

@@ -1,18 +1,21 @@
-"""The iteration: exact row updates, Anderson on the column potentials, and an honest reason to stop."""
+"""The iteration: exact row updates, Anderson on the column potentials, an honest reason to stop; first guess, annealing."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from ngw.ot.anderson import Anderson
+from ngw.ot.cost import total
 from ngw.ot.kernel import Kernel, softmin
 
-SPAN = 25.0  # a scaling within exp(+-25) neither over- nor underflows in float32; beyond, it is absorbed
+SPAN = {torch.float16: 5.0, torch.float32: 25.0, torch.float64: 25.0}  # log scalings that K's precision bears unabsorbed
 STALL = 200  # iterations without progress after which rounding, not the iteration, is the limit
-SAMPLE, SAMPLE_ROUNDS = 16, 15  # the first guess solves a SAMPLE-th of either side roughly
+SAMPLE, SAMPLE_ITER, SAMPLE_TOL = 32, 5, 1e-2  # the first guess solves a 32nd of either side, roughly
+SHARP, LEVEL_TOL = 0.01, 3e-3  # annealing starts near this epsilon (units of the mean cost) and solves its levels roughly
 
 
 @dataclass
@@ -28,41 +31,84 @@ class Solution:
     reason: str
 
 
+def anneal(kernel: Kernel, g: torch.Tensor, epsilon: float, lam: Callable, max_iter: int, tol: float) -> Solution:
+    """Solve at 4^k epsilon, ..., 4 epsilon, epsilon, each from the one before (below SHARP: 2 to 6 times fewer passes).
+
+    epsilon in units of the mean cost; lam(epsilon) as in `solve`; g [m] in units of the kernel's epsilon.
+    """
+    levels = max(0, math.floor(math.log(SHARP / epsilon, 4)))
+    kernel.cost.cool(0.25**levels)
+    g, passes = g * 0.25**levels, 0
+    for k in range(levels, 0, -1):
+        end = solve(kernel, g, lam(epsilon * 4**k), max(1, (max_iter - passes) // 2), max(tol, LEVEL_TOL))
+        g, passes = end.g * 4, passes + end.n_iter
+        kernel.cost.cool(4.0)
+    end = solve(kernel, g, lam(epsilon), max(1, max_iter - passes), tol)
+    end.n_iter += passes
+    return end
+
+
 def solve(kernel: Kernel, g: torch.Tensor, lam: float, max_iter: int, tol: float) -> Solution:
     """Fixed point of g <- lam softmin(f(g)), from g [m] on (units of epsilon); lam = tau / (tau + epsilon), 1 if balanced.
 
-    A pass updates the rows exactly, so all the error is the columns': sum_j |P'1 - target|_j, as a share of the mass.
-    Where marginals are penalised (lam < 1) the target is b exp(-g / tau), which optimality asks for.
+    A pass updates the rows exactly, so the error is the columns': sum_j |P'1 - target|_j, as a share of the mass.  Where
+    marginals are penalised (lam < 1) the target is b exp(-g / tau), which optimality asks for.
     """
     b = kernel.b.double()
-    mixer, x = Anderson(b), torch.zeros_like(g)  # x: what g has changed by since it was last absorbed
-    best, since, reason = math.inf, 0, ""
+    mixer, x, correct = Anderson(b), torch.zeros_like(g), 1.0  # x: what g has changed by since it was last absorbed
+    best, since, rounding = math.inf, 0, None
     kernel.absorb(g, lam)
     for n_iter in range(1, max_iter + 1):
-        v = x.exp()
+        v, h = x.exp(), g + x
         masses, sums = kernel.walk(v.to(kernel.b.dtype))
-        column, h = sums.double() * v, g + x  # [m] column sums over b; the whole potential
         target = torch.ones_like(h) if lam == 1 else torch.exp(h * (1 - 1 / lam))
-        error = float((b * (column - target).abs()).sum() / (b * target).sum())
+        column = correct * sums.double() * v  # [m] column sums over b
+        error = _l1(b, column, target)
+        if error <= tol and kernel.compact:  # solved with rounded rows: see the exact ones, and correct for the difference
+            masses, sums = kernel.walk(v.to(kernel.b.dtype), exact=True)
+            exact = sums.double() * v
+            correct, column, error = correct * exact / column, exact, _l1(b, exact, target)
+            mixer.restart()
+        if error <= tol:
+            rounding = _rounding(kernel, kernel.f + kernel.log_u(masses), h, lam) if rounding is None else rounding
+        error += rounding or 0.0
         best, since = (error, 0) if error < 0.9 * best else (best, since + 1)
-        if reason := _stop(error, tol, n_iter, max_iter, since, kernel.b.dtype):
+        if reason := _stop(error, tol, rounding, n_iter, max_iter, since, kernel.b.dtype):
             break
         x = mixer.step(h, -lam * column.log() - (1 - lam) * h, error) - g
         if lam == 1:
             x = x - (b @ x) / b.sum()  # a constant between f and g is free
-        if x.abs().max() > SPAN:
-            g, x = g + x, torch.zeros_like(x)
+        if kernel.compact and since > STALL // 4:  # rounded rows do not do here: make every row again from now on
+            kernel.drop()
+            correct, since = 1.0, 0
+        if x.abs().max() > SPAN[kernel.kept.dtype]:
+            g, x, correct = g + x, torch.zeros_like(x), 1.0
             kernel.absorb(g, lam)
-    log_u = kernel.scaling(masses)
-    return Solution(kernel.f + log_u, g + x, log_u.exp().to(kernel.a), v.to(kernel.b), n_iter, error, reason)
+    log_u = kernel.log_u(masses)
+    return Solution(kernel.f + log_u, h, log_u.exp().to(kernel.a), v.to(kernel.b), n_iter, error, reason)
 
 
-def _stop(error: float, tol: float, n_iter: int, max_iter: int, since: int, dtype: torch.dtype) -> str:
+def _l1(b: torch.Tensor, column: torch.Tensor, target: torch.Tensor) -> float:
+    return float((b * (column - target).abs()).sum() / (b * target).sum())
+
+
+def _rounding(kernel: Kernel, f: torch.Tensor, g: torch.Tensor, lam: float, rows: int = 64) -> float:
+    """L1 error of the rows' marginal, which the passes take as exact: measured in float64 on a sample of the rows."""
+    i = torch.randperm(kernel.n, generator=torch.Generator().manual_seed(1))[:rows].to(f.device)
+    sums = torch.exp(f[i, None] + g - kernel.cost.exact(i)) @ kernel.b.double()
+    target = torch.ones_like(sums) if lam == 1 else torch.exp(f[i] * (1 - 1 / lam))
+    a = kernel.a[i].double()
+    return float(total(a @ (sums - target).abs(), kernel.group) / total(a @ target, kernel.group))
+
+
+def _stop(error, tol: float, rounding, n_iter: int, max_iter: int, since: int, dtype: torch.dtype) -> str:
     """The reason to stop here, or nothing."""
     if error <= tol:
         return f"converged: the marginals' L1 error {error:.2g} is at most tol = {tol:g}."
+    if rounding is not None and rounding >= tol:
+        return f"stopped: rounding in {dtype} alone leaves a marginal error of {rounding:.2g}, above tol = {tol:g}."
     if since > STALL:
-        return f"stopped: no progress in {STALL} iterations; {dtype} reached a marginal error of {error:.2g}."
+        return f"stopped: no progress in {STALL} iterations; the marginal error is {error:.2g}, above tol = {tol:g}."
     if n_iter == max_iter:
         return f"stopped: max_iter = {max_iter} iterations left a marginal error of {error:.2g}, above tol = {tol:g}."
     return ""
@@ -74,8 +120,6 @@ def first_guess(cost, a: torch.Tensor, b: torch.Tensor, lam: float, dtype: torch
     rows, cols = rows.to(a.device), cols.to(a.device)
     a, b = a[rows] * (a.sum() / a[rows].sum()), b[cols] * (b.sum() / b[cols].sum())
     small = cost.take(rows, cols)
-    turned, g = small.T, torch.zeros_like(b)
-    for _ in range(SAMPLE_ROUNDS):
-        f = lam * softmin(small, b, g, dtype)
-        g = lam * softmin(turned, a, f, dtype)
+    g = lam * softmin(small.T, a, lam * softmin(small, b, 0.0, dtype), dtype)
+    f = solve(Kernel(small, a, b, dtype, math.inf), g, lam, SAMPLE_ITER, SAMPLE_TOL).f
     return lam * softmin(cost.take(rows, slice(None)).T, a, f, dtype)

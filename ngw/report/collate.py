@@ -114,8 +114,8 @@ def _row(runs: Sequence[Record], metric: str, values: Sequence[float], low: floa
 
 
 def _rounded(value: float) -> float:
-    """Six significant digits: more than a test set can tell, and free of the last bits of one machine."""
-    return float(f"{value:.6g}")
+    """Six significant digits (a count keeps its units): what a test set can tell, free of one machine's last bits."""
+    return float(f"{value:.6g}" if abs(value) < 1e5 else round(value))
 
 
 def to_csv(rows: Iterable[Row], columns: Sequence[str] = COLUMNS) -> str:

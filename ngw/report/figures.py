@@ -38,11 +38,11 @@ def pair_axis(found: Sequence[str], all_pairs: int | None) -> Axis:
     low, high = min(place.values(), default=0.0), max(place.values(), default=0.0)
     gap, breaks = max(0.4, (high - low) / 5), []
     if "0" in found:
+        breaks += [low - gap / 2] * bool(place)
         place["0"] = low - gap
-        breaks.append(low - gap / 2)
     if "all" in found and "all" not in place:
+        breaks += [high + gap / 2] * bool(place)
         place["all"] = high + gap
-        breaks.append(high + gap / 2)
     return Axis(place, breaks, f"all\n({all_pairs:,})" if all_pairs else "all")
 
 

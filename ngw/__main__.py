@@ -1,0 +1,123 @@
+"""The command line: `python -m ngw <stage>` is what one rule of the workflow runs; `ngw <stage> --help` explains it.
+
+Exit status: 0 done; 2 bad input or usage, told in one sentence; 1 anything else, with its traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from ngw import __version__
+from ngw.errors import InputError
+
+
+def spec(text: str) -> dict:
+    """A component's config entry given as JSON on the command line."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f'expected JSON such as \'{{"kind": "cca"}}\', found {error}') from None
+    if not isinstance(value, dict) or "kind" not in value:
+        raise argparse.ArgumentTypeError(f"expected a JSON object with a kind, found {text}")
+    return value
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every stage with its options."""
+    top = argparse.ArgumentParser(prog="ngw", description="Neural Geometry Warping, stage by stage.", epilog=__doc__)
+    top.add_argument("--version", action="version", version=__version__)
+    stages = top.add_subparsers(dest="stage", required=True, metavar="stage")
+
+    def stage(name: str, about: str, *inputs: str) -> argparse.ArgumentParser:
+        p = stages.add_parser(name, help=about, description=about)
+        for flag in inputs:
+            p.add_argument(f"--{flag}", type=Path, required=True, help=FILES[flag])
+        return p
+
+    p = stage("data", "Make or read a data set, check it, write its tables.")
+    p.add_argument("--spec", type=spec, required=True, help="the data set's config entry, as JSON")
+    p.add_argument("--output", type=Path, required=True, help="folder for the tables")
+
+    p = stage("encode", "Run a frozen encoder over one split.", "tables", "output")
+    p.add_argument("--dataset", required=True, help="the data set's name")
+    p.add_argument("--split", required=True, choices=["train", "val", "test"])
+    p.add_argument("--encoder", required=True, help="the encoder's name")
+    p.add_argument("--spec", type=spec, required=True, help="the encoder's config entry, as JSON")
+    p.add_argument("--tokens", action="store_true", help="also keep the token features, in float16")
+
+    for name, about, inputs in (
+        ("fit", "Fit a method that needs no plan.", ("vision", "text", "output")),
+        ("transport", "Solve entropic optimal transport between the train clouds.", ("vision", "text", "output")),
+        ("maps", "Fit both maps to a plan's barycentric targets.", ("vision", "text", "plan", "output")),
+    ):
+        p = stage(name, about, *inputs)
+        p.add_argument("--method", required=True, help="the method's name, for the record")
+        p.add_argument("--spec", type=spec, required=True, help="the method's config entry, as JSON")
+        p.add_argument("--pairs", required=True, type=pairs, help="the budget of known pairs: a number, or all")
+        p.add_argument("--seed", required=True, type=int)
+        p.add_argument("--captions", type=int, default=1, help="captions an image in the training cloud")
+
+    stage("retrieval", "Rank a test split both ways.", "model", "vision", "text", "predictions", "record")
+
+    p = stage("collate", "Collate the runs of a config into tables.", "output")
+    p.add_argument("--grid", required=True, type=json.loads, help="the runs wanted, as JSON: see Config.grid")
+
+    stage("figures", "Draw the figures of a table.", "table", "output")
+    return top
+
+
+FILES = {
+    "tables": "folder of the data set's tables",
+    "vision": "feature file of the images",
+    "text": "feature file of the captions",
+    "plan": "plan file of the transport stage",
+    "model": "file of a fitted method",
+    "predictions": "where the per-query ranks go (parquet)",
+    "record": "where the run's record goes (json)",
+    "table": "a long-form table (csv)",
+    "output": "where the result goes",
+}
+
+
+def pairs(text: str) -> str:
+    """A pair budget: a whole number, or all."""
+    if text != "all" and not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a number or all, found {text!r}")
+    return text
+
+
+def run(args: argparse.Namespace) -> None:
+    """Hand the arguments to their stage."""
+    from ngw import stages
+
+    if args.stage == "data":
+        stages.prepare(args.spec, args.output)
+    elif args.stage == "encode":
+        stages.encode(args.tables, args.split, args.dataset, args.encoder, args.spec, args.output, args.tokens)
+    elif args.stage in ("fit", "transport", "maps"):
+        options = vars(args)
+        getattr(stages, options.pop("stage"))(**options)
+    elif args.stage == "retrieval":
+        stages.retrieval(args.model, args.vision, args.text, args.predictions, args.record)
+    elif args.stage == "collate":
+        stages.collate(args.grid, args.output)
+    else:
+        stages.figures(args.table, args.output)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one stage; bad input is one sentence on standard error and status 2."""
+    args = parser().parse_args(argv)
+    try:
+        run(args)
+    except InputError as error:
+        print(f"ngw {args.stage}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

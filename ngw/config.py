@@ -1,0 +1,164 @@
+"""The config: three checks (schema, cross references, each class's own), then what the rules ask of it. No torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ngw import data, encoders, methods
+from ngw.clouds import ALL
+from ngw.errors import InputError, did_you_mean
+
+# The only place that knows where a run lies; the rules use it as a pattern, the tables as a path.
+RUN = "results/runs/{dataset}/{vision}__{text}/{method}/pairs{pairs}/seed{seed}"
+
+
+def read(path: str | os.PathLike) -> dict[str, Any]:
+    """A YAML file as a dictionary."""
+    try:
+        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such config file; check the path.") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: expected YAML, found {error}; mend the file.") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected a mapping, found {type(value).__name__}; mend the file.")
+    return value
+
+
+class Config:
+    """A checked config. Building one raises an `InputError` for the first thing that is wrong."""
+
+    def __init__(self, values: Mapping[str, Any], schema: str | os.PathLike) -> None:
+        check_schema(values, read(schema))
+        self.datasets, self.encoders, self.methods = values["datasets"], values["encoders"], values["methods"]
+        self.run, self.tables = values["run"], values["tables"]
+        self.captions = self.run.get("captions", 1)
+        self._check_names()
+        self._check_components()
+
+    def _check_names(self) -> None:
+        """Every selected name is defined, and encoders stand on their own side."""
+        for name in self.run["datasets"]:
+            known("run.datasets", "data set", name, self.datasets)
+        for pair in self.run["encoder_pairs"]:
+            for name, modality in zip(pair, ("vision", "text"), strict=True):
+                known("run.encoder_pairs", "encoder", name, self.encoders)
+                found = encoders.build(self.encoders[name]).modality
+                if found != modality:
+                    raise InputError(
+                        f"config: run.encoder_pairs: expected [vision, text], found {name!r}, a {found} encoder, "
+                        f"on the {modality} side; exchange the two."
+                    )
+        for name in self.tables["retrieval"]["methods"]:
+            known("tables.retrieval.methods", "method", name.split("~")[0], self.methods)
+
+    def _check_components(self) -> None:
+        """Every kind exists and takes its options; every budget fits its data set."""
+        for name, spec in self.datasets.items():
+            with_name(f"datasets.{name}", data.check, spec)
+        for name, spec in self.encoders.items():
+            with_name(f"encoders.{name}", encoders.build, spec)
+        for name in dict.fromkeys([*self.methods, *self.selected()]):
+            with_name(f"methods.{name}", methods.build, self.method_spec(name))
+        for name in self.run["datasets"]:
+            size = self.datasets[name].get("sizes", {}).get("train")
+            for budget in self.run["pairs"]:
+                if size is not None and budget != ALL and budget > size * self.captions:
+                    raise InputError(
+                        f"config: run.pairs: a budget of {budget} is larger than the train split of {name!r}, "
+                        f"{size * self.captions} pairs; lower it, or enlarge datasets.{name}.sizes.train."
+                    )
+
+    def selected(self) -> list[str]:
+        """The methods that some table names."""
+        return list(dict.fromkeys(self.tables["retrieval"]["methods"]))
+
+    def method_spec(self, name: str) -> dict[str, Any]:
+        """A method's kind and hyperparameters; `base~option=value~...` derives them from a defined one."""
+        base, *changes = name.split("~")
+        known("methods", "method", base, self.methods)
+        spec = dict(self.methods[base])
+        for change in changes:
+            option, sign, value = change.partition("=")
+            if not sign:
+                raise InputError(f"config: method {name!r}: expected option=value after '~', found {change!r}.")
+            spec[option] = yaml.safe_load(value)
+        return spec
+
+    def method(self, name: str) -> methods.Method:
+        """The unfitted method."""
+        return methods.build(self.method_spec(name))
+
+    def code(self, name: str) -> list[str]:
+        """The source files whose change makes a method's results stale."""
+        return methods.code(self.method_spec(name)["kind"])
+
+    def budgets(self, name: str) -> list[str]:
+        """The pair budgets at which a method runs: 0 alone, all alone, or every one that has enough pairs."""
+        method, pairs = self.method(name), [str(p) for p in self.run["pairs"]]
+        if method.pairs == "none":
+            return ["0"]
+        if method.pairs == "all":
+            return [ALL]
+        return [p for p in pairs if p == ALL or int(p) >= method.min_pairs]
+
+    def staged(self, staged: bool) -> str:
+        """A regular expression of the selected methods that have (or lack) a transport stage of their own."""
+        names = [name for name in self.selected() if hasattr(self.method(name), "solve") == staged]
+        return "|".join(map(re.escape, names)) or "(?!)"
+
+    def grid(self) -> dict[str, Any]:
+        """The runs that the retrieval table needs, in short: `cells` spells them out."""
+        return {
+            "datasets": self.run["datasets"],
+            "encoder_pairs": self.run["encoder_pairs"],
+            "methods": {name: self.budgets(name) for name in self.selected()},
+            "seeds": self.run["seeds"],
+        }
+
+
+def cells(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every run of a grid: the fields of its record that say who it is."""
+    return [
+        {"dataset": dataset, "vision": vision, "text": text, "method": name, "pairs": pairs, "seed": seed}
+        for dataset in grid["datasets"]
+        for vision, text in grid["encoder_pairs"]
+        for name, budgets in grid["methods"].items()
+        for pairs in budgets
+        for seed in grid["seeds"]
+    ]
+
+
+def known(where: str, what: str, name: str, names: Mapping[str, Any]) -> None:
+    """Raise with the nearest name where a name is not defined."""
+    if name not in names:
+        raise InputError(f"config: {where}: {what} {name!r} is not defined.{did_you_mean(name, names)}")
+
+
+def with_name(where: str, check, spec: Mapping[str, Any]) -> None:
+    """Run a component's own check; its error says which entry of the config it is about."""
+    try:
+        check(spec)
+    except InputError as error:
+        raise InputError(f"config: {where}: {error}") from None
+
+
+def check_schema(values: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Check against the JSON Schema; an unknown key's error suggests the nearest one."""
+    import jsonschema
+
+    for error in jsonschema.Draft202012Validator(schema).iter_errors(values):
+        where = ".".join(str(part) for part in error.absolute_path) or "top level"
+        if error.validator == "additionalProperties":
+            names = error.schema["properties"]
+            key = next(key for key in error.instance if key not in names)
+            raise InputError(f"config: {where}: unknown key {key!r}.{did_you_mean(key, names)}")
+        found = json.dumps(error.instance, default=str)
+        raise InputError(f"config: {where}: {error.message if len(error.message) < 200 else found[:200]}; mend it.")

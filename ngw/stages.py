@@ -1,0 +1,174 @@
+"""The stages of the workflow: files to arrays, a pure core, arrays to files. One stage, one rule, one command."""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ngw import __version__, data, encoders, features, io, methods
+from ngw.clouds import Clouds, clouds
+from ngw.errors import InputError
+
+IDENTITY = ("dataset", "vision", "text", "method", "pairs", "seed")
+
+
+def prepare(spec: Mapping[str, Any], output: Path) -> None:
+    """The data stage: make (if the kind makes its own files), load and check a data set, and write its tables."""
+    data.prepare(spec, output / "raw").save(output)
+
+
+def encode(
+    tables: Path, split: str, dataset: str, name: str, spec: Mapping[str, Any], output: Path, tokens: bool
+) -> None:
+    """The features stage: one split through one frozen encoder."""
+    encoder = encoders.build(spec)
+    if encoder.modality == "vision":
+        columns = io.read_table(tables / "images.parquet", ["split", "image_id", "image_id", "path"])
+        ids, items = columns["image_id"], columns["path"]
+    else:
+        columns = io.read_table(tables / "captions.parquet", ["split", "caption_id", "image_id", "text"])
+        ids, items = columns["caption_id"], columns["text"]
+    rows = [row for row, where in enumerate(columns["split"]) if where == split]
+    if not rows:
+        raise InputError(f"{tables}: split {split!r}: expected items, found none; enlarge the split in the config.")
+    head = {"dataset": dataset, "split": split, "encoder": name, "spec": json.dumps(dict(spec)), "ngw": __version__}
+    chosen = [[column[row] for row in rows] for column in (items, ids, columns["image_id"])]
+    features.encode(encoder, *chosen, output, head, tokens=tokens)
+
+
+def _train_clouds(vision: Path, text: Path, pairs: str, seed: int, captions: int) -> tuple[Clouds, dict[str, str]]:
+    """Both training clouds, and whose they are."""
+    a, b = features.read(vision), features.read(text)
+    for cloud, modality, path in ((a, "vision", vision), (b, "text", text)):
+        if cloud.metadata["modality"] != modality:
+            raise InputError(f"{path}: expected {modality} features, found {cloud.metadata['modality']} features.")
+    if a.metadata["dataset"] != b.metadata["dataset"]:
+        raise InputError(
+            f"{text}: expected features of data set {a.metadata['dataset']!r}, like {vision}, found "
+            f"{b.metadata['dataset']!r}; encode both from one data set."
+        )
+    who = {"dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"]}
+    hashes = {"vision_sha256": a.metadata["sha256"], "text_sha256": b.metadata["sha256"]}
+    return clouds(a, b, pairs, seed, captions), who | hashes
+
+
+def _cost(start: float) -> dict[str, str]:
+    """Seconds since `start` and this process's peak memory, as a model's metadata."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"train_seconds": f"{time.perf_counter() - start:.3f}", "peak_memory_mb": f"{peak:.1f}"}
+
+
+def _identity(who: Mapping[str, str], method: str, pairs: str, seed: int) -> dict[str, str]:
+    return {**who, "method": method, "pairs": str(pairs), "seed": str(seed)}
+
+
+def fit(
+    vision: Path, text: Path, spec: Mapping, method: str, pairs: str, seed: int, captions: int, output: Path
+) -> None:
+    """The fit stage of a method without a plan of its own: train clouds to a fitted method's file."""
+    model = methods.build(spec)
+    two, who = _train_clouds(vision, text, "all" if model.pairs == "all" else pairs, seed, captions)
+    start = time.perf_counter()
+    model.fit(two.x, two.y, two.pairs if model.pairs != "none" else None, seed)
+    model.save(output, **_identity(who, method, pairs, seed), **_cost(start))
+
+
+def transport(
+    vision: Path, text: Path, spec: Mapping, method: str, pairs: str, seed: int, captions: int, output: Path
+) -> None:
+    """The transport stage: the plan's potentials, barycentric targets both ways and diagnostics; never the plan."""
+    from safetensors.numpy import save_file
+
+    model = methods.build(spec)
+    two, who = _train_clouds(vision, text, pairs, seed, captions)
+    start = time.perf_counter()
+    plan = model.solve(two.x, two.y, two.pairs if model.pairs != "none" else None, seed, truth=two.truth)
+    head = {**_identity(who, method, pairs, seed), **_cost(start), "diagnostics": json.dumps(plan.diagnostics())}
+    arrays = {name: value for name, value in vars(plan).items() if isinstance(value, np.ndarray)}
+    with io.atomic(output) as temporary:
+        save_file(arrays, temporary, metadata=head)
+    print(json.dumps(plan.diagnostics(), indent=1))
+
+
+def maps(
+    vision: Path, text: Path, plan: Path, spec: Mapping, method: str, pairs: str, seed: int, captions: int, output: Path
+) -> None:
+    """The maps stage: fit T_AB and T_BA to a plan's barycentric targets."""
+    from safetensors import SafetensorError, safe_open
+
+    from ngw.methods.warp import Transport
+
+    model = methods.build(spec)
+    two, who = _train_clouds(vision, text, pairs, seed, captions)
+    identity = _identity(who, method, pairs, seed)
+    try:
+        with safe_open(plan, framework="np") as file:
+            head = file.metadata()
+            solved = Transport(**{k: file.get_tensor(k) for k in file.keys()}, **json.loads(head["diagnostics"]))  # noqa: SIM118
+    except (FileNotFoundError, SafetensorError) as error:
+        raise InputError(f"{plan}: expected a whole plan file, found {error}; delete it and rerun.") from None
+    for name, value in identity.items():
+        if head[name] != value:
+            raise InputError(f"{plan}: expected {name} {value!r}, found {head[name]!r}; delete it and rerun.")
+    start = time.perf_counter()
+    model.fit_maps(two.x, two.y, two.pairs if model.pairs != "none" else None, solved, seed)
+    cost = _cost(start)
+    cost["train_seconds"] = f"{float(cost['train_seconds']) + float(head['train_seconds']):.3f}"
+    cost["peak_memory_mb"] = str(max(float(cost["peak_memory_mb"]), float(head["peak_memory_mb"])))
+    model.save(output, **identity, **cost, effective_support=str(solved.effective_support))
+
+
+def retrieval(model: Path, vision: Path, text: Path, predictions: Path, record: Path) -> None:
+    """The retrieval stage: ranks of every query both ways, and the run's record."""
+    from ngw.tasks import retrieval as task
+
+    aligner, head = methods.load_with_metadata(model)
+    a, b = features.read(vision, head["vision"]), features.read(text, head["text"])
+    result = task.evaluate(aligner, a, b)
+    io.write_table(predictions, result.table)
+    identity = {name: head[name] for name in IDENTITY} | {"seed": int(head["seed"])}
+    io.write_json(record, {
+        **identity, "kind": head["kind"], "role": aligner.role,
+        "task": "retrieval", "task_version": task.VERSION, "n_images": len(a.ids), "n_captions": len(b.ids),
+        "converged": bool(aligner.converged_), "note": aligner.note_, "version": __version__, "metrics": result.metrics,
+        "cost": {
+            "train_seconds": float(head["train_seconds"]), "peak_memory_mb": float(head["peak_memory_mb"]),
+            "parameters": int(aligner.n_parameters_),
+        },
+    })  # fmt: skip
+
+
+def collate(grid: Mapping[str, Any], output: Path) -> None:
+    """The tables stage: every run's record and ranks to csv, md, tex and txt; a missing cell is an error."""
+    from ngw.config import RUN, cells
+    from ngw.report.build import retrieval as tables
+    from ngw.report.records import cell
+
+    wanted = cells(grid)
+    records = [io.read_json(f"{RUN.format(**c)}/metrics/retrieval.json") for c in wanted]
+    columns = ["direction", "image_id", "rank"]
+    ranks = {cell(c): io.read_table(f"{RUN.format(**c)}/predictions/retrieval.parquet", columns) for c in wanted}
+    for name, text in tables(records, ranks, [cell(c) for c in wanted]).items():
+        io.write_text(output / name, text)
+
+
+def figures(table: Path, output: Path) -> None:
+    """The figures stage: figure 1, R@K against known pairs, for each pair of encoders, from the csv alone."""
+    from ngw.report.collate import from_csv
+    from ngw.report.figures import recall_figure
+    from ngw.report.style import encode as encode_figure
+    from ngw.report.tables import encoder_pairs
+
+    rows = from_csv(table.read_text(encoding="utf-8"))
+    output.mkdir(parents=True, exist_ok=True)
+    for pair in encoder_pairs(rows):
+        figure = recall_figure(rows, pair, cutoffs=(1, 10))
+        for form in ("png", "pdf"):
+            with io.atomic(output / f"retrieval.{'.'.join(pair)}.{form}") as temporary:
+                temporary.write_bytes(encode_figure(figure, form))

@@ -1,0 +1,1 @@
+"""Tasks: aligned features to predictions and metrics, one file each."""

@@ -1,0 +1,21 @@
+# Data sets: raw files to one table each of images, captions and questions, checked before anything expensive starts.
+rule data:
+    output:
+        images="results/data/{dataset}/images.parquet",
+        captions="results/data/{dataset}/captions.parquet",
+        record="results/data/{dataset}/record.json",
+    log:
+        "results/logs/data/{dataset}.log",
+    benchmark:
+        "results/benchmarks/data/{dataset}.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        spec=dataset_spec,
+        folder=output_folder,
+    shell:
+        "python -m ngw data --spec {params.spec:q} --output {params.folder:q} > {log} 2>&1"

@@ -1,0 +1,56 @@
+# Maps: T_AB and T_BA, fitted to a plan (NGW and its kin) or to the known pairs directly (every other method).
+rule maps:
+    input:
+        vision=rules.transport.input.vision,
+        text=rules.transport.input.text,
+        plan=rules.transport.output.plan,
+        code=method_code,
+        engine=sources("maps/*.py", "clouds.py"),
+    output:
+        model=f"{RUN}/model.safetensors",
+    log:
+        "results/logs/maps/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/maps/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+    wildcard_constraints:
+        method=CONFIG.staged(True),
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        spec=method_spec,
+        captions=CONFIG.captions,
+    shell:
+        "python -m ngw maps --vision {input.vision:q} --text {input.text:q} --plan {input.plan:q}"
+        " --method {wildcards.method:q} --spec {params.spec:q} --pairs {wildcards.pairs} --seed {wildcards.seed}"
+        " --captions {params.captions} --output {output.model:q} > {log:q} 2>&1"
+
+
+rule fit:
+    input:
+        vision=rules.transport.input.vision,
+        text=rules.transport.input.text,
+        code=method_code,
+        engine=sources("clouds.py"),
+    output:
+        model=f"{RUN}/model.safetensors",
+    log:
+        "results/logs/fit/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/fit/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+    wildcard_constraints:
+        method=CONFIG.staged(False),
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        spec=method_spec,
+        captions=CONFIG.captions,
+    shell:
+        "python -m ngw fit --vision {input.vision:q} --text {input.text:q} --method {wildcards.method:q}"
+        " --spec {params.spec:q} --pairs {wildcards.pairs} --seed {wildcards.seed} --captions {params.captions}"
+        " --output {output.model:q} > {log:q} 2>&1"

@@ -1,0 +1,25 @@
+# Retrieval: every test query ranked both ways, a record a run.
+rule retrieval:
+    input:
+        model=f"{RUN}/model.safetensors",
+        vision="results/features/{dataset}/test/{vision}.safetensors",
+        text="results/features/{dataset}/test/{text}.safetensors",
+        code=method_code,
+        task=sources("tasks/retrieval.py", "metrics/retrieval.py"),
+    output:
+        predictions=f"{RUN}/predictions/retrieval.parquet",
+        record=f"{RUN}/metrics/retrieval.json",
+    log:
+        "results/logs/retrieval/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/retrieval/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+    wildcard_constraints:
+        method=f"{CONFIG.staged(True)}|{CONFIG.staged(False)}",
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "python -m ngw retrieval --model {input.model:q} --vision {input.vision:q} --text {input.text:q}"
+        " --predictions {output.predictions:q} --record {output.record:q} > {log:q} 2>&1"

@@ -1,0 +1,56 @@
+# Tables and figures: every run's record to csv, md, tex; a missing cell is an error.
+rule tables:
+    input:
+        records=runs("metrics/retrieval.json"),
+        predictions=runs("predictions/retrieval.parquet"),
+        code=sources("report/*.py"),
+    output:
+        csv="results/tables/retrieval.csv",
+        md="results/tables/retrieval.md",
+        tex="results/tables/retrieval.tex",
+        txt="results/tables/retrieval.txt",
+        differences="results/tables/retrieval-differences.csv",
+        efficiency=multiext("results/tables/efficiency", ".csv", ".md", ".tex"),
+    log:
+        "results/logs/tables.log",
+    benchmark:
+        "results/benchmarks/tables.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        grid=json.dumps(CONFIG.grid()),
+        folder=output_folder,
+    shell:
+        "python -m ngw collate --grid {params.grid:q} --output {params.folder:q} > {log} 2>&1"
+
+
+rule figures:
+    input:
+        table=rules.tables.output.csv,
+        code=sources("report/figures.py", "report/style.py"),
+    output:
+        expand(
+            "results/figures/retrieval.{run}.{form}",
+            run=[
+                f"{d}.{v}.{t}"
+                for d in CONFIG.run["datasets"]
+                for v, t in CONFIG.run["encoder_pairs"]
+            ],
+            form=["png", "pdf"],
+        ),
+    log:
+        "results/logs/figures.log",
+    benchmark:
+        "results/benchmarks/figures.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        folder=output_folder,
+    shell:
+        "python -m ngw figures --table {input.table:q} --output {params.folder:q} > {log} 2>&1"

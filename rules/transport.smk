@@ -1,0 +1,27 @@
+# Transport: the entropic plan between the two train clouds, as potentials and barycentric targets.
+rule transport:
+    input:
+        vision="results/features/{dataset}/train/{vision}.safetensors",
+        text="results/features/{dataset}/train/{text}.safetensors",
+        code=method_code,
+        engine=sources("ot/*.py", "clouds.py"),
+    output:
+        plan=f"{RUN}/plan.safetensors",
+    log:
+        "results/logs/transport/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/transport/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+    wildcard_constraints:
+        method=CONFIG.staged(True),
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        spec=method_spec,
+        captions=CONFIG.captions,
+    shell:
+        "python -m ngw transport --vision {input.vision:q} --text {input.text:q} --method {wildcards.method:q}"
+        " --spec {params.spec:q} --pairs {wildcards.pairs} --seed {wildcards.seed} --captions {params.captions}"
+        " --output {output.plan:q} > {log:q} 2>&1"

@@ -1,0 +1,146 @@
+"""The embedded data set's files: the official layouts, the same bytes for the same seed, all or nothing."""
+
+import hashlib
+import json
+
+import pytest
+from PIL import Image
+
+from ngw import data
+from ngw.data import scenes
+from ngw.errors import InputError
+
+SIZES = {"train": 7, "val": 3, "test": 4}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data") / "scenes"
+    scenes.write(root, SIZES, seed=3)
+    return root
+
+
+def digest(root):
+    """Every file's hash by its path below root."""
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_the_same_bytes_for_the_same_seed_in_another_folder(written, tmp_path):
+    scenes.write(tmp_path / "again", SIZES, seed=3, workers=1)
+    assert digest(tmp_path / "again") == digest(written)
+    scenes.write(tmp_path / "other", SIZES, seed=4)
+    changed, first = digest(tmp_path / "other"), digest(written)
+    assert changed.keys() == first.keys()
+    assert [name for name in first if changed[name] == first[name]] == ["LICENSE.txt"]
+
+
+def test_another_size_leaves_the_scenes_as_they_are(written, tmp_path):
+    scenes.write(tmp_path / "small", {"train": 2, "val": 1, "test": 1}, seed=3)
+    small, large = scenes.load(tmp_path / "small"), scenes.load(written)
+    pictures = [path for path in digest(tmp_path / "small") if path.startswith("images")]
+    assert len(pictures) == 4
+    assert all(digest(written)[path] == digest(tmp_path / "small")[path] for path in pictures)
+    for name in ("captions", "questions"):
+        few = set(zip(getattr(small, name)["image_id"], getattr(small, name)["text"], strict=True))
+        assert few <= set(zip(getattr(large, name)["image_id"], getattr(large, name)["text"], strict=True))
+
+
+def test_the_official_readers_read_it_alike(written):
+    dataset = scenes.load(written)
+    assert dataset.sizes()["images"] == SIZES
+    assert dataset.sizes()["captions"] == {split: 5 * n for split, n in SIZES.items()}
+    assert set(dataset.questions["split"]) == set(SIZES)
+    coco = data.load("coco", root=written, images="images", subsets={split: split for split in SIZES})
+    assert (coco.images, coco.captions) == (dataset.images, dataset.captions)
+    vqa = data.load(
+        "vqa2",
+        root=written,
+        subsets={split: split for split in SIZES},
+        questions="v2_OpenEnded_scenes_{subset}_questions.json",
+        annotations="v2_scenes_{subset}_annotations.json",
+        images="images",
+        image_name="{subset}/scene_{image_id}.png",
+    )
+    assert vqa.questions == dataset.questions
+    assert vqa.images == dataset.images
+
+
+def test_the_files_have_the_official_fields(written):
+    coco = json.loads((written / "annotations" / "captions_val.json").read_text())
+    assert set(coco) == {"info", "licenses", "images", "annotations"}
+    assert set(coco["annotations"][0]) == {"id", "image_id", "caption"}
+    asked = json.loads((written / "v2_OpenEnded_scenes_val_questions.json").read_text())
+    assert set(asked) == {"info", "license", "data_type", "data_subtype", "task_type", "questions"}
+    assert asked["task_type"] == "Open-Ended"
+    assert set(asked["questions"][0]) == {"image_id", "question", "question_id"}
+    answered = json.loads((written / "v2_scenes_val_annotations.json").read_text())["annotations"][0]
+    assert set(answered) == {
+        *("question_type", "multiple_choice_answer", "answers", "image_id", "answer_type", "question_id"),
+    }
+    entry = json.loads((written / "dataset_scenes.json").read_text())["images"][0]
+    assert {"filepath", "filename", "imgid", "split", "sentids", "sentences", "cocoid"} == set(entry)
+    assert [s["sentid"] for s in entry["sentences"]] == entry["sentids"]
+    assert "CC BY-SA 4.0" in (written / "LICENSE.txt").read_text()
+
+
+def test_the_pictures_are_160_pixels_and_differ(written):
+    pictures = [Image.open(path) for path in sorted(written.rglob("*.png"))]
+    assert {(p.size, p.mode) for p in pictures} == {((160, 160), "RGB")}
+    assert len({p.tobytes() for p in pictures}) == sum(SIZES.values())
+
+
+def test_a_broken_picture_stops_the_load_or_is_left_out(tmp_path):
+    scenes.write(tmp_path / "s", {"train": 3, "val": 1, "test": 1})
+    (tmp_path / "s" / "images" / "train" / "scene_1000001.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"scene_1000001\.png: expected an image, found a file of zero bytes"):
+        scenes.load(tmp_path / "s")
+    rest = data.load("scenes", root=tmp_path / "s", on_error="skip")
+    assert rest.sizes()["images"] == {"train": 2, "val": 1, "test": 1}
+    assert 1_000_001 not in {*rest.captions["image_id"], *rest.questions["image_id"]}
+    assert len(rest.record["skipped_images"]) == 1
+
+
+def test_writing_is_all_or_nothing(tmp_path, monkeypatch):
+    root, sizes = tmp_path / "s", {"train": 1, "val": 1, "test": 1}
+    half = tmp_path / ".s.partial"
+    (half / "images").mkdir(parents=True)  # a killed run's
+    scenes.write(root, sizes, seed=1)
+    before = digest(root)
+    assert not half.exists()
+
+    def fail(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(scenes, "vqa_files", fail)
+    with pytest.raises(OSError, match="no space"):
+        scenes.write(root, sizes, seed=2)
+    assert digest(root) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+
+def test_an_earlier_data_set_is_replaced_and_other_folders_are_refused(tmp_path):
+    sizes = {"train": 1, "val": 1, "test": 1}
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match="mine: expected no folder or an earlier scenes data set, found other files"):
+        scenes.write(tmp_path / "mine", sizes)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "precious"
+    scenes.write(tmp_path / "s", sizes, seed=1)
+    before = digest(tmp_path / "s")
+    scenes.write(tmp_path / "s", sizes, seed=2)
+    assert digest(tmp_path / "s") != before
+
+
+@pytest.mark.parametrize(
+    ("sizes", "match"),
+    [
+        ({"train": 1}, "expected the splits"),
+        ({"train": 0, "val": 1, "test": 1}, "train: expected a number from 1 to 999999, found 0"),
+        ({"train": "9", "val": 1, "test": 1}, "found '9'"),
+    ],
+)
+def test_sizes_are_checked(tmp_path, sizes, match):
+    with pytest.raises(InputError, match=match):
+        scenes.write(tmp_path / "s", sizes)
+    assert not any(tmp_path.iterdir())

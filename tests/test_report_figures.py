@@ -1,0 +1,103 @@
+"""Figures: the lines are the rows, the axis is honest about 0 and all, and equal data give equal bytes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from ngw.report import figures, style
+
+PAIR = ("scenes", "effnet-lite0", "minilm-l6")
+
+
+def row(method, pairs, mean, role="method", way="i2t", k=1):
+    return {
+        "dataset": PAIR[0], "vision": PAIR[1], "text": PAIR[2], "method": method, "pairs": pairs, "role": role,
+        "metric": f"{way}_recall_{k}", "mean": mean, "std": 0.01, "low": mean - 0.05, "high": mean + 0.05,
+        "n_seeds": 3, "converged": True,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def rows():
+    found = []
+    for way in ("i2t", "t2i"):
+        for k in (1, 5):
+            at = {"way": way, "k": k}
+            found += [
+                row("cca", pairs, mean, "baseline", **at) for pairs, mean in (("100", 0.2), ("30", 0.1), ("all", 0.9))
+            ]
+            found += [
+                row("ngw", pairs, mean, **at) for pairs, mean in (("0", 0.05), ("30", 0.4), ("100", 0.8), ("all", 0.95))
+            ]
+            found += [row("random", "0", 0.01, "control", **at), row("oracle", "all", 0.97, "control", **at)]
+            found += [row("shuffled", pairs, 0.02, "control", **at) for pairs in ("30", "100", "all")]
+    return found
+
+
+def test_budgets_stand_at_their_logarithm_and_the_others_beyond_a_break():
+    axis = figures.pair_axis(["0", "30", "100", "all"], None)
+    assert axis.place["30"] == pytest.approx(math.log10(30))
+    assert axis.place["100"] == 2
+    assert axis.place["0"] < axis.breaks[0] < axis.place["30"]
+    assert axis.place["100"] < axis.breaks[1] < axis.place["all"]
+
+
+def test_all_stands_at_its_own_number_where_it_is_known():
+    axis = figures.pair_axis(["30", "100", "all"], 1000)
+    assert axis.place["all"] == 3
+    assert axis.breaks == []
+    assert axis.all_label == "all\n(1,000)"
+
+
+def test_lines_are_the_rows(rows):
+    figure = figures.recall_figure(rows, PAIR, all_pairs=1000)
+    left, right = figure.axes
+    assert (left.get_title("left"), right.get_title("left")) == ("Image to text", "Text to image")
+    lines = {line.get_label(): line for line in left.get_lines()}
+    assert list(lines["cca"].get_xdata()) == pytest.approx([math.log10(30), 2, 3])  # in the axis's order
+    assert list(lines["cca"].get_ydata()) == pytest.approx([10, 20, 90])
+    assert list(lines["ngw"].get_ydata()) == pytest.approx([40, 80, 95])  # its point at 0 stands apart, unlabelled
+    points = [line.get_ydata() for line in left.get_lines() if len(line.get_ydata()) == 1]
+    assert any(list(y) == pytest.approx([5]) for y in points)
+    assert {text.get_text() for text in left.texts} == {"random, shuffled", "oracle"}
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ngw", "cca", "95 % interval", "control"]
+
+
+def test_series_can_be_told_apart_without_colour():
+    looks = [style.series(k, emphasis=k < 3) for k in range(12)]
+    assert len({look["marker"] for look in looks}) == 12
+
+
+@pytest.mark.parametrize("form", ["png", "pdf"])
+def test_equal_data_give_equal_bytes(rows, form):
+    first, second = (style.encode(figures.recall_figure(rows, PAIR), form) for _ in range(2))
+    assert first == second
+    assert first.startswith({"png": b"\x89PNG", "pdf": b"%PDF"}[form])
+    assert b"CreationDate" not in first
+
+
+def test_a_row_of_panels_for_each_cutoff(rows):
+    figure = figures.recall_figure(rows, PAIR, cutoffs=(1, 5))
+    assert [axes.get_title("left") for axes in figure.axes] == [
+        "Image to text, R@1", "Text to image, R@1", "Image to text, R@5", "Text to image, R@5",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("budgets", [("30",), ("0",), ("all",), ("0", "all")])
+def test_few_budgets_still_draw(budgets):
+    rows = [row(method, pairs, 0.5, way=way) for method in "ab" for pairs in budgets for way in ("i2t", "t2i")]
+    assert len(style.encode(figures.recall_figure(rows, PAIR), "png")) > 1000
+
+
+def test_training_curves_show_every_term_and_the_kept_step():
+    runs = {f"seed {seed}": {"step": [0, 10, 20], "total": [3, 2, 1], "cycle": [1, 0, 0.5]} for seed in range(4)}
+    figure = figures.training_figure(runs, chosen={"seed 1": 10})
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title("left") for axes in shown] == list(runs)
+    lines = {line.get_label(): line for line in shown[1].get_lines()}
+    assert list(lines["total"].get_ydata()) == [3, 2, 1]
+    assert math.isnan(lines["cycle"].get_ydata()[1])  # 0 has no place on a log scale
+    assert list(lines["kept"].get_xdata()) == [10, 10]
+    assert "kept" not in {line.get_label() for line in shown[0].get_lines()}

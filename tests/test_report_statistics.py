@@ -1,0 +1,106 @@
+"""The clustered bootstrap against its definition (repeat and take the mean or median) and against closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ngw.metrics.retrieval import summary
+from ngw.report.statistics import (
+    METRICS,
+    Queries,
+    bootstrap,
+    interval,
+    paired_difference,
+    resample,
+    weighted_means,
+    weighted_medians,
+)
+from ngw.seeds import rng
+
+
+def repeated(values, image, count):
+    """A bootstrap sample written out: each query as often as its image was drawn."""
+    return np.repeat(values, count[image].astype(int))
+
+
+def test_samples_have_the_size_of_the_test_set_and_an_address():
+    counts = resample(50, 20, rng(0, "bootstrap", "scenes"))
+    assert counts.shape == (20, 50)
+    assert set(counts.sum(axis=1)) == {50}
+    np.testing.assert_array_equal(counts, resample(50, 20, rng(0, "bootstrap", "scenes")))
+    assert (counts != resample(50, 20, rng(0, "bootstrap", "coco"))).any()
+
+
+def test_means_and_medians_by_hand():
+    # Image 0 has ranks 1 and 3, image 1 has 10. Drawn: each once; image 0 twice; image 1 twice.
+    values, image = np.array([1.0, 3.0, 10.0]), np.array([0, 0, 1])
+    counts = np.array([[1.0, 1.0], [2.0, 0.0], [0.0, 2.0]])
+    np.testing.assert_allclose(weighted_means(values[:, None], image, counts)[:, 0], [14 / 3, 2, 10])
+    assert weighted_medians(values, image, counts).tolist() == [3, 2, 10]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 40), st.integers(1, 6), st.integers(0, 2**32), st.sampled_from([3, 10000]))
+def test_medians_agree_with_repetition(n_images, most, seed, largest):
+    generator = np.random.default_rng(seed)
+    image = np.repeat(np.arange(n_images), generator.integers(1, most + 1, n_images))
+    values = generator.integers(2, 2 * largest, len(image)) / 2  # mid-ranks, many ties or few
+    if seed % 2:
+        values = np.sort(values)  # an image's queries stand together: the widest windows
+    counts = resample(n_images, 25, generator)
+    expected = [np.median(repeated(values, image, count)) for count in counts]
+    np.testing.assert_array_equal(weighted_medians(values, image, counts), expected)
+
+
+@pytest.mark.parametrize("image_drawn", [0, 250, 499])
+def test_medians_are_found_far_from_the_middle(image_drawn):
+    # A sample of one image over and over: its median is that image's rank, outside of the first window.
+    counts = np.zeros((2, 500))
+    counts[0, image_drawn] = 500
+    counts[1] = 1
+    found = weighted_medians(np.arange(1.0, 501), np.arange(500), counts)
+    assert found.tolist() == [image_drawn + 1, 250.5]
+
+
+def test_every_metric_agrees_with_repetition():
+    generator = np.random.default_rng(1)
+    n = 30
+    caption_image = generator.permutation(np.repeat(np.arange(n), 5))
+    i2t = Queries(generator.integers(1, 30, n).astype(float), generator.permutation(n))
+    t2i = Queries(generator.integers(2, 60, 5 * n) / 2, caption_image)
+    counts = resample(n, 15, generator)
+    found = bootstrap(i2t, t2i, counts)
+    for line, count in zip(found, counts, strict=True):
+        expected = summary(repeated(*i2t, count), repeated(*t2i, count))
+        np.testing.assert_allclose(line, [expected[name] for name in METRICS], rtol=1e-12)
+
+
+def test_captions_of_one_image_are_one_observation():
+    # Five captions that always agree carry the information of one: variance p (1 - p) / n_images, not / (5 n_images).
+    n, p = 400, 0.3
+    found = np.repeat(np.arange(n) < p * n, 5).astype(float)
+    draws = weighted_means(found[:, None], np.repeat(np.arange(n), 5), resample(n, 4000, np.random.default_rng(0)))
+    assert draws.std() == pytest.approx(np.sqrt(p * (1 - p) / n), rel=0.05)
+    low, high = interval([draws])
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(p * (1 - p) / n), rel=0.06)
+    assert low < p < high
+
+
+def test_interval_of_the_mean_over_seeds():
+    draws = np.linspace(0, 1, 1001)[:, None]
+    assert np.ravel(interval([draws])) == pytest.approx([0.025, 0.975])
+    assert np.ravel(interval([draws, 1 - draws])) == pytest.approx([0.5, 0.5])  # seeds that cancel, sample by sample
+
+
+def test_paired_difference_of_equal_and_of_separate_methods():
+    draws = np.linspace(0.4, 0.6, 999)
+    same = paired_difference([draws], [draws], 0.0)
+    assert same == (0, 0, 0, 1)
+    better = paired_difference([draws + 0.1, draws + 0.3], [draws], 0.2)
+    assert better == pytest.approx((0.2, 0.2, 0.2, 2 / 1000))
+    centred = paired_difference([draws], [np.full(999, 0.5)], 0.0)
+    assert centred.p == pytest.approx(1, abs=2e-3)
+    assert (centred.low, centred.high) == pytest.approx((-0.095, 0.095))
