@@ -60,8 +60,8 @@ class Warp(Method):
         self,
         epsilon: float = 0.02,
         cost: str = "cca",
-        whiten: float | None = 3.0,
-        dims: int = 256,
+        whiten: float | None = 1.0,
+        dims: int = 384,
         pinned: bool = True,
         max_iter: int = 2000,
         tol: float = 1e-4,
@@ -69,12 +69,12 @@ class Warp(Method):
         hidden: int = 512,
         cycle: float = 0.1,
         injectivity: float = 0.01,
-        smoothness: float = 1e-4,
-        paired: float = 1.0,
+        smoothness: float | None = None,
+        paired: float = 0.1,
         margin: float = 0.5,
-        steps: int = 200,
-        batch: int = 512,
-        learning_rate: float = 3e-4,
+        steps: int = 100,
+        batch: int = 256,
+        learning_rate: float = 5e-4,
     ) -> None:
         if not (np.isfinite(epsilon) and epsilon > 0):
             raise ValueError(f"epsilon is a positive number, in units of the mean cost; not {epsilon}")
@@ -92,7 +92,7 @@ class Warp(Method):
         self.paired, self.margin = paired, margin
         self.steps, self.batch, self.learning_rate = steps, batch, learning_rate
         for name in ("cycle", "injectivity", "smoothness", "paired", "margin"):
-            if not getattr(self, name) >= 0:
+            if getattr(self, name) is not None and not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is 0 or more, not {getattr(self, name)}")
 
     @property

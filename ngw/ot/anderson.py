@@ -13,7 +13,7 @@ class Anderson:
     first time, then 2, 4, ..., so that in the worst case the iteration ends as the plain one, which converges.
     """
 
-    def __init__(self, weights: torch.Tensor, memory: int = 6, furthest: float = 15.0, condition: float = 1e-10):
+    def __init__(self, weights: torch.Tensor, memory: int = 6, furthest: float = 30.0, condition: float = 1e-10):
         self.root = weights.sqrt()  # residuals count as their mass does
         self.memory, self.furthest, self.condition = memory, furthest, condition
         self.points, self.residuals = [], []
@@ -32,10 +32,10 @@ class Anderson:
         if len(self.points) == 1:
             return x + r
         move = r - self._correction(r)
-        if not move.abs().max() <= self.furthest:  # also where it is not a number: distrust a wild extrapolation
+        if not bool(torch.isfinite(move).all()):
             self.restart()
             return x + r
-        return x + move
+        return x + move.clamp(-self.furthest, self.furthest)
 
     def restart(self) -> None:
         """Forget the history; needed where the map has changed."""

@@ -106,20 +106,24 @@ class Coupling:
     def mass(self, i, j):
         """P_ij for index arrays i and j (broadcast against each other), float64."""
         i, j = torch.broadcast_tensors(self._in(i), self._in(j))
-        f, g = self.potentials
+        row, column = self._log_weighted
         flat_i, flat_j = i.reshape(-1), j.reshape(-1)
-        density = torch.exp(f[flat_i] + g[flat_j] - self.cost.pairs(flat_i, flat_j))
-        return self._out((self.a[flat_i] * self.b[flat_j] * density).reshape(i.shape))
+        return self._out(torch.exp(row[flat_i] + column[flat_j] - self.cost.pairs(flat_i, flat_j)).reshape(i.shape))
 
     def rows(self, i):
         """Rows i (an index array) of the plan, [len(i), m], float64."""
         i = self._in(i).reshape(-1)
-        f, g = self.potentials
-        return self._out(self.a[i, None] * self.b * torch.exp(f[i, None] + g - self.cost.exact(i)))
+        row, column = self._log_weighted
+        return self._out(torch.exp(row[i, None] + column - self.cost.exact(i)))
 
     def dense(self):
         """The plan itself, [n, m], float64: for small problems."""
         return self.rows(torch.arange(self.shape[0]))
+
+    @property
+    def _log_weighted(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """log a + f / epsilon and log b + g / epsilon: where a weight is 0 the mass is."""
+        return self.a.log() + self.potentials[0], self.b.log() + self.potentials[1]
 
     @cached_property
     def _scaled(self) -> tuple[Kernel, torch.Tensor, torch.Tensor]:

@@ -15,7 +15,7 @@ from ngw.ot.kernel import Kernel, softmin
 SPAN = {torch.float16: 5.0, torch.float32: 25.0, torch.float64: 25.0}  # log scalings that K's precision bears unabsorbed
 STALL = 200  # iterations without progress after which rounding, not the iteration, is the limit
 SAMPLE, SAMPLE_ITER, SAMPLE_TOL = 32, 5, 1e-2  # the first guess solves a 32nd of either side, roughly
-SHARP, LEVEL_TOL = 0.01, 3e-3  # annealing starts near this epsilon (units of the mean cost) and solves its levels roughly
+SHARP, LEVEL_TOL = 0.03, 3e-3  # annealing starts near this epsilon (units of the mean cost) and solves its levels roughly
 
 
 @dataclass
