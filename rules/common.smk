@@ -1,5 +1,6 @@
 # The config, checked; wildcard constraints; input and parameter functions. The only file of rules with `def`.
 import json
+import os
 from pathlib import Path
 
 import ngw.config
@@ -42,8 +43,12 @@ def encoder_spec(wildcards):
     return json.dumps(CONFIG.encoders[wildcards.encoder])
 
 
+def encoder_kind(wildcards):
+    return CONFIG.encoders[wildcards.encoder]["kind"]
+
+
 def encoder_code(wildcards):
-    return ngw.encoders.code(CONFIG.encoders[wildcards.encoder]["kind"])
+    return [os.path.relpath(path) for path in ngw.encoders.code(encoder_kind(wildcards))]
 
 
 def method_spec(wildcards):
@@ -51,7 +56,7 @@ def method_spec(wildcards):
 
 
 def method_code(wildcards):
-    return CONFIG.code(wildcards.method)
+    return [os.path.relpath(path) for path in CONFIG.code(wildcards.method)]
 
 
 def output_folder(wildcards, output):

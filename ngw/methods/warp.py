@@ -202,13 +202,14 @@ class Warp(Method):
 def whitening(x: np.ndarray, ridge: float, dims: int) -> tuple[np.ndarray, np.ndarray]:
     """(white [d, r], color [r, d]) of a centred cloud x [n, d]: x @ white has unit mean square norm.
 
-    Principal components, each divided by sqrt(variance + ridge * mean variance); `color` goes back, up to the
-    components beyond the leading r = min(dims, d, n - 1), which are lost.
+    Principal components, each divided by sqrt(variance + ridge * mean variance), the mean over the min(d, n - 1)
+    components that can vary; `color` goes back, up to the components beyond the leading r = min(dims, d, n - 1).
     """
     values, vectors = np.linalg.eigh(np.cov(x.T.astype(np.float64), bias=True).reshape(x.shape[1], -1))
     values, vectors = values[::-1].clip(0), vectors[:, ::-1]
-    r = max(1, min(dims, x.shape[1], len(x) - 1))
-    scale = np.sqrt(values[:r] + ridge * values.mean())
+    rank = max(1, min(x.shape[1], len(x) - 1))
+    r = min(dims, rank)
+    scale = np.sqrt(values[:r] + ridge * values.sum() / rank)
     scale *= np.sqrt((values[:r] / scale**2).sum())
     return (vectors[:, :r] / scale).astype(np.float32), (vectors[:, :r] * scale).T.astype(np.float32)
 

@@ -32,10 +32,10 @@ class Kernel:
         self.f, self.gauge, self.fresh, self.lam = torch.zeros_like(a), torch.ones_like(self.a), False, 1.0
         row = self.m * torch.finfo(dtype).bits // 8  # bytes
         self.step, self.strip = (min(self.n, max(8, z[a.device.type] // row)) for z in (BLOCK_BYTES, STRIP_BYTES))
-        self.compact = memory < self.n * row
-        rows = max(0, int(memory / row) - self.step) * 2 // self.step * self.step if self.compact else self.n
-        self.kept = _empty(min(self.n, rows), self.m, COMPACT[dtype] if self.compact else dtype, a.device)
-        self.compact &= len(self.kept) > 0
+        short = _any(memory < self.n * row, a.device, group)
+        rows = max(0, int(memory / row) - self.step) * 2 // self.step * self.step if short else self.n
+        self.kept = _empty(min(self.n, rows), self.m, COMPACT[dtype] if short else dtype, a.device)
+        self.compact = short and _any(len(self.kept) > 0, a.device, group)
         wide = self.compact or len(self.kept) < self.n or cost.dtype != dtype
         self.scratch = _empty(self.step if wide else 0, self.m, cost.dtype, a.device)
         self.narrow = _empty(self.step if wide and cost.dtype != dtype else 0, self.m, dtype, a.device)
@@ -110,6 +110,11 @@ def softmin(cost, b: torch.Tensor, g: torch.Tensor | float, dtype: torch.dtype) 
     kernel.absorb(g)
     masses, _ = kernel.walk(torch.ones_like(kernel.b))
     return kernel.f - masses.double().log()
+
+
+def _any(flag: bool, device: torch.device, group) -> bool:
+    """Whether it is so on any rank: ranks must agree on how they walk."""
+    return bool(total(torch.tensor(int(flag), device=device), group))
 
 
 def _empty(n: int, m: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from ngw.ot.cost import multiply
+from ngw.ot.cost import multiply, total
 from ngw.ot.kernel import Kernel
 
 
@@ -101,7 +101,7 @@ class Coupling:
     def entropy(self) -> float:
         """-sum_ij P_ij log P_ij, in nats."""
         mass, conditional = torch.as_tensor(self.row_mass()), torch.as_tensor(self.row_entropy())
-        return float((mass * conditional + torch.special.entr(mass)).sum())
+        return float(total((mass * conditional + torch.special.entr(mass)).sum(), self.group))
 
     def mass(self, i, j):
         """P_ij for index arrays i and j (broadcast against each other), float64."""
@@ -137,7 +137,7 @@ class Coupling:
 
     def _in(self, value) -> torch.Tensor:
         value = value if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
-        return value.to(self.a.device)
+        return value.detach().to(self.a.device)
 
     def _out(self, value: torch.Tensor):
         return value.cpu().numpy() if self.numpy else value

@@ -13,7 +13,7 @@ from ngw.ot.kernel import Kernel, softmin
 from ngw.ot.plan import Coupling, Status
 from ngw.ot.solve import anneal, first_guess
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+DTYPES = {"float32": torch.float32, "float64": torch.float64, torch.float32: torch.float32, torch.float64: torch.float64}
 
 
 def sinkhorn(
@@ -51,12 +51,16 @@ def sinkhorn(
         raise ValueError(f"sinkhorn: epsilon must be a positive number (in units of the mean cost), found {epsilon!r}.")
     if tau is not None and not tau > 0:
         raise ValueError(f"sinkhorn: tau must be positive (in units of the mean cost) or None, found {tau!r}.")
+    if max_iter < 1 or (memory is not None and memory < 0) or (dtype is not None and dtype not in DTYPES):
+        raise ValueError(
+            "sinkhorn: expected max_iter >= 1, memory >= 0 bytes and dtype float32 or float64, "
+            f"found {max_iter!r}, {memory!r} and {dtype!r}."
+        )
 
     def lam(epsilon: float) -> float:
         return 1.0 if tau is None else tau / (tau + epsilon)
 
-    exponents = DTYPES.get(dtype, dtype)
-    dtype = exponents or torch.float32
+    exponents, dtype = DTYPES.get(dtype), DTYPES.get(dtype, torch.float32)
     cost, a, b, numpy = _problem(x, y, cost, a, b, epsilon, tau, device, exponents, tol, group)
     rows, cols = a > 0, b > 0
     whole = bool(rows.all() and cols.all())
@@ -65,7 +69,7 @@ def sinkhorn(
     if group is not None:
         torch.distributed.broadcast(g, torch.distributed.get_global_rank(group, 0), group=group)
     kernel = Kernel(part, a[rows], b[cols], dtype, _free(a.device) / 2 if memory is None else memory, group)
-    end = anneal(kernel, g, epsilon, lam, max_iter, tol)
+    end = anneal(kernel, g, epsilon, lam, max_iter, tol, warm=init is not None)
     status = Status(end.n_iter, end.error, end.error <= tol, end.reason, *_path(kernel))
     kernel.drop()
     if whole:

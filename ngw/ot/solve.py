@@ -13,9 +13,10 @@ from ngw.ot.cost import total
 from ngw.ot.kernel import Kernel, softmin
 
 SPAN = {torch.float16: 5.0, torch.float32: 25.0, torch.float64: 25.0}  # log scalings that K's precision bears unabsorbed
-STALL = 200  # iterations without progress after which rounding, not the iteration, is the limit
+STALL = 100  # passes that may go by without the error falling by a tenth
 SAMPLE, SAMPLE_ITER, SAMPLE_TOL = 32, 5, 1e-2  # the first guess solves a 32nd of either side, roughly
-SHARP, LEVEL_TOL = 0.03, 3e-3  # annealing starts near this epsilon (units of the mean cost) and solves its levels roughly
+SHARP, LEVEL_TOL = 0.03, 3e-3  # annealing starts below this epsilon (units of the mean cost); error its levels go to
+SAFE, SAFE_TOL = 1.0, 1e-3  # the same for problems that stall without it, such as far clusters of unequal mass
 
 
 @dataclass
@@ -29,22 +30,25 @@ class Solution:
     n_iter: int
     error: float
     reason: str
+    stalled: bool
 
 
-def anneal(kernel: Kernel, g: torch.Tensor, epsilon: float, lam: Callable, max_iter: int, tol: float) -> Solution:
-    """Solve at 4^k epsilon, ..., 4 epsilon, epsilon, each from the one before (below SHARP: 2 to 6 times fewer passes).
+def anneal(kernel: Kernel, g, epsilon: float, lam: Callable, max_iter: int, tol: float, warm: bool) -> Solution:
+    """Solve at 4^k epsilon, ..., 4 epsilon, epsilon, each from the one before; with more levels where that stalls.
 
     epsilon in units of the mean cost; lam(epsilon) as in `solve`; g [m] in units of the kernel's epsilon.
     """
-    levels = max(0, math.floor(math.log(SHARP / epsilon, 4)))
-    kernel.cost.cool(0.25**levels)
-    g, passes = g * 0.25**levels, 0
-    for k in range(levels, 0, -1):
-        end = solve(kernel, g, lam(epsilon * 4**k), max(1, (max_iter - passes) // 2), max(tol, LEVEL_TOL))
-        g, passes = end.g * 4, passes + end.n_iter
-        kernel.cost.cool(4.0)
-    end = solve(kernel, g, lam(epsilon), max(1, max_iter - passes), tol)
-    end.n_iter += passes
+    passes = 0
+    for start, level_tol in ((epsilon if warm else SHARP, LEVEL_TOL), (SAFE, SAFE_TOL)):
+        levels, h = max(0, math.floor(math.log(start / epsilon, 4))), g
+        for k in range(levels, -1, -1):
+            kernel.cost.cool(0.25**levels if k == levels else 4.0)
+            h = h * 0.25**levels if k == levels else h * 4.0
+            end = solve(kernel, h, lam(epsilon * 4**k), max(1, max_iter - passes), max(tol, level_tol) if k else tol)
+            h, passes = end.g, passes + end.n_iter
+        if not end.stalled or passes >= max_iter:
+            break
+    end.n_iter = passes
     return end
 
 
@@ -78,14 +82,15 @@ def solve(kernel: Kernel, g: torch.Tensor, lam: float, max_iter: int, tol: float
         x = mixer.step(h, -lam * column.log() - (1 - lam) * h, error) - g
         if lam == 1:
             x = x - (b @ x) / b.sum()  # a constant between f and g is free
-        if kernel.compact and since > STALL // 4:  # rounded rows do not do here: make every row again from now on
+        if kernel.compact and since > STALL // 2:  # rounded rows do not do here: make every row again from now on
             kernel.drop()
             correct, since = 1.0, 0
         if x.abs().max() > SPAN[kernel.kept.dtype]:
             g, x, correct = g + x, torch.zeros_like(x), 1.0
             kernel.absorb(g, lam)
     log_u = kernel.log_u(masses)
-    return Solution(kernel.f + log_u, h, log_u.exp().to(kernel.a), v.to(kernel.b), n_iter, error, reason)
+    stalled = since > STALL
+    return Solution(kernel.f + log_u, h, log_u.exp().to(kernel.a), v.to(kernel.b), n_iter, error, reason, stalled)
 
 
 def _l1(b: torch.Tensor, column: torch.Tensor, target: torch.Tensor) -> float:
@@ -110,7 +115,7 @@ def _stop(error, tol: float, rounding, n_iter: int, max_iter: int, since: int, d
     if since > STALL:
         return f"stopped: no progress in {STALL} iterations; the marginal error is {error:.2g}, above tol = {tol:g}."
     if n_iter == max_iter:
-        return f"stopped: max_iter = {max_iter} iterations left a marginal error of {error:.2g}, above tol = {tol:g}."
+        return f"stopped: the iterations allowed (max_iter) left a marginal error of {error:.2g}, above tol = {tol:g}."
     return ""
 
 
