@@ -98,8 +98,7 @@ def run(args: argparse.Namespace) -> None:
     elif args.stage == "encode":
         stages.encode(args.tables, args.split, args.dataset, args.encoder, args.spec, args.output, args.tokens)
     elif args.stage in ("fit", "transport", "maps"):
-        options = vars(args)
-        getattr(stages, options.pop("stage"))(**options)
+        getattr(stages, args.stage)(**{name: value for name, value in vars(args).items() if name != "stage"})
     elif args.stage == "retrieval":
         stages.retrieval(args.model, args.vision, args.text, args.predictions, args.record)
     elif args.stage == "collate":

@@ -57,9 +57,11 @@ def draw(owner: np.ndarray, n_images: int, captions: int, seed: int) -> np.ndarr
 
 
 def budget(pairs: str | int, available: int) -> int:
-    """The number of known pairs; `InputError` where there are fewer."""
+    """The number of known pairs; `InputError` where there are fewer, or it is no number."""
     if pairs == ALL:
         return available
+    if not str(pairs).isdecimal():
+        raise InputError(f"pairs: expected a number of pairs, 0 or more, or 'all', found {pairs!r}; mend the config.")
     if int(pairs) > available:
         raise InputError(f"pairs: a budget of {pairs} is larger than the train split, {available} pairs; lower it.")
     return int(pairs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,17 @@ from ngw.errors import InputError, did_you_mean
 
 # The only place that knows where a run lies; the rules use it as a pattern, the tables as a path.
 RUN = "results/runs/{dataset}/{vision}__{text}/{method}/pairs{pairs}/seed{seed}"
+# How an error tells what each keyword of the schema wants.
+WANTED = {
+    "type": "a value of type {}",
+    "const": "{!r}",
+    "minimum": "{} or more",
+    "minItems": "{} entries or more",
+    "maxItems": "{} entries at most",
+    "minProperties": "{} entries or more",
+    "uniqueItems": "each entry once",
+    "pattern": "a name in lower case with single dashes, such as my-name",
+}
 
 
 def read(path: str | os.PathLike) -> dict[str, Any]:
@@ -26,7 +37,7 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such config file; check the path.") from None
     except yaml.YAMLError as error:
-        raise InputError(f"{path}: expected YAML, found {error}; mend the file.") from None
+        raise InputError(f"{path}: expected YAML, found {' '.join(str(error).split())}; mend the file.") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected a mapping, found {type(value).__name__}; mend the file.")
     return value
@@ -50,7 +61,7 @@ class Config:
         for pair in self.run["encoder_pairs"]:
             for name, modality in zip(pair, ("vision", "text"), strict=True):
                 known("run.encoder_pairs", "encoder", name, self.encoders)
-                found = encoders.build(self.encoders[name]).modality
+                found = with_name(f"encoders.{name}", encoders.build, self.encoders[name]).modality
                 if found != modality:
                     raise InputError(
                         f"config: run.encoder_pairs: expected [vision, text], found {name!r}, a {found} encoder, "
@@ -88,7 +99,9 @@ class Config:
         for change in changes:
             option, sign, value = change.partition("=")
             if not sign:
-                raise InputError(f"config: method {name!r}: expected option=value after '~', found {change!r}.")
+                raise InputError(
+                    f"config: method {name!r}: expected option=value after '~', found {change!r}; mend it."
+                )
             spec[option] = yaml.safe_load(value)
         return spec
 
@@ -142,10 +155,10 @@ def known(where: str, what: str, name: str, names: Mapping[str, Any]) -> None:
         raise InputError(f"config: {where}: {what} {name!r} is not defined.{did_you_mean(name, names)}")
 
 
-def with_name(where: str, check, spec: Mapping[str, Any]) -> None:
+def with_name(where: str, check: Callable, spec: Mapping[str, Any]) -> Any:
     """Run a component's own check; its error says which entry of the config it is about."""
     try:
-        check(spec)
+        return check(spec)
     except InputError as error:
         raise InputError(f"config: {where}: {error}") from None
 
@@ -161,4 +174,14 @@ def check_schema(values: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
             key = next(key for key in error.instance if key not in names)
             raise InputError(f"config: {where}: unknown key {key!r}.{did_you_mean(key, names)}")
         found = json.dumps(error.instance, default=str)
-        raise InputError(f"config: {where}: {error.message if len(error.message) < 200 else found[:200]}; mend it.")
+        found = found if len(found) < 200 else f"{found[:200]} ..."
+        raise InputError(f"config: {where}: expected {expectation(error)}, found {found}; mend it.")
+
+
+def expectation(error) -> str:
+    """What the schema wants in the place of an error, in words."""
+    if error.validator == "anyOf":
+        return ", or ".join(expectation(each) for each in error.context)
+    if error.validator == "required":
+        return f"the key {next(key for key in error.validator_value if key not in error.instance)!r}"
+    return WANTED.get(error.validator, f"{error.validator} {{}}").format(error.validator_value)

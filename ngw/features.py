@@ -56,9 +56,23 @@ def _content_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
+@dataclass
+class Rows:
+    """A write-only array in a file. Each assignment maps the file anew, so what was written leaves the memory."""
+
+    path: Path
+    dtype: str
+    offset: int
+    shape: tuple[int, ...]
+
+    def __setitem__(self, rows, values) -> None:
+        if 0 not in self.shape:  # an empty array has nothing to map
+            np.memmap(self.path, self.dtype, "r+", self.offset, self.shape)[rows] = values
+
+
 @contextmanager
 def writer(path: str | os.PathLike, arrays: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str]):
-    """Stream arrays to a safetensors file: yields {name: write-only memmap}; memory doesn't grow with n.
+    """Stream arrays to a safetensors file: yields {name: Rows}; memory doesn't grow with n.
 
     arrays: {name: (dtype, shape)}.  The content's hash enters the header at the end; then the file is renamed to its
     place, so a reader never sees half of one.
@@ -69,14 +83,7 @@ def writer(path: str | os.PathLike, arrays: Mapping[str, tuple[str, tuple[int, .
         with open(temporary, "wb") as file:
             file.write(head)
             os.posix_fallocate(file.fileno(), 0, total)  # a full disk is told here, not after an hour
-        maps = {
-            name: np.memmap(temporary, dtype, "r+", offsets[name], shape) if np.prod(shape) else np.empty(shape, dtype)
-            for name, (dtype, shape) in arrays.items()
-        }
-        yield maps
-        for array in maps.values():
-            if isinstance(array, np.memmap):
-                array.flush()
+        yield {name: Rows(temporary, dtype, offsets[name], shape) for name, (dtype, shape) in arrays.items()}
         with open(temporary, "rb+") as file:
             file.write(head.replace(NO_HASH.encode(), _content_hash(temporary).encode()))
 
@@ -111,14 +118,19 @@ def encode(
         for start in range(0, n, batch):
             rows = list(order[start : start + batch])
             encoding = encoder.encode([items[i] for i in rows], tokens=tokens)
-            bad = ~np.isfinite(encoding.pooled).all(1)
-            if bad.any():
-                raise InputError(
-                    f"{items[rows[int(bad.argmax())]]!r}: expected finite features, found NaN or infinity."
-                )
-            out["pooled"][rows] = encoding.pooled
+            values = {"pooled": encoding.pooled}
             if tokens:
-                out["tokens"][rows], out["mask"][rows] = encoding.tokens, encoding.mask
+                with np.errstate(over="ignore"):  # what float16 can't hold becomes infinity, and is refused
+                    values["tokens"] = encoding.tokens.astype(np.float16)
+                out["mask"][rows] = encoding.mask
+            for name, value in values.items():
+                bad = ~np.isfinite(value).reshape(len(rows), -1).all(1)
+                if bad.any():
+                    raise InputError(
+                        f"{path}: {items[rows[int(bad.argmax())]]!r}: expected finite {name} features, found NaN or "
+                        "infinity; mend the item, or take another encoder."
+                    )
+                out[name][rows] = value
             bar.update(len(rows))
 
 

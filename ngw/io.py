@@ -55,7 +55,9 @@ def write_table(path: str | os.PathLike, columns: Mapping[str, Sequence]) -> Non
     import pyarrow.parquet
 
     with atomic(path) as temporary:
-        pyarrow.parquet.write_table(pyarrow.table(dict(columns)), temporary, compression="zstd")
+        pyarrow.parquet.write_table(
+            pyarrow.table(dict(columns)), temporary, compression="zstd", write_page_checksum=True
+        )
 
 
 def read_table(path: str | os.PathLike, columns: Sequence[str]) -> dict[str, list]:
@@ -64,11 +66,12 @@ def read_table(path: str | os.PathLike, columns: Sequence[str]) -> dict[str, lis
     import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.read_table(path)
+        table = pyarrow.parquet.read_table(path, page_checksum_verification=True)
     except FileNotFoundError:
         raise InputError(f"{path}: no such table; run the stage that writes it.") from None
-    except pyarrow.ArrowInvalid as error:
-        raise InputError(f"{path}: expected a parquet table, found {error}; delete it and rerun.") from None
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        found = " ".join(str(error).split())
+        raise InputError(f"{path}: expected a whole parquet table, found {found}; delete it and rerun.") from None
     missing = [name for name in columns if name not in table.column_names]
     if missing:
         raise InputError(f"{path}: expected columns {list(columns)}, found {table.column_names}; delete it and rerun.")

@@ -5,9 +5,19 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from types import ModuleType
+from numbers import Integral, Real
+from types import ModuleType, NoneType
+from typing import Any
 
 from ngw.errors import InputError, did_you_mean
+
+TYPES = {
+    "int": ("a whole number", Integral),
+    "float": ("a number", Real),
+    "bool": ("true or false", bool),
+    "str": ("a text", str),
+    "None": ("null", NoneType),
+}
 
 
 def kinds(package: ModuleType) -> list[str]:
@@ -32,13 +42,25 @@ def component(package: ModuleType, kind: str, base: type) -> type:
     return found[0]
 
 
+def check_type(where: str, value: Any, annotation: Any) -> None:
+    """An option must be what its annotation says, where that is made of numbers, texts, booleans and None."""
+    parts = (annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)).split(" | ")
+    if not set(parts) <= set(TYPES) or any(
+        isinstance(value, TYPES[part][1]) and (part == "bool" or not isinstance(value, bool)) for part in parts
+    ):
+        return
+    hint = "; YAML reads 1e-3 as text, write 1.0e-3" if isinstance(value, str) and "float" in parts else ""
+    raise InputError(f"{where}: expected {' or '.join(TYPES[part][0] for part in parts)}, found {value!r}{hint}.")
+
+
 def build(package: ModuleType, base: type, kind: str, **options) -> object:
     """Make a component from its spec; an option that its `__init__` lacks is an `InputError`."""
     cls = component(package, kind, base)
-    known = [name for name in inspect.signature(cls).parameters]
+    known = inspect.signature(cls).parameters
     for name in options:
         if name not in known:
             raise InputError(f"{kind!r} has no option {name!r}.{did_you_mean(name, known)}")
+        check_type(f"{kind!r}: {name}", options[name], known[name].annotation)
     try:
         return cls(**options)
     except (TypeError, ValueError) as error:

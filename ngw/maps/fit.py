@@ -7,6 +7,8 @@ from functools import partial
 
 import numpy as np
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from ngw.maps import networks, objective
@@ -50,7 +52,10 @@ class Targets:
 
 @dataclass
 class Fitted:
-    """The maps' parameters by name ("ab", "ba"), and the training curve: one row a look."""
+    """The maps' parameters by name ("ab", "ba"), and the training curve: one row a look.
+
+    curve: step; train, L_total of the batch before the look (NaN at step 0); held_out, L_AB + L_BA of the held-out rows.
+    """
 
     ab: dict[str, np.ndarray]
     ba: dict[str, np.ndarray]
@@ -58,24 +63,42 @@ class Fitted:
 
 
 def split(targets: Targets, share: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Held-out rows of x and of y (bool [n], [m]) and of the pairs (bool [k]): a pair goes with its two rows."""
-    stream = rng(seed, "maps", "held-out")
-    pair = stream.random(len(targets.pairs)) < share
-    out = []
-    for column, n in enumerate((len(targets.x), len(targets.y))):
+    """Held-out rows of x and of y (bool [n], [m]) and of the pairs (bool [k]): a pair goes with its two rows.
+
+    Pairs that share a row go together.  Clouds too small for a share hold out one group of pairs, or row 0 of each.
+    """
+    stream, sizes = rng(seed, "maps", "held-out"), (len(targets.x), len(targets.y))
+    group = _groups(targets.pairs, *sizes)
+    pair = stream.random(len(group))[group] < share
+    held = []
+    for known, n in zip(targets.pairs.T, sizes, strict=True):
         rows = stream.random(n) < share
-        known = targets.pairs[:, column]
         rows[known] = False
         rows[known[pair]] = True
-        if rows.all() or not rows.any():
-            rows[:] = np.arange(n) == 0 if n > 1 else False
-        out.append(rows)
-    return out[0], out[1], pair
+        held.append(rows)
+    if any(rows.all() or not rows.any() for rows in held):
+        pair = group == 0
+        first = targets.pairs[pair] if len(group) else np.zeros((1, 2), np.int64)
+        held = [np.isin(np.arange(n), known) for known, n in zip(first.T, sizes, strict=True)]
+    if any(rows.all() for rows in held):
+        raise ValueError(
+            f"expected rows to train on beside held-out ones, found clouds of {sizes[0]} and {sizes[1]} rows"
+        )
+    return held[0], held[1], pair
+
+
+def _groups(pairs: np.ndarray, n: int, m: int) -> np.ndarray:
+    """For each of the pairs [k, 2] the first pair that it hangs together with, through rows in common; [k]."""
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], n + pairs[:, 1])), shape=(n + m, n + m))
+    label = connected_components(graph, directed=False)[1][pairs[:, 0]]
+    _, first, group = np.unique(label, return_index=True, return_inverse=True)
+    return first[group]
 
 
 def fit(targets: Targets, arch: str, hidden: int, weights: Weights, training: Training, seed: int) -> Fitted:
     """Minimise L_total (proposal 2.3, 2.5) over both maps, from the closed-form linear solution.
 
+    targets: float32, centred, unit mean square norm; arch, hidden: as in `networks.init`.
     Returns the parameters that were best on the held-out rows' L_AB + L_BA.
     """
     held_x, held_y, held_pair = split(targets, training.held_out, seed)
@@ -88,7 +111,7 @@ def fit(targets: Targets, arch: str, hidden: int, weights: Weights, training: Tr
     # For a linear map L_smooth is |w|^2: with the penalty of its ridge regression the start minimises L_AB + L_smooth.
     smoothness = [c[2] if weights.smoothness is None else weights.smoothness for c in closed]
     ab, ba = ({k: torch.tensor(v, requires_grad=True) for k, v in p.items()} for p in start)
-    data = _Data(targets, held_x, held_y, held_pair)
+    data = Data(targets, held_x, held_y, held_pair)
     fitted = Fitted(*start)
     best, waited = np.inf, 0
     optimiser = torch.optim.Adam([*ab.values(), *ba.values()], lr=training.learning_rate)
@@ -100,7 +123,7 @@ def fit(targets: Targets, arch: str, hidden: int, weights: Weights, training: Tr
         if step % training.every == 0 or step == training.steps:
             now = data.held_out_loss(ab, ba)
             fitted.curve["step"].append(step)
-            fitted.curve["train"].append(float(loss.detach()) if step else now)
+            fitted.curve["train"].append(float(loss.detach()))
             fitted.curve["held_out"].append(now)
             waited = 0 if now < best else waited + 1
             if now < best:
@@ -116,7 +139,7 @@ def fit(targets: Targets, arch: str, hidden: int, weights: Weights, training: Tr
     return fitted
 
 
-class _Data:
+class Data:
     """The training and held-out rows as tensors."""
 
     def __init__(self, t: Targets, held_x: np.ndarray, held_y: np.ndarray, held_pair: np.ndarray) -> None:

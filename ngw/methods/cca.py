@@ -76,7 +76,7 @@ def solve(x: np.ndarray, y: np.ndarray, ridges) -> list[tuple[np.ndarray, np.nda
     cross = vx @ ((x - x.mean(0)).T @ (y - y.mean(0))) @ vy.T / len(x)  # [r_x, r_y]
     out = []
     for ridge in ridges:
-        wx, wy = (1 / np.sqrt(s**2 / len(x) + ridge * (s**2).mean() / len(x)) for s in (sx, sy))
+        wx, wy = (1 / np.sqrt(s**2 / len(x) + max(ridge * (s**2).mean() / len(x), 1e-12)) for s in (sx, sy))
         p, rho, qt = np.linalg.svd(wx[:, None] * cross * wy, full_matrices=False)
         out.append((vx.T @ (wx[:, None] * p), vy.T @ (wy[:, None] * qt.T), rho))
     return out

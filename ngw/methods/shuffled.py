@@ -1,4 +1,4 @@
-"""Control: NGW on shuffled pairs. What the method finds where there is nothing to find."""
+"""Control: NGW on shuffled pairs, each with another one's partner. What the method finds where there is nothing to find."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from ngw.seeds import rng
 
 
 class Shuffled(Warp):
-    """NGW whose known pairs have had their partners permuted before anything sees them."""
+    """NGW whose known pairs have had their partners permuted before anything sees them; no pair keeps its own."""
 
     role = "control"
 
     def _prepare(self, x, y, pairs):
         x, y, pairs = super()._prepare(x, y, pairs)
         order = rng(len(pairs), "shuffled", "partners").permutation(len(pairs))
-        return x, y, np.stack([pairs[:, 0], pairs[order, 1]], axis=1)
+        partner = np.empty_like(order)
+        partner[order] = np.roll(order, 1)  # one cycle: a plain permutation of k pairs leaves one in place on average
+        return x, y, np.stack([pairs[:, 0], pairs[partner, 1]], axis=1)

@@ -16,13 +16,17 @@ from ngw.methods.unaligned import Unaligned
 # A cost family is a common space for both clouds, and a distance there: name -> (method, distance).
 COSTS = {"cca": (CCA, "cosine"), "procrustes": (Procrustes, "cosine"), "raw": (Unaligned, "sqeuclidean")}
 
+# The smallest value of each hyperparameter that has one.
+LEAST = {"dims": 1, "max_iter": 1, "hidden": 1, "steps": 0, "batch": 2}
+LEAST |= dict.fromkeys(("cycle", "injectivity", "smoothness", "paired", "margin"), 0)
+
 
 @dataclass
 class Transport:
     """A solved plan, without its n x m matrix: what the maps are fitted to, and how the solve went.
 
     to_y [n, d_y], to_x [m, d_x]: barycentric projections both ways, in standardised coordinates (proposal 2.3).
-    f [n], g [m]: potentials in units of the mean cost; NaN where a known pair took the row's whole mass.
+    f [n], g [m]: potentials in the cost's own units; NaN where a known pair took the row's whole mass.
     """
 
     to_y: np.ndarray
@@ -34,11 +38,12 @@ class Transport:
     converged: bool
     reason: str
     effective_support: float  # mean over rows of exp(entropy of the row): how many partners share a row's mass
-    true_mass: float  # share of the unpinned mass on true partners; NaN unless they were given, for evaluation only
+    true_mass: float | None  # share of the unpinned mass on true partners, where they are given: for evaluation only
 
     def diagnostics(self) -> dict[str, Any]:
-        """How the solve went, as plain values."""
-        return {k: v for k, v in vars(self).items() if not isinstance(v, np.ndarray)}
+        """How the solve went, as values that JSON knows: a NaN becomes None."""
+        plain = {k: v for k, v in vars(self).items() if not isinstance(v, np.ndarray)}
+        return {k: None if v != v else v for k, v in plain.items()}
 
 
 class Warp(Method):
@@ -82,8 +87,6 @@ class Warp(Method):
             raise ValueError(f"cost {cost!r} does not exist.{did_you_mean(cost, COSTS)}")
         if whiten is not None and not whiten > 0:
             raise ValueError(f"whiten is positive, or null for no whitening; not {whiten}")
-        if dims < 1:
-            raise ValueError(f"dims is 1 or more, not {dims}")
         if map not in ("linear", "mlp", "residual"):
             raise ValueError(f"map is linear, mlp or residual, not {map!r}")
         self.epsilon, self.cost, self.pinned, self.max_iter, self.tol = epsilon, cost, pinned, max_iter, tol
@@ -91,9 +94,12 @@ class Warp(Method):
         self.cycle, self.injectivity, self.smoothness = cycle, injectivity, smoothness
         self.paired, self.margin = paired, margin
         self.steps, self.batch, self.learning_rate = steps, batch, learning_rate
-        for name in ("cycle", "injectivity", "smoothness", "paired", "margin"):
-            if getattr(self, name) is not None and not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is 0 or more, not {getattr(self, name)}")
+        for name, least in LEAST.items():
+            if getattr(self, name) is not None and not getattr(self, name) >= least:
+                raise ValueError(f"{name} is {least} or more, not {getattr(self, name)}")
+        for name in ("tol", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is positive, not {getattr(self, name)}")
 
     @property
     def pairs(self) -> str:

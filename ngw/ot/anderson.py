@@ -1,4 +1,4 @@
-"""Anderson acceleration of a fixed-point map, safeguarded: it restarts where the error grows and never solves a singular system."""
+"""Anderson acceleration of a fixed-point map, with safeguards: restarts where the error grows, no singular system."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Anderson:
     first time, then 2, 4, ..., so that in the worst case the iteration ends as the plain one, which converges.
     """
 
-    def __init__(self, weights: torch.Tensor, memory: int = 6, furthest: float = 30.0, condition: float = 1e-10):
+    def __init__(self, weights: torch.Tensor, memory: int = 10, furthest: float = 30.0, condition: float = 1e-10):
         self.root = weights.sqrt()  # residuals count as their mass does
         self.memory, self.furthest, self.condition = memory, furthest, condition
         self.points, self.residuals = [], []

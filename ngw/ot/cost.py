@@ -1,4 +1,4 @@
-"""Costs as tiles of exponents: rows of log2 exp((f + g - C) / epsilon), one matrix product a tile, never n x m at once."""
+"""Costs as tiles of exponents, log2 exp((f + g - C) / epsilon): one matrix product a tile, never n x m at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def total(value: torch.Tensor, group=None) -> torch.Tensor:
 
 
 def multiply(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-    """out <- left @ right.  On a CPU by NumPy's OpenBLAS: torch's MKL has no AVX-512 path for AMD (96 against 60 GFLOP/s)."""
+    """out <- left @ right; on a CPU by NumPy's OpenBLAS, since torch's MKL is slow on AMD (60 against 96 GFLOP/s)."""
     if out.device.type == "cpu":
         np.matmul(left.numpy(), right.numpy(), out=out.numpy())
         return out
@@ -28,7 +28,7 @@ def multiply(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> torc
 
 
 class PointCost:
-    """C_ij = p_i + q_j - s <x_i, y_j>, with x and y centred: float32 stays exact where the clouds lie far from the origin.
+    """C_ij = p_i + q_j - s <x_i, y_j>, x and y centred: float32 stays exact where the clouds lie far from the origin.
 
     Squared Euclidean: s = 2.  Cosine, 1 - cos: s = 1 on unit vectors (a zero vector is at cost 1 from all).
     `left` [n, d + 2] and `right` [d + 2, m] carry the potentials in two extra columns, so that one product left @ right
@@ -114,7 +114,9 @@ class MatrixCost:
         sums = torch.stack([a[rows] @ (matrix[rows].double() @ b) for rows in self._blocks(slice(0, len(a)))])
         self.mean = float(total(sums.sum(), group) / total(a.sum(), group) / b.sum())
         if self.mean < 0:
-            raise ValueError(f"sinkhorn: the mean cost, epsilon's unit, is {self.mean:.3g}; add a constant to the matrix.")
+            raise ValueError(
+                f"sinkhorn: the mean cost, epsilon's unit, is {self.mean:.3g}; add a constant to the costs."
+            )
         self.epsilon = epsilon * (self.mean if self.mean > 0 else 1.0)
 
     @property

@@ -1,4 +1,4 @@
-"""The Gibbs kernel around known potentials, walked by row blocks: some blocks are kept, the others made again each time."""
+"""The Gibbs kernel around known potentials, walked by row blocks: kept in memory, or made again in every pass."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ FLOOR = {torch.float16: -24.0, torch.float32: -110.0, torch.float64: -1000.0}  #
 CEILING = 100.0  # bits: only points without weight can lie higher, and their products with 0 must be 0
 COMPACT = {torch.float32: torch.float16, torch.float64: torch.float32}  # what is kept where the kernel does not fit
 BLOCK_BYTES = {"cpu": 1 << 24, "cuda": 1 << 30}  # what one matrix product fills: large enough for its full rate
-STRIP_BYTES = {"cpu": 1 << 20, "cuda": 1 << 30}  # what stays in a CPU's second-level cache from one operation to the next
+STRIP_BYTES = {"cpu": 1 << 20, "cuda": 1 << 30}  # what stays in a CPU's cache from one operation to the next
 
 
 class Kernel:
     """K_ij = exp((f_i + g_j - C_ij) / epsilon); the plan is P_ij = a_i u_i K_ij v_j b_j.
 
     From pass to pass only the scalings u and v change; `absorb` moves what they grew to into the potentials, so nothing
-    over- or underflows.  With `memory` bytes for all rows K is kept as it is.  With less, as many rows as fit are kept in
-    half the precision and the rest is made again in every pass; `exact` walks then make every row again.
+    over- or underflows.  With `memory` bytes for all rows K is kept as it is.  With less, as many rows as fit are kept
+    in half the precision and the rest is made again in every pass; `exact` walks then make every row again.
     """
 
     def __init__(self, cost, a: torch.Tensor, b: torch.Tensor, dtype: torch.dtype, memory: float, group=None):
@@ -38,7 +38,7 @@ class Kernel:
         self.compact = short and _any(len(self.kept) > 0, a.device, group)
         wide = self.compact or len(self.kept) < self.n or cost.dtype != dtype
         self.scratch = _empty(self.step if wide else 0, self.m, cost.dtype, a.device)
-        self.narrow = _empty(self.step if wide and cost.dtype != dtype else 0, self.m, dtype, a.device)
+        self.made = self.scratch if cost.dtype == dtype else _empty(len(self.scratch), self.m, dtype, a.device)
 
     def absorb(self, g: torch.Tensor | float, lam: float = 1.0) -> None:
         """Take column potentials [m] (units of epsilon, float64); the blocks and f follow in the next walk."""
@@ -52,7 +52,7 @@ class Kernel:
         for start in range(0, self.n, self.step):
             rows = slice(start, min(start + self.step, self.n))
             stored = rows.stop <= len(self.kept) and not (exact and self.compact)
-            block = self.kept[rows] if stored else (self.narrow if len(self.narrow) else self.scratch)[: rows.stop - start]
+            block = self.kept[rows] if stored else self.made[: rows.stop - start]
             if fresh or not stored:
                 self._fill(rows, block, fresh)
             yield rows, block

@@ -28,8 +28,8 @@ class Status:
 class Coupling:
     """The plan P_ij = a_i b_j exp((f_i + g_j - C_ij) / epsilon).  Arrays come back as the kind that was given.
 
-    Everything is computed by row blocks; only `dense()` makes the n x m matrix.  The kernel's blocks that the solver kept
-    live as long as the coupling does.
+    Everything is computed by row blocks; only `dense()` makes the n x m matrix.  A kernel that the solver kept lives as
+    long as the coupling does.
     """
 
     cost: object = field(repr=False)
@@ -40,7 +40,7 @@ class Coupling:
     dtype: torch.dtype
     numpy: bool = field(repr=False)
     group: object = field(default=None, repr=False)
-    solved: tuple[Kernel, torch.Tensor, torch.Tensor] | None = field(default=None, repr=False)  # the solver's kernel, u, v
+    solved: tuple[Kernel, torch.Tensor, torch.Tensor] | None = field(default=None, repr=False)  # the solver's K, u, v
 
     n_iter = property(lambda self: self.status.n_iter)
     marginal_error = property(lambda self: self.status.marginal_error)
@@ -49,8 +49,8 @@ class Coupling:
     path = property(lambda self: self.status.path)
     path_reason = property(lambda self: self.status.path_reason)
     shape = property(lambda self: self.cost.shape)
-    epsilon = property(lambda self: self.cost.epsilon, doc="The regularisation in cost units: asked for, times the mean.")
-    f = property(lambda self: self._out(self.potentials[0] * self.epsilon), doc="Row potentials [n], cost units, float64.")
+    epsilon = property(lambda self: self.cost.epsilon, doc="The regularisation in cost units (given times mean cost).")
+    f = property(lambda self: self._out(self.potentials[0] * self.epsilon), doc="Row potentials [n], cost units.")
     g = property(lambda self: self._out(self.potentials[1] * self.epsilon), doc="Column potentials [m], cost units.")
 
     @cached_property
@@ -62,7 +62,7 @@ class Coupling:
         return Coupling(self.cost.T, self.b, self.a, (g, f), self.status, self.dtype, self.numpy)
 
     def barycenters(self, y):
-        """The barycentric projection sum_j P_ij y_j / sum_j P_ij of each row i.  y [m, k] -> [n, k], y's kind of float."""
+        """Barycentric projection: for each row i, sum_j P_ij y_j / sum_j P_ij.  y [m, k] -> [n, k], y's kind of float."""
         values = self._in(y)
         if values.ndim != 2 or len(values) != self.shape[1]:
             raise ValueError(f"barycenters: expected values of shape [{self.shape[1]}, k], found {list(values.shape)}.")
@@ -72,8 +72,10 @@ class Coupling:
         kind = values.dtype if values.is_floating_point() else self.dtype
         out = torch.empty(self.shape[0], values.shape[1], dtype=kind, device=values.device)
         for rows, block in kernel.blocks():
-            product = multiply(block, weighted, torch.empty(len(block), values.shape[1], dtype=self.dtype, device=out.device))
-            out[rows] = product.div_(torch.mv(block, right)[:, None])
+            sums = multiply(
+                block, weighted, torch.empty(len(block), weighted.shape[1], dtype=self.dtype, device=out.device)
+            )
+            out[rows] = sums.div_(torch.mv(block, right)[:, None])
         return self._out(out)
 
     def row_entropy(self):
@@ -127,7 +129,7 @@ class Coupling:
 
     @cached_property
     def _scaled(self) -> tuple[Kernel, torch.Tensor, torch.Tensor]:
-        """(kernel, u [n], v [m]) with P_ij = a_i u_i K_ij v_j b_j: the solver's, or one that is made again block by block."""
+        """(kernel, u [n], v [m]) with P_ij = a_i u_i K_ij v_j b_j: the solver's, or one made again block by block."""
         if self.solved is not None:
             return self.solved
         kernel = Kernel(self.cost, self.a, self.b, self.dtype, memory=0)

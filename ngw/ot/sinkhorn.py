@@ -13,7 +13,7 @@ from ngw.ot.kernel import Kernel, softmin
 from ngw.ot.plan import Coupling, Status
 from ngw.ot.solve import anneal, first_guess
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64, torch.float32: torch.float32, torch.float64: torch.float64}
+DTYPES = {"float32": torch.float32, "float64": torch.float64} | {z: z for z in (torch.float32, torch.float64)}
 
 
 def sinkhorn(
@@ -42,8 +42,8 @@ def sinkhorn(
     tau: weight of the marginals' KL penalties, in units of the mean cost (Chizat et al. 2018); None keeps them exact.
     tol: L1 error of both marginals at which to stop, as a share of the mass.
     memory: bytes that the kernel may take; None is half of what is free, 0 makes every block again in every pass.
-    dtype: "float32" or "float64", of the kernel and the exponents; potentials are float64 in any case.  None is float32,
-        with float64 exponents where epsilon is so small that their rounding in float32 would show at tol.
+    dtype: "float32" or "float64", of the kernel and its exponents; None is float32, with float64 exponents where epsilon
+        is so small that their rounding in float32 would show at tol.  Potentials are float64 in any case.
     init: a Coupling of the same clouds, or potentials (f, g) in cost units, to start from.
     group: a torch.distributed process group; x and a are then this rank's rows, y and b are whole on every rank.
     """
@@ -80,7 +80,7 @@ def sinkhorn(
 
 def _extend(cost, a, b, end, lam: float, dtype) -> tuple[torch.Tensor, torch.Tensor]:
     """Potentials of the points without weight: those that continue the solution, so their conditionals are defined."""
-    (rows, cols), (no_rows, no_cols) = ([z.nonzero()[:, 0] for z in pair] for pair in ((a > 0, b > 0), (a <= 0, b <= 0)))
+    rows, cols, no_rows, no_cols = (z.nonzero()[:, 0] for z in (a > 0, b > 0, a <= 0, b <= 0))
     f, g = torch.empty_like(a), torch.empty_like(b)
     f[rows], g[cols] = end.f, end.g
     if len(no_rows):

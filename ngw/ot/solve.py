@@ -1,4 +1,4 @@
-"""The iteration: exact row updates, Anderson on the column potentials, an honest reason to stop; first guess, annealing."""
+"""The iteration: exact row updates, Anderson on the column potentials; first guess, annealing, reasons to stop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ngw.ot.anderson import Anderson
 from ngw.ot.cost import total
 from ngw.ot.kernel import Kernel, softmin
 
-SPAN = {torch.float16: 5.0, torch.float32: 25.0, torch.float64: 25.0}  # log scalings that K's precision bears unabsorbed
+SPAN = {torch.float16: 5.0, torch.float32: 25.0, torch.float64: 25.0}  # log scalings beyond this are absorbed
 STALL = 100  # passes that may go by without the error falling by a tenth
 SAMPLE, SAMPLE_ITER, SAMPLE_TOL = 32, 5, 1e-2  # the first guess solves a 32nd of either side, roughly
 SHARP, LEVEL_TOL = 0.03, 3e-3  # annealing starts below this epsilon (units of the mean cost); error its levels go to
@@ -53,10 +53,10 @@ def anneal(kernel: Kernel, g, epsilon: float, lam: Callable, max_iter: int, tol:
 
 
 def solve(kernel: Kernel, g: torch.Tensor, lam: float, max_iter: int, tol: float) -> Solution:
-    """Fixed point of g <- lam softmin(f(g)), from g [m] on (units of epsilon); lam = tau / (tau + epsilon), 1 if balanced.
+    """Fixed point of g <- lam softmin(f(g)), from g [m] on (units of epsilon); lam = tau / (tau + epsilon), balanced 1.
 
-    A pass updates the rows exactly, so the error is the columns': sum_j |P'1 - target|_j, as a share of the mass.  Where
-    marginals are penalised (lam < 1) the target is b exp(-g / tau), which optimality asks for.
+    A pass updates the rows exactly, so the error is the columns': sum_j |P'1 - target|_j, as a share of the mass, plus
+    the rows' rounding.  Where marginals are penalised (lam < 1) the target is b exp(-g / tau), as optimality asks.
     """
     b = kernel.b.double()
     mixer, x, correct = Anderson(b), torch.zeros_like(g), 1.0  # x: what g has changed by since it was last absorbed
@@ -68,7 +68,7 @@ def solve(kernel: Kernel, g: torch.Tensor, lam: float, max_iter: int, tol: float
         target = torch.ones_like(h) if lam == 1 else torch.exp(h * (1 - 1 / lam))
         column = correct * sums.double() * v  # [m] column sums over b
         error = _l1(b, column, target)
-        if error <= tol and kernel.compact:  # solved with rounded rows: see the exact ones, and correct for the difference
+        if error <= tol and kernel.compact:  # solved with rounded rows: correct for what the exact ones show
             masses, sums = kernel.walk(v.to(kernel.b.dtype), exact=True)
             exact = sums.double() * v
             correct, column, error = correct * exact / column, exact, _l1(b, exact, target)
@@ -99,7 +99,7 @@ def _l1(b: torch.Tensor, column: torch.Tensor, target: torch.Tensor) -> float:
 
 def _rounding(kernel: Kernel, f: torch.Tensor, g: torch.Tensor, lam: float, rows: int = 64) -> float:
     """L1 error of the rows' marginal, which the passes take as exact: measured in float64 on a sample of the rows."""
-    i = torch.randperm(kernel.n, generator=torch.Generator().manual_seed(1))[:rows].to(f.device)
+    i = _sample(kernel.n, rows, seed=1).to(f.device)
     sums = torch.exp(f[i, None] + g - kernel.cost.exact(i)) @ kernel.b.double()
     target = torch.ones_like(sums) if lam == 1 else torch.exp(f[i] * (1 - 1 / lam))
     a = kernel.a[i].double()
@@ -121,10 +121,14 @@ def _stop(error, tol: float, rounding, n_iter: int, max_iter: int, since: int, d
 
 def first_guess(cost, a: torch.Tensor, b: torch.Tensor, lam: float, dtype: torch.dtype) -> torch.Tensor:
     """g [m] from a rough solution between a sample of the rows and one of the columns: no far point underflows."""
-    rows, cols = (torch.randperm(k, generator=torch.Generator().manual_seed(0))[: max(256, k // SAMPLE)] for k in cost.shape)
-    rows, cols = rows.to(a.device), cols.to(a.device)
+    rows, cols = (_sample(k, max(256, k // SAMPLE), seed=0).to(a.device) for k in cost.shape)
     a, b = a[rows] * (a.sum() / a[rows].sum()), b[cols] * (b.sum() / b[cols].sum())
     small = cost.take(rows, cols)
     g = lam * softmin(small.T, a, lam * softmin(small, b, 0.0, dtype), dtype)
     f = solve(Kernel(small, a, b, dtype, math.inf), g, lam, SAMPLE_ITER, SAMPLE_TOL).f
     return lam * softmin(cost.take(rows, slice(None)).T, a, f, dtype)
+
+
+def _sample(n: int, size: int, seed: int) -> torch.Tensor:
+    """`size` different indices below n, or all of them."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:size]
