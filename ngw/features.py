@@ -149,8 +149,9 @@ def _opened(path: str | os.PathLike):
 def blocks(file, name: str, rows: int = 4096) -> Iterator[tuple[int, np.ndarray]]:
     """(first row, rows) of a cached array, block by block."""
     part = file.get_slice(name)
-    for start in range(0, part.get_shape()[0], rows):
-        yield start, part[start : start + rows]
+    n = part.get_shape()[0]
+    for start in range(0, n, rows):
+        yield start, part[start : min(start + rows, n)]
 
 
 def read(path: str | os.PathLike, encoder: str | None = None) -> Features:

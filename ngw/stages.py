@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ngw import __version__, data, encoders, features, io, methods
 from ngw.clouds import Clouds, clouds
 from ngw.errors import InputError
+
+if TYPE_CHECKING:
+    from ngw.methods.warp import Transport
 
 IDENTITY = ("dataset", "vision", "text", "method", "pairs", "seed")
 
@@ -55,7 +59,17 @@ def _train_clouds(vision: Path, text: Path, pairs: str, seed: int, captions: int
         )
     who = {"dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"]}
     hashes = {"vision_sha256": a.metadata["sha256"], "text_sha256": b.metadata["sha256"]}
-    return clouds(a, b, pairs, seed, captions), who | hashes
+    with _naming(f"{vision}, {text}"):
+        return clouds(a, b, pairs, seed, captions), who | hashes
+
+
+@contextmanager
+def _naming(files: str) -> Iterator[None]:
+    """Inside, an error about arrays also says which files they came from."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{files}: {error}") from None
 
 
 def _cost(start: float) -> dict[str, str]:
@@ -75,8 +89,37 @@ def fit(
     model = methods.build(spec)
     two, who = _train_clouds(vision, text, "all" if model.pairs == "all" else pairs, seed, captions)
     start = time.perf_counter()
-    model.fit(two.x, two.y, two.pairs if model.pairs != "none" else None, seed)
+    with _naming(f"{vision}, {text}"):
+        model.fit(two.x, two.y, two.pairs if model.pairs != "none" else None, seed)
     model.save(output, **_identity(who, method, pairs, seed), **_cost(start))
+
+
+def _planned(spec: Mapping) -> methods.Method:
+    """A method that has a plan; the others are for the fit stage."""
+    model = methods.build(spec)
+    if not hasattr(model, "solve"):
+        raise InputError(f"kind: expected a method with a plan, found {spec['kind']!r}; use the fit stage.")
+    return model
+
+
+def _read_plan(path: Path, identity: Mapping[str, str]) -> tuple[Transport, dict[str, str]]:
+    """What the transport stage wrote and its metadata, if it is a whole plan of this identity."""
+    from safetensors import SafetensorError, safe_open
+
+    from ngw.methods.warp import Transport
+
+    try:
+        with safe_open(path, framework="np") as file:
+            head = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (FileNotFoundError, SafetensorError) as error:
+        raise InputError(f"{path}: expected a whole plan file, found {error}; delete it and rerun.") from None
+    if "diagnostics" not in head:
+        raise InputError(f"{path}: expected a plan file, found other tensors; check the path.")
+    for name, value in identity.items():
+        if head[name] != value:
+            raise InputError(f"{path}: expected {name} {value!r}, found {head[name]!r}; delete it and rerun.")
+    return Transport(**arrays, **json.loads(head["diagnostics"])), head
 
 
 def transport(
@@ -85,10 +128,11 @@ def transport(
     """The transport stage: the plan's potentials, barycentric targets both ways and diagnostics; never the plan."""
     from safetensors.numpy import save_file
 
-    model = methods.build(spec)
+    model = _planned(spec)
     two, who = _train_clouds(vision, text, pairs, seed, captions)
     start = time.perf_counter()
-    plan = model.solve(two.x, two.y, two.pairs if model.pairs != "none" else None, seed, truth=two.truth)
+    with _naming(f"{vision}, {text}"):
+        plan = model.solve(two.x, two.y, two.pairs if model.pairs != "none" else None, seed, truth=two.truth)
     head = {**_identity(who, method, pairs, seed), **_cost(start), "diagnostics": json.dumps(plan.diagnostics())}
     arrays = {name: value for name, value in vars(plan).items() if isinstance(value, np.ndarray)}
     with io.atomic(output) as temporary:
@@ -100,24 +144,13 @@ def maps(
     vision: Path, text: Path, plan: Path, spec: Mapping, method: str, pairs: str, seed: int, captions: int, output: Path
 ) -> None:
     """The maps stage: fit T_AB and T_BA to a plan's barycentric targets."""
-    from safetensors import SafetensorError, safe_open
-
-    from ngw.methods.warp import Transport
-
-    model = methods.build(spec)
+    model = _planned(spec)
     two, who = _train_clouds(vision, text, pairs, seed, captions)
     identity = _identity(who, method, pairs, seed)
-    try:
-        with safe_open(plan, framework="np") as file:
-            head = file.metadata()
-            solved = Transport(**{k: file.get_tensor(k) for k in file.keys()}, **json.loads(head["diagnostics"]))  # noqa: SIM118
-    except (FileNotFoundError, SafetensorError) as error:
-        raise InputError(f"{plan}: expected a whole plan file, found {error}; delete it and rerun.") from None
-    for name, value in identity.items():
-        if head[name] != value:
-            raise InputError(f"{plan}: expected {name} {value!r}, found {head[name]!r}; delete it and rerun.")
+    solved, head = _read_plan(plan, identity)
     start = time.perf_counter()
-    model.fit_maps(two.x, two.y, two.pairs if model.pairs != "none" else None, solved, seed)
+    with _naming(str(plan)):
+        model.fit_maps(two.x, two.y, two.pairs if model.pairs != "none" else None, solved, seed)
     cost = _cost(start)
     cost["train_seconds"] = f"{float(cost['train_seconds']) + float(head['train_seconds']):.3f}"
     cost["peak_memory_mb"] = str(max(float(cost["peak_memory_mb"]), float(head["peak_memory_mb"])))
@@ -130,7 +163,8 @@ def retrieval(model: Path, vision: Path, text: Path, predictions: Path, record: 
 
     aligner, head = methods.load_with_metadata(model)
     a, b = features.read(vision, head["vision"]), features.read(text, head["text"])
-    result = task.evaluate(aligner, a, b)
+    with _naming(f"{vision}, {text}"):
+        result = task.evaluate(aligner, a, b)
     io.write_table(predictions, result.table)
     identity = {name: head[name] for name in IDENTITY} | {"seed": int(head["seed"])}
     io.write_json(record, {

@@ -95,7 +95,7 @@ def test_one_seed_has_no_spread_and_says_so():
     assert {(row["std"], row["n_seeds"]) for row in rows} == {(0.0, 1)}
     shown = render.markdown(tables.main_table(rows, PAIR, (4, 8)))
     assert "±" not in shown
-    assert "**50.0** / **50.0**" in shown
+    assert "**50.0°** / **50.0°**" in shown
 
 
 def test_the_same_draws_give_the_same_rows(records, ranks, rows):
@@ -194,12 +194,12 @@ def test_main_table_marks_best_controls_and_what_did_not_converge(rows):
     table = [line for line in lines if line.startswith("|")]
     assert table[0] == "| pairs | 0 | 30 | all |"
     assert {line.count("|") for line in table} == {5}
-    assert table[2] == "| ngw † | – | **75.0†** ± 0.0 / **62.5†** ± 0.0 | **75.0** ± 0.0 / **62.5** ± 0.0 |"
-    assert table[3].startswith("| ngw\\~epsilon=0.1 | – | 62.5 ± 17.7 / 56.2 ± 8.8 |")
+    assert table[2] == "| ngw † | – | **75.0†°** ± 0.0 / **62.5†°** ± 0.0 | **75.0°** ± 0.0 / **62.5°** ± 0.0 |"
+    assert table[3].startswith("| ngw\\~epsilon=0.1 | – | 62.5° ± 17.7 / 56.2° ± 8.8 |")
     assert table[6] == "| *controls* |  |  |  |"
-    assert table[7] == "| *random* | *0.0 ± 0.0 / 0.0 ± 0.0* | – | – |"
+    assert table[7] == "| *random* | *0.0° ± 0.0 / 0.0° ± 0.0* | – | – |"
     assert table[8] == "| *oracle* | – | – | *100.0 ± 0.0 / 100.0 ± 0.0* |"  # better than the best, yet not bold
-    assert [line[:1] for line in lines[-4:]] == ["±", "B", "†", "–"]
+    assert [line[:1] for line in lines[-4:]] == ["B", "†", "°", "–"]
 
 
 def test_best_is_the_lowest_median_rank_and_ties_share_it(rows):
@@ -235,7 +235,7 @@ def test_plain_text_is_aligned_and_fits_a_terminal(rows):
     lines = render.console(rows, SIZES).splitlines()
     assert max(map(len, lines)) <= 100
     table = [line for line in lines if " / " in line and "image to text" not in line]
-    assert "75.0†* / 62.5†*" in table[0]
+    assert "75.0†°* / 62.5†°*" in table[0]
     assert len({len(line) for line in table if "100.0" in line or "*" in line}) == 1  # right-aligned
 
 
@@ -281,3 +281,11 @@ def test_tables_load_no_heavy_library():
     words = "import sys, ngw.report.build, ngw.metrics.geometry; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "pandas", "matplotlib", "scipy"} & set(loaded)
+
+
+def test_only_numbers_whose_interval_holds_chance_are_marked(rows):
+    # With 1,000 test images chance is 0.1 per cent: random's interval holds it, the oracle's doesn't.
+    lines = render.markdown(tables.main_table(rows, PAIR, (1000, 5000))).splitlines()
+    marked = {line.split("|")[1].strip(" *"): "°" in line for line in lines if line.startswith("|")}
+    assert marked["random"]
+    assert not marked["oracle"]

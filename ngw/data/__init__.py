@@ -228,6 +228,8 @@ def check(spec: Mapping[str, Any]) -> ModuleType:
         raise InputError(
             f"data set kind {kind!r}: expected the option {missing[0]!r}, found none; add it to the config."
         )
+    if "sizes" in options and hasattr(module, "check_sizes"):
+        module.check_sizes(options["sizes"])
     return module
 
 

@@ -167,8 +167,9 @@ def check_target(root: Path) -> None:
 
 def check_sizes(sizes: Mapping[str, int]) -> None:
     """Exactly the three splits, each with at least one image."""
-    if set(sizes) != set(SPLITS):
-        raise InputError(f"scenes sizes: expected the splits {list(SPLITS)}, found {list(sizes)}; name each once.")
+    if not isinstance(sizes, Mapping) or set(sizes) != set(SPLITS):
+        found = list(sizes) if isinstance(sizes, Mapping) else repr(sizes)
+        raise InputError(f"scenes sizes: expected the splits {list(SPLITS)}, found {found}; name each once.")
     for split, size in sizes.items():
         if not isinstance(size, int) or not 1 <= size < 1_000_000:
             raise InputError(f"scenes sizes, {split}: expected a number from 1 to 999999, found {size!r}; mend it.")

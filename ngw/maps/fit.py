@@ -16,7 +16,6 @@ from ngw.maps.linear import ridge
 from ngw.maps.objective import Weights
 from ngw.seeds import entropy, rng
 
-
 Parameters = dict[str, Tensor]
 
 
@@ -54,7 +53,7 @@ class Targets:
 class Fitted:
     """The maps' parameters by name ("ab", "ba"), and the training curve: one row a look.
 
-    curve: step; train, L_total of the batch before the look (NaN at step 0); held_out, L_AB + L_BA of the held-out rows.
+    curve: step; train, L_total of the batch before the look, NaN at step 0; held_out, L_AB + L_BA on the held-out rows.
     """
 
     ab: dict[str, np.ndarray]
@@ -66,6 +65,7 @@ def split(targets: Targets, share: float, seed: int) -> tuple[np.ndarray, np.nda
     """Held-out rows of x and of y (bool [n], [m]) and of the pairs (bool [k]): a pair goes with its two rows.
 
     Pairs that share a row go together.  Clouds too small for a share hold out one group of pairs, or row 0 of each.
+    Raises `ValueError` where the pairs tie all rows of a cloud together, so that none can be held out.
     """
     stream, sizes = rng(seed, "maps", "held-out"), (len(targets.x), len(targets.y))
     group = _groups(targets.pairs, *sizes)
@@ -81,9 +81,7 @@ def split(targets: Targets, share: float, seed: int) -> tuple[np.ndarray, np.nda
         first = targets.pairs[pair] if len(group) else np.zeros((1, 2), np.int64)
         held = [np.isin(np.arange(n), known) for known, n in zip(first.T, sizes, strict=True)]
     if any(rows.all() for rows in held):
-        raise ValueError(
-            f"expected rows to train on beside held-out ones, found clouds of {sizes[0]} and {sizes[1]} rows"
-        )
+        raise ValueError("pairs: expected rows to hold out, found that the pairs tie all rows together; pass fewer.")
     return held[0], held[1], pair
 
 
@@ -114,7 +112,8 @@ def fit(targets: Targets, arch: str, hidden: int, weights: Weights, training: Tr
     data = Data(targets, held_x, held_y, held_pair)
     fitted = Fitted(*start)
     best, waited = np.inf, 0
-    optimiser = torch.optim.Adam([*ab.values(), *ba.values()], lr=training.learning_rate)
+    parameters = [*ab.values(), *ba.values()]
+    optimiser = torch.optim.Adam(parameters, lr=training.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(training.steps, 1))
     generator = torch.Generator().manual_seed(entropy(seed, "maps", "batches") % 2**63)
     margins = [weights.margin * objective.mean_distance(z, 1) for z in (data.y, data.x)]
@@ -133,7 +132,7 @@ def fit(targets: Targets, arch: str, hidden: int, weights: Weights, training: Tr
                 break
         loss = data.loss(ab, ba, weights, smoothness, margins, training.batch, generator)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward(inputs=parameters)
         optimiser.step()
         schedule.step()
     return fitted
@@ -166,7 +165,7 @@ class Data:
         """L_total on one random batch of each cloud and of the known pairs."""
         there, back = partial(networks.apply, ab), partial(networks.apply, ba)
         i, j = (_batch(z, batch, generator) for z in (self.x, self.y))
-        x, y = self.x[i], self.y[j]
+        x, y = self.x[i].requires_grad_(), self.y[j].requires_grad_()  # for the Jacobian's sake
         image_x, image_y = there(x), back(y)
         error = objective.squared_error
         total = error(image_x, self.to_y[i]) + error(image_y, self.to_x[j])
@@ -176,9 +175,9 @@ class Data:
             shift = int(torch.randint(1, min(len(x), len(y)), (), generator=generator))
             for image, margin in zip((image_x, image_y), margins, strict=True):
                 total = total + weights.injectivity * objective.injectivity(image, margin, shift)
-        for p, z, weight in zip((ab, ba), (x, y), smoothness, strict=True):
+        for p, z, image, weight in zip((ab, ba), (x, y), (image_x, image_y), smoothness, strict=True):
             if weight:
-                total = total + weight * objective.smoothness(p, z, generator)
+                total = total + weight * objective.smoothness(p, z, image, generator)
         if weights.paired and len(self.pair_x):
             k = _batch(self.pair_x, batch, generator)
             paired = error(there(self.pair_x[k]), self.pair_y[k]) + error(back(self.pair_y[k]), self.pair_x[k])

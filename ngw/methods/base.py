@@ -74,7 +74,7 @@ class Method:
     Bad input (shapes, NaN, equal rows, pairs out of range, too few of them) raises `InputError`.
     """
 
-    role: ClassVar[Literal["method", "baseline", "control"]] = "baseline"
+    role: Literal["method", "baseline", "control"] = "baseline"
     pairs: Literal["none", "some", "all"] = "some"  # "all": every true pair, whatever the budget (an oracle)
     min_pairs: ClassVar[int] = 2
     reference: ClassVar[str] = ""
@@ -92,6 +92,7 @@ class Method:
     def _prepare(self, x: Any, y: Any, pairs: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Check the input, learn centre and scale, and return standardised clouds with pairs [k, 2]."""
         x, y = check_cloud(x, "x"), check_cloud(y, "y")
+        moments = _moments(x, "x"), _moments(y, "y")
         pairs = check_pairs(pairs, len(x), len(y))
         if self.pairs == "none":
             pairs = pairs[:0]
@@ -103,8 +104,7 @@ class Method:
         else:
             _moments(x[pairs[:, 0]], "x, known pairs")
             _moments(y[pairs[:, 1]], "y, known pairs")
-        self.x_mean_, self.x_scale_ = _moments(x, "x")
-        self.y_mean_, self.y_scale_ = _moments(y, "y")
+        (self.x_mean_, self.x_scale_), (self.y_mean_, self.y_scale_) = moments
         self.n_pairs_ = len(pairs)
         self._settle(Method._x(self, x), Method._y(self, y))
         return self._x(x), self._y(y), pairs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ngw.maps.linear import thin_svd
 from ngw.methods._selection import folds, matching
 from ngw.methods.base import Method, unit
 
@@ -71,8 +72,8 @@ def solve(x: np.ndarray, y: np.ndarray, ridges) -> list[tuple[np.ndarray, np.nda
     a = W_x P, b = W_y Q with whiteners W and the singular value decomposition P diag(rho) Q' of the whitened
     cross-covariance; r is at most min(k, d_x, d_y).
     """
-    _, sx, vx = np.linalg.svd(x - x.mean(0), full_matrices=False)
-    _, sy, vy = np.linalg.svd(y - y.mean(0), full_matrices=False)
+    _, sx, vx = thin_svd(x - x.mean(0))
+    _, sy, vy = thin_svd(y - y.mean(0))
     cross = vx @ ((x - x.mean(0)).T @ (y - y.mean(0))) @ vy.T / len(x)  # [r_x, r_y]
     out = []
     for ridge in ridges:

@@ -1,4 +1,4 @@
-"""Control: NGW on shuffled pairs, each with another one's partner. What the method finds where there is nothing to find."""
+"""Control: NGW on shuffled pairs. What the method finds where there is nothing to find."""
 
 from __future__ import annotations
 

@@ -57,7 +57,6 @@ class Warp(Method):
     objective's coefficients (`ngw.maps.objective.Weights`); steps, batch, learning_rate: `ngw.maps.fit.Training`.
     """
 
-    role = "method"
     min_pairs = 4
     reference = "proposal 2.2-2.5"
 
@@ -65,7 +64,7 @@ class Warp(Method):
         self,
         epsilon: float = 0.02,
         cost: str = "cca",
-        whiten: float | None = 1.0,
+        whiten: float | None = 5.0,
         dims: int = 384,
         pinned: bool = True,
         max_iter: int = 2000,
@@ -100,6 +99,11 @@ class Warp(Method):
         for name in ("tol", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is positive, not {getattr(self, name)}")
+
+    @property
+    def role(self) -> str:
+        """Plain transport between raw spaces that share no axis is a negative control."""
+        return "control" if self.cost == "raw" else "method"
 
     @property
     def pairs(self) -> str:

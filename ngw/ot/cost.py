@@ -19,6 +19,14 @@ def total(value: torch.Tensor, group=None) -> torch.Tensor:
     return value
 
 
+def log_total(value: torch.Tensor, unit: torch.Tensor, group=None) -> torch.Tensor:
+    """log sum over the ranks of value exp(unit), float64; every rank may count in its own unit (a log-sum-exp)."""
+    largest = unit.clone()
+    if group is not None:
+        dist.all_reduce(largest, op=dist.ReduceOp.MAX, group=group)
+    return total(value.double() * torch.exp(unit - largest), group).log() + largest
+
+
 def multiply(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
     """out <- left @ right; on a CPU by NumPy's OpenBLAS, since torch's MKL is slow on AMD (60 against 96 GFLOP/s)."""
     if out.device.type == "cpu":
@@ -110,7 +118,7 @@ class MatrixCost:
 
     def __init__(self, matrix: torch.Tensor, a, b, epsilon: float, group=None):
         self.matrix, self.f, self.g = matrix, torch.zeros_like(a), torch.zeros_like(b)
-        self.p = torch.zeros_like(a)
+        self.p, self.q = torch.zeros_like(a), torch.zeros_like(b)
         sums = torch.stack([a[rows] @ (matrix[rows].double() @ b) for rows in self._blocks(slice(0, len(a)))])
         self.mean = float(total(sums.sum(), group) / total(a.sum(), group) / b.sum())
         if self.mean < 0:
@@ -160,7 +168,7 @@ class MatrixCost:
 
     def _like(self, matrix, f, g) -> MatrixCost:
         part = object.__new__(MatrixCost)
-        part.__dict__.update(self.__dict__, matrix=matrix, f=f, g=g, p=torch.zeros_like(f))
+        part.__dict__.update(self.__dict__, matrix=matrix, f=f, g=g, p=torch.zeros_like(f), q=torch.zeros_like(g))
         return part
 
 

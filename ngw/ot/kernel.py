@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 
-from ngw.ot.cost import LOG2E, total
+from ngw.ot.cost import LOG2E, log_total, total
 
 TOP = 15.0  # bits: a row's largest entry where potentials are absorbed, so that half precision spans 2^-24 .. 2^15
-FLOOR = {torch.float16: -24.0, torch.float32: -110.0, torch.float64: -1000.0}  # less is dust; denormals cost 5x
+FLOOR = {torch.float16: -24.0, torch.float32: -120.0, torch.float64: -1000.0}  # less is dust; denormals cost 5x
 CEILING = 100.0  # bits: only points without weight can lie higher, and their products with 0 must be 0
 COMPACT = {torch.float32: torch.float16, torch.float64: torch.float32}  # what is kept where the kernel does not fit
 BLOCK_BYTES = {"cpu": 1 << 24, "cuda": 1 << 30}  # what one matrix product fills: large enough for its full rate
@@ -29,7 +30,7 @@ class Kernel:
         self.cost, self.group = cost, group
         self.n, self.m = cost.shape
         self.a, self.b = a.to(dtype), b.to(dtype)
-        self.f, self.gauge, self.fresh, self.lam = torch.zeros_like(a), torch.ones_like(self.a), False, 1.0
+        self.f, self.shift, self.fresh, self.lam = torch.zeros_like(a), 0.0, False, 1.0
         row = self.m * torch.finfo(dtype).bits // 8  # bytes
         self.step, self.strip = (min(self.n, max(8, z[a.device.type] // row)) for z in (BLOCK_BYTES, STRIP_BYTES))
         short = _any(memory < self.n * row, a.device, group)
@@ -42,8 +43,9 @@ class Kernel:
 
     def absorb(self, g: torch.Tensor | float, lam: float = 1.0) -> None:
         """Take column potentials [m] (units of epsilon, float64); the blocks and f follow in the next walk."""
-        self.cost.set_g(g)
-        self.cost.set_f(self.cost.p)  # not 0: the tile then holds no large row constant to round
+        self.shift = (g - self.cost.q).mean()
+        self.cost.set_g(g - self.shift)  # neither this constant nor the rows' own parts are in the tile, to be rounded
+        self.cost.set_f(self.cost.p)
         self.fresh, self.lam = True, lam
 
     def blocks(self, exact: bool = True) -> Iterator[tuple[slice, torch.Tensor]]:
@@ -57,7 +59,7 @@ class Kernel:
                 self._fill(rows, block, fresh)
             yield rows, block
         if fresh:
-            self.cost.set_f(self.f)
+            self.cost.set_f(self.f + self.shift)
 
     def _fill(self, rows: slice, block: torch.Tensor, fresh: bool) -> None:
         """block <- K[rows]; where fresh, also f[rows], such that every row's largest entry is 2^TOP."""
@@ -69,34 +71,41 @@ class Kernel:
                 lift = TOP - strip.amax(1, keepdim=True)
                 strip += lift
                 part = slice(rows.start + k, rows.start + k + len(strip))
-                self.f[part] = self.cost.p[part] + lift[:, 0].double() / LOG2E
+                self.f[part] = self.cost.p[part] - self.shift + lift[:, 0].double() / LOG2E
             strip.clamp_(min=FLOOR[block.dtype], max=CEILING)
-            if tile is not block and block.dtype != torch.float16:
-                strip = block[k : k + self.strip].copy_(strip)
-            strip.exp2_()
-            if block.dtype == torch.float16:
-                block[k : k + self.strip] = strip
-        if fresh and self.lam < 1:  # the part of u that is known as soon as f is
-            self.gauge[rows] = ((self.lam - 1) * self.f[rows]).clamp(-80, 80).exp().to(self.gauge.dtype)
+            if block.dtype == torch.float16:  # rounded last: half precision has no bits for an exponent's digits
+                block[k : k + self.strip] = strip.exp2_()
+            else:
+                (strip if tile is block else block[k : k + self.strip].copy_(strip)).exp2_()
 
     def walk(self, v: torch.Tensor, exact: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-        """One pass: row masses K (b v) [n], and with the exact row update u the sums K' (a u) [m] over all ranks."""
+        """One pass: row masses K (b v) [n] and, after the exact row update u, float64 log K' (a u) [m] of all ranks."""
         masses, sums = torch.empty_like(self.a), torch.zeros_like(self.b)
-        a, right, gauge, mass_, sums_ = (_native(z) for z in (self.a, self.b * v, self.gauge, masses, sums))
+        right, native_masses, native_sums = (_native(z) for z in (self.b * v, masses, sums))
         wide = torch.empty(self.strip if self.compact else 0, self.m, dtype=self.a.dtype, device=self.a.device)
+        unit = torch.tensor(-math.inf, dtype=torch.float64, device=self.a.device)  # log of what sums are counted in
         for rows, block in self.blocks(exact):
-            for k in range(rows.start, rows.stop, self.strip):
-                part = slice(k, min(k + self.strip, rows.stop))
-                strip = block[part.start - rows.start : part.stop - rows.start]
+            left, unit = self._left(rows, unit, sums)
+            for k in range(0, len(block), self.strip):
+                strip = block[k : k + self.strip]
                 strip = _native(strip if strip.dtype == masses.dtype else wide[: len(strip)].copy_(strip))
-                mass_[part] = mass = strip @ right
-                u = 1 / mass if self.lam == 1 else gauge[part] * mass**-self.lam
-                sums_ += (a[part] * u) @ strip
-        return masses, total(sums, self.group)
+                mass = strip @ right
+                native_masses[rows.start + k : rows.start + k + len(strip)] = mass
+                native_sums += (left[k : k + len(strip)] / (mass if self.lam == 1 else mass**self.lam)) @ strip
+        return masses, log_total(sums.clamp_(min=torch.finfo(sums.dtype).tiny), unit, self.group)
 
-    def log_u(self, masses: torch.Tensor) -> torch.Tensor:
-        """log u [n], float64, of the row masses that `walk` gave."""
-        return -self.lam * masses.double().log() - (1 - self.lam) * self.f
+    def _left(self, rows: slice, unit: torch.Tensor, sums: torch.Tensor):
+        """(a times what u has beside the row masses, in units of exp(unit); the unit): it grows, and sums with it."""
+        if self.lam == 1:
+            return _native(self.a[rows]), torch.zeros_like(unit)
+        log_u = (self.lam - 1) * self.f[rows]
+        new = torch.maximum(unit, log_u.max())
+        sums *= torch.exp(unit - new)
+        return _native(self.a[rows] * torch.exp(log_u - new).to(self.a.dtype)), new
+
+    def row_potentials(self, masses: torch.Tensor) -> torch.Tensor:
+        """The updated f [n] (units of epsilon, float64), absorbed plus log u, of the row masses that `walk` gave."""
+        return self.lam * (self.f - masses.double().log())
 
     def drop(self) -> None:
         """Let go of rows kept in half the precision."""

@@ -40,7 +40,7 @@ class Coupling:
     dtype: torch.dtype
     numpy: bool = field(repr=False)
     group: object = field(default=None, repr=False)
-    solved: tuple[Kernel, torch.Tensor, torch.Tensor] | None = field(default=None, repr=False)  # the solver's K, u, v
+    solved: tuple[Kernel, torch.Tensor] | None = field(default=None, repr=False)  # the solver's K and v
 
     n_iter = property(lambda self: self.status.n_iter)
     marginal_error = property(lambda self: self.status.marginal_error)
@@ -62,47 +62,34 @@ class Coupling:
         return Coupling(self.cost.T, self.b, self.a, (g, f), self.status, self.dtype, self.numpy)
 
     def barycenters(self, y):
-        """Barycentric projection: for each row i, sum_j P_ij y_j / sum_j P_ij.  y [m, k] -> [n, k], y's kind of float."""
+        """Barycentric projection: row i is sum_j P_ij y_j / sum_j P_ij.  y [m, k] -> [n, k], y's kind of float."""
         values = self._in(y)
         if values.ndim != 2 or len(values) != self.shape[1]:
             raise ValueError(f"barycenters: expected values of shape [{self.shape[1]}, k], found {list(values.shape)}.")
-        kernel, _, v = self._scaled
-        right = kernel.b * v
-        weighted = values.to(self.dtype) * right[:, None]
-        kind = values.dtype if values.is_floating_point() else self.dtype
+        (kernel, v), kind = self._scaled, values.dtype if values.is_floating_point() else self.dtype
+        right, unit = kernel.b * v, values.abs().max().clamp_min(torch.finfo(self.dtype).tiny)
+        weighted = (values / unit).to(self.dtype) * right[:, None]  # in units of the largest: no overflow
         out = torch.empty(self.shape[0], values.shape[1], dtype=kind, device=values.device)
         for rows, block in kernel.blocks():
-            sums = multiply(
-                block, weighted, torch.empty(len(block), weighted.shape[1], dtype=self.dtype, device=out.device)
-            )
+            sums = multiply(block, weighted, out=weighted.new_empty(len(block), weighted.shape[1]))
             out[rows] = sums.div_(torch.mv(block, right)[:, None])
-        return self._out(out)
-
-    def row_entropy(self):
-        """Entropy, in nats, of each row's conditional distribution [n]."""
-        kernel, _, v = self._scaled
-        right, out = kernel.b * v, torch.empty_like(self.a)
-        for rows, block in kernel.blocks():
-            conditional = block * right
-            conditional /= conditional.sum(1, keepdim=True)
-            out[rows] = torch.special.entr(conditional).sum(1).double()
-        return self._out(out)
-
-    def perplexity(self):
-        """Effective number of columns that each row is spread over [n]: exp of its conditional entropy."""
-        return np.exp(self.row_entropy()) if self.numpy else self.row_entropy().exp()
+        return self._out(out.mul_(unit))
 
     def row_mass(self):
         """Row sums of the plan [n]: a, up to the marginal error, where the marginals are exact."""
-        kernel, u, v = self._scaled
-        right, out = kernel.b * v, torch.empty_like(self.a)
-        for rows, block in kernel.blocks():
-            out[rows] = self.a[rows] * (u[rows] * torch.mv(block, right)).double()
-        return self._out(out)
+        return self._out(self._rows[0])
+
+    def row_entropy(self):
+        """Entropy, in nats, of each row's conditional distribution [n]."""
+        return self._out(self._rows[1])
+
+    def perplexity(self):
+        """Effective number of columns that each row is spread over [n]: exp of its conditional entropy."""
+        return self._out(self._rows[1].exp())
 
     def entropy(self) -> float:
         """-sum_ij P_ij log P_ij, in nats."""
-        mass, conditional = torch.as_tensor(self.row_mass()), torch.as_tensor(self.row_entropy())
+        mass, conditional = self._rows
         return float(total((mass * conditional + torch.special.entr(mass)).sum(), self.group))
 
     def mass(self, i, j):
@@ -128,14 +115,24 @@ class Coupling:
         return self.a.log() + self.potentials[0], self.b.log() + self.potentials[1]
 
     @cached_property
-    def _scaled(self) -> tuple[Kernel, torch.Tensor, torch.Tensor]:
-        """(kernel, u [n], v [m]) with P_ij = a_i u_i K_ij v_j b_j: the solver's, or one made again block by block."""
+    def _scaled(self) -> tuple[Kernel, torch.Tensor]:
+        """(K, v [m]) with P_ij = a_i u_i K_ij v_j b_j: the solver's, or a kernel that is made again block by block."""
         if self.solved is not None:
             return self.solved
         kernel = Kernel(self.cost, self.a, self.b, self.dtype, memory=0)
-        self.cost.set_f(self.potentials[0])
-        self.cost.set_g(self.potentials[1])
-        return kernel, torch.ones_like(kernel.a), torch.ones_like(kernel.b)
+        kernel.absorb(self.potentials[1])
+        return kernel, torch.ones_like(kernel.b)
+
+    @cached_property
+    def _rows(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(row sums [n], entropies of the rows' conditionals [n]), float64."""
+        (kernel, v), log_mass, entropy = self._scaled, torch.empty_like(self.a), torch.empty_like(self.a)
+        for rows, block in kernel.blocks():
+            conditional = block * (kernel.b * v)
+            sums = conditional.sum(1, keepdim=True)
+            log_mass[rows] = sums[:, 0].double().log()
+            entropy[rows] = torch.special.entr(conditional.div_(sums)).sum(1).double()
+        return torch.exp(self.a.log() + log_mass + self.potentials[0] - kernel.f), entropy
 
     def _in(self, value) -> torch.Tensor:
         value = value if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))

@@ -42,8 +42,8 @@ def sinkhorn(
     tau: weight of the marginals' KL penalties, in units of the mean cost (Chizat et al. 2018); None keeps them exact.
     tol: L1 error of both marginals at which to stop, as a share of the mass.
     memory: bytes that the kernel may take; None is half of what is free, 0 makes every block again in every pass.
-    dtype: "float32" or "float64", of the kernel and its exponents; None is float32, with float64 exponents where epsilon
-        is so small that their rounding in float32 would show at tol.  Potentials are float64 in any case.
+    dtype: "float32" or "float64", of the kernel and its exponents; None is float32, with float64 exponents where
+        epsilon is so small that their rounding in float32 would show at tol.  Potentials are always float64.
     init: a Coupling of the same clouds, or potentials (f, g) in cost units, to start from.
     group: a torch.distributed process group; x and a are then this rank's rows, y and b are whole on every rank.
     """
@@ -73,7 +73,7 @@ def sinkhorn(
     status = Status(end.n_iter, end.error, end.error <= tol, end.reason, *_path(kernel))
     kernel.drop()
     if whole:
-        return Coupling(cost, a, b, (end.f, end.g), status, dtype, numpy, group, (kernel, end.u, end.v))
+        return Coupling(cost, a, b, (end.f, end.g), status, dtype, numpy, group, (kernel, end.v))
     f, g = _extend(cost, a, b, end, lam(epsilon), dtype)
     return Coupling(cost, a, b, (f, g), status, dtype, numpy, group)
 

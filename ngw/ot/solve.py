@@ -12,7 +12,7 @@ from ngw.ot.anderson import Anderson
 from ngw.ot.cost import total
 from ngw.ot.kernel import Kernel, softmin
 
-SPAN = {torch.float16: 5.0, torch.float32: 25.0, torch.float64: 25.0}  # log scalings beyond this are absorbed
+SPAN = {torch.float16: 5.0, torch.float32: 45.0, torch.float64: 300.0}  # log scalings beyond this are absorbed
 STALL = 100  # passes that may go by without the error falling by a tenth
 SAMPLE, SAMPLE_ITER, SAMPLE_TOL = 32, 5, 1e-2  # the first guess solves a 32nd of either side, roughly
 SHARP, LEVEL_TOL = 0.03, 3e-3  # annealing starts below this epsilon (units of the mean cost); error its levels go to
@@ -21,12 +21,11 @@ SAFE, SAFE_TOL = 1.0, 1e-3  # the same for problems that stall without it, such 
 
 @dataclass
 class Solution:
-    """Potentials (units of epsilon, float64), the kernel's scalings, and how it ended."""
+    """Potentials (units of epsilon, float64), and how it ended."""
 
     f: torch.Tensor  # [n]
     g: torch.Tensor  # [m]
-    u: torch.Tensor  # [n]
-    v: torch.Tensor  # [m]
+    v: torch.Tensor  # [m] the kernel's column scaling: g less what it has absorbed
     n_iter: int
     error: float
     reason: str
@@ -59,42 +58,42 @@ def solve(kernel: Kernel, g: torch.Tensor, lam: float, max_iter: int, tol: float
     the rows' rounding.  Where marginals are penalised (lam < 1) the target is b exp(-g / tau), as optimality asks.
     """
     b = kernel.b.double()
-    mixer, x, correct = Anderson(b), torch.zeros_like(g), 1.0  # x: what g has changed by since it was last absorbed
+    mixer, x, correct = Anderson(b), torch.zeros_like(g), 0.0  # x: what g has changed by since it was last absorbed
     best, since, rounding = math.inf, 0, None
     kernel.absorb(g, lam)
     for n_iter in range(1, max_iter + 1):
-        v, h = x.exp(), g + x
-        masses, sums = kernel.walk(v.to(kernel.b.dtype))
-        target = torch.ones_like(h) if lam == 1 else torch.exp(h * (1 - 1 / lam))
-        column = correct * sums.double() * v  # [m] column sums over b
+        v, h = x.exp().to(kernel.b.dtype), g + x
+        masses, log_sums = kernel.walk(v)
+        column, target = log_sums + x + correct, h * (1 - 1 / lam)  # [m] log of the column sums over b, have and want
         error = _l1(b, column, target)
         if error <= tol and kernel.compact:  # solved with rounded rows: correct for what the exact ones show
-            masses, sums = kernel.walk(v.to(kernel.b.dtype), exact=True)
-            exact = sums.double() * v
-            correct, column, error = correct * exact / column, exact, _l1(b, exact, target)
+            masses, log_sums = kernel.walk(v, exact=True)
+            correct, column = correct + log_sums + x - column, log_sums + x
+            error = _l1(b, column, target)
             mixer.restart()
         if error <= tol:
-            rounding = _rounding(kernel, kernel.f + kernel.log_u(masses), h, lam) if rounding is None else rounding
-        error += rounding or 0.0
+            rounding = _rounding(kernel, kernel.row_potentials(masses), h, lam) if rounding is None else rounding
+        error = math.hypot(error, rounding or 0.0) + (rounding or 0.0)  # the columns' rounding is like the rows'
         best, since = (error, 0) if error < 0.9 * best else (best, since + 1)
         if reason := _stop(error, tol, rounding, n_iter, max_iter, since, kernel.b.dtype):
             break
-        x = mixer.step(h, -lam * column.log() - (1 - lam) * h, error) - g
+        x = mixer.step(h, -lam * column - (1 - lam) * h, error) - g
         if lam == 1:
             x = x - (b @ x) / b.sum()  # a constant between f and g is free
         if kernel.compact and since > STALL // 2:  # rounded rows do not do here: make every row again from now on
             kernel.drop()
-            correct, since = 1.0, 0
+            correct, since = 0.0, 0
         if x.abs().max() > SPAN[kernel.kept.dtype]:
-            g, x, correct = g + x, torch.zeros_like(x), 1.0
+            g, x, correct = g + x, torch.zeros_like(x), 0.0
             kernel.absorb(g, lam)
-    log_u = kernel.log_u(masses)
-    stalled = since > STALL
-    return Solution(kernel.f + log_u, h, log_u.exp().to(kernel.a), v.to(kernel.b), n_iter, error, reason, stalled)
+    return Solution(kernel.row_potentials(masses), h, v, n_iter, error, reason, since > STALL)
 
 
-def _l1(b: torch.Tensor, column: torch.Tensor, target: torch.Tensor) -> float:
-    return float((b * (column - target).abs()).sum() / (b * target).sum())
+def _l1(weights: torch.Tensor, have: torch.Tensor, want: torch.Tensor) -> float:
+    """sum |have - want| / sum want, both given as logs over the weights."""
+    unit = want.max()
+    have, want = torch.exp(have - unit), torch.exp(want - unit)
+    return float((weights * (have - want).abs()).sum() / (weights * want).sum())
 
 
 def _rounding(kernel: Kernel, f: torch.Tensor, g: torch.Tensor, lam: float, rows: int = 64) -> float:

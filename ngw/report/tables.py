@@ -71,6 +71,7 @@ _DIRECTIONS = {"i2t": "image to text", "t2i": "text to image"}
 _SPREAD = "± standard deviation over seeds."
 _BEST = "Bold: best of the column, controls aside."
 _DAGGER = "† a run behind this number did not converge; its record says why."
+_CHANCE = "° at chance: the number's 95 % interval holds what guessing would reach."
 _DASH = (
     "– not run at this budget, by design: a method that learns from pairs has no run at 0, and a control that doesn't"
     " depend on the budget runs once."
@@ -96,7 +97,8 @@ def main_table(rows: Sequence[Row], pair: Pair, size: tuple[int, int]) -> Table:
     """R@1 both ways: a line a method, a column a budget. size: test images and captions, part of what R@1 means."""
     rows, columns = of(rows, pair), budgets(of(rows, pair))
     metrics = ("i2t_recall_1", "t2i_recall_1")
-    lines = _lines(rows, [[(pairs, metric) for metric in metrics] for pairs in columns])
+    # At R@1 chance is the same both ways: 5 of 5,000 captions or 1 of 1,000 images.
+    lines = _lines(rows, [[(pairs, metric) for metric in metrics] for pairs in columns], chance=1 / size[0])
     return Table(
         title=f"R@1 in per cent, image to text / text to image, by number of pairs: {_where(pair, size)}",
         slug="-".join(["retrieval", *pair]),
@@ -168,24 +170,31 @@ def difference_table(rows: Sequence[Row], pair: Pair) -> Table:
     )
 
 
-def _lines(rows: Sequence[Row], columns: Sequence[Sequence[tuple[str, str]]]) -> list[Line]:
-    """A line a method, methods first and controls last; `columns` holds the (pairs, metric) of each cell's numbers."""
+def _lines(
+    rows: Sequence[Row], columns: Sequence[Sequence[tuple[str, str]]], chance: float | None = None
+) -> list[Line]:
+    """A line a method, methods first and controls last; `columns` holds the (pairs, metric) of each cell's numbers.
+
+    chance: the value of every number that guessing would reach, where it is known.
+    """
     at = {(row["method"], row["pairs"], row["metric"]): row for row in rows}
     best = {key: _best(rows, *key) for column in columns for key in column}
     lines = []
     for method, control in dict.fromkeys((row["method"], row["role"] == "control") for row in rows):
         shown = [[(key, at[(method, *key)]) for key in column if (method, *key) in at] for column in columns]
-        cells = [[_number(row, None if control else best[key]) for key, row in cell] for cell in shown]
+        cells = [[_number(row, None if control else best[key], chance) for key, row in cell] for cell in shown]
         converged = all(row["converged"] for cell in shown for _, row in cell)
         lines.append(Line(method, cells, control, converged))
     return sorted(lines, key=lambda line: line.control)
 
 
-def _number(row: Row, best: str | None) -> Number:
+def _number(row: Row, best: str | None, chance: float | None) -> Number:
     """A row's mean and spread as they are printed."""
     show = _STYLE[_suffix(row["metric"])][1]
     text = show(row["mean"])
     mark = "" if row["converged"] else "†"
+    if chance is not None and row["low"] <= chance:
+        mark += "°"
     # One seed has no spread, and a count that is the same in every run (parameters) needs none.
     spread = row["n_seeds"] > 1 and not (row["metric"] == "parameters" and row["std"] == 0)
     return Number(text + mark, show(row["std"]) if spread else "", best=text == best)
@@ -235,6 +244,7 @@ def _legend(lines: Sequence[Line]) -> list[str]:
         _SPREAD: any(number.spread for number in numbers),
         _BEST: any(number.best for number in numbers),
         _DAGGER: not all(line.converged for line in lines),
+        _CHANCE: any("°" in number.text for number in numbers),
         _DASH: any(not cell for line in lines for cell in line.cells),
     }
     return [text for text, need in needed.items() if need]

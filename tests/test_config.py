@@ -1,0 +1,277 @@
+"""The config: what is wrong in it is told in one sentence, with the entry, what was expected, and the nearest name."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ngw import config, encoders, methods, registry
+from ngw.config import Config
+from ngw.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+HEAVY = ("torch", "torchvision", "transformers", "diffusers", "pandas", "matplotlib", "scipy", "sklearn", "pyarrow")
+STAGES = ["data", "encode", "fit", "transport", "maps", "retrieval", "collate", "figures"]
+
+
+def tiny(*path, value=None):
+    """The tiny config, with another value in one place."""
+    values = copy.deepcopy(config.read(ROOT / "tests" / "config.yaml"))
+    if path:
+        functools.reduce(lambda place, key: place[key], path[:-1], values)[path[-1]] = value
+    return values
+
+
+def refused(values, *words):
+    """The one sentence with which a config is refused; it must hold all words."""
+    with pytest.raises(InputError) as caught:
+        Config(values, SCHEMA)
+    message = str(caught.value)
+    assert message.startswith("config: ")
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+    return message
+
+
+@pytest.mark.parametrize("file", ["config.yaml", "tests/config.yaml"])
+def test_the_configs_of_this_repository_are_good(file):
+    Config(config.read(ROOT / file), SCHEMA)
+
+
+def test_every_key_of_the_schema_is_described_and_typos_are_caught_everywhere():
+    def walk(schema, name):
+        for key, part in schema.get("properties", {}).items():
+            assert part.get("description"), f"{name}.{key}"
+            walk(part, f"{name}.{key}")
+        if schema.get("type") == "object" and "properties" in schema and "kind" not in schema["properties"]:
+            assert schema.get("additionalProperties") is False, name
+
+    walk(config.read(SCHEMA), "top")
+
+
+# Misspelled: keys, methods, encoders, data sets, options.
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (["runs"], {}, ["top level", "unknown key 'runs'", "Did you mean 'run'?", "Known: datasets, encoders"]),
+        (["run", "sedes"], [0], ["run: ", "unknown key 'sedes'", "Did you mean 'seeds'?"]),
+        (["tables", "retrival"], {}, ["tables: ", "unknown key 'retrival'", "Did you mean 'retrieval'?"]),
+        (["run", "datasets"], ["scene"], ["run.datasets", "data set 'scene'", "Did you mean 'scenes'?"]),
+        (["run", "encoder_pairs"], [["efnet-lite0", "minilm-l6"]], ["encoder 'efnet-lite0'", "mean 'effnet-lite0'?"]),
+        (["tables", "retrieval", "methods"], ["nwg"], ["tables.retrieval.methods", "method 'nwg'", "mean 'ngw'?"]),
+        (["tables", "retrieval", "methods"], ["nwg~dims=8"], ["method 'nwg'", "Did you mean 'ngw'?"]),
+        (["methods", "x"], {"kind": "rigde"}, ["methods.x", "method kind 'rigde'", "mean 'ridge'?", "Known: cca"]),
+        (["encoders", "x"], {"kind": "eficientnet-lite"}, ["encoders.x", "encoder kind", "mean 'efficientnet-lite'?"]),
+        (["encoders", "effnet-lite0"], {"kind": "eficientnet-lite"}, ["encoders.effnet-lite0", "Did you mean"]),
+        (["datasets", "x"], {"kind": "coc"}, ["datasets.x", "data set kind 'coc'", "Did you mean 'coco'?"]),
+        (["methods", "ngw"], {"kind": "warp", "epsilno": 1}, ["methods.ngw", "'epsilno'", "Did you mean 'epsilon'?"]),
+        (["methods", "ngw"], {"kind": "warp", "cost": "cac"}, ["methods.ngw", "cost 'cac'", "Did you mean 'cca'?"]),
+        (["encoders", "x"], {"kind": "efficientnet-lite", "varient": "a"}, ["'varient'", "Did you mean 'variant'?"]),
+        (["datasets", "x"], {"kind": "scenes", "size": {}}, ["datasets.x", "'size'", "Did you mean 'sizes'?"]),
+    ],
+)
+def test_a_misspelled_name_suggests_the_nearest(path, value, words):
+    refused(tiny(*path, value=value), *words)
+
+
+def test_a_misspelled_option_of_a_derived_method():
+    refused(tiny("tables", "retrieval", "methods", value=["ngw~epsilno=1"]), "ngw~epsilno=1", "mean 'epsilon'?")
+    refused(tiny("tables", "retrieval", "methods", value=["ngw~dims"]), "'ngw~dims': expected option=value", "'dims'")
+
+
+# Wrong values.
+
+
+@pytest.mark.parametrize("epsilon", [0, -0.1, float("nan"), float("inf")])
+def test_epsilon_is_positive(epsilon):
+    values = tiny("methods", "ngw", value={"kind": "warp", "epsilon": epsilon})
+    refused(values, "methods.ngw", "epsilon is a positive number, in units of the mean cost", f"not {epsilon}")
+
+
+def test_epsilon_of_a_derived_method_is_positive():
+    refused(tiny("tables", "retrieval", "methods", value=["ngw~epsilon=0"]), "ngw~epsilon=0", "positive", "not 0")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("epsilon", "1e-3", ["epsilon: expected a number, found '1e-3'", "YAML reads 1e-3 as text, write 1.0e-3"]),
+        ("epsilon", None, ["epsilon: expected a number, found None"]),
+        ("epsilon", True, ["epsilon: expected a number, found True"]),
+        ("steps", 1.5, ["steps: expected a whole number, found 1.5"]),
+        ("pinned", "no", ["pinned: expected true or false, found 'no'"]),
+        ("cost", 3, ["cost: expected a text, found 3"]),
+        ("whiten", [1], ["whiten: expected a number or null, found [1]"]),
+        ("map", "mpl", ["map is linear, mlp or residual, not 'mpl'"]),
+    ],
+)
+def test_an_option_of_another_type(option, value, words):
+    refused(tiny("methods", "ngw", value={"kind": "warp", option: value}), "methods.ngw: 'warp'", *words)
+
+
+def test_options_of_the_right_type_pass():
+    for options in ({"epsilon": 1}, {"whiten": None}, {"whiten": 2}, {"pinned": False}, {"map": "mlp"}):
+        methods.build({"kind": "warp", **options})
+
+
+def test_a_budget_larger_than_the_train_split():
+    words = ["run.pairs", "a budget of 49 is larger than the train split of 'scenes', 48 pairs", "sizes.train"]
+    refused(tiny("run", "pairs", value=[0, 49]), *words)
+    Config(tiny("run", "pairs", value=[0, 48]), SCHEMA)
+
+
+def test_more_captions_an_image_give_more_pairs():
+    values = tiny("run", "pairs", value=[96])
+    refused(values, "a budget of 96")
+    values["run"]["captions"] = 2
+    Config(values, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (["run", "pairs"], [-1], ["run.pairs.0: expected 0 or more, or 'all', found -1"]),
+        (["run", "pairs"], [3, "al"], ["run.pairs.1: expected a value of type integer, or 'all', found \"al\""]),
+        (["run", "pairs"], [], ["run.pairs: expected 1 entries or more, found []"]),
+        (["run", "seeds"], ["3"], ['run.seeds.0: expected a value of type integer, found "3"']),
+        (["run", "seeds"], [1, 1], ["run.seeds: expected each entry once, found [1, 1]"]),
+        (["run", "captions"], 0, ["run.captions: expected 1 or more, found 0"]),
+        (["run", "encoder_pairs"], [["effnet-lite0"]], ["run.encoder_pairs.0: expected 2 entries or more"]),
+        (["run", "encoder_pairs"], [["minilm-l6", "effnet-lite0"]], ["[vision, text]", "a text encoder", "exchange"]),
+        (["methods", "NGW"], {"kind": "warp"}, ["methods: expected a name in lower case with single dashes", '"NGW"']),
+        (["methods", "ngw"], {"epsilon": 1}, ["methods.ngw: expected the key 'kind', found {\"epsilon\": 1}"]),
+        (["methods", "ngw"], None, ["methods.ngw: expected a value of type object, found null"]),
+        (["tables"], {}, ["tables: expected the key 'retrieval', found {}"]),
+        (["datasets", "x"], {"kind": "coco"}, ["datasets.x", "expected the option 'root', found none; add it"]),
+        (["datasets", "scenes", "sizes"], {"train": 5}, ["datasets.scenes", "expected the splits", "found ['train']"]),
+        (["datasets", "scenes", "sizes"], [1], ["datasets.scenes", "expected the splits", "found [1]"]),
+        (["datasets", "scenes", "sizes", "train"], "48", ["datasets.scenes", "train: expected a number", "found '48'"]),
+    ],
+)
+def test_a_value_that_does_not_fit(path, value, words):
+    refused(tiny(*path, value=value), *words)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [(None, "no such config file"), ("a: [", "expected YAML"), ("- a\n", "expected a mapping")]
+)
+def test_a_config_file_that_is_none(tmp_path, text, found):
+    path = tmp_path / "config.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=rf"config\.yaml: {found}") as caught:
+        config.read(path)
+    assert "\n" not in str(caught.value)
+
+
+# What the rules ask.
+
+
+def test_budgets_at_which_a_method_runs():
+    good = Config(tiny("run", "pairs", value=[0, 3, 16, "all"]), SCHEMA)
+    assert good.budgets("random") == ["0"]
+    assert good.budgets("oracle") == ["all"]
+    assert good.budgets("ridge") == ["3", "16", "all"]
+    assert good.budgets("ngw") == ["16", "all"]  # four pairs at least
+    assert good.budgets("ngw-raw") == ["0"]
+
+
+def test_a_derived_method_is_its_base_with_other_values():
+    good = Config(tiny(), SCHEMA)
+    assert good.method_spec("ngw~epsilon=0.1~map=mlp") == {**good.methods["ngw"], "epsilon": 0.1, "map": "mlp"}
+    assert "epsilon" not in good.methods["ngw"]
+
+
+def test_cells_are_every_run_of_the_table():
+    grid = {
+        "datasets": ["d"],
+        "encoder_pairs": [["v", "t"]],
+        "methods": {"a": ["0"], "b": ["3", "all"]},
+        "seeds": [0, 1],
+    }
+    runs = [config.RUN.format(**cell) for cell in config.cells(grid)]
+    assert len(set(runs)) == len(runs) == 6
+    assert runs[0] == "results/runs/d/v__t/a/pairs0/seed0"
+
+
+def test_staged_splits_the_selected_methods_in_two():
+    import re
+
+    good = Config(tiny(), SCHEMA)
+    for name in good.selected():
+        with_plan, without = (bool(re.fullmatch(good.staged(flag), name)) for flag in (True, False))
+        assert with_plan != without
+        assert with_plan == name.startswith("ngw")
+
+
+def test_code_names_the_files_a_method_depends_on():
+    files = [Path(file).name for file in Config(tiny(), SCHEMA).code("ridge")]
+    assert "ridge.py" in files
+    assert "base.py" not in files
+    assert "cca.py" not in files
+
+
+def test_a_component_file_must_define_exactly_one(tmp_path, monkeypatch):
+    import types
+
+    monkeypatch.setattr(encoders, "__path__", [*encoders.__path__, str(tmp_path)])
+    (tmp_path / "two_of_them.py").write_text(
+        "from ngw.encoders import Encoder\nclass A(Encoder): pass\nclass B(Encoder): pass\n"
+    )
+    assert isinstance(encoders, types.ModuleType)
+    with pytest.raises(InputError, match=r"two_of_them\.py: expected one subclass of Encoder, found \['A', 'B'\]"):
+        encoders.build({"kind": "two-of-them"})
+    sys.modules.pop("ngw.encoders.two_of_them")
+
+
+def test_types_are_checked_with_and_without_postponed_annotations():
+    def f(a: int, b: float | None, c: "bool", d: list): ...
+
+    for name, good, bad in (("a", 1, True), ("b", None, "1"), ("b", 1, False), ("c", True, 1)):
+        annotation = inspect.signature(f).parameters[name].annotation
+        registry.check_type(name, good, annotation)
+        with pytest.raises(InputError, match=f"{name}: expected .*, found {bad!r}"):
+            registry.check_type(name, bad, annotation)
+    registry.check_type("d", "anything", inspect.signature(f).parameters["d"].annotation)
+
+
+# Light imports.
+
+
+def loaded(code: str) -> str:
+    code = f"import sys\n{code}\nprint('LOADED', [name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.rsplit("LOADED ", 1)[1].strip()
+
+
+def test_the_config_and_the_stages_load_nothing_heavy():
+    assert (
+        loaded(
+            "import ngw, ngw.config, ngw.stages, ngw.methods, ngw.encoders, ngw.data\n"
+            "for file in ('config.yaml', 'tests/config.yaml'):\n"
+            f"    c = ngw.config.Config(ngw.config.read(file), {str(SCHEMA)!r})\n"
+            "    ngw.config.cells(c.grid()), [c.code(m) for m in c.selected()]"
+        )
+        == "[]"
+    )
+
+
+def test_help_of_every_stage_loads_nothing_heavy():
+    code = (
+        "from ngw.__main__ import main\n"
+        f"for options in [['--help'], *([stage, '--help'] for stage in {STAGES})]:\n"
+        "    try:\n        main(options)\n"
+        "    except SystemExit as end:\n        assert end.code == 0"
+    )
+    assert loaded(code) == "[]"
