@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         p.add_argument("--spec", type=spec, required=True, help="the method's config entry, as JSON")
         p.add_argument("--pairs", required=True, type=pairs, help="the budget of known pairs: a number, or all")
         p.add_argument("--seed", required=True, type=int)
-        p.add_argument("--captions", type=int, default=1, help="captions an image in the training cloud")
+        p.add_argument("--captions", type=captions, default=1, help="captions an image in the training cloud")
 
     stage("retrieval", "Rank a test split both ways.", "model", "vision", "text", "predictions", "record")
 
@@ -87,6 +87,13 @@ def pairs(text: str) -> str:
     if text != "all" and not text.isdigit():
         raise argparse.ArgumentTypeError(f"expected a number or all, found {text!r}")
     return text
+
+
+def captions(text: str) -> int:
+    """Captions an image: 1 or more."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, found {text!r}")
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -33,6 +33,9 @@ def clouds(vision: Features, text: Features, pairs: str | int, seed: int, captio
     stranger = next((c for c, i in zip(text.ids, text.image_ids, strict=True) if int(i) not in row_of), None)
     if stranger is not None:
         raise InputError(f"caption {stranger}: its image is not among the split's images; encode both from one split.")
+    silent = next(iter(row_of.keys() - set(text.image_ids.tolist())), None)
+    if silent is not None:
+        raise InputError(f"image {silent}: expected a caption, found none; drop the image, or add one.")
     owner = np.array([row_of[i] for i in text.image_ids.tolist()])
     chosen = draw(owner, len(vision.ids), captions, seed)
     stream = rng(seed, "clouds", "order")
@@ -46,12 +49,10 @@ def clouds(vision: Features, text: Features, pairs: str | int, seed: int, captio
 
 
 def draw(owner: np.ndarray, n_images: int, captions: int, seed: int) -> np.ndarray:
-    """`captions` caption rows of each image (all of them where it has fewer), in the images' order."""
+    """`captions` caption rows of each image (all of them where it has fewer; it has one), in the images' order."""
     order = rng(seed, "clouds", "captions").permutation(len(owner))
     by_image = order[np.argsort(owner[order], kind="stable")]
     counts = np.bincount(owner, minlength=n_images)
-    if not counts.all():
-        raise InputError(f"image in row {int(counts.argmin())}: expected a caption, found none; drop the image.")
     rank = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
     return by_image[rank < captions]
 

@@ -86,3 +86,19 @@ def rewrite() -> Callable[..., None]:
                 out[name][:] = value
 
     return change
+
+
+@pytest.fixture
+def refused(capsys):
+    """refused(command line, *words): status 2, and a last line on standard error that names the stage and the words."""
+
+    def check(command: list[str], *words: str) -> None:
+        capsys.readouterr()
+        assert main(command) == 2
+        line = capsys.readouterr().err.split("\n")[-2]  # a progress bar may stand before it
+        line = line.rsplit("\r", 1)[-1]
+        assert f"ngw {command[0]}: " in line
+        for word in words:
+            assert str(word) in line, line
+
+    return check

@@ -10,7 +10,7 @@ from scipy import linalg
 from scipy.stats import ortho_group
 
 from ngw import methods
-from ngw.maps.linear import PENALTIES, _press, ridge
+from ngw.maps.linear import PENALTIES, _press, ridge, thin_svd
 from ngw.methods._selection import best, folds, matching
 from ngw.methods.cca import solve
 from ngw.methods.relative import relative
@@ -59,6 +59,29 @@ def test_procrustes_is_a_rotation_whatever_the_data():
 # Ridge
 
 
+@pytest.mark.parametrize(("n", "d", "r"), [(12, 5, 5), (5, 12, 5), (12, 5, 2), (5, 12, 2)])
+def test_thin_svd_is_the_singular_value_decomposition_without_its_null_space(n, d, r):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((n, r)) @ rng.standard_normal((r, d))
+    u, s, vt = thin_svd(x)
+    assert (u.shape, s.shape, vt.shape) == ((n, r), (r,), (r, d))
+    np.testing.assert_allclose(s, np.linalg.svd(x, compute_uv=False)[:r], rtol=1e-9)
+    np.testing.assert_allclose((u * s) @ vt, x, atol=1e-9)
+    np.testing.assert_allclose(u.T @ u, np.eye(r), atol=1e-7)
+    np.testing.assert_allclose(vt @ vt.T, np.eye(r), atol=1e-7)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5)])
+def test_thin_svd_of_nothing_is_finite_and_its_regression_zero(shape):
+    u, s, vt = thin_svd(np.zeros(shape))
+    assert np.isfinite(u).all()
+    assert np.isfinite(vt).all()
+    np.testing.assert_allclose(s, 0, atol=1e-100)
+    w, b, _ = ridge(np.zeros(shape), np.ones((len(u), 2)))
+    assert (w == 0).all()
+    assert (b == 1).all()
+
+
 def left_out(x, y, penalty):
     """Mean squared error of each row under the regression on the others (sum of squares + penalty |w|^2)."""
     errors = []
@@ -74,8 +97,7 @@ def left_out(x, y, penalty):
 @pytest.mark.parametrize("d", [4, 20])  # fewer features than rows, and more
 def test_ridge_picks_the_penalty_that_leaving_out_each_row_picks(d):
     x, y = views(15, dx=d)
-    xc = x - x.mean(0)
-    u, s, _ = np.linalg.svd(xc, full_matrices=False)
+    u, s, _ = thin_svd(x - x.mean(0))
     unit = (s**2).mean()
     brute = [left_out(x, y, p * unit) for p in PENALTIES]
     press = [_press(u, s, u.T @ (y - y.mean(0)), y - y.mean(0), p * unit) for p in PENALTIES]

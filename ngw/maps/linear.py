@@ -40,8 +40,9 @@ def thin_svd(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     tall = len(x) >= x.shape[1]
     z = x.astype(np.float64)
     values, vectors = np.linalg.eigh(z.T @ z if tall else z @ z.T)
-    kept = values > 1e-14 * max(values[-1], np.finfo(np.float64).tiny)
-    s, side = np.sqrt(values[kept][::-1]), vectors[:, kept][:, ::-1]
+    kept = values > 1e-14 * values[-1]
+    kept[-1] = True  # of a constant x one direction stays, of no length
+    s, side = np.sqrt(values[kept][::-1].clip(np.finfo(np.float64).tiny)), vectors[:, kept][:, ::-1]
     other = ((z @ side) if tall else (z.T @ side)) / s
     u, v = (other, side) if tall else (side, other)
     return u.astype(x.dtype), s.astype(x.dtype), v.T.astype(x.dtype)

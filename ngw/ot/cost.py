@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -25,6 +26,17 @@ def log_total(value: torch.Tensor, unit: torch.Tensor, group=None) -> torch.Tens
     if group is not None:
         dist.all_reduce(largest, op=dist.ReduceOp.MAX, group=group)
     return total(value.double() * torch.exp(unit - largest), group).log() + largest
+
+
+@contextmanager
+def blas_threads_only():
+    """Torch with one thread: its own and OpenBLAS's, which wait awake, would fight for the cores (5 times slower)."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def multiply(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> torch.Tensor:

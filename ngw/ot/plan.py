@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from ngw.ot.cost import multiply, total
+from ngw.ot.cost import blas_threads_only, multiply, total
 from ngw.ot.kernel import Kernel
 
 
@@ -61,6 +61,7 @@ class Coupling:
         f, g = self.potentials
         return Coupling(self.cost.T, self.b, self.a, (g, f), self.status, self.dtype, self.numpy)
 
+    @blas_threads_only()
     def barycenters(self, y):
         """Barycentric projection: row i is sum_j P_ij y_j / sum_j P_ij.  y [m, k] -> [n, k], y's kind of float."""
         values = self._in(y)
@@ -124,6 +125,7 @@ class Coupling:
         return kernel, torch.ones_like(kernel.b)
 
     @cached_property
+    @blas_threads_only()
     def _rows(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(row sums [n], entropies of the rows' conditionals [n]), float64."""
         (kernel, v), log_mass, entropy = self._scaled, torch.empty_like(self.a), torch.empty_like(self.a)

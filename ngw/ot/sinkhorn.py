@@ -8,7 +8,7 @@ import os
 import numpy as np
 import torch
 
-from ngw.ot.cost import MatrixCost, PointCost, total
+from ngw.ot.cost import MatrixCost, PointCost, blas_threads_only, total
 from ngw.ot.kernel import Kernel, softmin
 from ngw.ot.plan import Coupling, Status
 from ngw.ot.solve import anneal, first_guess
@@ -16,6 +16,7 @@ from ngw.ot.solve import anneal, first_guess
 DTYPES = {"float32": torch.float32, "float64": torch.float64} | {z: z for z in (torch.float32, torch.float64)}
 
 
+@blas_threads_only()
 def sinkhorn(
     x=None,
     y=None,

@@ -1,0 +1,131 @@
+"""The training clouds: no order that gives the pairs away, nested budgets, and sizes that must fit."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ngw.clouds import clouds
+from ngw.errors import InputError
+from ngw.features import Features
+from ngw.methods import build
+from ngw.methods.warp import Warp
+
+
+def two(n=40, captions=3, order=None):
+    """n images and their captions whose features tell which row they are: x = image id, y = (image id, caption id)."""
+    owner = np.arange(n).repeat(captions)
+    order = np.arange(len(owner)) if order is None else order
+    ids, owner = 1000 + np.arange(len(owner))[order], owner[order]
+    x = np.arange(n, dtype=np.float32)[:, None]
+    y = np.stack([owner, ids], axis=1).astype(np.float32)
+    return Features(np.arange(n), np.arange(n), x, {}), Features(ids, owner, y, {})
+
+
+@given(n=st.integers(2, 30), captions=st.integers(1, 4), drawn=st.integers(1, 5), seed=st.integers(0, 9))
+def test_every_pair_is_a_true_one(n, captions, drawn, seed):
+    order = np.random.default_rng(seed).permutation(n * captions)
+    c = clouds(*two(n, captions, order), "all", seed, drawn)
+    m = n * min(drawn, captions)
+    assert c.x.shape == (n, 1)
+    assert c.y.shape == (m, 2)
+    assert sorted(c.x[:, 0]) == list(range(n))
+    assert np.array_equal(c.x[c.truth[:, 0], 0], c.y[c.truth[:, 1], 0])
+    assert len(np.unique(c.truth[:, 1])) == m  # each caption drawn has its image
+    assert np.array_equal(np.bincount(c.y[:, 0].astype(int)), [min(drawn, captions)] * n)
+    assert len(np.unique(c.y[:, 1])) == m  # no caption twice
+    assert sorted(map(tuple, c.pairs)) == sorted(map(tuple, c.truth))
+
+
+def test_budgets_of_one_seed_are_nested():
+    pairs = {k: {tuple(p) for p in clouds(*two(), k, 0).pairs} for k in (0, 3, 10, 30, "all")}
+    assert [len(p) for p in pairs.values()] == [0, 3, 10, 30, 40]
+    assert pairs[0] < pairs[3] < pairs[10] < pairs[30] < pairs["all"]
+
+
+def test_a_budget_changes_nothing_but_the_pairs():
+    few, many = clouds(*two(), 3, 0), clouds(*two(), 30, 0)
+    assert np.array_equal(few.x, many.x)
+    assert np.array_equal(few.y, many.y)
+    assert np.array_equal(few.truth, many.truth)
+
+
+def test_the_order_of_rows_gives_nothing_away():
+    # For independent orders, the number of rows where image i meets its own caption is about Poisson(1).
+    same = [int((clouds(*two(), 0, seed).truth == np.arange(40)[:, None]).all(1).sum()) for seed in range(200)]
+    assert 0.7 < np.mean(same) < 1.3
+    correlation = [np.corrcoef(clouds(*two(), 0, seed).truth.T)[0, 1] for seed in range(200)]
+    assert abs(np.mean(correlation)) < 0.04  # a standard error is 0.011
+
+
+def test_every_caption_of_an_image_is_drawn_as_often():
+    drawn = np.concatenate([clouds(*two(), 0, seed).y[:, 1] for seed in range(150)]).astype(int) - 1000
+    share = np.bincount(drawn % 3, minlength=3) / len(drawn)
+    assert np.abs(share - 1 / 3).max() < 0.03  # a standard error is 0.006
+
+
+def test_a_seed_gives_the_same_clouds_in_another_process():
+    code = (
+        "import numpy as np; from ngw.clouds import clouds; from ngw.features import Features\n"
+        "i = np.arange(9); f = Features(i, i, i[:, None].astype('f4'), {})\n"
+        "print(clouds(f, f, 4, 7).pairs.tolist())"
+    )
+    runs = {subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout for _ in range(2)}
+    ids = np.arange(9)
+    f = Features(ids, ids, ids[:, None].astype(np.float32), {})
+    assert runs == {f"{clouds(f, f, 4, 7).pairs.tolist()}\n"}
+    assert clouds(f, f, 4, 8).pairs.tolist() != clouds(f, f, 4, 7).pairs.tolist()
+
+
+def test_a_budget_larger_than_the_split():
+    with pytest.raises(InputError, match="pairs: a budget of 41 is larger than the train split, 40 pairs; lower it"):
+        clouds(*two(), 41, 0)
+    assert len(clouds(*two(), 80, 0, captions=2).pairs) == 80
+
+
+def test_images_and_captions_of_different_splits():
+    vision, text = two()
+    short = Features(vision.ids[:30], vision.image_ids[:30], vision.x[:30], {})
+    with pytest.raises(InputError, match="caption 1090: its image is not among the split's images; encode both"):
+        clouds(short, text, 0, 0)
+    keep = text.image_ids != 7
+    fewer = Features(text.ids[keep], text.image_ids[keep], text.x[keep], {})
+    with pytest.raises(InputError, match="image 7: expected a caption, found none; drop the image"):
+        clouds(vision, fewer, 0, 0)
+
+
+# Two clouds of different sizes.
+
+
+def sized(n=9, m=6):
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((n, 4)), rng.standard_normal((m, 3))
+
+
+def test_a_paired_index_beyond_the_smaller_cloud():
+    with pytest.raises(InputError, match=r"pairs: expected rows below 9 and 6, .* found \[6, 6\] as pair 5; index"):
+        build({"kind": "ridge"}).fit(*sized(), pairs=[0, 1, 2, 3, 4, 6])
+
+
+def test_more_pairs_than_the_smaller_cloud_has_rows():
+    with pytest.raises(InputError, match=r"expected rows below 9 and 6, the clouds' sizes, found \[6, 6\] as pair 6"):
+        build({"kind": "cca"}).fit(*sized(), pairs=np.arange(9))
+
+
+def test_clouds_of_different_sizes_are_aligned_by_their_known_pairs():
+    x, y = sized()
+    ridge = build({"kind": "ridge"}).fit(x, y, pairs=[0, 1, 2, 3])
+    assert ridge.transform(x).shape == (9, 3)
+    assert ridge.inverse_transform(y).shape == (6, 4)
+
+
+def test_a_plan_of_other_sizes():
+    x, y = sized()
+    plan = Warp(steps=1).solve(x, y, np.arange(4))
+    with pytest.raises(InputError, match="transport: expected a plan of 9 x 5 rows, found 9 x 6; solve it anew"):
+        Warp(steps=1).fit_maps(x, y[:5], np.arange(4), plan)
