@@ -7,7 +7,7 @@ READY := .venv/.ready
 .PHONY: all env lint test bench clean
 
 all: $(READY)
-	@snakemake --cores $(CORES) --rerun-incomplete --show-failed-logs --scheduler greedy --quiet host progress
+	@snakemake --cores $(CORES) --rerun-incomplete --show-failed-logs --scheduler greedy --quiet host reason rules
 	@cat results/tables/retrieval.txt
 	@echo "Tables: results/tables  Figures: results/figures"
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ngw.errors import InputError
 
 
@@ -76,3 +78,26 @@ def read_table(path: str | os.PathLike, columns: Sequence[str]) -> dict[str, lis
     if missing:
         raise InputError(f"{path}: expected columns {list(columns)}, found {table.column_names}; delete it and rerun.")
     return {name: table[name].to_pylist() for name in columns}
+
+
+def write_tensors(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
+    """Write named arrays and text metadata as a safetensors file."""
+    from safetensors.numpy import save_file
+
+    with atomic(path) as temporary:
+        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, temporary, metadata=dict(metadata))
+
+
+def read_tensors(path: str | os.PathLike, what: str, needed: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """(arrays, metadata) of a safetensors file; `needed` is a key that the metadata of a `what` has."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (FileNotFoundError, SafetensorError) as error:
+        raise InputError(f"{path}: expected {what}, found {error}; delete it and rerun its stage.") from None
+    if needed not in metadata:
+        raise InputError(f"{path}: expected {what}, found other tensors; check the path.")
+    return arrays, metadata

@@ -104,18 +104,9 @@ def _planned(spec: Mapping) -> methods.Method:
 
 def _read_plan(path: Path, identity: Mapping[str, str]) -> tuple[Transport, dict[str, str]]:
     """What the transport stage wrote and its metadata, if it is a whole plan of this identity."""
-    from safetensors import SafetensorError, safe_open
-
     from ngw.methods.warp import Transport
 
-    try:
-        with safe_open(path, framework="np") as file:
-            head = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (FileNotFoundError, SafetensorError) as error:
-        raise InputError(f"{path}: expected a whole plan file, found {error}; delete it and rerun.") from None
-    if "diagnostics" not in head:
-        raise InputError(f"{path}: expected a plan file, found other tensors; check the path.")
+    arrays, head = io.read_tensors(path, "a plan", "diagnostics")
     for name, value in identity.items():
         if head[name] != value:
             raise InputError(f"{path}: expected {name} {value!r}, found {head[name]!r}; delete it and rerun.")
@@ -126,8 +117,6 @@ def transport(
     vision: Path, text: Path, spec: Mapping, method: str, pairs: str, seed: int, captions: int, output: Path
 ) -> None:
     """The transport stage: the plan's potentials, barycentric targets both ways and diagnostics; never the plan."""
-    from safetensors.numpy import save_file
-
     model = _planned(spec)
     two, who = _train_clouds(vision, text, pairs, seed, captions)
     start = time.perf_counter()
@@ -135,8 +124,7 @@ def transport(
         plan = model.solve(two.x, two.y, two.pairs if model.pairs != "none" else None, seed, truth=two.truth)
     head = {**_identity(who, method, pairs, seed), **_cost(start), "diagnostics": json.dumps(plan.diagnostics())}
     arrays = {name: value for name, value in vars(plan).items() if isinstance(value, np.ndarray)}
-    with io.atomic(output) as temporary:
-        save_file(arrays, temporary, metadata=head)
+    io.write_tensors(output, arrays, head)
     print(json.dumps(plan.diagnostics(), indent=1))
 
 

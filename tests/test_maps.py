@@ -222,3 +222,15 @@ def test_another_seed_draws_another_held_out_part():
     assert (split(problem(), 0.1, 0)[0] != split(problem(), 0.1, 1)[0]).any()
     assert (split(problem(), 0.1, 0)[0] == split(problem(), 0.1, 0)[0]).all()
     assert rng(0, "maps", "held-out").random() == rng(0, "maps", "held-out").random()
+
+
+@pytest.mark.parametrize("arch", networks.ARCHITECTURES)
+def test_every_parameter_of_both_maps_is_trained(arch):
+    targets = problem()
+    options = {"weights": Weights(smoothness=0.01, paired=1.0), "learning_rate": 5e-3, "patience": 99}
+    start, end = (train(targets, arch, steps=steps, **options) for steps in (0, 60))
+    assert end.curve["held_out"].index(min(end.curve["held_out"])) > 0 or arch == "linear"
+    for before, after in ((start.ab, end.ab), (start.ba, end.ba)):
+        assert before.keys() == after.keys()
+        moved = {name: np.abs(before[name] - after[name]).max() for name in before}
+        assert all(change > 0 for change in moved.values()), moved

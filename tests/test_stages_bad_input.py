@@ -234,7 +234,7 @@ def test_methods_that_do_not_exist_or_have_too_few_pairs_or_no_plan(pair, tmp_pa
 def test_a_plan_that_is_not_this_runs(pair, tmp_path, refused, write_cloud, rewrite):
     plan, out = tmp_path / "plan", tmp_path / "out"
     command = [*training("maps", pair, out, spec=WARP), "--plan", str(plan)]
-    refused(command, plan, "expected a whole plan file")
+    refused(command, plan, "expected a plan")
     assert main(training("transport", pair, plan, spec=WARP)) == 0
     whole = plan.read_bytes()
     refused(
@@ -245,9 +245,9 @@ def test_a_plan_that_is_not_this_runs(pair, tmp_path, refused, write_cloud, rewr
     )
     refused([*command, "--captions", "2"], plan, "expected a plan of 12 x 24 rows, found 12 x 12; solve it anew")
     plan.write_bytes(whole[:-3])
-    refused(command, plan, "expected a whole plan file", "delete it and rerun")
+    refused(command, plan, "expected a plan", "delete it and rerun")
     save_file({"x": np.ones(3)}, plan)
-    refused(command, plan, "expected a plan file, found other tensors; check the path")
+    refused(command, plan, "expected a plan, found other tensors; check the path")
     plan.write_bytes(whole)
     write_cloud(pair[0], "vision", note="encoded anew")  # the same features: the plan still fits
     assert main(command) == 0
@@ -284,7 +284,7 @@ def test_retrieval_refuses_a_caption_without_its_image(fitted, pair, rewrite, re
 def test_retrieval_refuses_a_model_file_that_is_none(fitted, tmp_path, refused):
     whole = fitted[0].read_bytes()
     fitted[0].write_bytes(whole[: len(whole) // 2])
-    refused(fitted[1], fitted[0], "expected a fitted method", "delete the file and refit")
+    refused(fitted[1], fitted[0], "expected a fitted method", "delete it and rerun")
     save_file({"x": np.ones(3)}, fitted[0])
     refused(fitted[1], fitted[0], "expected a fitted method, found other tensors; check the path")
     fitted[0].unlink()

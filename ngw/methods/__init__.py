@@ -8,8 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from ngw import registry
-from ngw.errors import InputError
+from ngw import io, registry
 from ngw.methods.base import Method
 
 __all__ = ["Method", "build", "code", "kinds", "load"]
@@ -37,16 +36,7 @@ def load(path: str | os.PathLike) -> Method:
 
 def load_with_metadata(path: str | os.PathLike) -> tuple[Method, dict[str, str]]:
     """A fitted method and what its file says about how it was made."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np") as file:
-            head = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (FileNotFoundError, SafetensorError) as error:
-        raise InputError(f"{path}: expected a fitted method, found {error}; delete the file and refit.") from None
-    if "kind" not in head:
-        raise InputError(f"{path}: expected a fitted method, found other tensors; check the path.")
+    arrays, head = io.read_tensors(path, "a fitted method", "kind")
     method = build({"kind": head["kind"], **json.loads(head["params"])})
     for name, value in {**arrays, **json.loads(head["state"])}.items():
         setattr(method, name, value)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from ngw import __version__
+from ngw import __version__, io
 from ngw.errors import InputError
 
 EPS = 1e-12
@@ -171,16 +171,10 @@ class Method:
 
     def save(self, path: str | os.PathLike, **metadata: str) -> None:
         """Write a fitted method as one safetensors file: arrays, hyperparameters, status; nothing of the data."""
-        from safetensors.numpy import save_file
-
-        from ngw.io import atomic
-
         scalars = {k: v for k, v in vars(self).items() if k.endswith("_") and isinstance(v, (bool, int, float, str))}
         head = {"kind": type(self).__module__.rsplit(".", 1)[-1].replace("_", "-"), "version": __version__}
         head |= {"params": json.dumps(self.params()), "state": json.dumps(scalars), **metadata}
-        arrays = {k: np.ascontiguousarray(v) for k, v in self._arrays().items()}
-        with atomic(path) as temporary:
-            save_file(arrays, temporary, metadata=head)
+        io.write_tensors(path, self._arrays(), head)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:
