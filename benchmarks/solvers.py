@@ -80,7 +80,7 @@ def pot(method="sinkhorn", torch_dtype=None):
             log |= {"log_u": np.log(log["u"]), "log_v": np.log(log["v"])}
         f, g = (np.asarray(log[k], float) for k in ("log_u", "log_v"))
         f, g = epsilon * (f + math.log(len(x))), epsilon * (g + math.log(len(y)))
-        return {"projection": np.asarray(projection, float), "f": f, "g": g, "n_iter": log["niter"]}
+        return {"projection": np.asarray(projection, float), "f": f, "g": g, "n_iter": log["niter"] + 1}
 
     solve.needs_threshold = True
     return solve

@@ -42,6 +42,14 @@ def test_every_pair_is_a_true_one(n, captions, drawn, seed):
     assert sorted(map(tuple, c.pairs)) == sorted(map(tuple, c.truth))
 
 
+def test_an_image_with_few_captions_gives_all_it_has():
+    owner = np.array([0, 1, 1, 1, 1, 2, 2, 2])
+    text = Features(np.arange(8), owner, np.stack([owner, np.arange(8)], axis=1).astype(np.float32), {})
+    vision, _ = two(n=3)
+    for drawn, counts in ((1, [1, 1, 1]), (2, [1, 2, 2]), (3, [1, 3, 3]), (5, [1, 4, 3])):
+        assert np.bincount(clouds(vision, text, 0, 0, drawn).y[:, 0].astype(int)).tolist() == counts
+
+
 def test_budgets_of_one_seed_are_nested():
     pairs = {k: {tuple(p) for p in clouds(*two(), k, 0).pairs} for k in (0, 3, 10, 30, "all")}
     assert [len(p) for p in pairs.values()] == [0, 3, 10, 30, 40]

@@ -224,13 +224,14 @@ def test_another_seed_draws_another_held_out_part():
     assert rng(0, "maps", "held-out").random() == rng(0, "maps", "held-out").random()
 
 
-@pytest.mark.parametrize("arch", networks.ARCHITECTURES)
+@pytest.mark.parametrize("arch", ["mlp", "residual"])
 def test_every_parameter_of_both_maps_is_trained(arch):
-    targets = problem()
-    options = {"weights": Weights(smoothness=0.01, paired=1.0), "learning_rate": 5e-3, "patience": 99}
-    start, end = (train(targets, arch, steps=steps, **options) for steps in (0, 60))
-    assert end.curve["held_out"].index(min(end.curve["held_out"])) > 0 or arch == "linear"
+    # The targets bend, so that a bent map beats the linear start on the held-out rows.
+    x, y = (problem(noise=0.01).x, problem(noise=0.01).y)
+    targets = replace(problem(noise=0.01), to_y=np.abs(x[:, :4]), to_x=np.abs(y[:, [0, 1, 2, 3, 0, 1]]))
+    start, end = (train(targets, arch, steps=steps, learning_rate=5e-3, patience=99) for steps in (0, 100))
+    assert min(end.curve["held_out"]) < 0.8 * end.curve["held_out"][0]
     for before, after in ((start.ab, end.ab), (start.ba, end.ba)):
         assert before.keys() == after.keys()
-        moved = {name: np.abs(before[name] - after[name]).max() for name in before}
-        assert all(change > 0 for change in moved.values()), moved
+        for name in before:
+            assert np.abs(before[name] - after[name]).max() > 0, name
