@@ -1,7 +1,7 @@
-"""The solvers that are compared: each takes clouds x [n, d], y [m, d] (float64) and returns potentials and the projection.
+"""The solvers that are compared: each takes clouds x [n, d], y [m, d] (float64), epsilon in cost units and a tolerance.
 
-A solver returns {"f", "g", "projection", "n_iter"}, with the plan P_ij = exp((f_i + g_j - |x_i - y_j|^2) / epsilon) / (n m)
-and epsilon in cost units.  Imports stand inside: a peer that is not installed raises ImportError and is left out.
+It returns {"f", "g", "projection", "n_iter"}, the plan being P_ij = exp((f_i + g_j - |x_i - y_j|^2) / epsilon) / (n m).
+Imports stand inside: a peer that is not installed raises ImportError and is left out.
 """
 
 from __future__ import annotations

@@ -68,7 +68,14 @@ def build(package: ModuleType, base: type, kind: str, **options) -> object:
 
 
 def sources(cls: type, package: str) -> list[str]:
-    """The files of a class and its ancestors inside a package, `base` aside: what its results depend on."""
-    modules = [c.__module__ for c in cls.__mro__ if c.__module__.startswith(package + ".")]
-    files = [inspect.getsourcefile(importlib.import_module(m)) for m in modules if not m.endswith(".base")]
-    return list(dict.fromkeys(files))
+    """The files inside a package that a class's results depend on, `base` aside: its own, its ancestors', and those
+    of the classes and functions that they import from the package."""
+    found: dict[str, None] = {}
+    waiting = [c.__module__ for c in cls.__mro__]
+    while waiting:
+        name = waiting.pop(0)
+        if not name.startswith(package + ".") or name.endswith(".base") or name in found:
+            continue
+        found[name] = None
+        waiting += [getattr(value, "__module__", None) or "" for value in vars(importlib.import_module(name)).values()]
+    return [inspect.getsourcefile(importlib.import_module(name)) for name in found]

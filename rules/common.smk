@@ -28,10 +28,15 @@ def baseline_rules():
     )
 
 
+def relative(paths):
+    """Paths as seen from the working directory, so that a moved repository reruns nothing."""
+    return sorted(os.path.relpath(path) for path in paths)
+
+
 def sources(*patterns):
     """Source files of the package, as inputs: an edit reruns what depends on them, a touch reruns nothing."""
-    return sorted(
-        str(path) for pattern in patterns for path in (ROOT / "ngw").glob(pattern)
+    return relative(
+        path for pattern in patterns for path in (ROOT / "ngw").glob(pattern)
     )
 
 
@@ -43,12 +48,8 @@ def encoder_spec(wildcards):
     return json.dumps(CONFIG.encoders[wildcards.encoder])
 
 
-def encoder_kind(wildcards):
-    return CONFIG.encoders[wildcards.encoder]["kind"]
-
-
 def encoder_code(wildcards):
-    return [os.path.relpath(path) for path in ngw.encoders.code(encoder_kind(wildcards))]
+    return relative(ngw.encoders.code(CONFIG.encoders[wildcards.encoder]["kind"]))
 
 
 def method_spec(wildcards):
@@ -56,7 +57,7 @@ def method_spec(wildcards):
 
 
 def method_code(wildcards):
-    return [os.path.relpath(path) for path in CONFIG.code(wildcards.method)]
+    return relative(CONFIG.code(wildcards.method))
 
 
 def output_folder(wildcards, output):

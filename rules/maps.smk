@@ -33,7 +33,7 @@ rule fit:
         vision=rules.transport.input.vision,
         text=rules.transport.input.text,
         code=method_code,
-        engine=sources("clouds.py"),
+        engine=sources("clouds.py", "maps/linear.py"),
     output:
         model=f"{RUN}/model.safetensors",
     log:

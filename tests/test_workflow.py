@@ -135,9 +135,11 @@ def test_an_edited_method_reruns_that_method_only(copy):
     assert jobs["fit"] == jobs["retrieval"] == {"ridge"}
 
 
-def test_an_edited_ancestor_reruns_its_descendants(copy):
+def test_an_edited_building_block_reruns_what_is_built_of_it(copy):
     edit(copy / "ngw/methods/cca.py", "import numpy as np", "import numpy as np\n\n# edited")
-    assert scheduled(copy)["fit"] == {"cca", "oracle"}
+    jobs = scheduled(copy)
+    assert jobs["fit"] == {"cca", "oracle"}
+    assert jobs["transport"] == {"ngw", "ngw~map=residual", "ngw-raw"}  # whose costs are built from it or beside it
 
 
 def test_a_changed_hyperparameter_reruns_that_method_only(copy):
