@@ -27,7 +27,7 @@ class Training:
     batch: int = 256
     learning_rate: float = 5e-4
     held_out: float = 0.1  # share of rows, known pairs included, kept from training to stop it
-    every: int = 20  # steps between looks at the held-out rows
+    every: int = 10  # steps between looks at the held-out rows
     patience: int = 3  # looks without a better one
 
     def __post_init__(self) -> None:

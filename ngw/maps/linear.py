@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-PENALTIES = tuple(10.0**p for p in np.arange(-3, 2.1, 0.5))  # in units of the mean eigenvalue of x' x
+PENALTIES = tuple(10.0**p for p in np.arange(-2, 2.1, 0.5))  # in units of the mean eigenvalue of x' x
 
 
 def ridge(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
