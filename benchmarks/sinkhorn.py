@@ -3,10 +3,10 @@
     python benchmarks/sinkhorn.py --size small                      (5 minutes; writes results/benchmarks-sinkhorn)
     python benchmarks/sinkhorn.py --size full --output DIRECTORY    (hours, most of them the peers')
 
-Every solve runs in a fresh process with one thread (`--threads`).  Seconds are processor time, medians over repeats, from
-features to projection; memory is the growth of the resident set's peak over the data (from /proc, so on Linux).  Errors
-are measured alike for all, in float64: the L1 of both marginals from the potentials, and the projection against that of
-a solution to 1e-8.  A peer that is not installed is named and left out.
+Every solve runs in a fresh process with one thread (`--threads`).  Seconds are processor time, medians over repeats,
+from features to projection; memory is the growth of the resident set's peak over the data (from /proc, so on Linux).
+Errors are measured alike for all, in float64: the L1 of both marginals from the potentials, and the projection against
+that of a solution to 1e-8.  A peer that is not installed is named and left out.
 """
 
 from __future__ import annotations

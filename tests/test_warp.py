@@ -50,7 +50,7 @@ def test_fit_is_solve_then_fit_maps():
     same(outputs(whole, x, y), outputs(parts, x, y))
     assert (whole.n_iter_, whole.marginal_error_, whole.converged_) == (plan.n_iter, plan.marginal_error, True)
     assert whole.marginal_error_ <= whole.tol
-    assert (whole.curve_step_ == [0, 20]).all()
+    assert (whole.curve_step_ == [0, 10, 20]).all()
 
 
 def test_targets_of_pinned_pairs_are_their_true_partners():

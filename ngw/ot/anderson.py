@@ -38,8 +38,12 @@ class Anderson:
         return x + move.clamp(-self.furthest, self.furthest)
 
     def restart(self) -> None:
-        """Forget the history; needed where the map has changed."""
+        """Forget the history."""
         self.points, self.residuals = [], []
+
+    def shift(self, constant: torch.Tensor) -> None:
+        """The map has become G + constant: so have the residuals; errors of before do not count."""
+        self.residuals, self.best = [r + constant for r in self.residuals], float("inf")
 
     def _correction(self, r: torch.Tensor) -> torch.Tensor:
         """(dX + dF) argmin |r - dF gamma|, by a truncated eigendecomposition of the weighted normal equations."""

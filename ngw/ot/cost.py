@@ -11,6 +11,7 @@ import torch.distributed as dist
 
 LOG2E = math.log2(math.e)
 SCRATCH_BYTES = 1 << 23  # of the float64 scratch that an exact exponent or a ready matrix is read through
+COARSE_SIZE = 256.0  # bits: the typical |x| |y| up to which bfloat16 products make tiles good enough to be corrected
 
 
 def total(value: torch.Tensor, group=None) -> torch.Tensor:
@@ -41,92 +42,132 @@ def blas_threads_only():
 
 def multiply(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
     """out <- left @ right; on a CPU by NumPy's OpenBLAS, since torch's MKL is slow on AMD (60 against 96 GFLOP/s)."""
-    if out.device.type == "cpu":
+    if out.device.type == "cpu" and out.dtype != torch.bfloat16:
         np.matmul(left.numpy(), right.numpy(), out=out.numpy())
         return out
     return torch.mm(left, right, out=out)
+
+
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies in bfloat16: on a CPU without such instructions that is slower than float32."""
+    has = getattr(torch.cpu, "get_capabilities", dict)()
+    return device.type == "cuda" or bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+
+
+class Operands:
+    """left [n, d + 2 k] and right [d + 2 k, m], whose product <x_i, y_j> + f_i + g_j is a finished exponent.
+
+    Each potential stands in k extra columns: pieces of it that together hold more digits than one number of this type.
+    """
+
+    def __init__(self, x: torch.Tensor, y: torch.Tensor, dtype: torch.dtype, pieces: int = 1):
+        self.d, self.pieces, self.dtype = x.shape[1], pieces, dtype
+        self.left = torch.ones(len(x), self.d + 2 * pieces, dtype=dtype, device=x.device)
+        self.right = torch.ones(self.d + 2 * pieces, len(y), dtype=dtype, device=x.device)
+        self.x, self.y = self.left[:, : self.d], self.right[: self.d].T  # [n, d], [m, d], views
+        self.x[:], self.y[:] = x, y
+
+    def set_f(self, bits: torch.Tensor) -> None:
+        for k in range(self.d, self.d + self.pieces):
+            self.left[:, k] = bits
+            bits = bits - self.left[:, k]
+
+    def set_g(self, bits: torch.Tensor) -> None:
+        for k in range(self.d + self.pieces, self.d + 2 * self.pieces):
+            self.right[k] = bits
+            bits = bits - self.right[k]
+
+    def product(self, rows: slice, out: torch.Tensor) -> torch.Tensor:
+        return multiply(self.left[rows], self.right, out)
 
 
 class PointCost:
     """C_ij = p_i + q_j - s <x_i, y_j>, x and y centred: float32 stays exact where the clouds lie far from the origin.
 
     Squared Euclidean: s = 2.  Cosine, 1 - cos: s = 1 on unit vectors (a zero vector is at cost 1 from all).
-    `left` [n, d + 2] and `right` [d + 2, m] carry the potentials in two extra columns, so that one product left @ right
-    gives finished exponents.  `p` and `q` [n], [m] and all potentials are float64 and in units of epsilon.
+    p [n], q [m] and all potentials are float64, in units of epsilon; x and y are scaled so that s <x, y> is in bits.
     """
 
     def __init__(self, x, y, kind: str, a, b, epsilon: float, dtype: torch.dtype | None, tol: float, group=None):
         if kind == "cosine":
             x, y = (z / z.norm(dim=1, keepdim=True).clamp_min(1e-300) for z in (x, y))
         mu_x, mu_y = total(a @ x, group) / total(a.sum(), group), b @ y / b.sum()  # [d]
-        p = 1 - x @ mu_y if kind == "cosine" else (x - mu_y).square().sum(1)
         x, y = x - mu_x, y - mu_y
-        q = -(y @ mu_x) if kind == "cosine" else y.square().sum(1) - 2 * (y @ (mu_x - mu_y))
+        xx, yy = (torch.linalg.vector_norm(z, dim=1).square() for z in (x, y))
+        if kind == "cosine":
+            p, q = 1 - (x + mu_x) @ mu_y, -(y @ mu_x)
+        else:
+            p, q = xx + 2 * (x @ (mu_x - mu_y)), yy - 2 * (y @ (mu_x - mu_y)) + (mu_x - mu_y).square().sum()
         # Under the product of a and b the centred inner products average to zero: the mean cost needs no n x m matrix.
         self.mean = _mean(p, a, group) + _mean(q, b)
         self.epsilon = epsilon * (self.mean if self.mean > 0 else 1.0)
         self.p, self.q = p / self.epsilon, q / self.epsilon
-        unit = math.sqrt((1 if kind == "cosine" else 2) * LOG2E / self.epsilon)  # in bits, whatever the data's unit was
-        x, y = x.mul_(unit), y.mul_(unit)
-        size = math.sqrt(_mean(x.square().sum(1), a, group) * _mean(y.square().sum(1), b))
+        unit = math.sqrt((1 if kind == "cosine" else 2) * LOG2E / self.epsilon)  # takes away the data's unit as well
+        self.size = unit**2 * math.sqrt(_mean(xx, a, group) * _mean(yy, b))
         # An exponent's rounding is a relative error of the plan; a quarter of tol leaves the rest to the iteration.
-        self.dtype = dtype or (torch.float32 if size * 2**-24 <= tol / 4 else torch.float64)
-        self.left = torch.ones(len(x), x.shape[1] + 2, dtype=self.dtype, device=x.device)
-        self.right = torch.ones(x.shape[1] + 2, len(y), dtype=self.dtype, device=x.device)
-        self.left[:, :-2], self.right[:-2] = x, y.T
+        self.dtype = dtype or (torch.float32 if self.size * 2**-24 <= tol / 4 else torch.float64)
+        self.fine, self.coarse = Operands(x.mul_(unit), y.mul_(unit), self.dtype), None
 
     @property
     def shape(self) -> tuple[int, int]:
-        return len(self.left), self.right.shape[1]
+        return len(self.p), len(self.q)
+
+    def coarsen(self) -> torch.dtype | None:
+        """Take up operands of half the precision, for tiles that exact ones correct; None where that does not pay."""
+        half = {torch.float64: torch.float32, torch.float32: torch.bfloat16}[self.dtype]
+        if half == torch.float32 or (self.size <= COARSE_SIZE and fast_bfloat16(self.p.device)):
+            self.coarse = Operands(self.fine.x, self.fine.y, half, pieces=3)
+        return half if self.coarse else None
 
     def cool(self, factor: float) -> None:
         """Divide epsilon by a power of 4: that rounds nothing."""
-        self.epsilon, self.p, self.q = self.epsilon / factor, self.p * factor, self.q * factor
-        self.left[:, :-2] *= math.sqrt(factor)
-        self.right[:-2] *= math.sqrt(factor)
+        self.epsilon, self.size = self.epsilon / factor, self.size * factor
+        self.p, self.q = self.p * factor, self.q * factor
+        for operands in filter(None, (self.fine, self.coarse)):
+            operands.x *= math.sqrt(factor)
+            operands.y *= math.sqrt(factor)
 
     def set_f(self, f: torch.Tensor | float) -> None:
-        self.left[:, -2] = (f - self.p) * LOG2E
+        for operands in filter(None, (self.fine, self.coarse)):
+            operands.set_f((f - self.p) * LOG2E)
 
     def set_g(self, g: torch.Tensor | float) -> None:
-        self.right[-1] = (g - self.q) * LOG2E
+        for operands in filter(None, (self.fine, self.coarse)):
+            operands.set_g((g - self.q) * LOG2E)
 
     def tile(self, rows: slice, out: torch.Tensor) -> torch.Tensor:
-        """out [rows, m] <- (f_i + g_j - C_ij) / epsilon, in bits."""
-        return multiply(self.left[rows], self.right, out)
+        """out [rows, m] <- (f_i + g_j - C_ij) / epsilon, in bits; coarse where out is."""
+        return (self.fine if out.dtype == self.dtype else self.coarse).product(rows, out)
 
     def pairs(self, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
         """C_ij / epsilon for index vectors i and j of one length, float64."""
-        inner = (self.left[i, :-2].double() * self.right[:-2, j].T.double()).sum(1)
-        return self.p[i] + self.q[j] - inner / LOG2E
+        return self.p[i] + self.q[j] - (self.fine.x[i].double() * self.fine.y[j].double()).sum(1) / LOG2E
 
     def exact(self, i: torch.Tensor) -> torch.Tensor:
         """C_ij / epsilon for the rows i and all columns, float64 [len(i), m]."""
-        rows, step = self.left[i, :-2].double(), max(1, SCRATCH_BYTES // (8 * len(self.right)))
-        inner = [rows @ self.right[:-2, j : j + step].double() for j in range(0, self.shape[1], step)]
+        rows, step = self.fine.x[i].double(), max(1, SCRATCH_BYTES // (8 * max(1, self.fine.d)))
+        inner = [rows @ self.fine.y[j : j + step].double().T for j in range(0, len(self.q), step)]
         return self.p[i, None] + self.q - torch.cat(inner, 1) / LOG2E
 
     def take(self, rows: torch.Tensor | slice, cols: torch.Tensor | slice) -> PointCost:
         """The cost between some rows and some columns (a copy)."""
-        return self._like(self.p[rows], self.q[cols], self.left[rows].clone(), self.right[:, cols].clone())
+        return self._like(self.p[rows], self.q[cols], self.fine.x[rows], self.fine.y[cols])
 
     @property
     def T(self) -> PointCost:
         """The cost seen from the columns (a copy: each side holds its own potentials)."""
-        left, right = self.right.T.clone(memory_format=torch.contiguous_format), self.left.T.contiguous()
-        left[:, -2:], right[-2:] = left[:, -2:].flip(1), right[-2:].flip(0)
-        return self._like(self.q, self.p, left, right)
+        return self._like(self.q, self.p, self.fine.y, self.fine.x)
 
-    def _like(self, p, q, left, right) -> PointCost:
+    def _like(self, p, q, x, y) -> PointCost:
         part = object.__new__(PointCost)
-        part.__dict__.update(self.__dict__, p=p, q=q, left=left, right=right)
+        part.__dict__.update(self.__dict__, p=p, q=q, fine=Operands(x, y, self.dtype), coarse=None)
         return part
 
 
 class MatrixCost:
     """A ready cost matrix C [n, m], kept as it was given and read block by block, in float64."""
 
-    dtype = torch.float64
+    dtype, coarse = torch.float64, None
 
     def __init__(self, matrix: torch.Tensor, a, b, epsilon: float, group=None):
         self.matrix, self.f, self.g = matrix, torch.zeros_like(a), torch.zeros_like(b)
@@ -146,6 +187,9 @@ class MatrixCost:
     def _blocks(self, rows: slice):
         step = max(1, SCRATCH_BYTES // (8 * self.matrix.shape[1]))
         return [slice(i, min(i + step, rows.stop)) for i in range(rows.start, rows.stop, step)]
+
+    def coarsen(self) -> None:
+        """There is nothing to save: a tile is read, not computed."""
 
     def cool(self, factor: float) -> None:
         """Divide epsilon by a factor."""

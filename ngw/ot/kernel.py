@@ -10,10 +10,10 @@ import torch
 
 from ngw.ot.cost import LOG2E, log_total, total
 
-TOP = 15.0  # bits: a row's largest entry where potentials are absorbed, so that half precision spans 2^-24 .. 2^15
+TOP = 15.0  # bits: a row's largest entry where rows are kept in float16, which spans 2^-24 .. 2^15; else it is 1
 FLOOR = {torch.float16: -24.0, torch.float32: -120.0, torch.float64: -1000.0}  # less is dust; denormals cost 5x
 CEILING = 100.0  # bits: only points without weight can lie higher, and their products with 0 must be 0
-COMPACT = {torch.float32: torch.float16, torch.float64: torch.float32}  # what is kept where the kernel does not fit
+HALF = {torch.float32: torch.float16, torch.float64: torch.float32}  # what is kept where the kernel does not fit
 BLOCK_BYTES = {"cpu": 1 << 24, "cuda": 1 << 30}  # what one matrix product fills: large enough for its full rate
 STRIP_BYTES = {"cpu": 1 << 20, "cuda": 1 << 30}  # what stays in a CPU's cache from one operation to the next
 
@@ -23,10 +23,13 @@ class Kernel:
 
     From pass to pass only the scalings u and v change; `absorb` moves what they grew to into the potentials, so nothing
     over- or underflows.  With `memory` bytes for all rows K is kept as it is.  With less, as many rows as fit are kept
-    in half the precision and the rest is made again in every pass; `exact` walks then make every row again.
+    in half the precision and the others made again in every pass, in half the precision too where that is faster.  Then
+    K is `rounded`, and `exact` walks and blocks make every row again as it should be.
     """
 
-    def __init__(self, cost, a: torch.Tensor, b: torch.Tensor, dtype: torch.dtype, memory: float, group=None):
+    def __init__(
+        self, cost, a: torch.Tensor, b: torch.Tensor, dtype: torch.dtype, memory=0.0, rounding=False, group=None
+    ):
         self.cost, self.group = cost, group
         self.n, self.m = cost.shape
         self.a, self.b = a.to(dtype), b.to(dtype)
@@ -34,55 +37,62 @@ class Kernel:
         row = self.m * torch.finfo(dtype).bits // 8  # bytes
         self.step, self.strip = (min(self.n, max(8, z[a.device.type] // row)) for z in (BLOCK_BYTES, STRIP_BYTES))
         short = _any(memory < self.n * row, a.device, group)
-        rows = max(0, int(memory / row) - self.step) * 2 // self.step * self.step if short else self.n
-        self.kept = _empty(min(self.n, rows), self.m, COMPACT[dtype] if short else dtype, a.device)
-        self.compact = short and _any(len(self.kept) > 0, a.device, group)
-        wide = self.compact or len(self.kept) < self.n or cost.dtype != dtype
-        self.scratch = _empty(self.step if wide else 0, self.m, cost.dtype, a.device)
-        self.made = self.scratch if cost.dtype == dtype else _empty(len(self.scratch), self.m, dtype, a.device)
+        rows = max(0, int(memory / row) - 2 * self.step) * 2 // self.step * self.step if short else self.n
+        self.kept = _empty(min(self.n, rows), self.m, HALF[dtype] if short else dtype, a.device)
+        self.coarse = cost.coarsen() if short and rounding and len(self.kept) < self.n else None
+        self.rounded = short and _any(len(self.kept) > 0 or self.coarse is not None, a.device, group)
+        self.top = TOP if self.rounded and len(self.kept) else 0.0
+        remade = self.step if short or cost.dtype != dtype else 0
+        kinds = {cost.dtype, dtype, self.coarse or dtype}
+        self.tiles = {kind: torch.empty(remade, self.m, dtype=kind, device=a.device) for kind in kinds}
 
-    def absorb(self, g: torch.Tensor | float, lam: float = 1.0) -> None:
-        """Take column potentials [m] (units of epsilon, float64); the blocks and f follow in the next walk."""
-        self.shift = (g - self.cost.q).mean()
-        self.cost.set_g(g - self.shift)  # neither this constant nor the rows' own parts are in the tile, to be rounded
-        self.cost.set_f(self.cost.p)
-        self.fresh, self.lam = True, lam
+    def absorb(self, g: torch.Tensor | float, lam: float = 1.0, masses: torch.Tensor | None = None) -> None:
+        """Take column potentials g [m] (units of epsilon, float64).
+
+        And f: where no row is kept, from the row masses of the last walk; else as the next walk finds the rows' tops.
+        """
+        self.fresh, self.lam, self.shift = masses is None or len(self.kept) > 0, lam, (g - self.cost.q).mean()
+        if not self.fresh:
+            self.f = self.f - masses.double().log()
+        # Without the constant, nor the rows' own part where f is not known yet: neither is rounded into the tiles.
+        self.cost.set_g(g - self.shift)
+        self.cost.set_f(self.cost.p if self.fresh else self.f + self.shift)
 
     def blocks(self, exact: bool = True) -> Iterator[tuple[slice, torch.Tensor]]:
         """(rows, K[rows]) block by block; a block is valid until the next is asked for, and must not be changed."""
         fresh, self.fresh = self.fresh, False
         for start in range(0, self.n, self.step):
             rows = slice(start, min(start + self.step, self.n))
-            stored = rows.stop <= len(self.kept) and not (exact and self.compact)
-            block = self.kept[rows] if stored else self.made[: rows.stop - start]
+            stored = rows.stop <= len(self.kept) and not (exact and self.rounded)
+            block = self.kept[rows] if stored else self.tiles[self.a.dtype][: rows.stop - start]
             if fresh or not stored:
-                self._fill(rows, block, fresh)
+                self._fill(rows, block, fresh, self.cost.dtype if fresh or exact else self.coarse or self.cost.dtype)
             yield rows, block
         if fresh:
             self.cost.set_f(self.f + self.shift)
 
-    def _fill(self, rows: slice, block: torch.Tensor, fresh: bool) -> None:
-        """block <- K[rows]; where fresh, also f[rows], such that every row's largest entry is 2^TOP."""
-        tile = block if block.dtype == self.cost.dtype else self.scratch[: len(block)]
+    def _fill(self, rows: slice, block: torch.Tensor, fresh: bool, dtype: torch.dtype) -> None:
+        """block <- K[rows] by exponents of that dtype; fresh: f[rows] too, with each row's largest entry at 2^top."""
+        tile = block if block.dtype == dtype else self.tiles[dtype][: len(block)]
         self.cost.tile(rows, out=tile)
         for k in range(0, len(block), self.strip):
-            strip = tile[k : k + self.strip]
+            strip, target = tile[k : k + self.strip], block[k : k + self.strip]
             if fresh:
-                lift = TOP - strip.amax(1, keepdim=True)
+                lift = self.top - strip.amax(1, keepdim=True)
                 strip += lift
                 part = slice(rows.start + k, rows.start + k + len(strip))
                 self.f[part] = self.cost.p[part] - self.shift + lift[:, 0].double() / LOG2E
-            strip.clamp_(min=FLOOR[block.dtype], max=CEILING)
-            if block.dtype == torch.float16:  # rounded last: half precision has no bits for an exponent's digits
-                block[k : k + self.strip] = strip.exp2_()
+            if block.dtype == torch.float16:  # has no bits for an exponent's digits: rounded last
+                target.copy_(strip.clamp_(FLOOR[block.dtype], CEILING).exp2_())
             else:
-                (strip if tile is block else block[k : k + self.strip].copy_(strip)).exp2_()
+                strip = strip if tile is block else target.copy_(strip)
+                strip.clamp_(FLOOR[block.dtype], CEILING).exp2_()
 
     def walk(self, v: torch.Tensor, exact: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         """One pass: row masses K (b v) [n] and, after the exact row update u, float64 log K' (a u) [m] of all ranks."""
         masses, sums = torch.empty_like(self.a), torch.zeros_like(self.b)
         right, native_masses, native_sums = (_native(z) for z in (self.b * v, masses, sums))
-        wide = torch.empty(self.strip if self.compact else 0, self.m, dtype=self.a.dtype, device=self.a.device)
+        wide = torch.empty(self.strip if self.rounded else 0, self.m, dtype=self.a.dtype, device=self.a.device)
         unit = torch.tensor(-math.inf, dtype=torch.float64, device=self.a.device)  # log of what sums are counted in
         for rows, block in self.blocks(exact):
             left, unit = self._left(rows, unit, sums)
@@ -108,14 +118,14 @@ class Kernel:
         return self.lam * (self.f - masses.double().log())
 
     def drop(self) -> None:
-        """Let go of rows kept in half the precision."""
-        if self.compact:
-            self.kept, self.compact = self.kept[:0].clone(), False
+        """Have no more rounded rows."""
+        if self.rounded:
+            self.kept, self.coarse, self.rounded, self.cost.coarse = self.kept[:0].clone(), None, False, None
 
 
 def softmin(cost, b: torch.Tensor, g: torch.Tensor | float, dtype: torch.dtype) -> torch.Tensor:
     """f_i = -log sum_j b_j exp(g_j - C_ij / epsilon), exactly, for every row: [n], units of epsilon, float64."""
-    kernel = Kernel(cost, b.new_ones(cost.shape[0]), b, dtype, memory=0)
+    kernel = Kernel(cost, b.new_ones(cost.shape[0]), b, dtype)
     kernel.absorb(g)
     masses, _ = kernel.walk(torch.ones_like(kernel.b))
     return kernel.f - masses.double().log()

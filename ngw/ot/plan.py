@@ -69,7 +69,8 @@ class Coupling:
             raise ValueError(f"barycenters: expected values of shape [{self.shape[1]}, k], found {list(values.shape)}.")
         (kernel, v), kind = self._scaled, values.dtype if values.is_floating_point() else self.dtype
         right, unit = kernel.b * v, values.abs().max().clamp_min(torch.finfo(self.dtype).tiny)
-        weighted = (values / unit).to(self.dtype) * right[:, None]  # in units of the largest: no overflow
+        weighted = torch.empty(values.shape, dtype=self.dtype, device=values.device)
+        torch.mul(values, 1 / unit.double(), out=weighted).mul_(right[:, None])  # in units of the largest: no overflow
         out = torch.empty(self.shape[0], values.shape[1], dtype=kind, device=values.device)
         for rows, block in kernel.blocks():
             sums = multiply(block, weighted, out=weighted.new_empty(len(block), weighted.shape[1]))
@@ -120,7 +121,7 @@ class Coupling:
         """(K, v [m]) with P_ij = a_i u_i K_ij v_j b_j: the solver's, or a kernel that is made again block by block."""
         if self.solved is not None:
             return self.solved
-        kernel = Kernel(self.cost, self.a, self.b, self.dtype, memory=0)
+        kernel = Kernel(self.cost, self.a, self.b, self.dtype)
         kernel.absorb(self.potentials[1])
         return kernel, torch.ones_like(kernel.b)
 

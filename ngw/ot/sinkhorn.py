@@ -69,7 +69,7 @@ def sinkhorn(
     g = _start(init, cost, cols) if init is not None else first_guess(part, a[rows], b[cols], lam(epsilon), dtype)
     if group is not None:
         torch.distributed.broadcast(g, torch.distributed.get_global_rank(group, 0), group=group)
-    kernel = Kernel(part, a[rows], b[cols], dtype, _free(a.device) / 2 if memory is None else memory, group)
+    kernel = Kernel(part, a[rows], b[cols], dtype, _free(a.device) / 2 if memory is None else memory, True, group)
     end = anneal(kernel, g, epsilon, lam, max_iter, tol, warm=init is not None)
     status = Status(end.n_iter, end.error, end.error <= tol, end.reason, *_path(kernel))
     kernel.drop()
@@ -94,12 +94,14 @@ def _extend(cost, a, b, end, lam: float, dtype) -> tuple[torch.Tensor, torch.Ten
 def _path(kernel: Kernel) -> tuple[str, str]:
     """(name, reason) of the way the passes were made."""
     size = f"the kernel, {kernel.n * kernel.m * kernel.a.element_size() / 1e6:.0f} MB,"
-    if not len(kernel.kept):
-        return "streamed", f"{size} does not fit in the memory given: every block is made again in every pass."
-    if not kernel.compact:
+    if len(kernel.kept) == kernel.n and not kernel.rounded:
         return "dense", f"{size} fits in the memory given."
-    kept = f"{len(kernel.kept)} of its {kernel.n} rows are kept as {kernel.kept.dtype}".replace("torch.", "")
-    return "mixed", f"{size} does not fit in the memory given: {kept}, and the result is corrected by exact passes."
+    kept = f"{len(kernel.kept)} of its {kernel.n} rows are kept as {kernel.kept.dtype}, the others"
+    kept = kept if len(kernel.kept) else "all rows"
+    made = f"are made again in every pass, in {kernel.coarse or kernel.cost.dtype}"
+    end = "; exact passes correct what that rounds." if kernel.rounded else "."
+    reason = f"{size} does not fit in the memory given: {kept} {made}{end}".replace("torch.", "")
+    return "mixed" if len(kernel.kept) else "streamed", reason
 
 
 def _start(init, cost, cols: torch.Tensor) -> torch.Tensor:

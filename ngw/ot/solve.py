@@ -13,8 +13,9 @@ from ngw.ot.cost import total
 from ngw.ot.kernel import Kernel, softmin
 
 SPAN = {torch.float16: 5.0, torch.float32: 45.0, torch.float64: 300.0}  # log scalings beyond this are absorbed
+ROUNDED_TOL, ROUNDED_STALL = 1e-2, 8  # rounded rows: error, or passes without progress, at which to see the exact ones
 STALL = 100  # passes that may go by without the error falling by a tenth
-SAMPLE, SAMPLE_ITER, SAMPLE_TOL = 32, 5, 1e-2  # the first guess solves a 32nd of either side, roughly
+SAMPLE, SAMPLE_ITER, SAMPLE_TOL = 64, 5, 1e-2  # the first guess solves a 64th of either side, roughly
 SHARP, LEVEL_TOL = 0.03, 3e-3  # annealing starts below this epsilon (units of the mean cost); error its levels go to
 SAFE, SAFE_TOL = 1.0, 1e-3  # the same for problems that stall without it, such as far clusters of unequal mass
 
@@ -59,18 +60,19 @@ def solve(kernel: Kernel, g: torch.Tensor, lam: float, max_iter: int, tol: float
     """
     b = kernel.b.double()
     mixer, x, correct = Anderson(b), torch.zeros_like(g), 0.0  # x: what g has changed by since it was last absorbed
-    best, since, rounding = math.inf, 0, None
+    best, since, rounding, look, looked = math.inf, 0, None, max(tol, ROUNDED_TOL), 0
     kernel.absorb(g, lam)
     for n_iter in range(1, max_iter + 1):
         v, h = x.exp().to(kernel.b.dtype), g + x
         masses, log_sums = kernel.walk(v)
         column, target = log_sums + x + correct, h * (1 - 1 / lam)  # [m] log of the column sums over b, have and want
         error = _l1(b, column, target)
-        if error <= tol and kernel.compact:  # solved with rounded rows: correct for what the exact ones show
+        if kernel.rounded and (error <= look or min(since, n_iter - looked) > ROUNDED_STALL):
+            # Correct for what the exact rows show.
             masses, log_sums = kernel.walk(v, exact=True)
+            mixer.shift(lam * (column - log_sums - x))
             correct, column = correct + log_sums + x - column, log_sums + x
-            error = _l1(b, column, target)
-            mixer.restart()
+            error, look, looked = _l1(b, column, target), tol, n_iter
         if error <= tol:
             rounding = _rounding(kernel, kernel.row_potentials(masses), h, lam) if rounding is None else rounding
         error = math.hypot(error, rounding or 0.0) + (rounding or 0.0)  # the columns' rounding is like the rows'
@@ -80,12 +82,12 @@ def solve(kernel: Kernel, g: torch.Tensor, lam: float, max_iter: int, tol: float
         x = mixer.step(h, -lam * column - (1 - lam) * h, error) - g
         if lam == 1:
             x = x - (b @ x) / b.sum()  # a constant between f and g is free
-        if kernel.compact and since > STALL // 2:  # rounded rows do not do here: make every row again from now on
+        if kernel.rounded and since > STALL // 2:  # rounded rows do not do here: make every row again from now on
             kernel.drop()
             correct, since = 0.0, 0
         if x.abs().max() > SPAN[kernel.kept.dtype]:
             g, x, correct = g + x, torch.zeros_like(x), 0.0
-            kernel.absorb(g, lam)
+            kernel.absorb(g, lam, masses)
     return Solution(kernel.row_potentials(masses), h, v, n_iter, error, reason, since > STALL)
 
 
