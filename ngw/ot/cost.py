@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -60,12 +61,11 @@ class Operands:
     Each potential stands in k extra columns: pieces of it that together hold more digits than one number of this type.
     """
 
-    def __init__(self, x: torch.Tensor, y: torch.Tensor, dtype: torch.dtype, pieces: int = 1):
-        self.d, self.pieces, self.dtype = x.shape[1], pieces, dtype
-        self.left = torch.ones(len(x), self.d + 2 * pieces, dtype=dtype, device=x.device)
-        self.right = torch.ones(self.d + 2 * pieces, len(y), dtype=dtype, device=x.device)
-        self.x, self.y = self.left[:, : self.d], self.right[: self.d].T  # [n, d], [m, d], views
-        self.x[:], self.y[:] = x, y
+    def __init__(self, n: int, m: int, d: int, dtype: torch.dtype, device: torch.device, pieces: int = 1):
+        self.d, self.pieces = d, pieces
+        self.left = torch.ones(n, d + 2 * pieces, dtype=dtype, device=device)
+        self.right = torch.ones(d + 2 * pieces, m, dtype=dtype, device=device)
+        self.x, self.y = self.left[:, :d], self.right[:d].T  # [n, d], [m, d]: views to be filled
 
     def set_f(self, bits: torch.Tensor) -> None:
         for k in range(self.d, self.d + self.pieces):
@@ -89,24 +89,27 @@ class PointCost:
     """
 
     def __init__(self, x, y, kind: str, a, b, epsilon: float, dtype: torch.dtype | None, tol: float, group=None):
-        if kind == "cosine":
-            x, y = (z / z.norm(dim=1, keepdim=True).clamp_min(1e-300) for z in (x, y))
-        mu_x, mu_y = total(a @ x, group) / total(a.sum(), group), b @ y / b.sum()  # [d]
-        x, y = x - mu_x, y - mu_y
-        xx, yy = (torch.linalg.vector_norm(z, dim=1).square() for z in (x, y))
-        if kind == "cosine":
-            p, q = 1 - (x + mu_x) @ mu_y, -(y @ mu_x)
+        cosine = kind == "cosine"
+        mu_x, mu_y = total(_sum_point(x, a, cosine), group) / total(a.sum(), group), _sum_point(y, b, cosine) / b.sum()
+        shift = mu_x - mu_y  # [d]
+        xx, x_shift, x_mu = _products(x, cosine, mu_x, shift, mu_y)
+        yy, y_shift, y_mu = _products(y, cosine, mu_y, shift, mu_x)
+        if cosine:
+            p, q = 1 - x_mu - mu_x @ mu_y, -y_mu
         else:
-            p, q = xx + 2 * (x @ (mu_x - mu_y)), yy - 2 * (y @ (mu_x - mu_y)) + (mu_x - mu_y).square().sum()
+            p, q = xx + 2 * x_shift, yy - 2 * y_shift + shift.square().sum()
         # Under the product of a and b the centred inner products average to zero: the mean cost needs no n x m matrix.
         self.mean = _mean(p, a, group) + _mean(q, b)
         self.epsilon = epsilon * (self.mean if self.mean > 0 else 1.0)
         self.p, self.q = p / self.epsilon, q / self.epsilon
-        unit = math.sqrt((1 if kind == "cosine" else 2) * LOG2E / self.epsilon)  # takes away the data's unit as well
+        unit = math.sqrt((1 if cosine else 2) * LOG2E / self.epsilon)  # takes away the data's unit as well
         self.size = unit**2 * math.sqrt(_mean(xx, a, group) * _mean(yy, b))
         # An exponent's rounding is a relative error of the plan; a quarter of tol leaves the rest to the iteration.
         self.dtype = dtype or (torch.float32 if self.size * 2**-24 <= tol / 4 else torch.float64)
-        self.fine, self.coarse = Operands(x.mul_(unit), y.mul_(unit), self.dtype), None
+        self.fine, self.coarse = Operands(*self.shape, len(shift), self.dtype, x.device), None
+        for points, mu, filled in ((x, mu_x, self.fine.x), (y, mu_y, self.fine.y)):
+            for rows, z in _chunks(points, cosine):
+                filled[rows] = z.sub_(mu).mul_(unit)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -116,7 +119,8 @@ class PointCost:
         """Take up operands of half the precision, for tiles that exact ones correct; None where that does not pay."""
         half = {torch.float64: torch.float32, torch.float32: torch.bfloat16}[self.dtype]
         if half == torch.float32 or (self.size <= COARSE_SIZE and fast_bfloat16(self.p.device)):
-            self.coarse = Operands(self.fine.x, self.fine.y, half, pieces=3)
+            self.coarse = Operands(*self.shape, self.fine.d, half, self.p.device, pieces=3)
+            self.coarse.x[:], self.coarse.y[:] = self.fine.x, self.fine.y
         return half if self.coarse else None
 
     def cool(self, factor: float) -> None:
@@ -160,7 +164,9 @@ class PointCost:
 
     def _like(self, p, q, x, y) -> PointCost:
         part = object.__new__(PointCost)
-        part.__dict__.update(self.__dict__, p=p, q=q, fine=Operands(x, y, self.dtype), coarse=None)
+        part.__dict__.update(self.__dict__, p=p, q=q, coarse=None)
+        part.fine = Operands(len(p), len(q), self.fine.d, self.dtype, p.device)
+        part.fine.x[:], part.fine.y[:] = x, y
         return part
 
 
@@ -226,6 +232,25 @@ class MatrixCost:
         part = object.__new__(MatrixCost)
         part.__dict__.update(self.__dict__, matrix=matrix, f=f, g=g, p=torch.zeros_like(f), q=torch.zeros_like(g))
         return part
+
+
+def _chunks(points: torch.Tensor, unit: bool) -> Iterator[tuple[slice, torch.Tensor]]:
+    """(rows, new float64 copy of them), scaled to length 1 where asked: never the whole cloud in float64."""
+    step = max(1, SCRATCH_BYTES // (8 * points.shape[1]))
+    for i in range(0, len(points), step):
+        z = points[i : i + step].to(torch.float64, copy=True)
+        yield slice(i, i + len(z)), z.div_(z.norm(dim=1, keepdim=True).clamp_min(1e-300)) if unit else z
+
+
+def _sum_point(points: torch.Tensor, weights: torch.Tensor, unit: bool) -> torch.Tensor:
+    """Weighted sum of the points [d]."""
+    return torch.stack([weights[rows] @ z for rows, z in _chunks(points, unit)]).sum(0)
+
+
+def _products(points: torch.Tensor, unit: bool, mu: torch.Tensor, *others: torch.Tensor) -> list[torch.Tensor]:
+    """|z|^2 and <z, other> for each other, of the points z less mu: vectors [n]."""
+    parts = [(z.sub_(mu).square().sum(1), *(z @ other for other in others)) for _, z in _chunks(points, unit)]
+    return [torch.cat(column) for column in zip(*parts, strict=True)]
 
 
 def _mean(values: torch.Tensor, weights: torch.Tensor, group=None) -> float:

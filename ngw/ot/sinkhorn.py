@@ -135,7 +135,7 @@ def _problem(x, y, cost, a, b, epsilon, tau, device, dtype, tol, group):
     if not min(sums) > 0 or (tau is None and abs(sums[0] - sums[1]) > 1e-6 * max(sums)):
         raise ValueError(f"sinkhorn: a and b must have the same positive total, found {sums[0]:.9g} and {sums[1]:.9g}.")
     if named:
-        return PointCost(x.double(), y.double(), cost, a, b, epsilon, dtype, tol, group), a, b, numpy
+        return PointCost(x, y, cost, a, b, epsilon, dtype, tol, group), a, b, numpy
     return MatrixCost(cost, a, b, epsilon, group), a, b, numpy
 
 
