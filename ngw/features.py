@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,14 +144,6 @@ def _opened(path: str | os.PathLike):
         return safe_open(path, framework="np")
     except SafetensorError as error:
         raise InputError(f"{path}: expected a whole safetensors file, found {error}; delete it and rerun.") from None
-
-
-def blocks(file, name: str, rows: int = 4096) -> Iterator[tuple[int, np.ndarray]]:
-    """(first row, rows) of a cached array, block by block."""
-    part = file.get_slice(name)
-    n = part.get_shape()[0]
-    for start in range(0, n, rows):
-        yield start, part[start : min(start + rows, n)]
 
 
 def read(path: str | os.PathLike, encoder: str | None = None) -> Features:

@@ -77,14 +77,6 @@ def test_without_tokens_there_are_none(tmp_path, count):
     assert set(load_file(tmp_path / "a")) == {"ids", "image_ids", "pooled"}
 
 
-def test_blocks_are_the_rows_in_their_order(tmp_path, count):
-    encode(count(), tmp_path / "a")
-    with safe_open(tmp_path / "a", framework="np") as file:
-        parts = list(features.blocks(file, "pooled", rows=2))
-    assert [start for start, _ in parts] == [0, 2, 4]
-    assert np.array_equal(np.concatenate([part for _, part in parts]), features.read(tmp_path / "a").x)
-
-
 def test_equal_features_give_equal_bytes(tmp_path, count):
     encode(count(), tmp_path / "a", batch=1)
     encode(count(), tmp_path / "b", batch=3)

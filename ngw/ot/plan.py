@@ -57,7 +57,7 @@ class Coupling:
     def T(self) -> Coupling:
         """The same plan seen from y's side."""
         if self.group is not None:
-            raise NotImplementedError("a sharded coupling is only seen from x's side: solve with x and y exchanged.")
+            raise ValueError("a sharded coupling is only seen from x's side: solve with x and y exchanged.")
         f, g = self.potentials
         return Coupling(self.cost.T, self.b, self.a, (g, f), self.status, self.dtype, self.numpy)
 
