@@ -82,10 +82,10 @@ def read_table(path: str | os.PathLike, columns: Sequence[str]) -> dict[str, lis
 
 def write_tensors(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
     """Write named arrays and text metadata as a safetensors file."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
-    with atomic(path) as temporary:
-        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, temporary, metadata=dict(metadata))
+    with atomic(path) as temporary:  # not save_file, whose files only their owner may read
+        temporary.write_bytes(save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata=dict(metadata)))
 
 
 def read_tensors(path: str | os.PathLike, what: str, needed: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:

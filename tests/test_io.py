@@ -117,3 +117,12 @@ def test_did_you_mean_names_the_nearest_and_then_all():
     assert did_you_mean("rigde", ["ridge", "cca"]) == " Did you mean 'ridge'? Known: cca, ridge."
     assert did_you_mean("xyz", ["ridge", "cca"]) == " Known: cca, ridge."
     assert did_you_mean("xyz", []) == " Known: none."
+
+
+def test_tensors_are_as_readable_as_any_other_file(tmp_path):
+    io.write_text(tmp_path / "text", "x")
+    io.write_tensors(tmp_path / "tensors", {"a": np.arange(3.0)}, {"kind": "k"})
+    assert (tmp_path / "tensors").stat().st_mode == (tmp_path / "text").stat().st_mode
+    arrays, metadata = io.read_tensors(tmp_path / "tensors", "a k", "kind")
+    assert arrays["a"].tolist() == [0.0, 1.0, 2.0]
+    assert metadata == {"kind": "k"}
