@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import ctypes
 import json
 import os
 import subprocess
@@ -91,6 +92,7 @@ def work(name: str, n: int, epsilon: float, repeats: int, folder: Path) -> dict:
     unit = epsilon * solvers.mean_cost(x, y)
     solve(*small, unit, tol, *[f(*small, unit, tol) for f in extra])  # imports, compilation
     given = [f(x, y, unit, tol) for f in extra]
+    ctypes.CDLL(None).malloc_trim(0)  # what making the data left behind would hide a part of the growth
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts here
     before, times = resident_mb("VmRSS"), []
     for k in range(repeats):

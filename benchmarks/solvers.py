@@ -16,7 +16,7 @@ def squared_distances(x, y):
 
 
 def mean_cost(x, y) -> float:
-    return float((x**2).sum(1).mean() + (y**2).sum(1).mean() - 2 * x.mean(0) @ y.mean(0))
+    return float(np.vdot(x, x) / len(x) + np.vdot(y, y) / len(y) - 2 * x.mean(0) @ y.mean(0))  # no temporaries
 
 
 def project(x, y, g, epsilon, block=512):

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 
 LOG2E = math.log2(math.e)
-SCRATCH_BYTES = 1 << 23  # of the float64 scratch that an exact exponent or a ready matrix is read through
+SCRATCH_BYTES = 1 << 20  # of the float64 scratch that an exact exponent or a ready matrix is read through
 COARSE_SIZE = 256.0  # bits: the typical |x| |y| up to which bfloat16 products make tiles good enough to be corrected
 
 

@@ -68,9 +68,10 @@ class Coupling:
         if values.ndim != 2 or len(values) != self.shape[1]:
             raise ValueError(f"barycenters: expected values of shape [{self.shape[1]}, k], found {list(values.shape)}.")
         (kernel, v), kind = self._scaled, values.dtype if values.is_floating_point() else self.dtype
-        right, unit = kernel.b * v, values.abs().max().clamp_min(torch.finfo(self.dtype).tiny)
+        right, unit = kernel.b * v, torch.maximum(values.amax(), -values.amin()).clamp_min(torch.finfo(self.dtype).tiny)
         weighted = torch.empty(values.shape, dtype=self.dtype, device=values.device)
-        torch.mul(values, 1 / unit.double(), out=weighted).mul_(right[:, None])  # in units of the largest: no overflow
+        for part, z, weight in zip(*(t.split(kernel.step) for t in (weighted, values, right[:, None])), strict=True):
+            part[:] = z / unit * weight  # in units of the largest: no overflow
         out = torch.empty(self.shape[0], values.shape[1], dtype=kind, device=values.device)
         for rows, block in kernel.blocks():
             sums = multiply(block, weighted, out=weighted.new_empty(len(block), weighted.shape[1]))
