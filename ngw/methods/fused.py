@@ -1,0 +1,112 @@
+"""Fused Gromov-Wasserstein: the CCA space and the clouds' inner structure, weighed against each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ngw.methods._axes import axes
+from ngw.methods._selection import folds, matching
+from ngw.methods.base import unit
+from ngw.methods.cca import CCA, solve
+from ngw.methods.gromov import directions
+
+ALPHAS = (1.0, 0.5, 0.25)
+FEW = 10  # pairs below which held-out ones say nothing, and alpha is 0.5
+
+
+class Fused(CCA):
+    """alpha times the cosine of canonical variates plus 1 - alpha times the structure, under one entropic plan.
+
+    The structure term is inner-product Gromov-Wasserstein, <x_i G, y_j> with the plan's cross-covariance G, in the
+    leading `components` damped by `whiten` (see `axes`); it starts at the known pairs, with the same root mean
+    square as the cosines.  alpha is chosen on held-out pairs unless given; 1 is CCA.  epsilon: in units of the cosine
+    cost's mean, about 1.  The maps are CCA's; `embed` is the blended affinity.  max_iter rounds smooth the known pairs'
+    structure over the clouds; tol: change of G at which they stop early.
+    Source: Vayer et al. 2020, eq. 4; the plan's rounds as in Peyre et al. 2016.
+    """
+
+    reference = "Vayer et al. 2020"
+
+    def __init__(
+        self,
+        alpha: float | None = None,
+        epsilon: float = 0.02,
+        whiten: float = 1.0,
+        components: int = 192,
+        max_iter: int = 4,
+        tol: float = 0.01,
+        ridge: float | None = None,
+        power: float | None = None,
+    ) -> None:
+        super().__init__(ridge, power)
+        if alpha is not None and not 0 <= alpha <= 1:
+            raise ValueError(f"alpha is a share in [0, 1], or null to choose it; not {alpha}")
+        for name, value in {"epsilon": epsilon, "whiten": whiten, "tol": tol}.items():
+            if not value > 0:
+                raise ValueError(f"{name} is positive, not {value}")
+        for name, value in {"components": components, "max_iter": max_iter}.items():
+            if value < 1:
+                raise ValueError(f"{name} is 1 or more, not {value}")
+        self.alpha, self.epsilon, self.whiten = alpha, epsilon, whiten
+        self.components, self.max_iter, self.tol = components, max_iter, tol
+
+    def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
+        super()._fit(x, y, pairs, seed)
+        self.x_axes_, self.y_axes_ = (axes(z, self.whiten, self.components)[0] for z in (x, y))
+        self.alpha_ = self._blending(x, y, pairs, seed)
+        end = self._refine(x, y, pairs, self.a_, self.b_, self.alpha_)
+        self.structure_x_, self.structure_y_ = directions(end.cross)
+        self.converged_, self.note_, self.change_ = end.coupling.converged, "", end.change
+        if not self.converged_:
+            self.note_ = end.reason
+
+    def _refine(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, a: np.ndarray, b: np.ndarray, alpha: float):
+        """The rounds from the known pairs (`ngw.ot.gromov.Refined`), a [d_x, r] and b [d_y, r] the variates' axes."""
+        from ngw.ot.gromov import refine
+
+        u, v = unit(x @ a), unit(y @ b)
+        x, y = x @ self.x_axes_, y @ self.y_axes_
+        cross = x[pairs[:, 0]].T @ y[pairs[:, 1]] / np.float32(len(pairs))
+        # The structure term 4 <x G, y> in units where it varies as much over the clouds as the cosine does.
+        scale = (_spread(u, v, np.eye(u.shape[1])) / (4 * _spread(x, y, cross))) ** 0.25
+        x, y, cross = (z * np.float32(s) for z, s in ((x, scale), (y, scale), (cross, scale**2)))
+        return refine(
+            x, y, cross, epsilon=self.epsilon, linear=(u, v), alpha=alpha, max_iter=self.max_iter, tol=self.tol,
+            inner_tol=1e-2, inner_iter=300,
+        )  # fmt: skip
+
+    def _blending(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> float:
+        """The alpha with the best matching of held-out pairs, whose rows take no part in the transport."""
+        if self.alpha is not None or len(pairs) < FEW:
+            return 0.5 if self.alpha is None else float(self.alpha)
+        kept, held = folds(len(pairs), seed)[0]
+        (kx, ky), (hx, hy) = ([z[pairs[rows, side]] for side, z in enumerate((x, y))] for rows in (kept, held))
+        a, b, rho = solve(kx, ky, [self.ridge_])[0]
+        a, b = a * rho ** np.float32(self.power_ / 2), b * rho ** np.float32(self.power_ / 2)
+        xs, ys = (
+            np.concatenate([k, np.delete(z, pairs[:, side], axis=0)]) for side, (k, z) in enumerate(((kx, x), (ky, y)))
+        )
+        known, scores = np.stack([np.arange(len(kept))] * 2, axis=1), []
+        for alpha in ALPHAS:
+            left, right = directions(self._refine(xs, ys, known, a, b, alpha).cross)
+            u = _blend(unit(hx @ a), unit(hx @ self.x_axes_ @ left), alpha)
+            scores.append(matching(u, _blend(unit(hy @ b), unit(hy @ self.y_axes_ @ right), alpha)))
+        return ALPHAS[int(np.argmax(scores))]
+
+    def embed(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Canonical variates and structure side by side, so weighed that the cosine is the blended affinity."""
+        u, v = super().embed(x, y)
+        left = unit(self._x(x) @ self.x_axes_ @ self.structure_x_)
+        right = unit(self._y(y) @ self.y_axes_ @ self.structure_y_)
+        return _blend(u, left, self.alpha_), _blend(v, right, self.alpha_)
+
+
+def _blend(u: np.ndarray, s: np.ndarray, alpha: float) -> np.ndarray:
+    return unit(np.hstack([np.float32(np.sqrt(alpha)) * u, np.float32(np.sqrt(1 - alpha)) * s]))
+
+
+def _spread(x: np.ndarray, y: np.ndarray, cross: np.ndarray) -> float:
+    """Root mean square of <x_i cross, y_j> over all i and j."""
+    return max(float(np.sqrt((((x.T @ x / len(x)) @ cross) * (cross @ (y.T @ y / len(y)))).sum())), 1e-12)

@@ -1,0 +1,83 @@
+"""Keypoint-guided transport: each row by its relation to the known pairs, compared by Jensen-Shannon divergence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ngw.methods._selection import best, matching
+from ngw.methods.base import Method, unit
+from ngw.seeds import rng
+
+TEMPERATURES = (0.01, 0.02, 0.04, 0.07, 0.1, 0.2, 0.4, 1.0)
+
+
+class Keypoints(Method):
+    """A row's relation: softmax over keypoints of -distance / temperature; the distance is 1 - cosine.
+
+    The keypoints are the known pairs' own sides, at most `keypoints` of them, drawn at random.  temperature, in units
+    of a cloud's mean distance to its keypoints, is chosen on held-out pairs unless given.  `embed` gives the square
+    roots of the relations (their cosine is the Hellinger affinity), `cost` the Jensen-Shannon divergences.
+    T_AB(x) is the mean of the keypoints' partners under x's relation.
+    Source: Gu et al. 2022 (KPG-RL), section 3.2: relation d(R_i, S_j), eq. 6 to 8.
+    """
+
+    reference = "Gu et al. 2022"
+    min_pairs = 4
+
+    def __init__(self, temperature: float | None = None, keypoints: int = 100) -> None:
+        if temperature is not None and not temperature > 0:
+            raise ValueError(f"temperature is positive, or null to choose it; not {temperature}")
+        if keypoints < 2:
+            raise ValueError(f"keypoints is 2 or more, not {keypoints}")
+        self.temperature, self.keypoints = temperature, keypoints
+
+    def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
+        px, py = unit(x[pairs[:, 0]]), unit(y[pairs[:, 1]])  # [k, d_x], [k, d_y]
+        # In units of the mean distance one temperature suits both clouds.
+        self.unit_x_, self.unit_y_ = (float(max(1 - (p @ p.T).mean(), 1e-6)) for p in (px, py))
+
+        def score(temperature, kept, held):
+            kept = kept[: self.keypoints]
+            return matching(
+                np.sqrt(relation(px[held], px[kept], temperature * self.unit_x_)),
+                np.sqrt(relation(py[held], py[kept], temperature * self.unit_y_)),
+            )
+
+        chosen = self.temperature or best(TEMPERATURES, score, len(pairs), seed)
+        self.temperature_ = float(chosen)
+        drawn = rng(seed, "keypoints").permutation(len(pairs))[: self.keypoints]
+        self.anchors_x_, self.anchors_y_ = px[drawn], py[drawn]
+        self.length_x_, self.length_y_ = (
+            float(np.linalg.norm(z[side], axis=1).mean()) for z, side in ((x, pairs[:, 0]), (y, pairs[:, 1]))
+        )
+
+    def _relation_x(self, x: np.ndarray) -> np.ndarray:
+        return relation(unit(x), self.anchors_x_, self.temperature_ * self.unit_x_)
+
+    def _relation_y(self, y: np.ndarray) -> np.ndarray:
+        return relation(unit(y), self.anchors_y_, self.temperature_ * self.unit_y_)
+
+    def _to_y(self, x: np.ndarray) -> np.ndarray:
+        return self.length_y_ * unit(self._relation_x(x) @ self.anchors_y_)
+
+    def _to_x(self, y: np.ndarray) -> np.ndarray:
+        return self.length_x_ * unit(self._relation_y(y) @ self.anchors_x_)
+
+    def embed(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Square roots of the relations, unit vectors: [n, keypoints], [m, keypoints]."""
+        return np.sqrt(self._relation_x(self._x(x))), np.sqrt(self._relation_y(self._y(y)))
+
+    def cost(self, x: Any, y: Any) -> np.ndarray:
+        """Jensen-Shannon divergences of the relations, [n, m] float32, in nats: a ready cost for `ngw.ot.sinkhorn`."""
+        from ngw.ot.divergence import jensen_shannon
+
+        return jensen_shannon(self._relation_x(self._x(x)), self._relation_y(self._y(y)))
+
+
+def relation(z: np.ndarray, anchors: np.ndarray, temperature: float) -> np.ndarray:
+    """softmax over anchors of -(1 - cosine) / temperature, unit rows z [n, d] and anchors [k, d]; [n, k] float32."""
+    logits = (z @ anchors.T) / np.float32(temperature)
+    p = np.exp(np.maximum(logits - logits.max(1, keepdims=True), -60))  # no denormal numbers: they are slow
+    return (p / p.sum(1, keepdims=True)).astype(np.float32)

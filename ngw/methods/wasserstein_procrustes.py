@@ -1,0 +1,118 @@
+"""Wasserstein-Procrustes: transport and rotation by turns, from the known pairs or from Gromov-Wasserstein."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+
+from ngw.methods._selection import folds, matching
+from ngw.methods.base import unit
+from ngw.methods.gromov import Gromov, directions
+
+POWERS = (0.5, 1.0)
+FEW = 10  # pairs below which held-out ones say nothing, and power is 0.5
+LOOSE = 0.2  # directions that hold noise never rest, and count for little
+TRIAL = 2  # rounds after which powers are compared
+
+
+class WassersteinProcrustes(Gromov):
+    """T_AB(x) = s x R: a plan under the rotation, then the rotation under the plan, and so on.
+
+    A round solves entropic transport between the rows without a partner, epsilon falling to `last_epsilon` (in units of
+    the mean cost), and Procrustes on its barycentric projection and on the known pairs, each of which weighs as much
+    as a row.  Clouds are compared by cosine along the singular directions of the cross-covariance, whose singular
+    values, to the `power`, weigh them: 0 is the plain rotation.  power is chosen on held-out pairs unless given.
+    Stops after `rounds`, or where the cross-covariance changes by less than `tol` of its norm; by more than LOOSE of
+    it after the last round is not converged.
+    start: "pairs", or "gromov", which needs none (see `Gromov` for clusters, starts, ridge and dims).
+    Sources: Zhang et al. 2017; Grave, Joulin & Berthet 2019 (Wasserstein-Procrustes); Alvarez-Melis et al. 2019
+    (epsilon falling by rounds).
+    """
+
+    reference = "Grave, Joulin & Berthet 2019"
+    min_pairs = 2
+
+    def __init__(
+        self,
+        start: Literal["pairs", "gromov"] = "pairs",
+        power: float | None = None,
+        rounds: int = 6,
+        epsilon: float = 0.05,
+        last_epsilon: float = 0.02,
+        ridge: float = 0.5,
+        dims: int = 384,
+        clusters: int = 100,
+        starts: int = 6,
+        tol: float = 0.01,
+    ) -> None:
+        super().__init__(clusters, starts, epsilon, ridge, dims, max(rounds, 1), tol)
+        if start not in ("pairs", "gromov"):
+            raise ValueError(f"start is pairs or gromov, not {start!r}")
+        if power is not None and not power >= 0:
+            raise ValueError(f"power is 0 or more, or null to choose it; not {power}")
+        if rounds < 0:
+            raise ValueError(f"rounds is 0 or more, not {rounds}")
+        if not 0 < last_epsilon <= epsilon:
+            raise ValueError(f"last_epsilon is positive and at most epsilon, not {last_epsilon}")
+        self.start, self.power, self.rounds, self.last_epsilon = start, power, rounds, last_epsilon
+
+    @property
+    def pairs(self) -> str:
+        """Whether this start needs known pairs."""
+        return "none" if self.start == "gromov" else "some"
+
+    def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
+        start = self._match(x, y, seed) if self.start == "gromov" else 0
+        self.power_ = self._select(x, y, pairs, seed)
+        cross, change, self.rounds_ = np.zeros((1, 1)), 0.0, -1
+        for after in self._rounds(x, y, pairs, start, self.power_, self.rounds):
+            change = float(np.linalg.norm(after - cross) / max(np.linalg.norm(after), 1e-12))
+            cross, self.rounds_ = after, self.rounds_ + 1
+            if change <= self.tol:
+                break
+        self.change_ = change if self.rounds_ else 0.0
+        if self.change_ > LOOSE:
+            text = f"the cross-covariance still changed by {change:.2f} of its norm in round {self.rounds_}, the last."
+            self.converged_, self.note_ = False, f"{self.note_} {text}".strip()
+        self.left_, self.right_ = directions(cross, self.power_)
+        p, sigma, qt = np.linalg.svd(cross, full_matrices=False)
+        self.rotation_, self.gain_ = p @ qt, float(sigma.sum() / (x**2).sum(1).mean())
+
+    def _rounds(
+        self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, cross: Any, power: float, rounds: int
+    ) -> Iterator[np.ndarray]:
+        """Cross-covariances [d_x, d_y]: at the start, and after each round."""
+        from ngw.ot import sinkhorn
+
+        known = x[pairs[:, 0]].T @ y[pairs[:, 1]] / np.float32(len(x))
+        rest_x, rest_y = (np.delete(z, side, axis=0) for z, side in zip((x, y), pairs.T, strict=True))
+        yield cross + known
+        cross = cross + known
+        for i in range(rounds if min(len(rest_x), len(rest_y)) else 0):
+            epsilon = self.epsilon * (self.last_epsilon / self.epsilon) ** (i / max(self.rounds - 1, 1))
+            left, right = directions(cross, power)
+            u, v = rest_x @ left, rest_y @ right
+            plan = sinkhorn(u, v, epsilon=epsilon, cost="cosine", tol=1e-2, max_iter=300)
+            cross = known + rest_x.T @ plan.barycenters(rest_y) / np.float32(len(x))
+            yield cross
+
+    def _select(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> float:
+        """The power with the best matching of held-out pairs after TRIAL rounds; they take no part in the transport."""
+        if self.power is not None or len(pairs) < FEW:
+            return 0.5 if self.power is None else float(self.power)
+        kept, held = folds(len(pairs), seed)[0]
+        (xs, ys), (px, py) = ([z[pairs[rows, side]] for side, z in enumerate((x, y))] for rows in (kept, held))
+        rest = [np.delete(z, pairs[:, side], axis=0) for side, z in enumerate((x, y))]
+        xs, ys = np.concatenate([xs, rest[0]]), np.concatenate([ys, rest[1]])
+        known, scores = np.stack([np.arange(len(kept))] * 2, axis=1), []
+        for power in POWERS:
+            *_, cross = self._rounds(xs, ys, known, 0, power, TRIAL)
+            left, right = directions(cross, power)
+            scores.append(matching(unit(px @ left), unit(py @ right)))
+        return POWERS[int(np.argmax(scores))]
+
+    def embed(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Both clouds along the singular directions, weighted, at unit length: [k, r], [l, r]."""
+        return unit(self._x(x) @ self.left_), unit(self._y(y) @ self.right_)

@@ -1,0 +1,91 @@
+"""Wasserstein-Procrustes: a rotation recovered from few pairs and from none, its first step, its stopping."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ngw.methods.gromov import directions
+from ngw.methods.wasserstein_procrustes import WassersteinProcrustes
+
+
+def rotated(n=300, d=5, seed=0):
+    """An anisotropic, skewed cloud [n, d], its rotated copy with permuted rows, and where each row went."""
+    rng = np.random.default_rng(seed)
+    x = rng.exponential(size=(n, d)) * np.arange(d, 0, -1)
+    order = rng.permutation(n)
+    return x, (x @ np.linalg.qr(rng.standard_normal((d, d)))[0])[order], np.argsort(order)
+
+
+def found(method, x, y, partner):
+    u, v = method.embed(x, y)
+    return ((u @ v.T).argmax(1) == partner).mean()
+
+
+def test_three_pairs_in_ten_dimensions_recover_a_noisy_rotation():
+    x, y, partner = rotated(d=10)
+    y = y + 0.6 * np.random.default_rng(1).standard_normal(y.shape)
+    pairs = np.stack([np.arange(3), partner[:3]], 1)
+    fits = [WassersteinProcrustes(rounds=r, power=0.0).fit(x, y, pairs) for r in (0, 8)]
+    on_pairs, method = (found(m, x, y, partner) for m in fits)
+    assert on_pairs < 0.5
+    assert method > 0.95
+    np.testing.assert_allclose(fits[1].rotation_.T @ fits[1].rotation_, np.eye(10), atol=1e-5)
+    np.testing.assert_allclose(fits[1].inverse_transform(fits[1].transform(x)), x, atol=1e-3)
+
+
+def test_without_pairs_it_starts_from_gromov():
+    x, y, partner = rotated()
+    method = WassersteinProcrustes("gromov", clusters=40, power=0.0, rounds=8)
+    assert method.pairs == "none"
+    assert WassersteinProcrustes().pairs == "some"
+    method.fit(x, y)
+    assert found(method, x, y, partner) > 0.95
+    assert method.n_pairs_ == 0
+    assert method.objective_ < 1
+
+
+def test_no_round_is_procrustes_on_the_pairs():
+    x, y, partner = rotated()
+    pairs = np.stack([np.arange(50), partner[:50]], 1)
+    method = WassersteinProcrustes(rounds=0, power=0.0).fit(x, y, pairs)
+    px, py = method._x(x[pairs[:, 0]]), method._y(y[pairs[:, 1]])
+    p, _, qt = np.linalg.svd(px.T @ py)
+    np.testing.assert_allclose(method.rotation_, p @ qt, atol=1e-4)
+    assert (method.rounds_, method.change_) == (0, 0)
+
+
+def test_every_row_known_needs_no_transport():
+    x, y, partner = rotated(40)
+    method = WassersteinProcrustes(power=0.0).fit(x, y, np.stack([np.arange(40), partner], 1))
+    assert method.rounds_ == 0
+    assert method.converged_
+    assert found(method, x, y, partner) == 1
+
+
+def test_a_run_that_still_moves_says_so():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 80, 10))
+    method = WassersteinProcrustes(rounds=1).fit(x, y, np.arange(3))
+    assert not method.converged_
+    assert "round 1, the last" in method.note_
+
+
+def test_directions_of_a_diagonal_matrix():
+    left, right = directions(np.diag([4.0, 1.0, 0.0]), 1.0)
+    np.testing.assert_allclose(np.abs(left), [[1, 0], [0, 0.5], [0, 0]], atol=1e-6)
+    np.testing.assert_allclose(left @ right.T, np.diag([1, 0.25, 0]), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"start": "nowhere"}, "start is pairs or gromov"),
+        ({"power": -1.0}, "power is 0 or more"),
+        ({"rounds": -1}, "rounds is 0 or more"),
+        ({"last_epsilon": 1.0}, "last_epsilon is positive and at most epsilon"),
+    ],
+)
+def test_bad_hyperparameters(options, text):
+    with pytest.raises(ValueError, match=text):
+        WassersteinProcrustes(**options)
