@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from rotated_clouds import found, rotated
 from scipy.spatial.distance import cdist, jensenshannon
 
 from ngw.methods.cca import CCA
@@ -14,23 +15,10 @@ from ngw.ot import gromov
 from ngw.ot.divergence import jensen_shannon
 
 
-def rotated(n=300, d=4, seed=0):
-    """An anisotropic, skewed cloud [n, d], its rotated copy with permuted rows, and where each row went."""
-    rng = np.random.default_rng(seed)
-    x = rng.exponential(size=(n, d)) * np.arange(d, 0, -1) ** 1.5
-    order = rng.permutation(n)
-    return x, (x @ np.linalg.qr(rng.standard_normal((d, d)))[0])[order], np.argsort(order)
-
-
-def found(method, x, y, partner):
-    u, v = method.embed(x, y)
-    return ((u @ v.T).argmax(1) == partner).mean()
-
-
 def test_match_recovers_a_permutation_and_its_objective_is_pots():
     from ot.gromov import gwloss, init_matrix
 
-    x, y, partner = rotated(30)
+    x, y, partner = rotated(30, 4, decay=1.5)
     c, d, a = cdist(x, x), cdist(y, y), np.full(30, 1 / 30)
     match = gromov.match(c, d, a, a, starts=6)
     assert (match.plan.argmax(1) == partner).all()
@@ -90,7 +78,7 @@ def test_rounds_end_where_pots_entropic_solver_does(alpha):
 
 
 def test_rounds_that_do_not_settle_say_so():
-    x, y, _ = rotated(40)
+    x, y, _ = rotated(40, 4, decay=1.5)
     x, y = ((z - z.mean(0)).astype(np.float32) for z in (x, y))
     end = gromov.refine(x, y, x.T @ y / 40, epsilon=0.05 * gromov.product_objective(x, y), max_iter=1, tol=1e-9)
     assert not end.converged
@@ -98,15 +86,15 @@ def test_rounds_that_do_not_settle_say_so():
 
 
 def test_product_objective_is_the_double_sum():
-    x, y, _ = rotated(12)
+    x, y, _ = rotated(12, 4, decay=1.5)
     x, y = x - x.mean(0), y - y.mean(0)
     direct = ((x @ x.T)[:, None, :, None] - (y @ y.T)[None, :, None, :]) ** 2
     assert gromov.product_objective(x, y) == pytest.approx(direct.mean())
 
 
 def test_gromov_recovers_a_rotated_cloud_without_a_pair():
-    x, y, partner = rotated()
-    method = Gromov(clusters=40, ridge=0.01).fit(x, y)
+    x, y, partner = rotated(d=4, decay=1.5)
+    method = Gromov(clusters=40, whiten=0.01).fit(x, y)
     assert found(method, x, y, partner) > 0.95
     np.testing.assert_allclose(method.transform(x)[np.argsort(partner)], y, atol=0.3)
     assert method.objective_ < 0.2
@@ -151,7 +139,7 @@ def test_jensen_shannon_is_scipys_squared():
 
 
 def test_keypoints_know_a_rotated_cloud_from_few_pairs():
-    x, y, partner = rotated(100, 6)
+    x, y, partner = rotated(100, 6, decay=1.5)
     pairs = np.stack([np.arange(15), partner[:15]], 1)
     method = Keypoints(temperature=0.05).fit(x, y, pairs)
     cost = method.cost(x, y)
@@ -163,7 +151,7 @@ def test_keypoints_know_a_rotated_cloud_from_few_pairs():
 
 
 def test_at_most_so_many_keypoints():
-    x, y, partner = rotated(100, 6)
+    x, y, partner = rotated(100, 6, decay=1.5)
     method = Keypoints(keypoints=8).fit(x, y, np.stack([np.arange(100), partner], 1))
     assert method.embed(x, y)[0].shape == (100, 8)
 

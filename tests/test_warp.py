@@ -8,7 +8,8 @@ from scipy.stats import ortho_group
 
 from ngw import methods
 from ngw.errors import InputError
-from ngw.methods.warp import Warp, pin, true_mass, whitening
+from ngw.methods._whitened import whitening
+from ngw.methods.warp import Warp, pin, true_mass
 from ngw.metrics.retrieval import ranks, recall_at
 from ngw.ot import sinkhorn
 

@@ -4,22 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from rotated_clouds import found, rotated
 
 from ngw.methods.gromov import directions
 from ngw.methods.wasserstein_procrustes import WassersteinProcrustes
-
-
-def rotated(n=300, d=5, seed=0):
-    """An anisotropic, skewed cloud [n, d], its rotated copy with permuted rows, and where each row went."""
-    rng = np.random.default_rng(seed)
-    x = rng.exponential(size=(n, d)) * np.arange(d, 0, -1)
-    order = rng.permutation(n)
-    return x, (x @ np.linalg.qr(rng.standard_normal((d, d)))[0])[order], np.argsort(order)
-
-
-def found(method, x, y, partner):
-    u, v = method.embed(x, y)
-    return ((u @ v.T).argmax(1) == partner).mean()
 
 
 def test_three_pairs_in_ten_dimensions_recover_a_noisy_rotation():

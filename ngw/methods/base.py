@@ -20,6 +20,20 @@ def unit(x: np.ndarray) -> np.ndarray:
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), EPS)
 
 
+def at_least(least: float, /, **options: float) -> None:
+    """Raise `ValueError` for an option below `least`."""
+    for name, value in options.items():
+        if not value >= least:
+            raise ValueError(f"{name} is {least} or more, not {value}")
+
+
+def positive(**options: float) -> None:
+    """Raise `ValueError` for an option that isn't positive."""
+    for name, value in options.items():
+        if not value > 0:
+            raise ValueError(f"{name} is positive, not {value}")
+
+
 def check_cloud(x: Any, name: str, width: int | None = None) -> np.ndarray:
     """A cloud as float32 [n, d]; refuses other shapes, another width than `width`, NaN and infinity."""
     try:

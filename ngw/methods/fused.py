@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ngw.methods._axes import axes
 from ngw.methods._selection import folds, matching
-from ngw.methods.base import unit
+from ngw.methods._whitened import whitening
+from ngw.methods.base import at_least, positive, unit
 from ngw.methods.cca import CCA, solve
 from ngw.methods.gromov import directions
 
@@ -20,10 +20,11 @@ class Fused(CCA):
     """alpha times the cosine of canonical variates plus 1 - alpha times the structure, under one entropic plan.
 
     The structure term is inner-product Gromov-Wasserstein, <x_i G, y_j> with the plan's cross-covariance G, in the
-    leading `components` damped by `whiten` (see `axes`); it starts at the known pairs, with the same root mean
+    leading `components` whitened by `whiten`; it starts at the known pairs, with the same root mean
     square as the cosines.  alpha is chosen on held-out pairs unless given; 1 is CCA.  epsilon: in units of the cosine
     cost's mean, about 1.  The maps are CCA's; `embed` is the blended affinity.  max_iter rounds smooth the known pairs'
-    structure over the clouds; tol: change of G at which they stop early.
+    structure over the clouds and are stopped before they settle, on purpose; tol: change of G at which they stop early.
+    Not converged where the last plan misses its marginals; `change_` is what G still moved by.
     Source: Vayer et al. 2020, eq. 4; the plan's rounds as in Peyre et al. 2016.
     """
 
@@ -43,18 +44,14 @@ class Fused(CCA):
         super().__init__(ridge, power)
         if alpha is not None and not 0 <= alpha <= 1:
             raise ValueError(f"alpha is a share in [0, 1], or null to choose it; not {alpha}")
-        for name, value in {"epsilon": epsilon, "whiten": whiten, "tol": tol}.items():
-            if not value > 0:
-                raise ValueError(f"{name} is positive, not {value}")
-        for name, value in {"components": components, "max_iter": max_iter}.items():
-            if value < 1:
-                raise ValueError(f"{name} is 1 or more, not {value}")
+        positive(epsilon=epsilon, whiten=whiten, tol=tol)
+        at_least(1, components=components, max_iter=max_iter)
         self.alpha, self.epsilon, self.whiten = alpha, epsilon, whiten
         self.components, self.max_iter, self.tol = components, max_iter, tol
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         super()._fit(x, y, pairs, seed)
-        self.x_axes_, self.y_axes_ = (axes(z, self.whiten, self.components)[0] for z in (x, y))
+        self.x_axes_, self.y_axes_ = (whitening(z, self.whiten, self.components)[0] for z in (x, y))
         self.alpha_ = self._blending(x, y, pairs, seed)
         end = self._refine(x, y, pairs, self.a_, self.b_, self.alpha_)
         self.structure_x_, self.structure_y_ = directions(end.cross)

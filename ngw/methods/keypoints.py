@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ngw.methods._selection import best, matching
-from ngw.methods.base import Method, unit
+from ngw.methods.base import Method, at_least, unit
 from ngw.seeds import rng
 
 TEMPERATURES = (0.01, 0.02, 0.04, 0.07, 0.1, 0.2, 0.4, 1.0)
@@ -29,8 +29,7 @@ class Keypoints(Method):
     def __init__(self, temperature: float | None = None, keypoints: int = 100) -> None:
         if temperature is not None and not temperature > 0:
             raise ValueError(f"temperature is positive, or null to choose it; not {temperature}")
-        if keypoints < 2:
-            raise ValueError(f"keypoints is 2 or more, not {keypoints}")
+        at_least(2, keypoints=keypoints)
         self.temperature, self.keypoints = temperature, keypoints
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:

@@ -20,9 +20,13 @@ class Procrustes(Method):
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         px, py = x[pairs[:, 0]], y[pairs[:, 1]]
-        p, sigma, qt = np.linalg.svd(px.T @ py, full_matrices=False)  # [d_x, d], [d], [d, d_y]
+        self._rotate(px.T @ py, float((px**2).sum()))
+
+    def _rotate(self, cross: np.ndarray, size: float) -> None:
+        """R and s of the cross-covariance x' y [d_x, d_y] and of |x|^2, both sums over the pairs, or both means."""
+        p, sigma, qt = np.linalg.svd(cross, full_matrices=False)  # [d_x, d], [d], [d, d_y]
         self.rotation_ = p @ qt  # [d_x, d_y]
-        self.gain_ = float(sigma.sum() / (px**2).sum())
+        self.gain_ = float(sigma.sum() / size)
 
     def _to_y(self, x: np.ndarray) -> np.ndarray:
         return self.gain_ * (x @ self.rotation_)

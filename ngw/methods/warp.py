@@ -8,17 +8,14 @@ from typing import Any, Literal
 import numpy as np
 
 from ngw.errors import InputError, did_you_mean
-from ngw.methods.base import Method
+from ngw.methods._whitened import Whitened
+from ngw.methods.base import at_least, positive
 from ngw.methods.cca import CCA
 from ngw.methods.procrustes import Procrustes
 from ngw.methods.unaligned import Unaligned
 
 # A cost family is a common space for both clouds, and a distance there: name -> (method, distance).
 COSTS = {"cca": (CCA, "cosine"), "procrustes": (Procrustes, "cosine"), "raw": (Unaligned, "sqeuclidean")}
-
-# The smallest value of each hyperparameter that has one.
-LEAST = {"dims": 1, "max_iter": 1, "hidden": 1, "steps": 0, "batch": 2}
-LEAST |= dict.fromkeys(("cycle", "injectivity", "smoothness", "paired", "margin"), 0)
 
 
 @dataclass
@@ -46,7 +43,7 @@ class Transport:
         return {k: None if v != v else v for k, v in plain.items()}
 
 
-class Warp(Method):
+class Warp(Whitened):
     """NGW (proposal 2.2 to 2.5). `fit` is `solve`, the plan, then `fit_maps`.
 
     epsilon: entropic regularisation, in units of the mean cost.  cost: the space in which the clouds are compared.
@@ -93,12 +90,11 @@ class Warp(Method):
         self.cycle, self.injectivity, self.smoothness = cycle, injectivity, smoothness
         self.paired, self.margin = paired, margin
         self.steps, self.batch, self.learning_rate = steps, batch, learning_rate
-        for name, least in LEAST.items():
-            if getattr(self, name) is not None and not getattr(self, name) >= least:
-                raise ValueError(f"{name} is {least} or more, not {getattr(self, name)}")
-        for name in ("tol", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is positive, not {getattr(self, name)}")
+        at_least(1, dims=dims, max_iter=max_iter, hidden=hidden)
+        at_least(2, batch=batch)
+        at_least(0, steps=steps, cycle=cycle, injectivity=injectivity, paired=paired, margin=margin)
+        at_least(0, smoothness=0 if smoothness is None else smoothness)
+        positive(tol=tol, learning_rate=learning_rate)
 
     @property
     def role(self) -> str:
@@ -109,25 +105,6 @@ class Warp(Method):
     def pairs(self) -> str:
         """Whether this cost needs known pairs."""
         return COSTS[self.cost][0].pairs
-
-    def _settle(self, x: np.ndarray, y: np.ndarray) -> None:
-        if self.whiten is not None:
-            self.x_white_, self.x_color_ = whitening(x, self.whiten, self.dims)
-            self.y_white_, self.y_color_ = whitening(y, self.whiten, self.dims)
-
-    def _x(self, x: Any) -> np.ndarray:
-        x = super()._x(x)
-        return x if self.whiten is None else x @ self.x_white_
-
-    def _y(self, y: Any) -> np.ndarray:
-        y = super()._y(y)
-        return y if self.whiten is None else y @ self.y_white_
-
-    def _from_x(self, x: np.ndarray) -> np.ndarray:
-        return super()._from_x(x if self.whiten is None else x @ self.x_color_)
-
-    def _from_y(self, y: np.ndarray) -> np.ndarray:
-        return super()._from_y(y if self.whiten is None else y @ self.y_color_)
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         self._fit_maps(x, y, pairs, self._solve(x, y, pairs, seed), seed)
@@ -207,21 +184,6 @@ class Warp(Method):
         from ngw.maps.networks import apply
 
         return apply(self._map("ba"), y)
-
-
-def whitening(x: np.ndarray, ridge: float, dims: int) -> tuple[np.ndarray, np.ndarray]:
-    """(white [d, r], color [r, d]) of a centred cloud x [n, d]: x @ white has unit mean square norm.
-
-    Principal components, each divided by sqrt(variance + ridge * mean variance), the mean over the min(d, n - 1)
-    components that can vary; `color` goes back, up to the components beyond the leading r = min(dims, d, n - 1).
-    """
-    values, vectors = np.linalg.eigh(np.cov(x.T.astype(np.float64), bias=True).reshape(x.shape[1], -1))
-    values, vectors = values[::-1].clip(0), vectors[:, ::-1]
-    rank = max(1, min(x.shape[1], len(x) - 1))
-    r = min(dims, rank)
-    scale = np.sqrt(values[:r] + ridge * values.sum() / rank)
-    scale *= np.sqrt((values[:r] / scale**2).sum())
-    return (vectors[:, :r] / scale).astype(np.float32), (vectors[:, :r] * scale).T.astype(np.float32)
 
 
 def pin(a: np.ndarray, b: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

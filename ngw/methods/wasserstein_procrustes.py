@@ -8,12 +8,12 @@ from typing import Any, Literal
 import numpy as np
 
 from ngw.methods._selection import folds, matching
-from ngw.methods.base import unit
+from ngw.methods.base import at_least, unit
 from ngw.methods.gromov import Gromov, directions
 
 POWERS = (0.5, 1.0)
 FEW = 10  # pairs below which held-out ones say nothing, and power is 0.5
-LOOSE = 0.2  # directions that hold noise never rest, and count for little
+LOOSE = 0.1  # directions that hold noise never rest, and count for little
 TRIAL = 2  # rounds after which powers are compared
 
 
@@ -26,7 +26,7 @@ class WassersteinProcrustes(Gromov):
     values, to the `power`, weigh them: 0 is the plain rotation.  power is chosen on held-out pairs unless given.
     Stops after `rounds`, or where the cross-covariance changes by less than `tol` of its norm; by more than LOOSE of
     it after the last round is not converged.
-    start: "pairs", or "gromov", which needs none (see `Gromov` for clusters, starts, ridge and dims).
+    start: "pairs", or "gromov", which needs none (see `Gromov` for clusters, starts, whiten and dims).
     Sources: Zhang et al. 2017; Grave, Joulin & Berthet 2019 (Wasserstein-Procrustes); Alvarez-Melis et al. 2019
     (epsilon falling by rounds).
     """
@@ -41,19 +41,18 @@ class WassersteinProcrustes(Gromov):
         rounds: int = 6,
         epsilon: float = 0.05,
         last_epsilon: float = 0.02,
-        ridge: float = 0.5,
+        whiten: float = 0.5,
         dims: int = 384,
         clusters: int = 100,
         starts: int = 6,
         tol: float = 0.01,
     ) -> None:
-        super().__init__(clusters, starts, epsilon, ridge, dims, max(rounds, 1), tol)
+        super().__init__(clusters, starts, epsilon, whiten, dims, max(rounds, 1), tol)
         if start not in ("pairs", "gromov"):
             raise ValueError(f"start is pairs or gromov, not {start!r}")
         if power is not None and not power >= 0:
             raise ValueError(f"power is 0 or more, or null to choose it; not {power}")
-        if rounds < 0:
-            raise ValueError(f"rounds is 0 or more, not {rounds}")
+        at_least(0, rounds=rounds)
         if not 0 < last_epsilon <= epsilon:
             raise ValueError(f"last_epsilon is positive and at most epsilon, not {last_epsilon}")
         self.start, self.power, self.rounds, self.last_epsilon = start, power, rounds, last_epsilon
@@ -77,8 +76,7 @@ class WassersteinProcrustes(Gromov):
             text = f"the cross-covariance still changed by {change:.2f} of its norm in round {self.rounds_}, the last."
             self.converged_, self.note_ = False, f"{self.note_} {text}".strip()
         self.left_, self.right_ = directions(cross, self.power_)
-        p, sigma, qt = np.linalg.svd(cross, full_matrices=False)
-        self.rotation_, self.gain_ = p @ qt, float(sigma.sum() / (x**2).sum(1).mean())
+        self._rotate(cross, float((x**2).sum(1).mean()))
 
     def _rounds(
         self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, cross: Any, power: float, rounds: int

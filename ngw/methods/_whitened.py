@@ -1,0 +1,54 @@
+"""Whitening: each cloud in its own damped principal axes, and the methods that work there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ngw.methods.base import Method
+
+
+class Whitened(Method):
+    """A method that learns and maps in whitened coordinates: `whiten` and `dims` as in `whitening`.
+
+    whiten: null leaves the clouds as they are.
+    """
+
+    whiten: float | None
+    dims: int
+
+    def _settle(self, x: np.ndarray, y: np.ndarray) -> None:
+        if self.whiten is not None:
+            self.x_white_, self.x_color_ = whitening(x, self.whiten, self.dims)
+            self.y_white_, self.y_color_ = whitening(y, self.whiten, self.dims)
+
+    def _x(self, x: Any) -> np.ndarray:
+        x = super()._x(x)
+        return x if self.whiten is None else x @ self.x_white_
+
+    def _y(self, y: Any) -> np.ndarray:
+        y = super()._y(y)
+        return y if self.whiten is None else y @ self.y_white_
+
+    def _from_x(self, x: np.ndarray) -> np.ndarray:
+        return super()._from_x(x if self.whiten is None else x @ self.x_color_)
+
+    def _from_y(self, y: np.ndarray) -> np.ndarray:
+        return super()._from_y(y if self.whiten is None else y @ self.y_color_)
+
+
+def whitening(x: np.ndarray, ridge: float, dims: int) -> tuple[np.ndarray, np.ndarray]:
+    """(white [d, r], color [r, d]) of a centred cloud x [n, d]: x @ white has unit mean square norm.
+
+    Principal components, largest first, each divided by sqrt(variance + ridge * mean variance), the mean over the
+    min(d, n - 1) components that can vary; `color` goes back, up to the components beyond the leading
+    r = min(dims, d, n - 1).
+    """
+    values, vectors = np.linalg.eigh(np.cov(x.T.astype(np.float64), bias=True).reshape(x.shape[1], -1))
+    values, vectors = values[::-1].clip(0), vectors[:, ::-1]
+    rank = max(1, min(x.shape[1], len(x) - 1))
+    r = min(dims, rank)
+    scale = np.sqrt(values[:r] + ridge * values.sum() / rank)
+    scale *= np.sqrt((values[:r] / scale**2).sum())
+    return (vectors[:, :r] / scale).astype(np.float32), (vectors[:, :r] * scale).T.astype(np.float32)
