@@ -4,12 +4,16 @@ CORES ?= $(shell nproc)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY := .venv/.ready
 
-.PHONY: all env lint test bench clean
+.PHONY: all all-ablations env lint test bench clean
 
 all: $(READY)
 	@snakemake --cores $(CORES) --rerun-incomplete --show-failed-logs --scheduler greedy --quiet host reason rules
 	@cat results/tables/retrieval.txt
 	@echo "Tables: results/tables  Figures: results/figures"
+
+all-ablations: $(READY)
+	@snakemake all_ablations --cores $(CORES) --rerun-incomplete --show-failed-logs --quiet host reason rules
+	@echo "Tables: results/tables/ablations-full.md  Figures: results/figures"
 
 env: $(READY)
 

@@ -66,6 +66,26 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--grid", required=True, type=json.loads, help="the runs wanted, as JSON: see Config.grid")
 
     stage("figures", "Draw the figures of a table.", "table", "output")
+
+    files = ("model", "vision", "text", "train-vision", "train-text", "record")
+    p = stage("identifiability", "Measure what both maps keep on a test split, beside a shuffled null.", *files)
+    p.add_argument("--captions", type=captions, default=1, help="captions an image in the training cloud")
+
+    p = stage("identifiability-tables", "Collate identifiability records into tables.", "output")
+    p.add_argument("--grid", required=True, type=json.loads, help="the runs wanted, as JSON: see Config.grid")
+
+    stage("identifiability-figures", "Draw the Jacobians' spectra.", "table", "output")
+    stage("similarity", "How alike two spaces are before alignment, calibrated.", "vision", "text", "record")
+
+    p = stage("similarity-tables", "The similarity table, beside what alignment reaches.", "table", "output")
+    p.add_argument("--records", required=True, type=Path, nargs="+", help="records of the similarity stage")
+    p.add_argument("--pairs", required=True, type=pairs, help="the budget whose best R@1 is shown")
+
+    p = stage("ablation-tables", "Collate retrieval records into the ablation table.", "output")
+    p.add_argument("--grid", required=True, type=json.loads, help="the runs wanted, as JSON: see Config.ablation_grid")
+    p.add_argument("--name", default="ablations", help="the files' name, without its ending")
+
+    stage("ablation-figures", "Draw the ablations, a panel an option.", "table", "output")
     return top
 
 
@@ -74,6 +94,8 @@ FILES = {
     "vision": "feature file of the images",
     "text": "feature file of the captions",
     "plan": "plan file of the transport stage",
+    "train-vision": "feature file of the training images",
+    "train-text": "feature file of the training captions",
     "model": "file of a fitted method",
     "predictions": "where the per-query ranks go (parquet)",
     "record": "where the run's record goes (json)",
@@ -110,8 +132,11 @@ def run(args: argparse.Namespace) -> None:
         stages.retrieval(args.model, args.vision, args.text, args.predictions, args.record)
     elif args.stage == "collate":
         stages.collate(args.grid, args.output)
-    else:
+    elif args.stage == "figures":
         stages.figures(args.table, args.output)
+    else:
+        options = {name: value for name, value in vars(args).items() if name != "stage"}
+        getattr(stages, args.stage.replace("-", "_"))(**options)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,11 +11,15 @@ from ngw.features import Features
 from ngw.seeds import rng
 
 ALL = "all"
+NOUNS = {"vision": "image", "text": "caption"}  # an item of each modality
 
 
 @dataclass
 class Clouds:
-    """x [n, d_x] images, y [m, d_y] captions, rows in an order of their own; pairs [k, 2] known, truth [t, 2] all."""
+    """x [n, d_x], y [m, d_y]: the two sides' items (images and captions, say), rows in an order of their own.
+
+    pairs [k, 2] known, truth [t, 2] all.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -23,29 +27,46 @@ class Clouds:
     truth: np.ndarray
 
 
-def clouds(vision: Features, text: Features, pairs: str | int, seed: int, captions: int = 1) -> Clouds:
+def clouds(a: Features, b: Features, pairs: str | int, seed: int, captions: int = 1) -> Clouds:
     """Draw `captions` captions an image, permute both sides' rows, and reveal `pairs` of the true pairs.
 
+    a, b: images and captions, or one kind of item through two encoders (two text encoders see the same draw).
     pairs: a number, or "all".  The budgets of one seed are nested: the first 30 pairs are among the first 100.
-    Raises `InputError` where an image has no caption, a caption no image, or the budget is larger than the split.
+    Raises `InputError` where an item has no partner, or the budget is larger than the split.
     """
-    row_of = {image_id: row for row, image_id in enumerate(vision.ids.tolist())}
-    stranger = next((c for c, i in zip(text.ids, text.image_ids, strict=True) if int(i) not in row_of), None)
-    if stranger is not None:
-        raise InputError(f"caption {stranger}: its image is not among the split's images; encode both from one split.")
-    silent = next(iter(row_of.keys() - set(text.image_ids.tolist())), None)
-    if silent is not None:
-        raise InputError(f"image {silent}: expected a caption, found none; drop the image, or add one.")
-    owner = np.array([row_of[i] for i in text.image_ids.tolist()])
-    chosen = draw(owner, len(vision.ids), captions, seed)
+    owner = owners(a, b, "among the split's items")
+    place = {image_id: row for row, image_id in enumerate(dict.fromkeys(a.image_ids.tolist()))}
+    chosen = draw(np.array([place[i] for i in b.image_ids.tolist()]), len(place), captions, seed)
+    kept = np.unique(owner[chosen])  # every image, or of captions those that were drawn
     stream = rng(seed, "clouds", "order")
-    order_x, order_y = stream.permutation(len(vision.ids)), stream.permutation(len(chosen))
-    place_x = np.argsort(order_x)
+    order_x, order_y = kept[stream.permutation(len(kept))], stream.permutation(len(chosen))
+    row_of = np.empty(len(a.ids), np.int64)
+    row_of[order_x] = np.arange(len(kept))
     chosen = chosen[order_y]
-    truth = np.stack([place_x[owner[chosen]], np.arange(len(chosen))], axis=1)
+    truth = np.stack([row_of[owner[chosen]], np.arange(len(chosen))], axis=1)
     k = budget(pairs, len(truth))
     known = truth[rng(seed, "clouds", "pairs").permutation(len(truth))[:k]]
-    return Clouds(vision.x[order_x], text.x[chosen], known, truth)
+    return Clouds(a.x[order_x], b.x[chosen], known, truth)
+
+
+def owners(a: Features, b: Features, where: str = "in the test split") -> np.ndarray:
+    """Row of `a` that each row of `b` belongs to, int [m]: a caption's image, or in one modality the same item.
+
+    Raises `InputError` where a row of `b` has no row of `a`, or the other way round; where: for its sentence.
+    """
+    item, other = NOUNS[a.metadata.get("modality", "vision")], NOUNS[b.metadata.get("modality", "text")]
+    twins = item == other
+    row_of = {name: row for row, name in enumerate(a.ids.tolist())}
+    keys = (b.ids if twins else b.image_ids).tolist()
+    stranger = next((name for name, key in zip(b.ids.tolist(), keys, strict=True) if key not in row_of), None)
+    if stranger is not None:
+        whose = "the same" if twins else "its"
+        raise InputError(f"{other} {stranger}: {whose} {item} is not {where}; encode both sides from one split.")
+    silent = next(iter(row_of.keys() - set(keys)), None)
+    if silent is not None:
+        wanted = f"the same {other} on the other side" if twins else f"a {other}"
+        raise InputError(f"{item} {silent}: expected {wanted}, found none; drop the {item}, or add one.")
+    return np.array([row_of[key] for key in keys])
 
 
 def draw(owner: np.ndarray, n_images: int, captions: int, seed: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -51,6 +52,8 @@ class Config:
         self.datasets, self.encoders, self.methods = values["datasets"], values["encoders"], values["methods"]
         self.run, self.tables = values["run"], values["tables"]
         self.captions = self.run.get("captions", 1)
+        self.identifiability = {"methods": [], "pairs": ALL} | self.tables.get("identifiability", {})
+        self.ablations = {"vary": [], "pairs": ALL, "full": {}} | self.tables.get("ablations", {})
         self._check_names()
         self._check_components()
 
@@ -59,16 +62,26 @@ class Config:
         for name in self.run["datasets"]:
             known("run.datasets", "data set", name, self.datasets)
         for pair in self.run["encoder_pairs"]:
-            for name, modality in zip(pair, ("vision", "text"), strict=True):
+            for name in pair:
                 known("run.encoder_pairs", "encoder", name, self.encoders)
-                found = with_name(f"encoders.{name}", encoders.build, self.encoders[name]).modality
-                if found != modality:
-                    raise InputError(
-                        f"config: run.encoder_pairs: expected [vision, text], found {name!r}, a {found} encoder, "
-                        f"on the {modality} side; exchange the two."
-                    )
-        for name in self.tables["retrieval"]["methods"]:
-            known("tables.retrieval.methods", "method", name.split("~")[0], self.methods)
+            self._check_pair(pair)
+        for table in ("retrieval", "identifiability"):
+            for name in self.tables.get(table, {"methods": []})["methods"]:
+                known(f"tables.{table}.methods", "method", name.split("~")[0], self.methods)
+        for panel in [*self.ablations["vary"], *self.ablations["full"].get("vary", [])]:
+            known("tables.ablations.vary", "method", panel["method"].split("~")[0], self.methods)
+
+    def _check_pair(self, pair: list[str]) -> None:
+        """A pair of encoders is [vision, text], or two encoders of one modality."""
+        found = [with_name(f"encoders.{name}", encoders.build, self.encoders[name]).modality for name in pair]
+        if found[0] == found[1] and pair[0] != pair[1]:
+            return
+        for name, modality, wanted in zip(pair, found, ("vision", "text"), strict=True):
+            if modality != wanted:
+                raise InputError(
+                    f"config: run.encoder_pairs: expected [vision, text], or two encoders of one modality, found "
+                    f"{name!r}, a {modality} encoder, on the {wanted} side; exchange the two, or name another."
+                )
 
     def _check_components(self) -> None:
         """Every kind exists and takes its options; every budget fits its data set."""
@@ -77,19 +90,22 @@ class Config:
         for name, spec in self.encoders.items():
             with_name(f"encoders.{name}", encoders.build, spec)
         for name in dict.fromkeys([*self.methods, *self.selected()]):
-            with_name(f"methods.{name}", methods.build, self.method_spec(name))
+            self.method(name)
+        wanted = [("run", budget) for budget in self.run["pairs"]]
+        wanted += [(f"tables.{name}", table["pairs"]) for name, table in self.tables.items() if "pairs" in table]
         for name in self.run["datasets"]:
             size = self.datasets[name].get("sizes", {}).get("train")
-            for budget in self.run["pairs"]:
+            for where, budget in wanted:
                 if size is not None and budget != ALL and budget > size * self.captions:
                     raise InputError(
-                        f"config: run.pairs: a budget of {budget} is larger than the train split of {name!r}, "
+                        f"config: {where}.pairs: a budget of {budget} is larger than the train split of {name!r}, "
                         f"{size * self.captions} pairs; lower it, or enlarge datasets.{name}.sizes.train."
                     )
 
     def selected(self) -> list[str]:
         """The methods that some table names."""
-        return list(dict.fromkeys(self.tables["retrieval"]["methods"]))
+        named = [*self.tables["retrieval"]["methods"], *self.identifiability["methods"]]
+        return list(dict.fromkeys([*named, *self.ablation_grid(full=True)["methods"]]))
 
     def method_spec(self, name: str) -> dict[str, Any]:
         """A method's kind and hyperparameters; `base~option=value~...` derives them from a defined one."""
@@ -107,7 +123,7 @@ class Config:
 
     def method(self, name: str) -> methods.Method:
         """The unfitted method."""
-        return methods.build(self.method_spec(name))
+        return with_name(f"methods.{name}", methods.build, self.method_spec(name))
 
     def code(self, name: str) -> list[str]:
         """The source files whose change makes a method's results stale."""
@@ -127,12 +143,71 @@ class Config:
         names = [name for name in self.selected() if hasattr(self.method(name), "solve") == staged]
         return "|".join(map(re.escape, names)) or "(?!)"
 
+    def _budget(self, name: str, pairs: int | str) -> str:
+        """The one budget at which a method runs in a table of one: that, or the one that the method's kind has."""
+        return {"none": "0", "all": ALL}.get(self.method(name).pairs, str(pairs))
+
+    def derived(self, base: str, option: str, value: Any) -> tuple[str, str]:
+        """(what the ablation table calls it, the name) of a method with another value of one option, or of several.
+
+        value: of the option, or a mapping of this option and others.  A change to what the base has already is none.
+        """
+        changes, now = value if isinstance(value, Mapping) else {option: value}, self.method(base).params()
+        if option not in changes:
+            raise InputError(f"config: tables.ablations: expected {option!r} among {dict(changes)}; add its value.")
+        texts = {name: _plain(new) for name, new in changes.items()}
+        further = [f"{name}={text}" for name, text in texts.items() if name != option]
+        new = [f"{name}={text}" for name, text in texts.items() if name not in now or now[name] != changes[name]]
+        name = "~".join([base, *new])
+        self.method(name)  # an option that doesn't exist, or a value that it can't have, is told here
+        return ", ".join([texts[option], *further]), name
+
+    def ablation_groups(self, full: bool = False) -> list[dict[str, Any]]:
+        """The ablations one by one: base method, option, rows [[value, method], ...], among them the base itself.
+
+        full: also the values of `full.vary`.  Rows stand in the order of their numbers, those without one last.
+        """
+        values: dict[tuple[str, str], list] = {}
+        for panel in self.ablations["vary"] + self.ablations["full"].get("vary", []) * full:
+            values.setdefault((panel["method"], panel["option"]), []).extend(panel["values"])
+        groups = []
+        for (base, option), found in values.items():
+            rows = {name: label for label, name in (self.derived(base, option, value) for value in found)}
+            if base not in rows:
+                rows = {base: _plain(self.method(base).params()[option])} | rows
+            ordered = sorted(rows.items(), key=lambda row: _number(row[1]))
+            groups.append({"base": base, "option": option, "rows": [[label, name] for name, label in ordered]})
+        return groups
+
+    def ablation_grid(self, full: bool = False) -> dict[str, Any]:
+        """The runs that the ablation table needs, and its groups."""
+        table, groups = self.ablations, self.ablation_groups(full)
+        names = dict.fromkeys(name for group in groups for _, name in group["rows"])
+        seeds = table.get("seeds", self.run["seeds"])
+        return {
+            "datasets": self.run["datasets"],
+            "encoder_pairs": self.run["encoder_pairs"],
+            "methods": {name: [self._budget(name, table["pairs"])] for name in names},
+            "seeds": table["full"].get("seeds", seeds) if full else seeds,
+            "groups": groups,
+        }
+
+    def identifiability_grid(self) -> dict[str, Any]:
+        """The runs that the identifiability tables need: one budget, or the one that a method's kind has."""
+        table = self.identifiability
+        return {
+            "datasets": self.run["datasets"],
+            "encoder_pairs": self.run["encoder_pairs"],
+            "methods": {name: [self._budget(name, table["pairs"])] for name in table["methods"]},
+            "seeds": table.get("seeds", self.run["seeds"]),
+        }
+
     def grid(self) -> dict[str, Any]:
         """The runs that the retrieval table needs, in short: `cells` spells them out."""
         return {
             "datasets": self.run["datasets"],
             "encoder_pairs": self.run["encoder_pairs"],
-            "methods": {name: self.budgets(name) for name in self.selected()},
+            "methods": {name: self.budgets(name) for name in self.tables["retrieval"]["methods"]},
             "seeds": self.run["seeds"],
         }
 
@@ -147,6 +222,20 @@ def cells(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
         for pairs in budgets
         for seed in grid["seeds"]
     ]
+
+
+def _plain(value: Any) -> str:
+    """A value as YAML writes it, so that it reads back as itself; a whole number without its point."""
+    value = int(value) if isinstance(value, float) and value.is_integer() else value
+    return yaml.safe_dump(value, default_flow_style=True, width=math.inf).removesuffix("...\n").strip()
+
+
+def _number(text: str) -> float:
+    """A number to sort by; words come after all numbers."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.inf
 
 
 def known(where: str, what: str, name: str, names: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from ngw.clouds import Clouds, clouds
 from ngw.errors import InputError
 
 if TYPE_CHECKING:
-    from ngw.methods.warp import Transport
+    from ngw.methods._transport import Transport
 
 IDENTITY = ("dataset", "vision", "text", "method", "pairs", "seed")
 
@@ -50,7 +50,7 @@ def _train_clouds(vision: Path, text: Path, pairs: str, seed: int, captions: int
     """Both training clouds, and whose they are."""
     a, b = features.read(vision), features.read(text)
     for cloud, modality, path in ((a, "vision", vision), (b, "text", text)):
-        if cloud.metadata["modality"] != modality:
+        if cloud.metadata["modality"] != modality and not _one_modality(a, b):
             raise InputError(f"{path}: expected {modality} features, found {cloud.metadata['modality']} features.")
     if a.metadata["dataset"] != b.metadata["dataset"]:
         raise InputError(
@@ -61,6 +61,11 @@ def _train_clouds(vision: Path, text: Path, pairs: str, seed: int, captions: int
     hashes = {"vision_sha256": a.metadata["sha256"], "text_sha256": b.metadata["sha256"]}
     with _naming(f"{vision}, {text}"):
         return clouds(a, b, pairs, seed, captions), who | hashes
+
+
+def _one_modality(a: features.Features, b: features.Features) -> bool:
+    """Whether the two are one modality seen by two encoders."""
+    return a.metadata["modality"] == b.metadata["modality"] and a.metadata["encoder"] != b.metadata["encoder"]
 
 
 @contextmanager
@@ -104,7 +109,7 @@ def _planned(spec: Mapping) -> methods.Method:
 
 def _read_plan(path: Path, identity: Mapping[str, str]) -> tuple[Transport, dict[str, str]]:
     """What the transport stage wrote and its metadata, if it is a whole plan of this identity."""
-    from ngw.methods.warp import Transport
+    from ngw.methods._transport import Transport
 
     arrays, head = io.read_tensors(path, "a plan", "diagnostics")
     for name, value in identity.items():
@@ -164,19 +169,78 @@ def retrieval(model: Path, vision: Path, text: Path, predictions: Path, record: 
             "parameters": int(aligner.n_parameters_),
         },
         "plan": json.loads(head.get("plan", "null")),  # diagnostics, where the method has a plan
+        "step": _kept_step(aligner),  # of training, where the method is trained
     })  # fmt: skip
+
+
+def _kept_step(model: methods.Method) -> int | None:
+    """The training step whose weights a fitted method has: the best one on held-out rows."""
+    held_out = getattr(model, "curve_held_out_", None)
+    return None if held_out is None else int(model.curve_step_[np.argmin(held_out)])
+
+
+def identifiability(
+    model: Path, vision: Path, text: Path, train_vision: Path, train_text: Path, captions: int, record: Path
+) -> None:
+    """The identifiability stage: both maps on a test split, and on the same rows the method's shuffled twin."""
+    from ngw.tasks import identifiability as task
+
+    aligner, head = methods.load_with_metadata(model)
+    a, b, seed = features.read(vision, head["vision"]), features.read(text, head["text"]), int(head["seed"])
+    two, _ = _train_clouds(train_vision, train_text, "all" if aligner.pairs == "all" else head["pairs"], seed, captions)
+    with _naming(f"{vision}, {text}"):
+        x, y = task.held_out(a, b, seed)
+        found = task.evaluate(aligner, x, y, seed)
+    with _naming(f"{train_vision}, {train_text}"):
+        twin = task.shuffled_twin(aligner, two, seed)
+    null = None if twin is None else task.evaluate(twin, x, y, seed)
+    identity = {name: head[name] for name in IDENTITY} | {"seed": seed}
+    io.write_json(record, {
+        **identity, "kind": head["kind"], "role": aligner.role, "task": "identifiability", "task_version": task.VERSION,
+        "n_images": len(x), "n_captions": len(y), "converged": bool(aligner.converged_), "note": aligner.note_,
+        "version": __version__, "cost": {"parameters": int(aligner.n_parameters_)},
+        "metrics": found.metrics, "null": null and null.metrics,
+        "spectra": found.spectra, "null_spectra": null and null.spectra,
+    })  # fmt: skip
+
+
+def similarity(vision: Path, text: Path, record: Path) -> None:
+    """The similarity stage: how alike the two spaces of a split are before any alignment, against permuted pairs."""
+    from ngw.metrics.similarity import similarity as measure
+    from ngw.seeds import rng
+    from ngw.tasks.identifiability import held_out
+
+    a, b = features.read(vision), features.read(text)
+    with _naming(f"{vision}, {text}"):
+        x, y = held_out(a, b, seed=0)
+        metrics = measure(x, y, rng(0, "similarity", "permutations"))
+    who = {"dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"]}
+    io.write_json(record, {
+        **who, "split": a.metadata["split"], "n": len(x), "task": "similarity", "version": __version__,
+        "metrics": metrics,
+    })  # fmt: skip
+
+
+def _retrieval_runs(wanted: Sequence[Mapping[str, Any]]) -> tuple[list[dict], dict[tuple, dict]]:
+    """The records of these runs, and the ranks of each run's cell."""
+    from ngw.config import RUN
+    from ngw.report.records import cell
+
+    paths = [RUN.format(**c) for c in wanted]
+    columns = ["direction", "image_id", "rank"]
+    records = [io.read_json(f"{path}/metrics/retrieval.json") for path in paths]
+    ranks = [io.read_table(f"{path}/predictions/retrieval.parquet", columns) for path in paths]
+    return records, {cell(c): table for c, table in zip(wanted, ranks, strict=True)}
 
 
 def collate(grid: Mapping[str, Any], output: Path) -> None:
     """The tables stage: every run's record and ranks to csv, md, tex and txt; a missing cell is an error."""
-    from ngw.config import RUN, cells
+    from ngw.config import cells
     from ngw.report.build import retrieval as tables
     from ngw.report.records import cell
 
     wanted = cells(grid)
-    records = [io.read_json(f"{RUN.format(**c)}/metrics/retrieval.json") for c in wanted]
-    columns = ["direction", "image_id", "rank"]
-    ranks = {cell(c): io.read_table(f"{RUN.format(**c)}/predictions/retrieval.parquet", columns) for c in wanted}
+    records, ranks = _retrieval_runs(wanted)
     for name, text in tables(records, ranks, [cell(c) for c in wanted]).items():
         io.write_text(output / name, text)
 
@@ -195,3 +259,65 @@ def figures(table: Path, output: Path) -> None:
         for form in ("png", "pdf"):
             with io.atomic(output / f"retrieval.{'.'.join(pair)}.{form}") as temporary:
                 temporary.write_bytes(encode_figure(figure, form))
+
+
+def identifiability_tables(grid: Mapping[str, Any], output: Path) -> None:
+    """The identifiability tables stage: every run's record to csv, md and tex; a missing cell is an error."""
+    from ngw.config import RUN, cells
+    from ngw.report.identifiability import build
+    from ngw.report.records import cell
+
+    wanted = cells(grid)
+    records = [io.read_json(f"{RUN.format(**c)}/metrics/identifiability.json") for c in wanted]
+    for name, text in build(records, [cell(c) for c in wanted]).items():
+        io.write_text(output / name, text)
+
+
+def identifiability_figures(table: Path, output: Path) -> None:
+    """The spectrum figure of each pair of encoders, from the csv of singular values alone."""
+    from ngw.report.identifiability import spectra_from_csv, spectrum_figure
+    from ngw.report.style import encode as encode_figure
+    from ngw.report.tables import encoder_pairs
+
+    rows = spectra_from_csv(table.read_text(encoding="utf-8"))
+    for pair in encoder_pairs(rows):
+        figure = spectrum_figure(rows, pair)
+        for form in ("png", "pdf"):
+            with io.atomic(output / f"identifiability.{'.'.join(pair)}.{form}") as temporary:
+                temporary.write_bytes(encode_figure(figure, form))
+
+
+def similarity_tables(records: Sequence[Path], table: Path, pairs: str, output: Path) -> None:
+    """The similarity table stage: the records of all pairs of encoders, beside the retrieval table's R@1."""
+    from ngw.report.collate import from_csv
+    from ngw.report.similarity import build
+
+    found = build([io.read_json(path) for path in records], from_csv(table.read_text(encoding="utf-8")), pairs)
+    for name, text in found.items():
+        io.write_text(output / name, text)
+
+
+def ablation_tables(grid: Mapping[str, Any], name: str, output: Path) -> None:
+    """The ablation tables stage: retrieval records and ranks to csv, md and tex; a missing cell is an error."""
+    from ngw.config import cells
+    from ngw.report.ablations import build
+    from ngw.report.records import cell
+
+    wanted = cells(grid)
+    found = build(*_retrieval_runs(wanted), [cell(c) for c in wanted], grid["groups"], name)
+    for file, text in found.items():
+        io.write_text(output / file, text)
+
+
+def ablation_figures(table: Path, output: Path) -> None:
+    """The ablation figure of each pair of encoders, from the csv alone; named like the csv."""
+    from ngw.report.ablations import figure, from_csv
+    from ngw.report.style import encode as encode_figure
+    from ngw.report.tables import encoder_pairs
+
+    rows = from_csv(table.read_text(encoding="utf-8"))
+    for pair in encoder_pairs(rows):
+        drawn = figure(rows, pair)
+        for form in ("png", "pdf"):
+            with io.atomic(output / f"{table.stem}.{'.'.join(pair)}.{form}") as temporary:
+                temporary.write_bytes(encode_figure(drawn, form))

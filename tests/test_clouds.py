@@ -99,7 +99,7 @@ def test_a_budget_larger_than_the_split():
 def test_images_and_captions_of_different_splits():
     vision, text = two()
     short = Features(vision.ids[:30], vision.image_ids[:30], vision.x[:30], {})
-    with pytest.raises(InputError, match="caption 1090: its image is not among the split's images; encode both"):
+    with pytest.raises(InputError, match="caption 1090: its image is not among the split's items; encode both"):
         clouds(short, text, 0, 0)
     keep = text.image_ids != 7
     fewer = Features(text.ids[keep], text.image_ids[keep], text.x[keep], {})

@@ -113,7 +113,7 @@ def test_epsilon_of_a_derived_method_is_positive():
         ("pinned", "no", ["pinned: expected true or false, found 'no'"]),
         ("cost", 3, ["cost: expected a text, found 3"]),
         ("whiten", [1], ["whiten: expected a number or null, found [1]"]),
-        ("map", "mpl", ["map is linear, mlp or residual, not 'mpl'"]),
+        ("map", "mpl", ["map is linear, orthogonal, mlp or residual, not 'mpl'"]),
     ],
 )
 def test_an_option_of_another_type(option, value, words):

@@ -242,7 +242,7 @@ def test_an_unfitted_method_says_so(spec):
         ({"kind": "warp", "epsilon": 0}, "epsilon is a positive number"),
         ({"kind": "warp", "epsilon": float("nan")}, "epsilon is a positive number"),
         ({"kind": "warp", "cost": "cac"}, "Did you mean 'cca'"),
-        ({"kind": "warp", "map": "affine"}, "map is linear, mlp or residual"),
+        ({"kind": "warp", "map": "affine"}, "map is linear, orthogonal, mlp or residual"),
         ({"kind": "warp", "whiten": 0}, "whiten is positive"),
         ({"kind": "warp", "dims": 0}, "dims is 1 or more"),
         ({"kind": "warp", "max_iter": 0}, "max_iter is 1 or more"),

@@ -115,7 +115,9 @@ def test_the_tiny_run_leaves_nothing_half_written(finished):
     for name in ("retrieval.csv", "retrieval.md", "retrieval.tex", "retrieval.txt", "efficiency.csv"):
         assert (results / "tables" / name).stat().st_size > 100
     figures = sorted(path.name for path in (results / "figures").iterdir())
-    assert figures == [f"retrieval.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")]
+    assert {f"retrieval.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
+    assert {f"ablations.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
+    assert {f"identifiability.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
 
 
 def test_a_second_run_has_nothing_to_do(finished):
@@ -131,7 +133,8 @@ def test_a_touched_file_reruns_nothing(copy):
 def test_an_edited_method_reruns_that_method_only(copy):
     edit(copy / "ngw/methods/ridge.py", "import numpy as np", "import numpy as np\n\n# edited")
     jobs = scheduled(copy)
-    assert jobs.keys() == {"fit", "retrieval", "tables", "figures"}
+    assert {job for job in jobs if not job.endswith(("tables", "figures"))} == {"fit", "retrieval"}
+    assert {"tables", "figures"} <= jobs.keys()
     assert jobs["fit"] == jobs["retrieval"] == {"ridge"}
 
 
@@ -139,7 +142,8 @@ def test_an_edited_building_block_reruns_what_is_built_of_it(copy):
     edit(copy / "ngw/methods/cca.py", "import numpy as np", "import numpy as np\n\n# edited")
     jobs = scheduled(copy)
     assert jobs["fit"] == {"cca", "oracle"}
-    assert jobs["transport"] == {"ngw", "ngw~map=residual", "ngw-raw"}  # whose costs are built from it or beside it
+    derived = {"ngw~map=residual", "ngw~epsilon=0.1", "ngw~unpaired=1"}
+    assert jobs["transport"] == {"ngw", "ngw-raw"} | derived  # whose costs are built from it or beside it
 
 
 def test_a_changed_hyperparameter_reruns_that_method_only(copy):
@@ -155,7 +159,8 @@ def test_a_new_baseline_is_one_file_and_one_entry(copy):
     edit(copy / "tests/config.yaml", "  ridge: {kind: ridge}", "  ridge: {kind: ridge}\n  foo: {kind: foo}")
     edit(copy / "tests/config.yaml", "cca, ridge,", "cca, ridge, foo,")
     jobs = scheduled(copy)
-    assert jobs.keys() == {"fit", "retrieval", "tables", "figures"}
+    assert {job for job in jobs if not job.endswith(("tables", "figures"))} == {"fit", "retrieval"}
+    assert {"tables", "figures"} <= jobs.keys()
     assert jobs["fit"] == jobs["retrieval"] == {"foo"}
     done = snakemake(copy, "--show-failed-logs")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from ngw.maps import networks, objective
-from ngw.maps.linear import ridge
+from ngw.maps.linear import procrustes, ridge
 from ngw.maps.objective import Weights
 from ngw.seeds import entropy, rng
 
@@ -40,13 +40,21 @@ class Training:
 @dataclass
 class Targets:
     """What a plan asks of the maps. x [n, d_x], y [m, d_y]; to_y [n, d_y] and to_x [m, d_x] barycentric projections;
-    pairs [k, 2] the known pairs."""
+    pairs [k, 2] the known pairs; weight_x [n], weight_y [m], of mean 1, how much each target counts."""
 
     x: np.ndarray
     y: np.ndarray
     to_y: np.ndarray
     to_x: np.ndarray
     pairs: np.ndarray
+    weight_x: np.ndarray = None  # ones
+    weight_y: np.ndarray = None
+
+    def __post_init__(self) -> None:
+        if self.weight_x is None:
+            self.weight_x = np.ones(len(self.x), np.float32)
+        if self.weight_y is None:
+            self.weight_y = np.ones(len(self.y), np.float32)
 
 
 @dataclass
@@ -99,12 +107,17 @@ def fit(targets: Targets, arch: str, hidden: int, weights: Weights, training: Tr
     targets: float32, centred, unit mean square norm; arch, hidden: as in `networks.init`.
     Returns the parameters that were best on the held-out rows' L_AB + L_BA.
     """
+    if arch == "orthogonal":  # solved in closed form: cycle is zero, injectivity and smoothness are given by the scale
+        return _orthogonal(targets)
     held_x, held_y, held_pair = split(targets, training.held_out, seed)
-    sides = (("ab", targets.x, targets.to_y, held_x), ("ba", targets.y, targets.to_x, held_y))
-    closed = [ridge(z[~held], t[~held]) for _, z, t, held in sides]
+    sides = (
+        ("ab", targets.x, targets.to_y, targets.weight_x, held_x),
+        ("ba", targets.y, targets.to_x, targets.weight_y, held_y),
+    )
+    closed = [ridge(z[~held], t[~held], w[~held]) for _, z, t, w, held in sides]
     start = [
         networks.init(arch, z.shape[1], t.shape[1], hidden, rng(seed, "maps", name), (w, b))
-        for (name, z, t, _), (w, b, _) in zip(sides, closed, strict=True)
+        for (name, z, t, *_), (w, b, _) in zip(sides, closed, strict=True)
     ]
     # For a linear map L_smooth is |w|^2: with the penalty of its ridge regression the start minimises L_AB + L_smooth.
     smoothness = [c[2] if weights.smoothness is None else weights.smoothness for c in closed]
@@ -138,23 +151,39 @@ def fit(targets: Targets, arch: str, hidden: int, weights: Weights, training: Tr
     return fitted
 
 
+def _orthogonal(t: Targets) -> Fitted:
+    """A rotation and a scale, and their inverse; the curve's one look is at the rows they were fitted to."""
+    rotation, b, scale = procrustes(t.x, t.to_y, t.y, t.to_x, (t.weight_x, t.weight_y))
+    ab = {"w": scale * rotation, "b": b}
+    ba = {"w": rotation.T / scale, "b": -b @ rotation.T / scale}
+    sides = ((ab, t.x, t.to_y, t.weight_x), (ba, t.y, t.to_x, t.weight_y))
+    ab, ba = ({k: np.ascontiguousarray(v, np.float32) for k, v in p.items()} for p in (ab, ba))
+    error = sum(float((w * ((networks.apply(p, z) - to) ** 2).sum(1)).mean()) for p, z, to, w in sides)
+    return Fitted(ab, ba, {"step": [0], "train": [error], "held_out": [float("nan")]})
+
+
 class Data:
     """The training and held-out rows as tensors."""
 
     def __init__(self, t: Targets, held_x: np.ndarray, held_y: np.ndarray, held_pair: np.ndarray) -> None:
         self.x, self.to_y = (torch.from_numpy(a[~held_x]) for a in (t.x, t.to_y))
         self.y, self.to_x = (torch.from_numpy(a[~held_y]) for a in (t.y, t.to_x))
-        self.held = [torch.from_numpy(a) for a in (t.x[held_x], t.to_y[held_x], t.y[held_y], t.to_x[held_y])]
+        self.weight_x, self.weight_y = (
+            torch.from_numpy(w[~held]) for w, held in ((t.weight_x, held_x), (t.weight_y, held_y))
+        )
+        self.held = [
+            [torch.from_numpy(a[held]) for a in side]
+            for held, *side in ((held_x, t.x, t.to_y, t.weight_x), (held_y, t.y, t.to_x, t.weight_y))
+        ]
         pairs = t.pairs[~held_pair]
         self.pair_x, self.pair_y = torch.from_numpy(t.x[pairs[:, 0]]), torch.from_numpy(t.y[pairs[:, 1]])
 
     def held_out_loss(self, ab: Parameters, ba: Parameters) -> float:
         """L_AB + L_BA on the held-out rows."""
-        x, to_y, y, to_x = self.held
         with torch.no_grad():
             return sum(
-                float(objective.squared_error(networks.apply(p, z), target))
-                for p, z, target in ((ab, x, to_y), (ba, y, to_x))
+                float(objective.squared_error(networks.apply(p, z), target, weights))
+                for p, (z, target, weights) in zip((ab, ba), self.held, strict=True)
                 if len(z)
             )
 
@@ -168,7 +197,7 @@ class Data:
         x, y = self.x[i].requires_grad_(), self.y[j].requires_grad_()  # for the Jacobian's sake
         image_x, image_y = there(x), back(y)
         error = objective.squared_error
-        total = error(image_x, self.to_y[i]) + error(image_y, self.to_x[j])
+        total = error(image_x, self.to_y[i], self.weight_x[i]) + error(image_y, self.to_x[j], self.weight_y[j])
         if weights.cycle:
             total = total + weights.cycle * (error(back(image_x), x) + error(there(image_y), y))
         if weights.injectivity and min(len(x), len(y)) > 1:

@@ -7,26 +7,32 @@ import numpy as np
 PENALTIES = tuple(10.0**p for p in np.arange(-2, 2.1, 0.5))  # in units of the mean eigenvalue of x' x
 
 
-def ridge(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+def ridge(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, float]:
     """(w [d_x, d_y], b [d_y], penalty) minimising mean_i |x_i w + b - y_i|^2 + penalty |w|^2, b unpenalised.
 
-    The penalty, from PENALTIES times the mean eigenvalue, minimises the leave-one-out error, exact for a linear
-    smoother: residual_i / (1 - h_ii) (PRESS; Allen 1974).
+    weights [n], of mean 1: how much each row counts in the mean.  The penalty, from PENALTIES times the mean
+    eigenvalue, minimises the leave-one-out error, exact for a linear smoother: residual_i / (1 - h_ii) (PRESS; Allen
+    1974).
     """
-    mean_x, mean_y = x.mean(0), y.mean(0)
-    u, s, vt = thin_svd(x - mean_x)
-    uy = u.T @ (y - mean_y)  # [r, d_y]
+    mean_x, mean_y = np.average(x, 0, weights), np.average(y, 0, weights)
+    root = np.ones(len(x), x.dtype) if weights is None else np.sqrt(weights / weights.mean()).astype(x.dtype)
+    # Rows times the root of their weight: a plain least squares, whose constant column is the roots.
+    u, s, vt = thin_svd(root[:, None] * (x - mean_x.astype(x.dtype)))
+    target = root[:, None] * (y - mean_y.astype(y.dtype))
+    uy, level = u.T @ target, root**2 / len(x)  # [r, d_y]
     unit = max(float((s**2).mean()), 1e-12)
-    errors = [_press(u, s, uy, y - mean_y, p * unit) for p in PENALTIES]
+    errors = [_press(u, s, uy, target, p * unit, level) for p in PENALTIES]
     penalty = PENALTIES[int(np.argmin(errors))]
     w = vt.T @ ((s / (s**2 + penalty * unit))[:, None] * uy)
-    return w, mean_y - mean_x @ w, float(penalty * unit / len(x))
+    return w, (mean_y - mean_x @ w).astype(w.dtype), float(penalty * unit / len(x))
 
 
-def _press(u: np.ndarray, s: np.ndarray, uy: np.ndarray, y: np.ndarray, penalty: float) -> float:
-    """Mean squared leave-one-out residual for one penalty."""
+def _press(
+    u: np.ndarray, s: np.ndarray, uy: np.ndarray, y: np.ndarray, penalty: float, level: np.ndarray | float
+) -> float:
+    """Mean squared leave-one-out residual for one penalty; level [n]: the leverage that the constant gives a row."""
     shrink = s**2 / (s**2 + penalty)
-    leverage = (u**2) @ shrink + 1 / len(u)
+    leverage = (u**2) @ shrink + level
     residual = y - u @ (shrink[:, None] * uy)
     return float(((residual / np.maximum(1 - leverage, 1e-6)[:, None]) ** 2).mean())
 
@@ -46,3 +52,31 @@ def thin_svd(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     other = ((z @ side) if tall else (z.T @ side)) / s
     u, v = (other, side) if tall else (side, other)
     return u.astype(x.dtype), s.astype(x.dtype), v.T.astype(x.dtype)
+
+
+def procrustes(
+    x: np.ndarray, to_y: np.ndarray, y: np.ndarray, to_x: np.ndarray, weights: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """(rotation R [d_x, d_y], b [d_y], scale s) of T_AB(x) = s x R + b and its inverse T_BA(y) = (y - b) R' / s.
+
+    Minimises both directions' weighted squared error at once, R' R = I on the smaller width: for a given s, R is the
+    polar factor of s x' to_y + to_x' y / s (Schoenemann 1966); for a given R, s is the root of a quartic.  Where widths
+    differ, T_BA inverts T_AB on the smaller space alone.  weights ([n], [m]): how much the rows count.
+    """
+    wx, wy = (w[:, None] / w.sum() for w in weights)
+    centre_x, b = (wx * x).sum(0), (wx * to_y).sum(0)
+    x, to_y, y, to_x = x - centre_x, to_y - b, y - b, to_x - centre_x
+    there, back = (wx * x).T @ to_y, (wy * to_x).T @ y  # [d_x, d_y]
+    size_x, size_y, scale = float((wx * x**2).sum()), float((wy * y**2).sum()), 1.0
+    for _ in range(10):
+        p, _, qt = np.linalg.svd(scale * there + back / scale, full_matrices=False)
+        rotation = p @ qt
+        a, c = float((there * rotation).sum()), float((back * rotation).sum())
+        # The error is size_x s^2 - 2 a s + size_y / s^2 - 2 c / s, up to a constant: a quartic where it is stationary.
+        roots = np.roots([size_x, -a, 0, c, -size_y])
+        roots = roots.real[(abs(roots.imag) < 1e-9 * abs(roots)) & (roots.real > 0)]
+        loss = size_x * roots**2 - 2 * a * roots + size_y / roots**2 - 2 * c / roots
+        before, scale = scale, float(roots[loss.argmin()])
+        if abs(scale - before) < 1e-6 * scale:
+            break
+    return rotation, (b - scale * centre_x @ rotation), scale

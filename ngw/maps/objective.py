@@ -30,13 +30,13 @@ class Weights:
                 raise ValueError(f"{name} is 0 or more, not {value}")
 
 
-def squared_error(image: Tensor, target: Tensor) -> Tensor:
-    """mean_i |image_i - target_i|^2, [b, d] both.
+def squared_error(image: Tensor, target: Tensor, weights: Tensor | float = 1.0) -> Tensor:
+    """mean_i weights_i |image_i - target_i|^2, [b, d] both; weights [b].
 
     L_AB (2.3) with image T_AB(z_A) and the barycentric projections as target; half of L_cycle with T_BA(T_AB(z_A))
     and z_A; the paired term with T_AB of a known pair's one side and its other side.
     """
-    return (image - target).square().sum(1).mean()
+    return (weights * (image - target).square().sum(1)).mean()
 
 
 def injectivity(image: Tensor, margin: Tensor | float, shift: int) -> Tensor:

@@ -2,45 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
 from ngw.errors import InputError, did_you_mean
+from ngw.maps.linear import ridge
+from ngw.methods._given import mislead, place, thin
+from ngw.methods._transport import Solver, Transport, couple
 from ngw.methods._whitened import Whitened
-from ngw.methods.base import at_least, positive
+from ngw.methods.base import Method, at_least, check_cloud, check_pairs, positive, unit
 from ngw.methods.cca import CCA
+from ngw.methods.fused import Fused
+from ngw.methods.gromov import Gromov
+from ngw.methods.keypoints import Keypoints
 from ngw.methods.procrustes import Procrustes
+from ngw.methods.relative import Relative
+from ngw.methods.sotalign import SOTAlign
 from ngw.methods.unaligned import Unaligned
+from ngw.methods.wasserstein_procrustes import WassersteinProcrustes
 
-# A cost family is a common space for both clouds, and a distance there: name -> (method, distance).
-COSTS = {"cca": (CCA, "cosine"), "procrustes": (Procrustes, "cosine"), "raw": (Unaligned, "sqeuclidean")}
-
-
-@dataclass
-class Transport:
-    """A solved plan, without its n x m matrix: what the maps are fitted to, and how the solve went.
-
-    to_y [n, d_y], to_x [m, d_x]: barycentric projections both ways, in standardised coordinates (proposal 2.3).
-    f [n], g [m]: potentials in the cost's own units; NaN where a known pair took the row's whole mass.
-    """
-
-    to_y: np.ndarray
-    to_x: np.ndarray
-    f: np.ndarray
-    g: np.ndarray
-    n_iter: int
-    marginal_error: float
-    converged: bool
-    reason: str
-    effective_support: float  # mean over rows of exp(entropy of the row): how many partners share a row's mass
-    true_mass: float | None  # share of the unpinned mass on true partners, where they are given: for evaluation only
-
-    def diagnostics(self) -> dict[str, Any]:
-        """How the solve went, as values that JSON knows: a NaN becomes None."""
-        plain = {k: v for k, v in vars(self).items() if not isinstance(v, np.ndarray)}
-        return {k: None if v != v else v for k, v in plain.items()}
+# A cost family is a method, whose common space (or own cost matrix) tells how far two rows are apart.
+COSTS: dict[str, Callable[[], Method]] = {
+    "cca": CCA,
+    "fused": Fused,
+    "gw": Gromov,
+    "keypoints": Keypoints,
+    "klot": partial(SOTAlign, whiten=None),  # the clouds come whitened
+    "procrustes": Procrustes,
+    "raw": Unaligned,
+    "relative": Relative,
+    "wasserstein-procrustes": WassersteinProcrustes,
+}
+COOLING, SETTLED = 0.75, 0.1  # from round to round epsilon falls by this factor; targets that move less are settled
 
 
 class Warp(Whitened):
@@ -49,9 +45,17 @@ class Warp(Whitened):
     epsilon: entropic regularisation, in units of the mean cost.  cost: the space in which the clouds are compared.
     whiten: each cloud is first brought to its `dims` leading principal components, divided by sqrt(variance + whiten
     times the mean variance); null leaves the cloud as it is.  Plan, maps and comparison live in these coordinates.
-    pinned: the known pairs' mass stays on the pairs, and only the rest is transported.
-    map: "linear", "mlp" or "residual", of width `hidden`.  cycle, injectivity, smoothness, paired, margin: the
-    objective's coefficients (`ngw.maps.objective.Weights`); steps, batch, learning_rate: `ngw.maps.fit.Training`.
+    pinned: the known pairs' mass stays on the pairs, and only the rest is transported: all of it, or the share `mass`
+    (partial), or what penalties of weight tau (in units of the mean cost) on the marginals let through (unbalanced).
+    rounds: plans at most, each in the space that ridge maps to the plan before it span; epsilon falls to its value from
+    `warmth` times that, and at its value the rounds end when targets move by less than a tenth.
+    confidence: a row counts in the maps as its effective support to the power of -confidence.
+    map: "linear", "orthogonal", "mlp" or "residual", these of width `hidden`.  cycle, injectivity, smoothness, paired,
+    margin: the objective's coefficients (`ngw.maps.objective.Weights`); steps, batch, learning_rate:
+    `ngw.maps.fit.Training`.
+
+    Two ways to be given less, for ablations: unpaired, how many rows of each cloud are kept beside those of the known
+    pairs, as a multiple of the number of pairs (null: all of them); noise, the share of known pairs that are wrong.
     """
 
     min_pairs = 4
@@ -64,9 +68,14 @@ class Warp(Whitened):
         whiten: float | None = 5.0,
         dims: int = 384,
         pinned: bool = True,
+        mass: float = 1.0,
+        tau: float | None = None,
+        rounds: int = 6,
+        warmth: float = 2.5,
+        confidence: float = 0.25,
         max_iter: int = 2000,
         tol: float = 1e-4,
-        map: Literal["linear", "mlp", "residual"] = "linear",
+        map: Literal["linear", "orthogonal", "mlp", "residual"] = "linear",
         hidden: int = 512,
         cycle: float = 0.1,
         injectivity: float = 0.01,
@@ -76,6 +85,8 @@ class Warp(Whitened):
         steps: int = 100,
         batch: int = 256,
         learning_rate: float = 5e-4,
+        unpaired: float | None = None,
+        noise: float = 0.0,
     ) -> None:
         if not (np.isfinite(epsilon) and epsilon > 0):
             raise ValueError(f"epsilon is a positive number, in units of the mean cost; not {epsilon}")
@@ -83,17 +94,29 @@ class Warp(Whitened):
             raise ValueError(f"cost {cost!r} does not exist.{did_you_mean(cost, COSTS)}")
         if whiten is not None and not whiten > 0:
             raise ValueError(f"whiten is positive, or null for no whitening; not {whiten}")
-        if map not in ("linear", "mlp", "residual"):
-            raise ValueError(f"map is linear, mlp or residual, not {map!r}")
+        if map not in ("linear", "orthogonal", "mlp", "residual"):
+            raise ValueError(f"map is linear, orthogonal, mlp or residual, not {map!r}")
+        if not 0 < mass <= 1:
+            raise ValueError(f"mass is a share in (0, 1], not {mass}")
+        if tau is not None and not tau > 0:
+            raise ValueError(f"tau is positive, or null for exact marginals; not {tau}")
+        if mass < 1 and (tau is not None or cost == "keypoints"):
+            raise ValueError("mass below 1 (partial) is for exact marginals (tau: null) and costs other than keypoints")
         self.epsilon, self.cost, self.pinned, self.max_iter, self.tol = epsilon, cost, pinned, max_iter, tol
+        self.mass, self.tau, self.rounds, self.warmth, self.confidence = mass, tau, rounds, warmth, confidence
         self.whiten, self.dims, self.map, self.hidden = whiten, dims, map, hidden
         self.cycle, self.injectivity, self.smoothness = cycle, injectivity, smoothness
         self.paired, self.margin = paired, margin
         self.steps, self.batch, self.learning_rate = steps, batch, learning_rate
-        at_least(1, dims=dims, max_iter=max_iter, hidden=hidden)
+        self.unpaired, self.noise = unpaired, noise
+        if not 0 <= noise <= 1:
+            raise ValueError(f"noise is a share in [0, 1], not {noise}")
+        if self.pairs == "none" and (unpaired is not None or noise):
+            raise ValueError(f"unpaired and noise are for costs that take known pairs, which {cost!r} doesn't")
+        at_least(1, dims=dims, max_iter=max_iter, hidden=hidden, rounds=rounds, warmth=warmth)
         at_least(2, batch=batch)
         at_least(0, steps=steps, cycle=cycle, injectivity=injectivity, paired=paired, margin=margin)
-        at_least(0, smoothness=0 if smoothness is None else smoothness)
+        at_least(0, confidence=confidence, smoothness=smoothness or 0, unpaired=unpaired or 0)
         positive(tol=tol, learning_rate=learning_rate)
 
     @property
@@ -104,17 +127,48 @@ class Warp(Whitened):
     @property
     def pairs(self) -> str:
         """Whether this cost needs known pairs."""
-        return COSTS[self.cost][0].pairs
+        return COSTS[self.cost]().pairs
+
+    def fit(self, x: Any, y: Any, pairs: Any = None, seed: int = 0) -> Warp:
+        """As `Method.fit`, on what `unpaired` and `noise` leave of the clouds and the pairs."""
+        x, y, pairs, _ = self._given(x, y, pairs, seed)
+        return super().fit(x, y, pairs, seed)
+
+    def _given(
+        self, x: Any, y: Any, pairs: Any, seed: int, truth: np.ndarray | None = None
+    ) -> tuple[Any, Any, Any, np.ndarray | None]:
+        """What is left of the clouds, the known pairs and the true ones, each pair by its rows' new places."""
+        if self.unpaired is None and not self.noise:
+            return x, y, pairs, truth
+        x, y = check_cloud(x, "x"), check_cloud(y, "y")
+        pairs = check_pairs(pairs, len(x), len(y))
+        if len(pairs) < self.min_pairs:  # for `_prepare` to refuse
+            return x, y, pairs, truth
+        if self.noise:
+            pairs = mislead(pairs, self.noise, seed)
+        if self.unpaired is None:
+            return x, y, pairs, truth
+        rows = [
+            thin(len(z), known, self.unpaired, len(pairs), seed, side)
+            for z, known, side in zip((x, y), pairs.T, "xy", strict=True)
+        ]
+        pairs, truth = (
+            old if old is None else np.stack([place(r, i) for r, i in zip(rows, old.T, strict=True)], axis=1)
+            for old in (pairs, truth)
+        )
+        return x[rows[0]], y[rows[1]], pairs, truth if truth is None else truth[(truth >= 0).all(1)]
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         self._fit_maps(x, y, pairs, self._solve(x, y, pairs, seed), seed)
 
     def solve(self, x: Any, y: Any, pairs: Any = None, seed: int = 0, truth: np.ndarray | None = None) -> Transport:
         """The plan between the clouds (proposal 2.2). truth [k, 2]: the true pairs, for `true_mass` alone."""
+        x, y, pairs, truth = self._given(x, y, pairs, seed, truth)
         return self._solve(*self._prepare(x, y, pairs), seed, truth)
 
     def fit_maps(self, x: Any, y: Any, pairs: Any, transport: Transport, seed: int = 0) -> Warp:
         """Fit T_AB and T_BA to a plan that `solve` made from the same clouds (proposal 2.3)."""
+        x, y, pairs, _ = self._given(x, y, pairs, seed)
         x, y, pairs = self._prepare(x, y, pairs)
         if (len(transport.to_y), len(transport.to_x)) != (len(x), len(y)):
             found = f"{len(transport.to_y)} x {len(transport.to_x)}"
@@ -125,33 +179,40 @@ class Warp(Whitened):
     def _solve(
         self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int, truth: np.ndarray | None = None
     ) -> Transport:
-        from ngw.ot import sinkhorn
+        space, pinned, before = self._space(x, y, pairs, seed), pairs if self.pinned else pairs[:0], None
+        for done in range(self.rounds):
+            heat = max(1.0, self.warmth * COOLING**done) if self.rounds > 1 else 1.0
+            solver = Solver(self.epsilon * heat, self.tau, self.mass, self.max_iter, self.tol)
+            plan = couple(space, x, y, pinned, solver, truth)
+            plan.rounds = done + 1
+            if before is not None:
+                plan.moved = float(np.linalg.norm(plan.to_y - before) / np.linalg.norm(plan.to_y))
+            if done + 1 == self.rounds or (heat == 1 and plan.moved is not None and plan.moved < SETTLED):
+                return plan
+            before, space = plan.to_y, self._mapped(x, y, plan)
+        raise AssertionError("unreachable: the last round returns")
 
-        method, distance = COSTS[self.cost]
-        u, v = method().fit(x, y, pairs, seed).embed(x, y)
-        a, b = np.full(len(x), 1 / len(x)), np.full(len(y), 1 / len(y))
-        pinned = pairs if self.pinned else pairs[:0]
-        share, rest_a, rest_b = pin(a, b, pinned)
-        rows, columns = np.flatnonzero(rest_a > 0), np.flatnonzero(rest_b > 0)
-        to_y, to_x = np.zeros((len(x), y.shape[1])), np.zeros((len(y), x.shape[1]))
-        np.add.at(to_y, pinned[:, 0], share[:, None] * y[pinned[:, 1]])
-        np.add.at(to_x, pinned[:, 1], share[:, None] * x[pinned[:, 0]])
-        f, g = np.full(len(x), np.nan), np.full(len(y), np.nan)
-        if len(rows):
-            plan = sinkhorn(
-                u[rows], v[columns], epsilon=self.epsilon, cost=distance, a=rest_a[rows], b=rest_b[columns],
-                max_iter=self.max_iter, tol=self.tol,
-            )  # fmt: skip
-            to_y[rows] += rest_a[rows, None] * plan.barycenters(y[columns])
-            to_x[columns] += rest_b[columns, None] * plan.T.barycenters(x[rows])
-            f[rows], g[columns] = plan.f, plan.g
-            status = (int(plan.n_iter), float(plan.marginal_error), bool(plan.converged), str(plan.reason))
-            support = float(np.average(plan.perplexity(), weights=rest_a[rows]))
-            mass = true_mass(plan, rows, columns, truth, len(x), len(y))
-        else:
-            status, support, mass = (0, 0.0, True, "every row is a known pair"), 1.0, float("nan")
-        to_y, to_x = (to_y / a[:, None]).astype(np.float32), (to_x / b[:, None]).astype(np.float32)
-        return Transport(to_y, to_x, f, g, *status, support, mass)
+    def _space(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int):
+        """Where the first plan is made: unit rows (u [n, e], v [m, e]), or a cost matrix [n, m]."""
+        teacher = COSTS[self.cost]().fit(x, y, pairs, seed)
+        return teacher.cost(x, y) if hasattr(teacher, "cost") else teacher.embed(x, y)
+
+    def _mapped(self, x: np.ndarray, y: np.ndarray, plan: Transport) -> tuple[np.ndarray, np.ndarray]:
+        """The space in which a plan's ridge maps compare the clouds, as in `embed`."""
+        (w_ab, b_ab, _), (w_ba, b_ba, _) = (
+            ridge(z, to, weights)
+            for z, to, weights in zip((x, y), (plan.to_y, plan.to_x), self._weights(plan), strict=True)
+        )
+        u, v = np.hstack([unit(x @ w_ab + b_ab), unit(x)]), np.hstack([unit(y), unit(y @ w_ba + b_ba)])
+        return u / np.float32(np.sqrt(2)), v / np.float32(np.sqrt(2))
+
+    def _weights(self, plan: Transport) -> tuple[np.ndarray, np.ndarray]:
+        """How much each row counts in the maps, [n] and [m], of mean 1."""
+        weights = (
+            mass * support**-self.confidence
+            for mass, support in ((plan.mass_x, plan.support_x), (plan.mass_y, plan.support_y))
+        )
+        return tuple((w / w.mean()).astype(np.float32) for w in weights)
 
     def _fit_maps(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, transport: Transport, seed: int) -> None:
         from ngw.maps.fit import Targets, Training, fit
@@ -159,7 +220,7 @@ class Warp(Whitened):
 
         weights = Weights(self.cycle, self.injectivity, self.smoothness, self.paired, self.margin)
         training = Training(self.steps, self.batch, self.learning_rate)
-        targets = Targets(x, y, transport.to_y, transport.to_x, pairs)
+        targets = Targets(x, y, transport.to_y, transport.to_x, pairs, *self._weights(transport))
         fitted = fit(targets, self.map, self.hidden, weights, training, seed)
         for name, p in (("ab", fitted.ab), ("ba", fitted.ba)):
             for key, value in p.items():
@@ -184,34 +245,3 @@ class Warp(Whitened):
         from ngw.maps.networks import apply
 
         return apply(self._map("ba"), y)
-
-
-def pin(a: np.ndarray, b: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Put as much mass on each known pair as its row and column still have.
-
-    a [n], b [m]: weights.  Returns (the pairs' mass [k], what is left of a, what is left of b).
-    """
-    a, b = a.copy(), b.copy()
-    share = np.zeros(len(pairs))
-    for k, (i, j) in enumerate(pairs):
-        share[k] = min(a[i], b[j])
-        a[i] -= share[k]
-        b[j] -= share[k]
-    # Rounding leaves crumbs of a row that is used up.
-    a[a < 1e-9 / len(a)] = 0
-    b[b < 1e-9 / len(b)] = 0
-    return share, a, b * (a.sum() / b.sum() if b.sum() > 0 else 1)
-
-
-def true_mass(plan, rows: np.ndarray, columns: np.ndarray, truth: np.ndarray | None, n: int, m: int) -> float:
-    """Share of a plan's mass on the true pairs among its rows and columns; NaN without truth."""
-    if truth is None:
-        return float("nan")
-    place_x, place_y = np.full(n, -1), np.full(m, -1)
-    place_x[rows], place_y[columns] = np.arange(len(rows)), np.arange(len(columns))
-    i, j = place_x[truth[:, 0]], place_y[truth[:, 1]]
-    both = (i >= 0) & (j >= 0)
-    if not both.any():
-        return float("nan")
-    mass = plan.mass(i[both], j[both])
-    return float(mass.sum() / float(plan.a.sum()))

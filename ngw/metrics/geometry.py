@@ -16,7 +16,7 @@ def foscttm(x: np.ndarray, y: np.ndarray) -> float:
     Args:
         x, y: [n, d], two clouds in one space, n >= 2, finite.
     """
-    x, y = _pair(x, y)
+    x, y = paired(x, y)
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"foscttm compares points of one space, found widths {x.shape[1]} and {y.shape[1]}.")
     mean = (x.mean(axis=0) + y.mean(axis=0)) / 2  # the origin doesn't matter, but float32 likes small numbers
@@ -37,7 +37,7 @@ def linear_cka(x: np.ndarray, y: np.ndarray) -> float:
     Args:
         x, y: [n, d_x], [n, d_y], paired rows of two spaces, n >= 2, finite, not constant.
     """
-    x, y = _pair(x, y)
+    x, y = paired(x, y)
     x, y = x - x.mean(axis=0), y - y.mean(axis=0)
     scale_x, scale_y = _gram_product(x, x), _gram_product(y, y)
     if not (scale_x > 0 and scale_y > 0):
@@ -62,31 +62,38 @@ def mutual_neighbours(x: np.ndarray, y: np.ndarray, k: int = 10, memory_mb: floa
         x, y: [n, d_x], [n, d_y], paired rows of two spaces, finite, no row zero.
         k: neighbours, 1 <= k < n.
     """
-    x, y = _pair(x, y)
+    x, y = paired(x, y)
     if not 1 <= k < len(x):
         raise ValueError(f"k: expected 1 to {len(x) - 1} neighbours for {len(x)} samples, found {k}.")
-    x, y = _unit(x, "x"), _unit(y, "y")
+    x, y = unit_rows(x, "x"), unit_rows(y, "y")
     block = max(1, int(memory_mb * 2**20 / (6 * 8 * len(x))))  # about six float64 rows of n stand at a time
     shared = 0.0
     for start in range(0, len(x), block):
         rows = np.arange(start, min(start + block, len(x)))
-        shared += float((_membership(x, rows, k) * _membership(y, rows, k)).sum())
+        shared += float((cosine_neighbours(x, rows, k) * cosine_neighbours(y, rows, k)).sum())
     return shared / (k * len(x))
 
 
-def _membership(x: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
-    """[rows, n] in [0, 1]: whether each sample is among the k nearest of each row; each line sums to k."""
+def cosine_neighbours(x: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+    """`neighbours` of some rows of a cloud of unit float64 rows x [n, d], by cosine; [rows, n]."""
     scores = x[rows] @ x.T
     scores[np.arange(len(rows)), rows] = -np.inf  # nobody is one's own neighbour
+    return neighbours(scores, k, (x.shape[1] + 2) * np.finfo(np.float64).eps)  # of two dot products of unit vectors
+
+
+def neighbours(scores: np.ndarray, k: int, slack: float) -> np.ndarray:
+    """[rows, n] in [0, 1]: whether each column is among a row's k highest scores; each line sums to k.
+
+    Scores that differ by `slack` at most are a tie, and those that tie for the last places share them in equal parts.
+    """
     last = np.partition(scores, -k, axis=1)[:, -k, None]
-    slack = (x.shape[1] + 2) * np.finfo(np.float64).eps  # of two float64 dot products of unit vectors
     above = scores > last + slack
     equal = (scores >= last - slack) ^ above
     places = k - above.sum(axis=1, keepdims=True)
     return above + equal * (places / equal.sum(axis=1, keepdims=True))
 
 
-def _pair(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def paired(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Two float64 matrices with equally many rows, two or more, all finite."""
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or len(x) < 2:
@@ -98,7 +105,7 @@ def _pair(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def _unit(x: np.ndarray, name: str) -> np.ndarray:
+def unit_rows(x: np.ndarray, name: str) -> np.ndarray:
     """Rows scaled to length 1."""
     norms = np.linalg.norm(x, axis=1, keepdims=True)
     if not norms.all():

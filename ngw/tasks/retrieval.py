@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ngw.errors import InputError
+from ngw.clouds import owners
 from ngw.features import Features
 from ngw.methods.base import Method
 from ngw.metrics.retrieval import ranks, summary
@@ -22,19 +22,18 @@ class Result:
     metrics: dict[str, float]
 
 
-def evaluate(method: Method, vision: Features, text: Features) -> Result:
-    """Rank every caption for every image and every image for every caption, by blocks."""
-    row_of = {image_id: row for row, image_id in enumerate(vision.ids.tolist())}
-    stranger = next((c for c, i in zip(text.ids, text.image_ids, strict=True) if int(i) not in row_of), None)
-    if stranger is not None:
-        raise InputError(f"caption {stranger}: its image is not in the test split; encode both sides from one split.")
-    owner = np.array([row_of[i] for i in text.image_ids.tolist()])
-    u, v = method.embed(vision.x, text.x)
+def evaluate(method: Method, a: Features, b: Features) -> Result:
+    """Rank every caption for every image (`i2t`) and every image for every caption (`t2i`), by blocks.
+
+    Of two encoders of one modality, `i2t` goes from the first one's items to the second one's, `t2i` back.
+    """
+    owner = owners(a, b)
+    u, v = method.embed(a.x, b.x)
     i2t, t2i = ranks(u, v, owner)
     table = {
         "direction": ["i2t"] * len(i2t) + ["t2i"] * len(t2i),
-        "query_id": np.concatenate([vision.ids, text.ids]),
-        "image_id": np.concatenate([vision.ids, text.image_ids]),
+        "query_id": np.concatenate([a.ids, b.ids]),
+        "image_id": np.concatenate([a.image_ids, b.image_ids]),
         "rank": np.concatenate([i2t, t2i]).astype(np.float64),
     }
     return Result(table, {name: float(value) for name, value in summary(i2t, t2i).items()})

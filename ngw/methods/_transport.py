@@ -1,0 +1,182 @@
+"""From a space in which two clouds can be compared to a plan, and from the plan to what maps are fitted to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+APART = 3.0  # the partial plan's two extra points, in units of the points' length: no mass goes from one to the other
+
+
+@dataclass
+class Transport:
+    """A solved plan, without its n x m matrix: what the maps are fitted to, and how the solve went.
+
+    to_y [n, d_y], to_x [m, d_x]: barycentric projections both ways, in standardised coordinates (proposal 2.3).
+    mass_x [n], mass_y [m]: share of each row's weight that was transported; 1 where the marginals are exact.
+    support_x [n], support_y [m]: exp(entropy of the row): how many partners share its mass; 1 for a known pair.
+    f [n], g [m]: potentials in the cost's own units; NaN where a known pair took the row's whole mass.
+    """
+
+    to_y: np.ndarray
+    to_x: np.ndarray
+    mass_x: np.ndarray
+    mass_y: np.ndarray
+    support_x: np.ndarray
+    support_y: np.ndarray
+    f: np.ndarray
+    g: np.ndarray
+    n_iter: int
+    marginal_error: float
+    converged: bool
+    reason: str
+    effective_support: float  # mean of support_x over the rows that were transported
+    true_mass: float | None  # share of the unpinned mass on true partners, where they are given: for evaluation only
+    rounds: int = 1
+    moved: float | None = None  # relative change of to_y in the last round
+
+    def diagnostics(self) -> dict[str, Any]:
+        """How the solve went, as values that JSON knows: a NaN becomes None."""
+        plain = {k: v for k, v in vars(self).items() if not isinstance(v, np.ndarray)}
+        return {k: None if v != v else v for k, v in plain.items()}
+
+
+@dataclass(frozen=True)
+class Solver:
+    """How plans are made: `ngw.ot.sinkhorn`'s options, and the share of the unpinned mass that must be transported."""
+
+    epsilon: float
+    tau: float | None = None
+    mass: float = 1.0
+    max_iter: int = 2000
+    tol: float = 1e-4
+
+    def plan(self, space: tuple[np.ndarray, np.ndarray] | np.ndarray, a: np.ndarray, b: np.ndarray) -> Any:
+        """The coupling of weights a [k], b [l] under 1 - cosine of unit rows (u [k, e], v [l, e]), or a cost [k, l]."""
+        from ngw.ot import sinkhorn
+
+        given = {"tau": self.tau, "max_iter": self.max_iter, "tol": self.tol}
+        if isinstance(space, np.ndarray):
+            return sinkhorn(cost=space, epsilon=self.epsilon, a=a, b=b, **given)
+        if self.mass == 1:
+            return sinkhorn(*space, cost="cosine", epsilon=self.epsilon, a=a, b=b, **given)
+        return sinkhorn(**partial_problem(*space, a, b, self.mass, self.epsilon), **given)
+
+
+def partial_problem(
+    u: np.ndarray, v: np.ndarray, a: np.ndarray, b: np.ndarray, mass: float, epsilon: float
+) -> dict[str, Any]:
+    """Partial transport as a balanced problem with one point more on each side, as arguments of `sinkhorn`.
+
+    The new points take what stays behind, each row's at one price, and nothing of each other (Chapel et al. 2020,
+    proposition 1).  u [n, e], v [m, e]: unit rows.  On those |u - v|^2 = 2 (1 - cosine); epsilon keeps its unit, the
+    mean cost between the given points.
+    """
+    total = a.sum()
+    stay = (1 - mass) * total
+    points = [np.pad(z, ((0, 1), (0, 1))) for z in (u, v)]
+    points[0][-1, -1], points[1][-1, -1] = APART, -APART
+    weights = [np.append(w, stay) for w in (a, b)]
+
+    def mean(points, weights):
+        p, q = (w / w.sum() for w in weights)
+        x, y = points
+        return p @ (x**2).sum(1) + q @ (y**2).sum(1) - 2 * (p @ x) @ (q @ y)
+
+    scale = mean((u, v), (a, b)) / mean(points, weights)
+    return {"x": points[0], "y": points[1], "a": weights[0], "b": weights[1], "epsilon": epsilon * scale}
+
+
+def couple(
+    space: tuple[np.ndarray, np.ndarray] | np.ndarray, x: np.ndarray, y: np.ndarray, pinned: np.ndarray,
+    solver: Solver, truth: np.ndarray | None = None,
+) -> Transport:  # fmt: skip
+    """The plan between all rows, of which the pinned pairs [k, 2] keep their mass, and its projections.
+
+    space: unit rows (u [n, e], v [m, e]) or a cost matrix [n, m].  truth [t, 2]: the true pairs, for `true_mass` alone.
+    """
+    n, m = len(x), len(y)
+    a, b = np.full(n, 1 / n), np.full(m, 1 / m)
+    share, rest_a, rest_b = pin(a, b, pinned)
+    rows, columns = np.flatnonzero(rest_a > 0), np.flatnonzero(rest_b > 0)
+    sides = [_Side(n, y.shape[1]), _Side(m, x.shape[1])]
+    for side, here, there, z in zip(sides, pinned.T, pinned.T[::-1], (y, x), strict=True):
+        np.add.at(side.sums, here, share[:, None] * z[there])
+        np.add.at(side.mass, here, share)
+    status, true = (0, 0.0, True, "every row is a known pair"), float("nan")
+    if len(rows):
+        part = space[np.ix_(rows, columns)] if isinstance(space, np.ndarray) else (space[0][rows], space[1][columns])
+        plan = solver.plan(part, rest_a[rows], rest_b[columns])
+        for side, view, z, here, there in (
+            (sides[0], plan, y, rows, columns),
+            (sides[1], plan.T, x, columns, rows),
+        ):
+            side.add(here, view, z[there], view.row_mass() if solver.tau is not None else view.a.numpy())
+        status = (int(plan.n_iter), float(plan.marginal_error), bool(plan.converged), str(plan.reason))
+        true = true_mass(plan, rows, columns, truth, n, m)
+    (to_y, mass_x), (to_x, mass_y) = sides[0].means(a), sides[1].means(b)
+    support = float(np.average(sides[0].support[rows], weights=rest_a[rows])) if len(rows) else 1.0
+    return Transport(
+        to_y, to_x, mass_x, mass_y, *(s.support.astype(np.float32) for s in sides), *(s.potential for s in sides),
+        *status, support, true,
+    )  # fmt: skip
+
+
+class _Side:
+    """What one cloud's n rows get from the plan: sums of the other cloud's rows [n, d], their mass, support."""
+
+    def __init__(self, n: int, d: int) -> None:
+        self.sums, self.mass = np.zeros((n, d)), np.zeros(n)
+        self.support, self.potential = np.ones(n), np.full(n, np.nan)
+
+    def add(self, here: np.ndarray, plan: Any, z: np.ndarray, mass: np.ndarray) -> None:
+        """Add what a plan between the rows `here` and the points z [k, d] gives; a point more than k stays behind."""
+        left = plan.shape[1] - len(z)
+        if left:
+            z = np.pad(np.hstack([z, np.ones((len(z), 1), z.dtype)]), ((0, left), (0, 0)))
+        means, support, mass = plan.barycenters(z), plan.perplexity(), mass[: len(here)]
+        if left:
+            share = means[: len(here), -1].clip(1e-9)
+            means, mass = means[:, :-1][: len(here)] / share[:, None], mass * share
+        self.sums[here] += mass[:, None] * means
+        self.mass[here] += mass
+        self.support[here] = support[: len(here)]
+        self.potential[here] = plan.f[: len(here)]
+
+    def means(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(barycentric projections [n, d], share of each row's weight that was transported [n])."""
+        means = self.sums / np.maximum(self.mass, 1e-300)[:, None]
+        return means.astype(np.float32), (self.mass / weights).astype(np.float32)
+
+
+def pin(a: np.ndarray, b: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Put as much mass on each known pair as its row and column still have.
+
+    a [n], b [m]: weights.  Returns (the pairs' mass [k], what is left of a, what is left of b).
+    """
+    a, b = a.copy(), b.copy()
+    share = np.zeros(len(pairs))
+    for k, (i, j) in enumerate(pairs):
+        share[k] = min(a[i], b[j])
+        a[i] -= share[k]
+        b[j] -= share[k]
+    # Rounding leaves crumbs of a row that is used up.
+    a[a < 1e-9 / len(a)] = 0
+    b[b < 1e-9 / len(b)] = 0
+    return share, a, b * (a.sum() / b.sum() if b.sum() > 0 else 1)
+
+
+def true_mass(plan, rows: np.ndarray, columns: np.ndarray, truth: np.ndarray | None, n: int, m: int) -> float:
+    """Share of a plan's mass on the true pairs among its rows and columns; NaN without truth."""
+    if truth is None:
+        return float("nan")
+    place_x, place_y = np.full(n, -1), np.full(m, -1)
+    place_x[rows], place_y[columns] = np.arange(len(rows)), np.arange(len(columns))
+    i, j = place_x[truth[:, 0]], place_y[truth[:, 1]]
+    both = (i >= 0) & (j >= 0)
+    if not both.any():
+        return float("nan")
+    mass = plan.mass(i[both], j[both])
+    return float(mass.sum() / float(plan.a.sum()))

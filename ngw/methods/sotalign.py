@@ -1,0 +1,120 @@
+"""SOTAlign: a linear teacher from the known pairs, then linear heads that learn its transport plan (KLOT)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ngw.methods._selection import best, matching
+from ngw.methods._transport import pin
+from ngw.methods._whitened import Whitened
+from ngw.methods.base import at_least, positive, unit
+from ngw.methods.cca import CCA, _regress, solve
+from ngw.seeds import rng
+
+EPSILONS = (0.02, 0.04)  # of the teacher's plan
+DRAFT = {"steps": 20, "batch": 256}  # of a student that is fitted only to choose
+DRAFT_ROWS = 1000  # unpaired rows a side that it sees
+
+
+class SOTAlign(Whitened):
+    """Heads of one shared space, trained on unpaired rows with KL(P* | P) and on the known pairs with InfoNCE.
+
+    Teacher: regularised CCA of the pairs, its ridge and power chosen on held-out pairs.  P*: the plan between the
+    clouds in the teacher's space, the known pairs' mass on the pairs; epsilon_teacher in units of the mean cost, null
+    to choose it on held-out pairs.  P: the plan of the heads' cosines, epsilon in their units.  The heads start as the
+    teacher.  paired: weight of the InfoNCE loss, whose temperature is `temperature`.  whiten, dims: coordinates of
+    both clouds, as in `Warp`; null leaves them as they are.
+    Differs from the paper, for clouds of thousands instead of millions: the teacher's plan is solved once on the whole
+    clouds and a batch takes its block of it (not a plan of its own); batches bring likely partners together.
+    """
+
+    reference = "Roschmann et al. 2026 (SOTAlign)"
+    min_pairs = 4
+
+    def __init__(
+        self,
+        epsilon_teacher: float | None = None,
+        epsilon: float = 0.1,
+        paired: float = 1.0,
+        temperature: float = 0.05,
+        steps: int = 60,
+        batch: int = 512,
+        learning_rate: float = 5e-3,
+        whiten: float | None = 5.0,
+        dims: int = 384,
+    ) -> None:
+        if epsilon_teacher is not None and not epsilon_teacher > 0:
+            raise ValueError(f"epsilon_teacher is positive, or null to choose it; not {epsilon_teacher}")
+        if whiten is not None and not whiten > 0:
+            raise ValueError(f"whiten is positive, or null for no whitening; not {whiten}")
+        positive(epsilon=epsilon, temperature=temperature, learning_rate=learning_rate)
+        at_least(0, paired=paired, steps=steps)
+        at_least(4, batch=batch)
+        at_least(1, dims=dims)
+        self.epsilon_teacher, self.epsilon, self.steps, self.batch = epsilon_teacher, epsilon, steps, batch
+        self.paired, self.temperature, self.learning_rate = paired, temperature, learning_rate
+        self.whiten, self.dims = whiten, dims
+
+    def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
+        cca = CCA()._select(x[pairs[:, 0]], y[pairs[:, 1]], seed)
+        self.ridge_, self.power_ = cca
+        self.epsilon_teacher_ = self._select(x, y, pairs, cca, seed)
+        self.a_, self.b_, plan = self._train(x, y, pairs, cca, self.epsilon_teacher_, seed)
+        self.converged_, self.note_ = plan.converged, "" if plan.converged else plan.reason
+        # The maps: least squares from one side's head to the features of each row's partner in the teacher's plan.
+        self.ab_ = _regress(x @ self.a_, y[plan.y_of.numpy()])
+        self.ba_ = _regress(y @ self.b_, x[plan.x_of.numpy()])
+
+    def _select(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, cca: tuple[float, float], seed: int) -> float:
+        """The teacher's epsilon with the best matching of held-out pairs, by short fits on part of the clouds."""
+        if self.epsilon_teacher is not None:
+            return self.epsilon_teacher
+        x, y, pairs = _part(x, y, pairs, seed)
+        draft = {"steps": min(DRAFT["steps"], self.steps), "batch": min(DRAFT["batch"], self.batch)}
+
+        def score(epsilon: float, kept: np.ndarray, held: np.ndarray) -> float:
+            a, b, _ = self._train(x, y, pairs[kept], cca, epsilon, seed, **draft)
+            return matching(unit(x[pairs[held, 0]] @ a), unit(y[pairs[held, 1]] @ b))
+
+        return float(best(EPSILONS, score, len(pairs), seed))
+
+    def _train(
+        self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, cca: tuple[float, float], epsilon: float, seed: int,
+        **changes: int,
+    ):  # fmt: skip
+        """(head of x [d_x, e], head of y [d_y, e], the teacher's plan); cca: its ridge and power."""
+        from ngw.maps.klot import Teacher, Training, fit
+        from ngw.seeds import torch_generator
+
+        ridge, power = cca
+        a, b, rho = solve(x[pairs[:, 0]], y[pairs[:, 1]], [ridge])[0]
+        start = [w * rho ** np.float32(power / 2) for w in (a, b)]
+        rest = pin(np.full(len(x), 1 / len(x)), np.full(len(y), 1 / len(y)), pairs)
+        plan = Teacher(unit(x @ start[0]), unit(y @ start[1]), pairs, *rest, epsilon)
+        values = {"steps": self.steps, "batch": self.batch} | changes
+        training = Training(
+            **values, learning_rate=self.learning_rate, epsilon=self.epsilon, paired=self.paired,
+            temperature=self.temperature,
+        )  # fmt: skip
+        return *fit(x, y, pairs, plan, start, training, torch_generator(seed, "sotalign", "batches")), plan
+
+    def _to_y(self, x: np.ndarray) -> np.ndarray:
+        return (x @ self.a_) @ self.ab_
+
+    def _to_x(self, y: np.ndarray) -> np.ndarray:
+        return (y @ self.b_) @ self.ba_
+
+    def embed(self, x, y):
+        """Both clouds through their heads, at unit length: [k, e], [l, e]."""
+        return unit(self._x(x) @ self.a_), unit(self._y(y) @ self.b_)
+
+
+def _part(x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(some rows of x, some of y, the same pairs by their new indices): all paired rows, DRAFT_ROWS others a side."""
+    stream, parts, known = rng(seed, "sotalign", "draft"), [], []
+    for z, own in zip((x, y), pairs.T, strict=True):
+        others = np.setdiff1d(np.arange(len(z)), own)
+        rows, index = np.unique(own, return_inverse=True)
+        parts.append(np.concatenate([z[rows], z[stream.permutation(others)[:DRAFT_ROWS]]]))
+        known.append(index)
+    return *parts, np.stack(known, axis=1)

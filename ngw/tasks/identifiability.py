@@ -1,0 +1,166 @@
+"""How well a fitted method's maps keep what they map (proposal 2.5), measured on held-out pairs, with a shuffled null.
+
+The null of every number is the same number for the same method, fitted at the same budget, seed and hyperparameters
+(or choice of them) on the known pairs with their partners permuted, so that each pair is wrong. A method that takes no
+pairs has none. Two closed forms stand beside it: a map that tells nothing about its input has collision
+1 - k / (n - 1), and the best constant map has cycle error 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ngw.clouds import Clouds, draw, owners
+from ngw.errors import InputError
+from ngw.features import Features
+from ngw.methods.base import Method, unit
+from ngw.metrics import identifiability as metric
+from ngw.seeds import rng
+
+VERSION = 1  # of the protocol; it stands in every record
+ROWS = 8  # at which the Jacobian of a map that isn't affine is taken
+PAIRS = 5_000  # of rows, for the Lipschitz quantiles
+
+Map = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass
+class Result:
+    """Metrics by name (`ab_`: T_AB, `ba_`: T_BA), and each map's mean singular values in decreasing order."""
+
+    metrics: dict[str, float]
+    spectra: dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One of the two maps: `into` is affine to the coordinates in which the method maps, `core` maps, `out` is affine
+    back to features; `whole` is all three."""
+
+    name: str
+    into: Map
+    core: Map
+    out: Map
+    whole: Map
+
+
+def directions(method: Method) -> tuple[Direction, Direction]:
+    """T_AB and T_BA of a fitted method."""
+    return (
+        Direction("ab", method._x, method._to_y, method._from_y, method.transform),
+        Direction("ba", method._y, method._to_x, method._from_x, method.inverse_transform),
+    )
+
+
+def held_out(vision: Features, text: Features, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Paired rows x [n, d_x], y [n, d_y]: every image with one of its captions, which the seed draws."""
+    if len(vision.ids) <= metric.NEAREST:
+        raise InputError(
+            f"test split: expected more than {metric.NEAREST} images, found {len(vision.ids)}; enlarge it."
+        )
+    owner = owners(vision, text)
+    return vision.x, text.x[draw(owner, len(vision.ids), 1, seed)]
+
+
+def evaluate(method: Method, x: np.ndarray, y: np.ndarray, seed: int) -> Result:
+    """Both maps on paired held-out rows x [n, d_x], y [n, d_y]; seed: draws the rows and pairs that are looked at."""
+    metrics, spectra = {}, {}
+    there, back = directions(method)
+    for way, inverse, z, target in ((there, back, x, y), (back, there, y, x)):
+        image = way.whole(z)
+        found = metric.injectivity(z, image) | _reach(image, target)
+        found |= _stretch(z, image, target, rng(seed, "identifiability", way.name, "pairs"))
+        values = spectrum(way, z, target, rng(seed, "identifiability", way.name, "rows"))
+        found |= {
+            "jacobian_max": float(values[0]),
+            "jacobian_frobenius": float((values**2).sum()),
+            "jacobian_rank": metric.effective_rank(values),
+            "cycle": metric.cycle_error(z, inverse.whole(image)),
+        }
+        metrics |= {f"{way.name}_{name}": value for name, value in found.items()}
+        spectra[way.name] = [float(f"{value:.6g}") for value in values]
+    return Result(metrics, spectra)
+
+
+def shuffled_twin(method: Method, two: Clouds, seed: int) -> Method | None:
+    """The null: the same method fitted on the same clouds, each known pair with another pair's partner."""
+    if method.pairs == "none":
+        return None
+    return type(method)(**method.params()).fit(two.x, two.y, shuffle(two.pairs, seed), seed)
+
+
+def shuffle(pairs: np.ndarray, seed: int) -> np.ndarray:
+    """The pairs [k, 2] with their partners permuted in one cycle: none keeps its own."""
+    order = rng(seed, "identifiability", "partners").permutation(len(pairs))
+    partner = np.empty_like(order)
+    partner[order] = np.roll(order, 1)
+    return np.stack([pairs[:, 0], pairs[partner, 1]], axis=1)
+
+
+def _reach(image: np.ndarray, target: np.ndarray) -> dict[str, float]:
+    """Surjectivity of directions from the targets' mean, which is what a cosine compares; `_raw`: of the features.
+
+    A regression shrinks towards the mean, where raw balls tell little: every image lies in most targets' balls, and no
+    target in any image's.  `spread` is that shrinkage, the images' spread as a share of the targets'.
+    """
+    mean = target.mean(axis=0, dtype=np.float64)
+    found = metric.surjectivity(unit(image - mean), unit(target - mean))
+    found |= {f"{name}_raw": value for name, value in metric.surjectivity(image, target).items()}
+    return found | {"spread": metric.spread(image) / metric.spread(target)}
+
+
+def _stretch(z: np.ndarray, image: np.ndarray, target: np.ndarray, stream: np.random.Generator) -> dict[str, float]:
+    """Quantiles of |T(z_i) - T(z_j)| / |z_i - z_j| over random pairs i != j, in units of the two spaces' spreads."""
+    i = stream.integers(len(z), size=PAIRS)
+    j = (i + stream.integers(1, len(z), size=PAIRS)) % len(z)
+    ratio = metric.lipschitz(z, image, np.stack([i, j], axis=1)) * metric.spread(z) / metric.spread(target)
+    return {f"lipschitz_{q}": float(np.quantile(ratio, q / 100)) for q in (1, 50, 99)}
+
+
+def spectrum(way: Direction, z: np.ndarray, target: np.ndarray, stream: np.random.Generator) -> np.ndarray:
+    """Singular values of the Jacobian of T, in units of the two spaces' spreads, [min(d_a, d_b)], decreasing.
+
+    The k-th is the mean of the k-th largest over ROWS random rows of z; an affine map has one Jacobian.
+    """
+    chosen = z[stream.permutation(len(z))[:ROWS]]
+    one = affine(way, chosen, stream)
+    size, mean = metric.spread(z), z.mean(axis=0, dtype=np.float64)
+    # `into` and `out` are affine: their images of the axes are their Jacobians. Around the mean float32 is at its best.
+    origin = way.into(mean[None])
+    before = (way.into(mean + size * np.eye(z.shape[1])) - origin).astype(np.float64)  # [d_a, r]
+    inner = way.core(way.into(chosen[:1])).shape[1]
+    after = (way.out(np.eye(inner)) - way.out(np.zeros((1, inner)))) / metric.spread(target)  # [r', d_b]
+    values = [
+        metric.singular_values(before @ jacobian(way.core, way.into(row[None])[0], affine=one) @ after)
+        for row in (chosen[:1] if one else chosen)
+    ]
+    return np.mean(values, axis=0)
+
+
+def jacobian(core: Map, z: np.ndarray, affine: bool = False) -> np.ndarray:
+    """dT(z)/dz at one row z [r], in coordinates of unit mean square norm: [r, r'], by central differences.
+
+    Exact to rounding where the map is affine, and where it is piecewise linear and the step crosses no kink.
+    """
+    z = z.astype(np.float64)
+    precision = np.finfo(core(z[None]).dtype).eps
+    step = 1.0 if affine else float(precision) ** (1 / 3)  # balances curvature and rounding
+    return np.concatenate(
+        [(core(z + axes) - core(z - axes)) / (2 * step) for axes in np.split(step * np.eye(len(z)), _parts(len(z)))]
+    ).astype(np.float64)
+
+
+def affine(way: Direction, z: np.ndarray, stream: np.random.Generator) -> bool:
+    """Whether T(z + v) + T(z - v) = 2 T(z) at rows z [k, d_a], for random v as long as z, but for rounding."""
+    inner = way.into(z).astype(np.float64)
+    v = stream.standard_normal(inner.shape) / np.sqrt(inner.shape[1])
+    up, here, down = (way.core(inner + sign * v) for sign in (1, 0, -1))
+    return bool(np.linalg.norm(up + down - 2 * here) <= 1e-4 * np.linalg.norm(up - down))
+
+
+def _parts(r: int, size: int = 256) -> list[int]:
+    """Where to cut r axes into blocks."""
+    return list(range(size, r, size))

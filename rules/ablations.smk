@@ -1,0 +1,108 @@
+# Ablations: methods derived from a base by one option each, run by the rules of any method; here are table and figure.
+rule ablation_tables:
+    input:
+        records=[
+            f"{RUN}/metrics/retrieval.json".format(**cell)
+            for cell in ngw.config.cells(CONFIG.ablation_grid())
+        ],
+        predictions=[
+            f"{RUN}/predictions/retrieval.parquet".format(**cell)
+            for cell in ngw.config.cells(CONFIG.ablation_grid())
+        ],
+        code=sources("report/*.py"),
+    output:
+        multiext("results/tables/ablations", ".csv", ".md", ".tex"),
+    log:
+        "results/logs/ablation-tables.log",
+    benchmark:
+        "results/benchmarks/ablation-tables.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        grid=json.dumps(CONFIG.ablation_grid()),
+        name="ablations",
+        folder=output_folder,
+    shell:
+        "python -m ngw ablation-tables --grid {params.grid:q} --name {params.name} --output {params.folder:q}"
+        " > {log} 2>&1"
+
+
+use rule ablation_tables as all_ablation_tables with:
+    input:
+        records=[
+            f"{RUN}/metrics/retrieval.json".format(**cell)
+            for cell in ngw.config.cells(CONFIG.ablation_grid(full=True))
+        ],
+        predictions=[
+            f"{RUN}/predictions/retrieval.parquet".format(**cell)
+            for cell in ngw.config.cells(CONFIG.ablation_grid(full=True))
+        ],
+        code=sources("report/*.py"),
+    output:
+        multiext("results/tables/ablations-full", ".csv", ".md", ".tex"),
+    log:
+        "results/logs/ablation-tables-full.log",
+    benchmark:
+        "results/benchmarks/ablation-tables-full.tsv"
+    params:
+        grid=json.dumps(CONFIG.ablation_grid(full=True)),
+        name="ablations-full",
+        folder=output_folder,
+
+
+rule ablation_figures:
+    input:
+        table=rules.ablation_tables.output[0],
+        code=sources("report/ablations.py", "report/style.py"),
+    output:
+        expand(
+            "results/figures/ablations.{run}.{form}",
+            run=[
+                f"{d}.{v}.{t}"
+                for d in CONFIG.run["datasets"]
+                for v, t in CONFIG.run["encoder_pairs"]
+            ],
+            form=["png", "pdf"],
+        ),
+    log:
+        "results/logs/ablation-figures.log",
+    benchmark:
+        "results/benchmarks/ablation-figures.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        folder=output_folder,
+    shell:
+        "python -m ngw ablation-figures --table {input.table:q} --output {params.folder:q} > {log} 2>&1"
+
+
+use rule ablation_figures as all_ablation_figures with:
+    input:
+        table=rules.all_ablation_tables.output[0],
+        code=sources("report/ablations.py", "report/style.py"),
+    output:
+        expand(
+            "results/figures/ablations-full.{run}.{form}",
+            run=[
+                f"{d}.{v}.{t}"
+                for d in CONFIG.run["datasets"]
+                for v, t in CONFIG.run["encoder_pairs"]
+            ],
+            form=["png", "pdf"],
+        ),
+    log:
+        "results/logs/ablation-figures-full.log",
+    benchmark:
+        "results/benchmarks/ablation-figures-full.tsv"
+
+
+rule all_ablations:
+    input:
+        rules.all_ablation_tables.output,
+        rules.all_ablation_figures.output,

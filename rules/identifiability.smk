@@ -1,0 +1,134 @@
+# Identifiability: what each fitted map keeps, beside its shuffled null; and how alike the two spaces are before any.
+rule identifiability:
+    input:
+        model=f"{RUN}/model.safetensors",
+        vision="results/features/{dataset}/test/{vision}.safetensors",
+        text="results/features/{dataset}/test/{text}.safetensors",
+        train_vision=rules.transport.input.vision,
+        train_text=rules.transport.input.text,
+        code=method_code,
+        task=sources("tasks/identifiability.py", "metrics/*.py"),
+        engine=sources("ot/*.py", "maps/*.py", "clouds.py"),  # the null is a fit
+    output:
+        record=f"{RUN}/metrics/identifiability.json",
+    log:
+        "results/logs/identifiability/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/identifiability/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+    wildcard_constraints:
+        method=f"{CONFIG.staged(True)}|{CONFIG.staged(False)}",
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        captions=CONFIG.captions,
+    shell:
+        "python -m ngw identifiability --model {input.model:q} --vision {input.vision:q} --text {input.text:q}"
+        " --train-vision {input.train_vision:q} --train-text {input.train_text:q} --captions {params.captions}"
+        " --record {output.record:q} > {log:q} 2>&1"
+
+
+rule identifiability_tables:
+    input:
+        records=[
+            f"{RUN}/metrics/identifiability.json".format(**cell)
+            for cell in ngw.config.cells(CONFIG.identifiability_grid())
+        ],
+        code=sources("report/*.py"),
+    output:
+        tables=multiext("results/tables/identifiability", ".csv", ".md", ".tex"),
+        spectrum="results/tables/identifiability-spectrum.csv",
+    log:
+        "results/logs/identifiability-tables.log",
+    benchmark:
+        "results/benchmarks/identifiability-tables.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        grid=json.dumps(CONFIG.identifiability_grid()),
+        folder=output_folder,
+    shell:
+        "python -m ngw identifiability-tables --grid {params.grid:q} --output {params.folder:q} > {log} 2>&1"
+
+
+rule identifiability_figures:
+    input:
+        table=rules.identifiability_tables.output.spectrum,
+        code=sources("report/identifiability.py", "report/style.py"),
+    output:
+        expand(
+            "results/figures/identifiability.{run}.{form}",
+            run=[
+                f"{d}.{v}.{t}"
+                for d in CONFIG.run["datasets"]
+                for v, t in CONFIG.run["encoder_pairs"]
+            ],
+            form=["png", "pdf"],
+        ),
+    log:
+        "results/logs/identifiability-figures.log",
+    benchmark:
+        "results/benchmarks/identifiability-figures.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        folder=output_folder,
+    shell:
+        "python -m ngw identifiability-figures --table {input.table:q} --output {params.folder:q} > {log} 2>&1"
+
+
+rule similarity:
+    input:
+        vision="results/features/{dataset}/test/{vision}.safetensors",
+        text="results/features/{dataset}/test/{text}.safetensors",
+        code=sources("tasks/identifiability.py", "metrics/*.py"),
+    output:
+        record="results/similarity/{dataset}/{vision}__{text}.json",
+    log:
+        "results/logs/similarity/{dataset}.{vision}__{text}.log",
+    benchmark:
+        "results/benchmarks/similarity/{dataset}.{vision}__{text}.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "python -m ngw similarity --vision {input.vision:q} --text {input.text:q}"
+        " --record {output.record:q} > {log:q} 2>&1"
+
+
+rule similarity_tables:
+    input:
+        records=[
+            f"results/similarity/{d}/{v}__{t}.json"
+            for d in CONFIG.run["datasets"]
+            for v, t in CONFIG.run["encoder_pairs"]
+        ],
+        table=rules.tables.output.csv,
+        code=sources("report/*.py"),
+    output:
+        multiext("results/tables/similarity", ".csv", ".md", ".tex"),
+    log:
+        "results/logs/similarity-tables.log",
+    benchmark:
+        "results/benchmarks/similarity-tables.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        pairs=CONFIG.identifiability["pairs"],
+        folder=output_folder,
+    shell:
+        "python -m ngw similarity-tables --records {input.records:q} --table {input.table:q}"
+        " --pairs {params.pairs} --output {params.folder:q} > {log} 2>&1"
