@@ -185,7 +185,9 @@ def test_summary_by_hand():
     assert found["t2i_recall_1"] == 0.4  # rank 1.5 is a tie for the first place: not found at 1
     assert found["t2i_median_rank"] == 1.5
     assert found["mean_recall_1"] == pytest.approx(0.325)
-    assert len(found) == 11
+    assert found["i2t_foscttm"] == pytest.approx((0 + 1 + 5 + 10) / 4 / 4)  # of five captions, four are others
+    assert found["t2i_foscttm"] == pytest.approx((0 + 0 + 3 + 19 + 0.5) / 5 / 3)
+    assert len(found) == 13
     assert mean_reciprocal_rank(np.array([1, 4])) == 0.625
     assert median_rank(np.array([3, 1, 2])) == 2
 

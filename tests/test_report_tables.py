@@ -86,7 +86,7 @@ def test_rows_by_hand(rows):
     assert find(rows, "oracle", "all", "t2i_mrr") | {"low": 1, "high": 1} == find(rows, "oracle", "all", "t2i_mrr")
     assert not find(rows, "ngw", "30", "i2t_mrr")["converged"]
     assert find(rows, "ngw", "all", "i2t_mrr")["converged"]
-    assert len(rows) == 10 * 11
+    assert len(rows) == 10 * 13
 
 
 def test_one_seed_has_no_spread_and_says_so():

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ngw.metrics.retrieval import CUTOFFS, summary
+from ngw.metrics.retrieval import CUTOFFS, foscttm, summary
 
 METRICS = tuple(summary(np.ones(1), np.ones(1)))  # the names, in the order of the columns below
 LEVEL = 0.95
@@ -37,11 +37,12 @@ def bootstrap(i2t: Queries, t2i: Queries, counts: np.ndarray) -> np.ndarray:
     counts: [draws, n_images] from `resample`.
     """
     columns = {}
-    for direction, queries in (("i2t", i2t), ("t2i", t2i)):
+    for direction, queries, candidates in (("i2t", i2t, len(t2i.ranks)), ("t2i", t2i, len(i2t.ranks))):
         found = [queries.ranks <= k for k in CUTOFFS]
-        means = weighted_means(np.stack([*found, 1 / queries.ranks], axis=1), queries.image, counts)
-        names = [*(f"{direction}_recall_{k}" for k in CUTOFFS), f"{direction}_mrr"]
+        means = weighted_means(np.stack([*found, 1 / queries.ranks, queries.ranks], axis=1), queries.image, counts)
+        names = [*(f"{direction}_recall_{k}" for k in CUTOFFS), f"{direction}_mrr", f"{direction}_foscttm"]
         columns |= dict(zip(names, means.T, strict=True))
+        columns[f"{direction}_foscttm"] = foscttm(columns[f"{direction}_foscttm"], candidates)
         columns[f"{direction}_median_rank"] = weighted_medians(queries.ranks, queries.image, counts)
     columns["mean_recall_1"] = (columns["i2t_recall_1"] + columns["t2i_recall_1"]) / 2
     return np.stack([columns[name] for name in METRICS], axis=1)
