@@ -13,6 +13,7 @@ from ngw.maps.linear import procrustes, ridge
 from ngw.methods import build
 from ngw.methods._transport import Solver, couple, partial_problem
 from ngw.methods.base import unit
+from ngw.methods.gromov import Gromov
 from ngw.methods.warp import COSTS, SETTLED, Warp
 from ngw.ot import sinkhorn
 
@@ -133,6 +134,19 @@ def test_every_cost_gives_a_plan(cost):
     assert warp.plan_.n_iter >= 1
     if warp.pairs == "some":
         assert recall(warp, x, y) > 5 / 120
+
+
+def test_a_cost_that_did_not_converge_marks_the_plan(monkeypatch):
+    def unsettled(self, x, y, pairs, seed):
+        fitted(self, x, y, pairs, seed)
+        self.converged_, self.note_ = False, "no start agreed."
+
+    fitted = Gromov._fit
+    monkeypatch.setattr(Gromov, "_fit", unsettled)
+    x, y = views(120)
+    warp = Warp(cost="gw", steps=0, dims=16, rounds=1).fit(x, y)
+    assert not warp.converged_
+    assert warp.note_.startswith("cost gw: no start agreed. Plan: ")
 
 
 # The invertible map

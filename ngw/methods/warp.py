@@ -179,7 +179,10 @@ class Warp(Whitened):
     def _solve(
         self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int, truth: np.ndarray | None = None
     ) -> Transport:
-        space, pinned, before = self._space(x, y, pairs, seed), pairs if self.pinned else pairs[:0], None
+        teacher = COSTS[self.cost]().fit(x, y, pairs, seed)
+        # Where the first plan is made: unit rows (u [n, e], v [m, e]), or a cost matrix [n, m].
+        space = teacher.cost(x, y) if hasattr(teacher, "cost") else teacher.embed(x, y)
+        pinned, before = pairs if self.pinned else pairs[:0], None
         for done in range(self.rounds):
             heat = max(1.0, self.warmth * COOLING**done) if self.rounds > 1 else 1.0
             solver = Solver(self.epsilon * heat, self.tau, self.mass, self.max_iter, self.tol)
@@ -188,14 +191,11 @@ class Warp(Whitened):
             if before is not None:
                 plan.moved = float(np.linalg.norm(plan.to_y - before) / np.linalg.norm(plan.to_y))
             if done + 1 == self.rounds or (heat == 1 and plan.moved is not None and plan.moved < SETTLED):
+                if not teacher.converged_:
+                    plan.converged, plan.reason = False, f"cost {self.cost}: {teacher.note_} Plan: {plan.reason}"
                 return plan
             before, space = plan.to_y, self._mapped(x, y, plan)
         raise AssertionError("unreachable: the last round returns")
-
-    def _space(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int):
-        """Where the first plan is made: unit rows (u [n, e], v [m, e]), or a cost matrix [n, m]."""
-        teacher = COSTS[self.cost]().fit(x, y, pairs, seed)
-        return teacher.cost(x, y) if hasattr(teacher, "cost") else teacher.embed(x, y)
 
     def _mapped(self, x: np.ndarray, y: np.ndarray, plan: Transport) -> tuple[np.ndarray, np.ndarray]:
         """The space in which a plan's ridge maps compare the clouds, as in `embed`."""
