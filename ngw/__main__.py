@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from ngw import __version__
@@ -62,21 +63,27 @@ def parser() -> argparse.ArgumentParser:
 
     stage("retrieval", "Rank a test split both ways.", "model", "vision", "text", "predictions", "record")
 
+    files = ("model", "vision", "text", "train-vision", "train-text", "record")
+    p = stage("identifiability", "Measure what both maps keep on a test split, beside a shuffled null.", *files)
+    p.add_argument("--captions", type=captions, default=1, help="captions an image in the training cloud")
+
+    stage("similarity", "How alike two spaces are before alignment, calibrated.", "vision", "text", "record")
+
+    _report(stage)
+    return top
+
+
+def _report(stage: Callable[..., argparse.ArgumentParser]) -> None:
+    """The stages that make tables and figures."""
     p = stage("collate", "Collate the runs of a config into tables.", "output")
     p.add_argument("--grid", required=True, type=json.loads, help="the runs wanted, as JSON: see Config.grid")
 
     stage("figures", "Draw the figures of a table.", "table", "output")
 
-    files = ("model", "vision", "text", "train-vision", "train-text", "record")
-    p = stage("identifiability", "Measure what both maps keep on a test split, beside a shuffled null.", *files)
-    p.add_argument("--captions", type=captions, default=1, help="captions an image in the training cloud")
-
     p = stage("identifiability-tables", "Collate identifiability records into tables.", "output")
     p.add_argument("--grid", required=True, type=json.loads, help="the runs wanted, as JSON: see Config.grid")
 
     stage("identifiability-figures", "Draw the Jacobians' spectra.", "table", "output")
-    stage("similarity", "How alike two spaces are before alignment, calibrated.", "vision", "text", "record")
-
     p = stage("similarity-tables", "The similarity table, beside what alignment reaches.", "table", "output")
     p.add_argument("--records", required=True, type=Path, nargs="+", help="records of the similarity stage")
     p.add_argument("--pairs", required=True, type=pairs, help="the budget whose best R@1 is shown")
@@ -86,7 +93,6 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--name", default="ablations", help="the files' name, without its ending")
 
     stage("ablation-figures", "Draw the ablations, a panel an option.", "table", "output")
-    return top
 
 
 FILES = {
@@ -121,22 +127,11 @@ def captions(text: str) -> int:
 def run(args: argparse.Namespace) -> None:
     """Hand the arguments to their stage."""
     from ngw import stages
+    from ngw.report import stages as report_stages
 
-    if args.stage == "data":
-        stages.prepare(args.spec, args.output)
-    elif args.stage == "encode":
-        stages.encode(args.tables, args.split, args.dataset, args.encoder, args.spec, args.output, args.tokens)
-    elif args.stage in ("fit", "transport", "maps"):
-        getattr(stages, args.stage)(**{name: value for name, value in vars(args).items() if name != "stage"})
-    elif args.stage == "retrieval":
-        stages.retrieval(args.model, args.vision, args.text, args.predictions, args.record)
-    elif args.stage == "collate":
-        stages.collate(args.grid, args.output)
-    elif args.stage == "figures":
-        stages.figures(args.table, args.output)
-    else:
-        options = {name: value for name, value in vars(args).items() if name != "stage"}
-        getattr(stages, args.stage.replace("-", "_"))(**options)
+    name = {"data": "prepare"}.get(args.stage, args.stage.replace("-", "_"))
+    options = {option: value for option, value in vars(args).items() if option != "stage"}
+    (getattr(stages, name, None) or getattr(report_stages, name))(**options)
 
 
 def main(argv: list[str] | None = None) -> int:

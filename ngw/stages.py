@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,11 +28,11 @@ def prepare(spec: Mapping[str, Any], output: Path) -> None:
 
 
 def encode(
-    tables: Path, split: str, dataset: str, name: str, spec: Mapping[str, Any], output: Path, tokens: bool
+    tables: Path, split: str, dataset: str, encoder: str, spec: Mapping[str, Any], output: Path, tokens: bool
 ) -> None:
     """The features stage: one split through one frozen encoder."""
-    encoder = encoders.build(spec)
-    if encoder.modality == "vision":
+    frozen = encoders.build(spec)
+    if frozen.modality == "vision":
         columns = io.read_table(tables / "images.parquet", ["split", "image_id", "image_id", "path"])
         ids, items = columns["image_id"], columns["path"]
     else:
@@ -41,9 +41,9 @@ def encode(
     rows = [row for row, where in enumerate(columns["split"]) if where == split]
     if not rows:
         raise InputError(f"{tables}: split {split!r}: expected items, found none; enlarge the split in the config.")
-    head = {"dataset": dataset, "split": split, "encoder": name, "spec": json.dumps(dict(spec)), "ngw": __version__}
+    head = {"dataset": dataset, "split": split, "encoder": encoder, "spec": json.dumps(dict(spec)), "ngw": __version__}
     chosen = [[column[row] for row in rows] for column in (items, ids, columns["image_id"])]
-    features.encode(encoder, *chosen, output, head, tokens=tokens)
+    features.encode(frozen, *chosen, output, head, tokens=tokens)
 
 
 def _train_clouds(vision: Path, text: Path, pairs: str, seed: int, captions: int) -> tuple[Clouds, dict[str, str]]:
@@ -219,105 +219,3 @@ def similarity(vision: Path, text: Path, record: Path) -> None:
         **who, "split": a.metadata["split"], "n": len(x), "task": "similarity", "version": __version__,
         "metrics": metrics,
     })  # fmt: skip
-
-
-def _retrieval_runs(wanted: Sequence[Mapping[str, Any]]) -> tuple[list[dict], dict[tuple, dict]]:
-    """The records of these runs, and the ranks of each run's cell."""
-    from ngw.config import RUN
-    from ngw.report.records import cell
-
-    paths = [RUN.format(**c) for c in wanted]
-    columns = ["direction", "image_id", "rank"]
-    records = [io.read_json(f"{path}/metrics/retrieval.json") for path in paths]
-    ranks = [io.read_table(f"{path}/predictions/retrieval.parquet", columns) for path in paths]
-    return records, {cell(c): table for c, table in zip(wanted, ranks, strict=True)}
-
-
-def collate(grid: Mapping[str, Any], output: Path) -> None:
-    """The tables stage: every run's record and ranks to csv, md, tex and txt; a missing cell is an error."""
-    from ngw.config import cells
-    from ngw.report.build import retrieval as tables
-    from ngw.report.records import cell
-
-    wanted = cells(grid)
-    records, ranks = _retrieval_runs(wanted)
-    for name, text in tables(records, ranks, [cell(c) for c in wanted]).items():
-        io.write_text(output / name, text)
-
-
-def figures(table: Path, output: Path) -> None:
-    """The figures stage: figure 1, R@K against known pairs, for each pair of encoders, from the csv alone."""
-    from ngw.report.collate import from_csv
-    from ngw.report.figures import recall_figure
-    from ngw.report.style import encode as encode_figure
-    from ngw.report.tables import encoder_pairs
-
-    rows = from_csv(table.read_text(encoding="utf-8"))
-    output.mkdir(parents=True, exist_ok=True)
-    for pair in encoder_pairs(rows):
-        figure = recall_figure(rows, pair, cutoffs=(1, 10))
-        for form in ("png", "pdf"):
-            with io.atomic(output / f"retrieval.{'.'.join(pair)}.{form}") as temporary:
-                temporary.write_bytes(encode_figure(figure, form))
-
-
-def identifiability_tables(grid: Mapping[str, Any], output: Path) -> None:
-    """The identifiability tables stage: every run's record to csv, md and tex; a missing cell is an error."""
-    from ngw.config import RUN, cells
-    from ngw.report.identifiability import build
-    from ngw.report.records import cell
-
-    wanted = cells(grid)
-    records = [io.read_json(f"{RUN.format(**c)}/metrics/identifiability.json") for c in wanted]
-    for name, text in build(records, [cell(c) for c in wanted]).items():
-        io.write_text(output / name, text)
-
-
-def identifiability_figures(table: Path, output: Path) -> None:
-    """The spectrum figure of each pair of encoders, from the csv of singular values alone."""
-    from ngw.report.identifiability import spectra_from_csv, spectrum_figure
-    from ngw.report.style import encode as encode_figure
-    from ngw.report.tables import encoder_pairs
-
-    rows = spectra_from_csv(table.read_text(encoding="utf-8"))
-    for pair in encoder_pairs(rows):
-        figure = spectrum_figure(rows, pair)
-        for form in ("png", "pdf"):
-            with io.atomic(output / f"identifiability.{'.'.join(pair)}.{form}") as temporary:
-                temporary.write_bytes(encode_figure(figure, form))
-
-
-def similarity_tables(records: Sequence[Path], table: Path, pairs: str, output: Path) -> None:
-    """The similarity table stage: the records of all pairs of encoders, beside the retrieval table's R@1."""
-    from ngw.report.collate import from_csv
-    from ngw.report.similarity import build
-
-    found = build([io.read_json(path) for path in records], from_csv(table.read_text(encoding="utf-8")), pairs)
-    for name, text in found.items():
-        io.write_text(output / name, text)
-
-
-def ablation_tables(grid: Mapping[str, Any], name: str, output: Path) -> None:
-    """The ablation tables stage: retrieval records and ranks to csv, md and tex; a missing cell is an error."""
-    from ngw.config import cells
-    from ngw.report.ablations import build
-    from ngw.report.records import cell
-
-    wanted = cells(grid)
-    found = build(*_retrieval_runs(wanted), [cell(c) for c in wanted], grid["groups"], name)
-    for file, text in found.items():
-        io.write_text(output / file, text)
-
-
-def ablation_figures(table: Path, output: Path) -> None:
-    """The ablation figure of each pair of encoders, from the csv alone; named like the csv."""
-    from ngw.report.ablations import figure, from_csv
-    from ngw.report.style import encode as encode_figure
-    from ngw.report.tables import encoder_pairs
-
-    rows = from_csv(table.read_text(encoding="utf-8"))
-    for pair in encoder_pairs(rows):
-        drawn = figure(rows, pair)
-        for form in ("png", "pdf"):
-            with io.atomic(output / f"{table.stem}.{'.'.join(pair)}.{form}") as temporary:
-                temporary.write_bytes(encode_figure(drawn, form))

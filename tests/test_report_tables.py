@@ -19,7 +19,7 @@ from ngw.report.records import cell, check
 PAIR = ("scenes", "effnet-lite0", "minilm-l6")
 IMAGES = np.array([11, 22, 33, 44])
 CAPTIONS = np.repeat(IMAGES, 2)
-SIZES = {"scenes": (4, 8)}
+SIZES = {PAIR: (4, 8)}
 # Ranks by hand. R@1 is 3/4 and 5/8 for GOOD, 2/4 and 4/8 for FAIR, 0 for BAD.
 GOOD = ([1, 1, 1, 2], [1, 1, 1, 1, 1, 2, 2, 7])
 FAIR = ([1, 1, 2, 6], [1, 1, 1, 1, 2, 2, 3, 8])
@@ -100,6 +100,22 @@ def test_one_seed_has_no_spread_and_says_so():
 
 def test_the_same_draws_give_the_same_rows(records, ranks, rows):
     assert rows == collate.collate(records, collate.bootstrap_all(records[::-1], ranks, draws=200))
+
+
+def test_pairs_of_encoders_on_one_data_set_keep_their_own_sizes():
+    # Images by captions, and the same images by themselves in another encoder's space: 8 texts against 4.
+    captions = run("ngw", "30", 0, FAIR)
+    record, ranks = run("ngw", "30", 0, ([1, 1, 2, 4], [1] * 4), text="other", n_captions=4)
+    ranks = {"direction": ["i2t"] * 4 + ["t2i"] * 4, "image_id": [*IMAGES.tolist()] * 2, "rank": ranks["rank"]}
+    runs = {cell(one): (one, table) for one, table in (captions, (record, ranks))}
+    files = build.retrieval(
+        [one for one, _ in runs.values()], {who: table for who, (_, table) in runs.items()}, list(runs), draws=20
+    )
+    assert "(4 test images, 8 captions), effnet-lite0 and minilm-l6" in files["retrieval.md"]
+    assert "(4 test images, 4 captions), effnet-lite0 and other" in files["retrieval.md"]
+    changed = record | {"seed": 1, "n_captions": 3}
+    with pytest.raises(InputError, match=r"n_captions is 4 in .* and 3 in"):
+        check([record, changed], [cell(record), cell(changed)])
 
 
 def test_a_missing_double_or_strange_cell_is_an_error(records):

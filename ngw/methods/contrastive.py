@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ngw.methods._selection import folds, matching
-from ngw.methods.base import unit
+from ngw.methods.base import at_least, positive, unit
 from ngw.methods.cca import CCA, _regress, solve
 
 PULLS = (1.0, 0.2)
@@ -37,12 +37,10 @@ class Contrastive(CCA):
     ) -> None:
         if loss not in ("infonce", "sigmoid"):
             raise ValueError(f"loss is infonce or sigmoid, not {loss!r}")
-        for name, value, least in (("width", width, 1), ("pull", pull, 0), ("steps", steps, 0), ("batch", batch, 2)):
-            if value is not None and not value >= least:
-                raise ValueError(f"{name} is {least} or more, not {value}")
-        for name, value in (("temperature", temperature), ("learning_rate", learning_rate)):
-            if not value > 0:
-                raise ValueError(f"{name} is positive, not {value}")
+        at_least(1, width=width)
+        at_least(2, batch=batch)
+        at_least(0, pull=pull or 0, steps=steps or 0)
+        positive(temperature=temperature, learning_rate=learning_rate)
         super().__init__(dims=width)
         self.loss, self.width, self.pull, self.steps = loss, width, pull, steps
         self.temperature, self.batch, self.learning_rate = temperature, batch, learning_rate

@@ -16,7 +16,7 @@ DRAFT = {"steps": 20, "batch": 256}  # of a student that is fitted only to choos
 DRAFT_ROWS = 1000  # unpaired rows a side that it sees
 
 
-class SOTAlign(Whitened):
+class SOTAlign(Whitened, CCA):
     """Heads of one shared space, trained on unpaired rows with KL(P* | P) and on the known pairs with InfoNCE.
 
     Teacher: regularised CCA of the pairs, its ridge and power chosen on held-out pairs.  P*: the plan between the
@@ -58,14 +58,14 @@ class SOTAlign(Whitened):
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         cca = CCA()._select(x[pairs[:, 0]], y[pairs[:, 1]], seed)
         self.ridge_, self.power_ = cca
-        self.epsilon_teacher_ = self._select(x, y, pairs, cca, seed)
+        self.epsilon_teacher_ = self._choose(x, y, pairs, cca, seed)
         self.a_, self.b_, plan = self._train(x, y, pairs, cca, self.epsilon_teacher_, seed)
         self.converged_, self.note_ = plan.converged, "" if plan.converged else plan.reason
         # The maps: least squares from one side's head to the features of each row's partner in the teacher's plan.
         self.ab_ = _regress(x @ self.a_, y[plan.y_of.numpy()])
         self.ba_ = _regress(y @ self.b_, x[plan.x_of.numpy()])
 
-    def _select(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, cca: tuple[float, float], seed: int) -> float:
+    def _choose(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, cca: tuple[float, float], seed: int) -> float:
         """The teacher's epsilon with the best matching of held-out pairs, by short fits on part of the clouds."""
         if self.epsilon_teacher is not None:
             return self.epsilon_teacher
@@ -97,16 +97,6 @@ class SOTAlign(Whitened):
             temperature=self.temperature,
         )  # fmt: skip
         return *fit(x, y, pairs, plan, start, training, torch_generator(seed, "sotalign", "batches")), plan
-
-    def _to_y(self, x: np.ndarray) -> np.ndarray:
-        return (x @ self.a_) @ self.ab_
-
-    def _to_x(self, y: np.ndarray) -> np.ndarray:
-        return (y @ self.b_) @ self.ba_
-
-    def embed(self, x, y):
-        """Both clouds through their heads, at unit length: [k, e], [l, e]."""
-        return unit(self._x(x) @ self.a_), unit(self._y(y) @ self.b_)
 
 
 def _part(x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

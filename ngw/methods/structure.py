@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ngw.methods.base import at_least
 from ngw.methods.contrastive import Contrastive
 
 
@@ -32,8 +33,7 @@ class Structure(Contrastive):
         super().__init__(loss, width, pull, steps, temperature, batch, learning_rate)
         if not weight > 0:
             raise ValueError(f"weight is positive, not {weight}; `contrastive` is the method without the term")
-        if levels < 1:
-            raise ValueError(f"levels is 1 or more, not {levels}")
+        at_least(1, levels=levels)
         self.weight, self.levels = weight, levels
 
     def _grid(self) -> list[dict[str, float]]:

@@ -190,12 +190,13 @@ class Warp(Whitened):
             plan.rounds = done + 1
             if before is not None:
                 plan.moved = float(np.linalg.norm(plan.to_y - before) / np.linalg.norm(plan.to_y))
-            if done + 1 == self.rounds or (heat == 1 and plan.moved is not None and plan.moved < SETTLED):
-                if not teacher.converged_:
-                    plan.converged, plan.reason = False, f"cost {self.cost}: {teacher.note_} Plan: {plan.reason}"
-                return plan
+            settled = heat == 1 and plan.moved is not None and plan.moved < SETTLED
+            if settled or plan.rounds == self.rounds:
+                break
             before, space = plan.to_y, self._mapped(x, y, plan)
-        raise AssertionError("unreachable: the last round returns")
+        if not teacher.converged_:
+            plan.converged, plan.reason = False, f"cost {self.cost}: {teacher.note_} Plan: {plan.reason}"
+        return plan
 
     def _mapped(self, x: np.ndarray, y: np.ndarray, plan: Transport) -> tuple[np.ndarray, np.ndarray]:
         """The space in which a plan's ridge maps compare the clouds, as in `embed`."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from ngw.errors import InputError
 from ngw.report import style
-from ngw.report.collate import DRAWS, Samples, _groups, _mean, _rounded, _row, bootstrap_all, to_csv
-from ngw.report.records import Cell, Record, cell, check
+from ngw.report.collate import DRAWS, Samples, bootstrap_all, by_seeds, mean_of, rounded, seeds_row, to_csv
+from ngw.report.records import Cell, Record, cell, check, pair
 from ngw.report.records import Table as Ranks
 from ngw.report.render import markdown, tex
 from ngw.report.statistics import METRICS, interval, paired_difference
@@ -50,8 +50,8 @@ def build(
         raise InputError("config: tables.ablations: expected values to vary, found none; add the section.")
     check(records, expected)
     found = rows(records, bootstrap_all(records, ranks, draws), groups)
-    sizes = {record["dataset"]: (record["n_images"], record["n_captions"]) for record in records}
-    tables = [_table(found, pair, sizes[pair[0]]) for pair in encoder_pairs(found)]
+    sizes = {pair(record): (record["n_images"], record["n_captions"]) for record in records}
+    tables = [_table(found, who, sizes[who]) for who in encoder_pairs(found)]
     return {
         f"{name}.csv": to_csv(found, COLUMNS),
         f"{name}.md": "\n".join(["# Ablations\n", *map(markdown, tables)]),
@@ -61,11 +61,11 @@ def build(
 
 def rows(records: Sequence[Record], samples: Samples, groups: Sequence[Group]) -> list[Row]:
     """Rows with `COLUMNS`: for each group, value and metric the numbers over seeds, and the difference to the base."""
-    at = {(*_pair(runs[0]), runs[0]["method"]): runs for runs in _groups(records)}
+    at = {(*pair(runs[0]), runs[0]["method"]): runs for runs in by_seeds(records)}
     return [
-        _numbers(at[*pair, method], at[*pair, group["base"]], metric, samples)
+        _numbers(at[*who, method], at[*who, group["base"]], metric, samples)
         | {"base": group["base"], "option": group["option"], "value": value}
-        for pair in encoder_pairs(records)
+        for who in encoder_pairs(records)
         for group in groups
         for value, method in group["rows"]
         for metric in SHOWN
@@ -77,14 +77,14 @@ def _numbers(runs: Sequence[Record], base: Sequence[Record], metric: str, sample
     column = METRICS.index(metric)
     ours, theirs = ([samples[cell(record)][:, column, None] for record in side] for side in (runs, base))
     (low,), (high,) = interval(ours)
-    row = _row(runs, metric, [record["metrics"][metric] for record in runs], low, high)
+    row = seeds_row(runs, metric, [record["metrics"][metric] for record in runs], low, high)
     steps = [record["step"] for record in runs if record.get("step") is not None]
-    row |= {"step": _rounded(float(np.mean(steps))) if steps else ""}
+    row |= {"step": rounded(float(np.mean(steps))) if steps else ""}
     if runs is base:
         return row | dict.fromkeys(("difference", "difference_low", "difference_high", "p"), "")
-    found = paired_difference(ours, theirs, _mean(runs, metric) - _mean(base, metric))
+    found = paired_difference(ours, theirs, mean_of(runs, metric) - mean_of(base, metric))
     names = {"difference": found.mean, "difference_low": found.low, "difference_high": found.high, "p": found.p}
-    return row | {key: _rounded(value) for key, value in names.items()}
+    return row | {key: rounded(value) for key, value in names.items()}
 
 
 def from_csv(text: str) -> list[Row]:
@@ -94,10 +94,6 @@ def from_csv(text: str) -> list[Row]:
         numbers = {key: float(line[key]) if line[key] else "" for key in NUMBERS}
         found.append(line | numbers | {"n_seeds": int(line["n_seeds"]), "converged": line["converged"] == "true"})
     return found
-
-
-def _pair(row: Mapping[str, Any]) -> Pair:
-    return row["dataset"], row["vision"], row["text"]
 
 
 def _table(found: Sequence[Row], pair: Pair, size: tuple[int, int]) -> Table:

@@ -13,7 +13,7 @@ from ngw.report.collate import (
     efficiency,
     to_csv,
 )
-from ngw.report.records import Cell, Record, Table, check
+from ngw.report.records import Cell, Record, Table, check, pair
 from ngw.report.render import console, efficiency_document, retrieval_document
 
 
@@ -30,7 +30,7 @@ def retrieval(
     check(records, expected)
     samples = bootstrap_all(records, tables, draws)
     rows, costs, compared = collate(records, samples), efficiency(records), differences(records, samples)
-    sizes = {record["dataset"]: (record["n_images"], record["n_captions"]) for record in records}
+    sizes = {pair(record): (record["n_images"], record["n_captions"]) for record in records}
     return {
         "retrieval.csv": to_csv(rows),
         "retrieval.md": retrieval_document(rows, compared, sizes, "md"),

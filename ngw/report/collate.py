@@ -48,22 +48,22 @@ def bootstrap_all(records: Sequence[Record], tables: Mapping[Cell, Table], draws
 def collate(records: Sequence[Record], samples: Samples) -> list[Row]:
     """Rows of the retrieval table, in the order of the records."""
     rows = []
-    for runs in _groups(records):
+    for runs in by_seeds(records):
         low, high = interval([samples[cell(record)] for record in runs])
         for k, metric in enumerate(METRICS):
-            rows.append(_row(runs, metric, [record["metrics"][metric] for record in runs], low[k], high[k]))
+            rows.append(seeds_row(runs, metric, [record["metrics"][metric] for record in runs], low[k], high[k]))
     return rows
 
 
 def efficiency(records: Sequence[Record]) -> list[Row]:
     """Rows of the efficiency table: seconds of training, peak memory in MB, number of parameters."""
     rows = []
-    for runs in _groups(records):
+    for runs in by_seeds(records):
         for metric in COSTS:
             values = [record["cost"].get(metric) for record in runs]
             if not all(isinstance(value, int | float) for value in values):
                 raise InputError(f"record {name(cell(runs[0]))}: expected {metric} as a number, found {values}.")
-            rows.append(_row(runs, metric, values, min(values), max(values)))
+            rows.append(seeds_row(runs, metric, values, min(values), max(values)))
     return rows
 
 
@@ -72,21 +72,21 @@ def differences(records: Sequence[Record], samples: Samples, metric: str = "mean
 
     The best baseline is the one with the highest mean of `metric`, which is the hardest one to beat.
     """
-    column, groups, rows = METRICS.index(metric), _groups(records), []
+    column, groups, rows = METRICS.index(metric), by_seeds(records), []
     for runs in groups:
         rivals = [other for other in groups if other[0]["role"] == "baseline" and _place(other) == _place(runs)]
         if runs[0]["role"] != "method" or not rivals:
             continue
-        best = max(rivals, key=lambda other: _mean(other, metric))
+        best = max(rivals, key=lambda other: mean_of(other, metric))
         ours, theirs = ([samples[cell(record)][:, column] for record in side] for side in (runs, best))
-        found = paired_difference(ours, theirs, _mean(runs, metric) - _mean(best, metric))
+        found = paired_difference(ours, theirs, mean_of(runs, metric) - mean_of(best, metric))
         numbers = {"difference": found.mean, "low": found.low, "high": found.high, "p": found.p}
         identity = {key: runs[0][key] for key in IDENTITY} | {"baseline": best[0]["method"], "metric": metric}
-        rows.append(identity | {key: _rounded(value) for key, value in numbers.items()} | {"n_seeds": len(runs)})
+        rows.append(identity | {key: rounded(value) for key, value in numbers.items()} | {"n_seeds": len(runs)})
     return rows
 
 
-def _groups(records: Sequence[Record]) -> list[list[Record]]:
+def by_seeds(records: Sequence[Record]) -> list[list[Record]]:
     """The seeds of each (dataset, vision, text, method, pairs), in order of first appearance."""
     groups: dict[tuple, list[Record]] = {}
     for record in records:
@@ -99,21 +99,21 @@ def _place(runs: Sequence[Record]) -> tuple:
     return tuple(runs[0][key] for key in IDENTITY if key != "method")
 
 
-def _mean(runs: Sequence[Record], metric: str) -> float:
+def mean_of(runs: Sequence[Record], metric: str) -> float:
     """Mean of a metric over seeds."""
     return float(np.mean([record["metrics"][metric] for record in runs]))
 
 
-def _row(runs: Sequence[Record], metric: str, values: Sequence[float], low: float, high: float) -> Row:
+def seeds_row(runs: Sequence[Record], metric: str, values: Sequence[float], low: float, high: float) -> Row:
     """One row; its numbers are rounded here, so that every rendering shows the same ones."""
     std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
     numbers = {"mean": float(np.mean(values)), "std": std, "low": low, "high": high}
     status = {"role": runs[0]["role"], "converged": all(record["converged"] for record in runs)}
     identity = {key: runs[0][key] for key in IDENTITY} | {"metric": metric}
-    return identity | {key: _rounded(value) for key, value in numbers.items()} | {"n_seeds": len(runs)} | status
+    return identity | {key: rounded(value) for key, value in numbers.items()} | {"n_seeds": len(runs)} | status
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
     """Six significant digits (a count keeps its units): what a test set can tell, free of one machine's last bits."""
     return float(f"{value:.6g}" if abs(value) < 1e5 else round(value))
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from ngw.metrics.identifiability import BALL, NEAREST, coverage_ceiling
 from ngw.report import style
-from ngw.report.collate import Row, _groups, _rounded, _row, to_csv
-from ngw.report.records import IDENTITY, Cell, Record, check
+from ngw.report.collate import Row, by_seeds, rounded, seeds_row, to_csv
+from ngw.report.records import IDENTITY, Cell, Record, check, pair
 from ngw.report.render import markdown, tex
-from ngw.report.tables import Line, Number, Pair, Table, encoder_pairs, of
+from ngw.report.tables import Line, Number, Pair, Table, encoder_pairs, of, per_cent, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,10 +27,6 @@ MAPS = {"ab": "T_AB", "ba": "T_BA"}
 FLOOR = 1e-3  # singular values below are not drawn
 
 
-def _per_cent(value: float) -> str:
-    return f"{100 * value:.1f}"
-
-
 def _hundredths(value: float) -> str:
     return f"{value:.2f}"
 
@@ -39,21 +35,17 @@ def _thousandths(value: float) -> str:
     return f"{value:.3f}"
 
 
-def _whole(value: float) -> str:
-    return f"{value:,.0f}"
-
-
 # metric: (heading, format, sign of better: 1 where higher is, -1 where lower is, 0 where best isn't marked)
 _STYLE: dict[str, tuple[str, Callable[[float], str], int]] = {
     "margin": ("margin", _thousandths, 1),
-    "collision": ("collisions", _per_cent, -1),
-    "precision": ("precision", _per_cent, 1),
-    "recall": ("recall", _per_cent, 1),
-    "coverage": ("coverage", _per_cent, 1),
+    "collision": ("collisions", per_cent, -1),
+    "precision": ("precision", per_cent, 1),
+    "recall": ("recall", per_cent, 1),
+    "coverage": ("coverage", per_cent, 1),
     "spread": ("spread", _hundredths, 0),
     "lipschitz_99": ("Lipschitz", _hundredths, 0),
     "jacobian_max": ("|J|", _hundredths, 0),
-    "jacobian_rank": ("rank of J", _whole, 0),
+    "jacobian_rank": ("rank of J", whole, 0),
     "cycle": ("cycle error", _thousandths, -1),
 }
 _LEGEND = (
@@ -75,8 +67,8 @@ def build(records: Sequence[Record], expected: Iterable[Cell]) -> dict[str, str]
     """
     check(records, expected)
     found = rows(records)
-    sizes = {record["dataset"]: record["n_images"] for record in records}
-    tables = [_table(found, pair, way, sizes[pair[0]]) for pair in encoder_pairs(found) for way in MAPS]
+    sizes = {pair(record): record["n_images"] for record in records}
+    tables = [_table(found, who, way, sizes[who]) for who in encoder_pairs(found) for way in MAPS]
     return {
         "identifiability.csv": to_csv(found),
         "identifiability.md": "\n".join(["# Identifiability\n", *map(markdown, tables)]),
@@ -88,18 +80,18 @@ def build(records: Sequence[Record], expected: Iterable[Cell]) -> dict[str, str]
 def rows(records: Sequence[Record]) -> list[Row]:
     """Rows of the table, `collate.COLUMNS`; `low` and `high` are the least and the largest over seeds."""
     found = []
-    for runs in _groups(records):
+    for runs in by_seeds(records):
         for suffix, field in (("", "metrics"), (NULL, "null")):
             for metric in runs[0][field] or ():
                 values = [record[field][metric] for record in runs]
-                found.append(_row(runs, metric + suffix, values, min(values), max(values)))
+                found.append(seeds_row(runs, metric + suffix, values, min(values), max(values)))
     return found
 
 
 def spectra(records: Sequence[Record]) -> list[dict[str, Any]]:
     """Rows with `SPECTRUM_COLUMNS`: the k-th singular value of each map and of its null, over seeds."""
     found = []
-    for runs in _groups(records):
+    for runs in by_seeds(records):
         identity = {key: runs[0][key] for key in IDENTITY}
         for null, field in ((False, "spectra"), (True, "null_spectra")):
             for way in runs[0][field] or ():
@@ -109,7 +101,7 @@ def spectra(records: Sequence[Record]) -> list[dict[str, Any]]:
                     found.append(
                         identity
                         | {"map": way, "null": null, "k": k, "n_seeds": len(runs), "role": runs[0]["role"]}
-                        | {key: _rounded(float(value)) for key, value in numbers.items()}
+                        | {key: rounded(float(value)) for key, value in numbers.items()}
                     )
     return found
 

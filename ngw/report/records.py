@@ -32,6 +32,11 @@ def cell(record: Record) -> Cell:
     return (*(record[name] for name in IDENTITY), record["seed"])
 
 
+def pair(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """The (dataset, vision, text) of a record, or of a row of a table."""
+    return row["dataset"], row["vision"], row["text"]
+
+
 def name(one: Cell) -> str:
     """A cell in words, for messages."""
     dataset, vision, text, method, pairs, seed = one
@@ -41,7 +46,7 @@ def name(one: Cell) -> str:
 def check(records: Sequence[Record], expected: Iterable[Cell]) -> None:
     """Raise `InputError` unless the records fill the expected cells once each and are of one kind.
 
-    One kind: the same task, task version and package version everywhere, the same test set within a data set.
+    One kind: the same task, task version and package version everywhere, the same test set for a pair of encoders.
     """
     for record in records:
         _check_fields(record)
@@ -60,7 +65,7 @@ def check(records: Sequence[Record], expected: Iterable[Cell]) -> None:
     for field in ("task", "task_version", "version"):
         _check_same(records, field, within=())
     for field in ("n_images", "n_captions"):
-        _check_same(records, field, within=("dataset",))
+        _check_same(records, field, within=("dataset", "vision", "text"))
 
 
 def _check_fields(record: Record) -> None:
@@ -75,7 +80,7 @@ def _check_fields(record: Record) -> None:
 
 
 def _check_same(records: Sequence[Record], field: str, within: Sequence[str]) -> None:
-    """All records (of one data set) agree on a field."""
+    """All records (of those that share `within`) agree on a field."""
     first: dict[tuple, Record] = {}
     for record in records:
         other = first.setdefault(tuple(record[key] for key in within), record)

@@ -20,7 +20,7 @@ from ngw.report.tables import (
     of,
 )
 
-Sizes = Mapping[str, tuple[int, int]]  # test images and captions of each data set
+Sizes = Mapping[Pair, tuple[int, int]]  # test images and captions of each pair of encoders
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def plain(table: Table) -> str:
 
 def _tables(rows: Sequence[Row], differences: Sequence[Row], pair: Pair, sizes: Sizes) -> list[Table]:
     """Every retrieval table of one encoder pair on one data set: the main one, one a budget, the comparison."""
-    size, here = sizes[pair[0]], of(rows, pair)
+    size, here = sizes[pair], of(rows, pair)
     taught = [pairs for pairs in budgets(here) if any(r["pairs"] == pairs and r["role"] != "control" for r in here)]
     found = [main_table(rows, pair, size), *(budget_table(rows, pair, size, pairs) for pairs in taught)]
     return found + ([difference_table(differences, pair)] if of(differences, pair) else [])
@@ -162,4 +162,4 @@ def efficiency_document(rows: Sequence[Row], form: str) -> str:
 
 def console(rows: Sequence[Row], sizes: Sizes) -> str:
     """The main table of every encoder pair as plain text, for the end of a run."""
-    return "\n".join(plain(main_table(rows, pair, sizes[pair[0]])) for pair in encoder_pairs(rows))
+    return "\n".join(plain(main_table(rows, pair, sizes[pair])) for pair in encoder_pairs(rows))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ngw.errors import InputError
-from ngw.report.collate import Row, _rounded, to_csv
+from ngw.report.collate import Row, rounded, to_csv
 from ngw.report.records import Record
 from ngw.report.render import markdown, tex
 from ngw.report.tables import Line, Number, Pair, Table, of
@@ -37,7 +37,7 @@ def rows(records: Sequence[Record]) -> list[dict[str, Any]]:
     for record in records:
         who = {key: record[key] for key in ("dataset", "vision", "text", "n")}
         for metric, numbers in record["metrics"].items():
-            plain = {key: "" if numbers[key] is None else _rounded(numbers[key]) for key in FIELDS}
+            plain = {key: "" if numbers[key] is None else rounded(numbers[key]) for key in FIELDS}
             found.append(who | {"metric": metric} | plain)
     return found
 

@@ -44,29 +44,29 @@ class Table:
     legend: Sequence[str] = field(default=())
 
 
-def _per_cent(value: float) -> str:
+def per_cent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-def _tenths(value: float) -> str:
+def tenths(value: float) -> str:
     return f"{value:,.1f}"
 
 
-def _whole(value: float) -> str:
+def whole(value: float) -> str:
     return f"{value:,.0f}"
 
 
 # metric suffix: (heading, format, sign of better: 1 where higher is, -1 where lower is, 0 where best isn't marked)
 _STYLE: dict[str, tuple[str, Callable[[float], str], int]] = {
-    "recall_1": ("R@1", _per_cent, 1),
-    "recall_5": ("R@5", _per_cent, 1),
-    "recall_10": ("R@10", _per_cent, 1),
-    "mrr": ("MRR", _per_cent, 1),
-    "median_rank": ("median rank", _tenths, -1),
-    "foscttm": ("FOSCTTM", _per_cent, -1),
-    "train_seconds": ("training (s)", _tenths, 0),
-    "peak_memory_mb": ("peak memory (MB)", _whole, 0),
-    "parameters": ("parameters", _whole, 0),
+    "recall_1": ("R@1", per_cent, 1),
+    "recall_5": ("R@5", per_cent, 1),
+    "recall_10": ("R@10", per_cent, 1),
+    "mrr": ("MRR", per_cent, 1),
+    "median_rank": ("median rank", tenths, -1),
+    "foscttm": ("FOSCTTM", per_cent, -1),
+    "train_seconds": ("training (s)", tenths, 0),
+    "peak_memory_mb": ("peak memory (MB)", whole, 0),
+    "parameters": ("parameters", whole, 0),
 }
 _DIRECTIONS = {"i2t": "image to text", "t2i": "text to image"}
 _FOSCTTM = (

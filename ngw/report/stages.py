@@ -1,0 +1,105 @@
+"""The stages that make tables and figures: records of many runs in, the files of `results/tables` and figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ngw import io
+
+
+def _retrieval_runs(wanted: Sequence[Mapping[str, Any]]) -> tuple[list[dict], dict[tuple, dict]]:
+    """The records of these runs, and the ranks of each run's cell."""
+    from ngw.config import RUN
+    from ngw.report.records import cell
+
+    paths = [RUN.format(**c) for c in wanted]
+    columns = ["direction", "image_id", "rank"]
+    records = [io.read_json(f"{path}/metrics/retrieval.json") for path in paths]
+    ranks = [io.read_table(f"{path}/predictions/retrieval.parquet", columns) for path in paths]
+    return records, {cell(c): table for c, table in zip(wanted, ranks, strict=True)}
+
+
+def collate(grid: Mapping[str, Any], output: Path) -> None:
+    """The tables stage: every run's record and ranks to csv, md, tex and txt; a missing cell is an error."""
+    from ngw.config import cells
+    from ngw.report.build import retrieval as tables
+    from ngw.report.records import cell
+
+    wanted = cells(grid)
+    records, ranks = _retrieval_runs(wanted)
+    for name, text in tables(records, ranks, [cell(c) for c in wanted]).items():
+        io.write_text(output / name, text)
+
+
+def figures(table: Path, output: Path) -> None:
+    """The figures stage: figure 1, R@K against known pairs, for each pair of encoders, from the csv alone."""
+    from ngw.report.collate import from_csv
+    from ngw.report.figures import recall_figure
+
+    rows = from_csv(table.read_text(encoding="utf-8"))
+    _draw(rows, lambda pair: recall_figure(rows, pair, cutoffs=(1, 10)), "retrieval", output)
+
+
+def _draw(rows: Sequence[Mapping], figure: Callable[[tuple[str, str, str]], Any], name: str, output: Path) -> None:
+    """The figure of each pair of encoders among the rows, as png and pdf."""
+    from ngw.report.style import encode as encode_figure
+    from ngw.report.tables import encoder_pairs
+
+    output.mkdir(parents=True, exist_ok=True)
+    for pair in encoder_pairs(rows):
+        drawn = figure(pair)
+        for form in ("png", "pdf"):
+            with io.atomic(output / f"{name}.{'.'.join(pair)}.{form}") as temporary:
+                temporary.write_bytes(encode_figure(drawn, form))
+
+
+def identifiability_tables(grid: Mapping[str, Any], output: Path) -> None:
+    """The identifiability tables stage: every run's record to csv, md and tex; a missing cell is an error."""
+    from ngw.config import RUN, cells
+    from ngw.report.identifiability import build
+    from ngw.report.records import cell
+
+    wanted = cells(grid)
+    records = [io.read_json(f"{RUN.format(**c)}/metrics/identifiability.json") for c in wanted]
+    for name, text in build(records, [cell(c) for c in wanted]).items():
+        io.write_text(output / name, text)
+
+
+def identifiability_figures(table: Path, output: Path) -> None:
+    """The spectrum figure of each pair of encoders, from the csv of singular values alone."""
+    from ngw.report.identifiability import spectra_from_csv, spectrum_figure
+
+    rows = spectra_from_csv(table.read_text(encoding="utf-8"))
+    _draw(rows, lambda pair: spectrum_figure(rows, pair), "identifiability", output)
+
+
+def similarity_tables(records: Sequence[Path], table: Path, pairs: str, output: Path) -> None:
+    """The similarity table stage: the records of all pairs of encoders, beside the retrieval table's R@1."""
+    from ngw.report.collate import from_csv
+    from ngw.report.similarity import build
+
+    found = build([io.read_json(path) for path in records], from_csv(table.read_text(encoding="utf-8")), pairs)
+    for name, text in found.items():
+        io.write_text(output / name, text)
+
+
+def ablation_tables(grid: Mapping[str, Any], name: str, output: Path) -> None:
+    """The ablation tables stage: retrieval records and ranks to csv, md and tex; a missing cell is an error."""
+    from ngw.config import cells
+    from ngw.report.ablations import build
+    from ngw.report.records import cell
+
+    wanted = cells(grid)
+    found = build(*_retrieval_runs(wanted), [cell(c) for c in wanted], grid["groups"], name)
+    for file, text in found.items():
+        io.write_text(output / file, text)
+
+
+def ablation_figures(table: Path, output: Path) -> None:
+    """The ablation figure of each pair of encoders, from the csv alone; named like the csv."""
+    from ngw.report.ablations import figure, from_csv
+
+    rows = from_csv(table.read_text(encoding="utf-8"))
+    _draw(rows, lambda pair: figure(rows, pair), table.stem, output)
