@@ -1,4 +1,4 @@
-"""What a method is given, made less: fewer unpaired rows, or known pairs of which some are wrong."""
+"""What a method is given, made less: fewer unpaired rows, or known pairs of which some, or all, are wrong."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ def place(rows: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """Where each of the indices [t] stands among the ascending rows; -1 where it doesn't."""
     found = np.searchsorted(rows, indices).clip(max=len(rows) - 1)
     return np.where(rows[found] == indices, found, -1)
+
+
+def exchange(pairs: np.ndarray, stream: np.random.Generator) -> np.ndarray:
+    """The pairs [k, 2] with their partners permuted in one cycle: none keeps its own, as one on average else would."""
+    order = stream.permutation(len(pairs))
+    partner = np.empty_like(order)
+    partner[order] = np.roll(order, 1)
+    return np.stack([pairs[:, 0], pairs[partner, 1]], axis=1)
 
 
 def mislead(pairs: np.ndarray, noise: float, seed: int) -> np.ndarray:

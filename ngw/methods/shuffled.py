@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from ngw.methods._given import exchange
 from ngw.methods.warp import Warp
 from ngw.seeds import rng
 
@@ -15,7 +14,4 @@ class Shuffled(Warp):
 
     def _prepare(self, x, y, pairs):
         x, y, pairs = super()._prepare(x, y, pairs)
-        order = rng(len(pairs), "shuffled", "partners").permutation(len(pairs))
-        partner = np.empty_like(order)
-        partner[order] = np.roll(order, 1)  # one cycle: a plain permutation of k pairs leaves one in place on average
-        return x, y, np.stack([pairs[:, 0], pairs[partner, 1]], axis=1)
+        return x, y, exchange(pairs, rng(len(pairs), "shuffled", "partners"))

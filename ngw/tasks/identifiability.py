@@ -16,6 +16,7 @@ import numpy as np
 from ngw.clouds import Clouds, draw, owners
 from ngw.errors import InputError
 from ngw.features import Features
+from ngw.methods._given import exchange
 from ngw.methods.base import Method, unit
 from ngw.metrics import identifiability as metric
 from ngw.seeds import rng
@@ -94,10 +95,7 @@ def shuffled_twin(method: Method, two: Clouds, seed: int) -> Method | None:
 
 def shuffle(pairs: np.ndarray, seed: int) -> np.ndarray:
     """The pairs [k, 2] with their partners permuted in one cycle: none keeps its own."""
-    order = rng(seed, "identifiability", "partners").permutation(len(pairs))
-    partner = np.empty_like(order)
-    partner[order] = np.roll(order, 1)
-    return np.stack([pairs[:, 0], pairs[partner, 1]], axis=1)
+    return exchange(pairs, rng(seed, "identifiability", "partners"))
 
 
 def _reach(image: np.ndarray, target: np.ndarray) -> dict[str, float]:
