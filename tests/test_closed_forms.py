@@ -10,7 +10,7 @@ from scipy import linalg
 from scipy.stats import ortho_group
 
 from ngw import methods
-from ngw.maps.linear import PENALTIES, _press, ridge, thin_svd
+from ngw.maps.linear import PENALTIES, _press, _valley, ridge, thin_svd
 from ngw.methods._selection import best, folds, matching
 from ngw.methods.cca import solve
 from ngw.methods.relative import relative
@@ -280,3 +280,8 @@ def test_matching_by_hand():
     # Scores u @ v.T = [[1, 0], [0.8, 0.6]]: row 0 finds its own first, row 1 second; each column finds its own first.
     u, v = np.array([[1, 0], [0.8, 0.6]]), np.eye(2)
     assert matching(u, v) == pytest.approx((1 + 0.5 + 1 + 1) / 4)
+
+
+@pytest.mark.parametrize("lowest", range(9))
+def test_the_valley_is_found_wherever_it_is(lowest):
+    assert _valley(lambda k: abs(k - lowest), 9) == lowest

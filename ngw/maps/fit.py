@@ -14,6 +14,7 @@ from torch import Tensor
 from ngw.maps import networks, objective
 from ngw.maps.linear import procrustes, ridge
 from ngw.maps.objective import Weights
+from ngw.optim import Adam
 from ngw.seeds import entropy, rng
 
 Parameters = dict[str, Tensor]
@@ -125,9 +126,7 @@ def fit(targets: Targets, arch: str, hidden: int, weights: Weights, training: Tr
     data = Data(targets, held_x, held_y, held_pair)
     fitted = Fitted(*start)
     best, waited = np.inf, 0
-    parameters = [*ab.values(), *ba.values()]
-    optimiser = torch.optim.Adam(parameters, lr=training.learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(training.steps, 1))
+    optimiser = Adam([*ab.values(), *ba.values()], training.learning_rate, training.steps)
     generator = torch.Generator().manual_seed(entropy(seed, "maps", "batches") % 2**63)
     margins = [weights.margin * objective.mean_distance(z, 1) for z in (data.y, data.x)]
     loss = torch.tensor(float("nan"))
@@ -144,10 +143,7 @@ def fit(targets: Targets, arch: str, hidden: int, weights: Weights, training: Tr
             if waited >= training.patience or step == training.steps:
                 break
         loss = data.loss(ab, ba, weights, smoothness, margins, training.batch, generator)
-        optimiser.zero_grad()
-        loss.backward(inputs=parameters)
-        optimiser.step()
-        schedule.step()
+        optimiser.step(loss)
     return fitted
 
 

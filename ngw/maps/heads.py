@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid, normalize
 
 from ngw.maps.linear import thin_svd
+from ngw.optim import Adam
 from ngw.seeds import torch_generator
 
 RIDGE = 1.0  # of the coordinates in which heads are trained, in units of the mean eigenvalue
@@ -136,10 +137,8 @@ def train(
     bias = torch.tensor(BIAS if recipe.loss == "sigmoid" else 0.0, requires_grad=recipe.loss == "sigmoid")
     # A penalty inside the gradient, not AdamW's decay beside it: where few pairs are already told apart the loss is
     # nearly flat, and Adam would walk away from the start at full speed all the same.
-    groups = [{"params": [s.delta for s in sides], "weight_decay": 2 * recipe.pull}]
-    groups += [{"params": [p for p in (scale, bias) if p.requires_grad]}]
-    optimiser = torch.optim.Adam(groups, lr=recipe.learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(recipe.steps, 1))
+    decay = {s.delta: 2 * recipe.pull for s in sides} | {p: 0.0 for p in (scale, bias) if p.requires_grad}
+    optimiser = Adam(decay, recipe.learning_rate, recipe.steps, decay.values())
     generator, heads, k = torch_generator(seed, "heads", "batches"), [], len(sides[0].x)
     for step in range(marks[-1] + 1):
         if step in marks:
@@ -147,10 +146,7 @@ def train(
         if step == marks[-1]:
             break
         rows = torch.randperm(k, generator=generator)[: recipe.batch] if k > recipe.batch else torch.arange(k)
-        optimiser.zero_grad()
-        objective(sides, rows, scale, bias, recipe).backward()
-        optimiser.step()
-        schedule.step()
+        optimiser.step(objective(sides, rows, scale, bias, recipe))
     return heads
 
 

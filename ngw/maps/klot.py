@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
+from ngw.optim import Adam
 from ngw.ot import sinkhorn
 from ngw.ot.klot import klot
 
@@ -109,8 +110,7 @@ def fit(
     """
     x, y, pairs = (torch.from_numpy(z) for z in (x, y, pairs))
     heads = [_scaled(z, torch.from_numpy(w)).requires_grad_() for z, w in zip((x, y), start, strict=True)]
-    optimiser = torch.optim.Adam(heads, lr=training.learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(training.steps, 1))
+    optimiser = Adam(heads, training.learning_rate, training.steps)
     for _ in range(training.steps):
         i, j = teacher.batch(training.batch, generator)
         target = teacher.block(i, j)
@@ -120,10 +120,7 @@ def fit(
             p = pairs[torch.randperm(len(pairs), generator=generator)[: training.batch]]
             u, v = normalize(x[p[:, 0]] @ heads[0]), normalize(y[p[:, 1]] @ heads[1])
             loss = loss + training.paired * infonce(u, v, p, training.temperature)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
+        optimiser.step(loss)
     a, b = (w.detach().numpy() for w in heads)
     return a, b
 

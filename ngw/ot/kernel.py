@@ -46,6 +46,11 @@ class Kernel:
         kinds = {cost.dtype, dtype, self.coarse or dtype}
         self.tiles = {kind: torch.empty(remade, self.m, dtype=kind, device=a.device) for kind in kinds}
 
+    @property
+    def whole(self) -> bool:
+        """Whether all rows are kept as they are, and ready to be read."""
+        return len(self.kept) == self.n and not self.rounded and not self.fresh
+
     def absorb(self, g: torch.Tensor | float, lam: float = 1.0, masses: torch.Tensor | None = None) -> None:
         """Take column potentials g [m] (units of epsilon, float64).
 
@@ -121,6 +126,23 @@ class Kernel:
         """Have no more rounded rows."""
         if self.rounded:
             self.kept, self.coarse, self.rounded, self.cost.coarse = self.kept[:0].clone(), None, False, None
+
+
+class KernelT:
+    """A kernel whose rows are all kept, seen from its columns: no second one is made.
+
+    Has what readers of a plan ask for: b [n], the kernel's a; f [m], the column potentials that it has absorbed.
+    """
+
+    def __init__(self, kernel: Kernel, f: torch.Tensor) -> None:
+        self.kernel, self.b, self.f = kernel, kernel.a, f
+        self.step = min(kernel.m, max(8, BLOCK_BYTES[kernel.a.device.type] // (kernel.n * kernel.a.element_size())))
+
+    def blocks(self) -> Iterator[tuple[slice, torch.Tensor]]:
+        """(columns, K[:, columns]') block by block: views, which must not be changed."""
+        for start in range(0, self.kernel.m, self.step):
+            columns = slice(start, min(start + self.step, self.kernel.m))
+            yield columns, self.kernel.kept[:, columns].T
 
 
 def softmin(cost, b: torch.Tensor, g: torch.Tensor | float, dtype: torch.dtype) -> torch.Tensor:

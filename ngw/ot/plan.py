@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ngw.ot.cost import blas_threads_only, multiply, total
-from ngw.ot.kernel import Kernel
+from ngw.ot.kernel import Kernel, KernelT
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Coupling:
     dtype: torch.dtype
     numpy: bool = field(repr=False)
     group: object = field(default=None, repr=False)
-    solved: tuple[Kernel, torch.Tensor] | None = field(default=None, repr=False)  # the solver's K and v
+    solved: tuple[Kernel | KernelT, torch.Tensor] | None = field(default=None, repr=False)  # the solver's K and v
 
     n_iter = property(lambda self: self.status.n_iter)
     marginal_error = property(lambda self: self.status.marginal_error)
@@ -59,7 +59,13 @@ class Coupling:
         if self.group is not None:
             raise ValueError("a sharded coupling is only seen from x's side: solve with x and y exchanged.")
         f, g = self.potentials
-        return Coupling(self.cost.T, self.b, self.a, (g, f), self.status, self.dtype, self.numpy)
+        solved = None
+        if self.solved is not None and self.solved[0].whole:
+            kernel, v = self.solved
+            log_u = f - kernel.f
+            top = log_u.max()  # a constant that moves from u to the potentials: nothing overflows
+            solved = KernelT(kernel, g - v.double().log() + top), torch.exp(log_u - top).to(kernel.a.dtype)
+        return Coupling(self.cost.T, self.b, self.a, (g, f), self.status, self.dtype, self.numpy, solved=solved)
 
     @blas_threads_only()
     def barycenters(self, y):
@@ -118,7 +124,7 @@ class Coupling:
         return self.a.log() + self.potentials[0], self.b.log() + self.potentials[1]
 
     @cached_property
-    def _scaled(self) -> tuple[Kernel, torch.Tensor]:
+    def _scaled(self) -> tuple[Kernel | KernelT, torch.Tensor]:
         """(K, v [m]) with P_ij = a_i u_i K_ij v_j b_j: the solver's, or a kernel that is made again block by block."""
         if self.solved is not None:
             return self.solved
