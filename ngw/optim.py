@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ class Adam:
     """
 
     def __init__(
-        self, parameters: Sequence[Tensor], learning_rate: float, steps: int, decay: Sequence[float] | None = None
+        self, parameters: Iterable[Tensor], learning_rate: float, steps: int, decay: Iterable[float] | None = None
     ) -> None:
         self.parameters, self.learning_rate, self.steps = list(parameters), learning_rate, max(steps, 1)
         self.decay = [0.0] * len(self.parameters) if decay is None else list(decay)
@@ -31,7 +31,7 @@ class Adam:
         return self.learning_rate * (1 + math.cos(math.pi * min(self.done, self.steps) / self.steps)) / 2
 
     def step(self, loss: Tensor) -> None:
-        """One step down the gradient of a loss that was made from the parameters."""
+        """One step down the gradient of a loss that was made from all of the parameters."""
         gradients = torch.autograd.grad(loss, self.parameters)
         with torch.no_grad():
             for p, gradient, mean, square, decay in zip(

@@ -40,6 +40,9 @@ def sources(*patterns):
     )
 
 
+ENGINE = sources("ot/*.py", "maps/*.py", "optim.py", "clouds.py")  # what fits run on
+
+
 def dataset_spec(wildcards):
     return json.dumps(CONFIG.datasets[wildcards.dataset])
 

@@ -8,7 +8,7 @@ rule identifiability:
         train_text=rules.transport.input.text,
         code=method_code,
         task=sources("tasks/identifiability.py", "metrics/*.py"),
-        engine=sources("ot/*.py", "maps/*.py", "optim.py", "clouds.py"),  # the null is a fit
+        engine=ENGINE,  # the null is a fit
     output:
         record=f"{RUN}/metrics/identifiability.json",
     log:

@@ -5,7 +5,7 @@ rule maps:
         text=rules.transport.input.text,
         plan=rules.transport.output.plan,
         code=method_code,
-        engine=sources("maps/*.py", "optim.py", "clouds.py"),
+        engine=ENGINE,
     output:
         model=f"{RUN}/model.safetensors",
     log:
@@ -33,7 +33,7 @@ rule fit:
         vision=rules.transport.input.vision,
         text=rules.transport.input.text,
         code=method_code,
-        engine=sources("maps/*.py", "optim.py", "clouds.py"),
+        engine=ENGINE,
     output:
         model=f"{RUN}/model.safetensors",
     log:

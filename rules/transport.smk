@@ -4,7 +4,7 @@ rule transport:
         vision="results/features/{dataset}/train/{vision}.safetensors",
         text="results/features/{dataset}/train/{text}.safetensors",
         code=method_code,
-        engine=sources("ot/*.py", "clouds.py", "maps/linear.py"),
+        engine=ENGINE,
     output:
         plan=f"{RUN}/plan.safetensors",
     log:

@@ -285,3 +285,10 @@ def test_matching_by_hand():
 @pytest.mark.parametrize("lowest", range(9))
 def test_the_valley_is_found_wherever_it_is(lowest):
     assert _valley(lambda k: abs(k - lowest), 9) == lowest
+
+
+def test_of_two_valleys_the_nearer_is_found_and_a_plain_is_left_at_once():
+    looks = []
+    assert _valley([9, 3, 2, 4, 5, 4, 3, 0, 1].__getitem__, 9) == 2
+    assert _valley(lambda k: looks.append(k) or 1.0, 9) == 3
+    assert sorted(looks) == [2, 3, 4]

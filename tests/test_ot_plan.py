@@ -48,13 +48,29 @@ def test_answers_are_those_of_the_plan(path, tau):
     np.testing.assert_allclose(coupling.mass(i, j), plan[i, j], rtol=1e-9)
     np.testing.assert_allclose(coupling.mass(i[:, None], j), plan[i][:, j], rtol=1e-9)
     np.testing.assert_allclose(coupling.rows(i), plan[i], rtol=1e-9)
-    np.testing.assert_allclose(coupling.row_mass(), plan.sum(1), rtol=1e-4)
     assert coupling.entropy() == pytest.approx(-(plan * np.log(plan)).sum(), rel=1e-4)
-    for side, p, values in ((coupling, plan, y), (coupling.T, plan.T, x)):
+    for side, p, values in ((coupling, plan, y), (coupling.T, plan.T, x), (coupling.T.T, plan, y)):
         rows = p / p.sum(1, keepdims=True)
         np.testing.assert_allclose(side.barycenters(values), rows @ values, atol=1e-4)
         np.testing.assert_allclose(side.perplexity(), np.exp(-(rows * np.log(rows)).sum(1)), rtol=1e-3)
+        np.testing.assert_allclose(side.row_mass(), p.sum(1), rtol=1e-4)
     np.testing.assert_array_equal(coupling.T.dense(), plan.T)
+
+
+@pytest.mark.parametrize("tau", [None, 1, 0.01])
+@pytest.mark.parametrize("epsilon", [0.3, 0.03])
+def test_columns_far_from_all_rows_are_seen_as_they_are(epsilon, tau):
+    x, y, a, b = problem()
+    y[0] *= 8
+    x[3:9] *= 5
+    a[::7] *= 1e-4
+    b[::5] *= 1e-4
+    coupling = sinkhorn(x, y, a=a / a.sum(), b=b / b.sum(), epsilon=epsilon, tau=tau)
+    plan = coupling.dense().T
+    rows = plan / plan.sum(1, keepdims=True)
+    scale = np.abs(x).max()
+    np.testing.assert_allclose(coupling.T.barycenters(x) / scale, rows @ x / scale, atol=1e-4)
+    np.testing.assert_allclose(coupling.T.row_mass(), plan.sum(1), rtol=1e-3)
 
 
 @pytest.mark.parametrize("epsilon", [0.3, 0.03, 0.003])

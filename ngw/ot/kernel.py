@@ -47,9 +47,10 @@ class Kernel:
         self.tiles = {kind: torch.empty(remade, self.m, dtype=kind, device=a.device) for kind in kinds}
 
     @property
-    def whole(self) -> bool:
-        """Whether all rows are kept as they are, and ready to be read."""
-        return len(self.kept) == self.n and not self.rounded and not self.fresh
+    def two_sided(self) -> bool:
+        """Whether it serves columns as well as rows: all of it is kept, and no column is dust, since each keeps its
+        weight where marginals are exact; where they aren't, a far column may hold nothing that float32 can show."""
+        return len(self.kept) == self.n and not self.rounded and not self.fresh and self.lam == 1
 
     def absorb(self, g: torch.Tensor | float, lam: float = 1.0, masses: torch.Tensor | None = None) -> None:
         """Take column potentials g [m] (units of epsilon, float64).
@@ -129,10 +130,12 @@ class Kernel:
 
 
 class KernelT:
-    """A kernel whose rows are all kept, seen from its columns: no second one is made.
+    """A two-sided kernel seen from its columns: no second one is made.
 
     Has what readers of a plan ask for: b [n], the kernel's a; f [m], the column potentials that it has absorbed.
     """
+
+    two_sided = False  # seen from its columns again it is made anew
 
     def __init__(self, kernel: Kernel, f: torch.Tensor) -> None:
         self.kernel, self.b, self.f = kernel, kernel.a, f

@@ -60,11 +60,11 @@ class Coupling:
             raise ValueError("a sharded coupling is only seen from x's side: solve with x and y exchanged.")
         f, g = self.potentials
         solved = None
-        if self.solved is not None and self.solved[0].whole:
+        if self.solved is not None and self.solved[0].two_sided:
             kernel, v = self.solved
             log_u = f - kernel.f
-            top = log_u.max()  # a constant that moves from u to the potentials: nothing overflows
-            solved = KernelT(kernel, g - v.double().log() + top), torch.exp(log_u - top).to(kernel.a.dtype)
+            top = log_u.max()  # a constant that moves from u to what is absorbed: nothing overflows
+            solved = KernelT(kernel, g - v.double().log() - top), torch.exp(log_u - top).to(kernel.a.dtype)
         return Coupling(self.cost.T, self.b, self.a, (g, f), self.status, self.dtype, self.numpy, solved=solved)
 
     @blas_threads_only()
