@@ -11,7 +11,7 @@ from scipy.stats import ortho_group
 
 from ngw import methods
 from ngw.maps.linear import PENALTIES, _press, _valley, ridge, thin_svd
-from ngw.methods._selection import best, folds, matching
+from ngw.methods._selection import choose, folds, matching, withdraw
 from ngw.methods.cca import solve
 from ngw.methods.relative import relative
 from ngw.metrics.retrieval import ranks, recall_at
@@ -270,10 +270,26 @@ def test_folds_hold_out_each_pair_once_and_never_keep_it(k, seed):
         assert len(splits) == 1
 
 
-def test_best_is_the_candidate_with_the_highest_mean_score():
-    scores = {"a": [0, 0, 9, 0, 0], "b": [1, 1, 1, 1, 1], "c": [2, 2, 2, 2, 1.5]}
-    calls = {name: iter(values) for name, values in scores.items()}
-    assert best(["b", "c", "a"], lambda name, kept, held: next(calls[name]), 10, 0) == "c"
+def test_the_candidate_with_the_highest_mean_score_is_chosen():
+    scores = {"b": [1, 1, 1, 1, 1], "c": [2, 2, 2, 2, 1.5], "a": [0, 0, 9, 0, 0]}
+    by_fold = iter(zip(*scores.values(), strict=True))
+    assert choose(list(scores), lambda kept, held: next(by_fold), 10, 0) == "c"
+    by_fold = iter(zip(*scores.values(), strict=True))
+    assert choose(list(scores), lambda kept, held: next(by_fold), 10, 0, trials=3) == "a"  # means 1, 2, 3
+
+
+def test_of_candidates_that_tie_the_first_is_chosen_and_an_only_one_without_a_look():
+    assert choose(["safe", "other"], lambda kept, held: (1, 1), 10, 0) == "safe"
+    assert choose(["only"], lambda kept, held: 1 / 0, 10, 0) == "only"
+
+
+def test_withdrawn_pairs_leave_both_clouds():
+    x, y = np.arange(5)[:, None], 10 * np.arange(4)[:, None]
+    pairs = np.array([[4, 0], [1, 3], [2, 2]])
+    left_x, left_y, known = withdraw(x, y, pairs, np.array([2, 0]))  # the pair [1, 3] is held out
+    assert left_x.ravel().tolist() == [2, 4, 0, 3]
+    assert left_y.ravel().tolist() == [20, 0, 10]
+    assert known.tolist() == [[0, 0], [1, 1]]
 
 
 def test_matching_by_hand():

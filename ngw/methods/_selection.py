@@ -1,4 +1,4 @@
-"""Hyperparameters are chosen on pairs held out of the budget, never on test."""
+"""Hyperparameters of every method are chosen here, on pairs held out of the budget, never on test."""
 
 from __future__ import annotations
 
@@ -28,8 +28,29 @@ def matching(u: np.ndarray, v: np.ndarray) -> float:
     return (mean_reciprocal_rank(i2t) + mean_reciprocal_rank(t2i)) / 2
 
 
-def best(candidates: Sequence[Any], score: Callable[[Any, np.ndarray, np.ndarray], float], k: int, seed: int) -> Any:
-    """The candidate with the highest mean score(candidate, kept, held out) over the folds of k pairs."""
-    splits = folds(k, seed)
-    means = [np.mean([score(candidate, *split) for split in splits]) for candidate in candidates]
+def choose(
+    candidates: Sequence[Any], scores: Callable[[np.ndarray, np.ndarray], Sequence[float]], k: int, seed: int,
+    trials: int = 5,
+) -> Any:  # fmt: skip
+    """The candidate with the highest mean score over the folds of k pairs, the first of those that tie.
+
+    scores(kept, held out): one for each candidate, since one decomposition or one training can serve many; the folds
+    after the first `trials` are left out, for time's sake.  An only candidate is taken without a fit.
+    """
+    if len(candidates) == 1:
+        return candidates[0]
+    means = np.mean([scores(*split) for split in folds(k, seed)[:trials]], axis=0)
     return candidates[int(np.argmax(means))]
+
+
+def withdraw(
+    x: np.ndarray, y: np.ndarray, pairs: np.ndarray, kept: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Clouds without the pairs that are not kept, for a transport in which those must take no part.
+
+    Returns (x, y, known): the kept pairs' rows first, in their order, then the rows without a pair; known [k, 2].
+    """
+    clouds = (
+        np.concatenate([z[pairs[kept, side]], np.delete(z, pairs[:, side], axis=0)]) for side, z in enumerate((x, y))
+    )
+    return *clouds, np.stack([np.arange(len(kept))] * 2, axis=1)

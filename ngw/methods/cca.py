@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ngw.maps.linear import thin_svd
-from ngw.methods._selection import folds, matching
+from ngw.methods._selection import choose, matching
 from ngw.methods.base import Method, unit
 
 RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # in units of the mean eigenvalue
@@ -43,17 +43,18 @@ class CCA(Method):
         """(ridge, power) with the best matching of held-out pairs; one decomposition serves a fold's whole grid."""
         ridges = RIDGES if self.ridge is None else (self.ridge,)
         powers = POWERS if self.power is None else (self.power,)
-        if len(ridges) == len(powers) == 1:
-            return ridges[0], powers[0]
-        score = np.zeros((len(ridges), len(powers)))
-        for kept, held in folds(len(px), seed):
-            for i, (a, b, rho) in enumerate(solve(px[kept], py[kept], ridges)):
-                for j, power in enumerate(powers):
+
+        def scores(kept: np.ndarray, held: np.ndarray) -> list[float]:
+            found = []
+            for a, b, rho in solve(px[kept], py[kept], ridges):
+                for power in powers:
                     w = rho[: self.dims] ** np.float32(power / 2)
                     u, v = px[held] @ (a[:, : self.dims] * w), py[held] @ (b[:, : self.dims] * w)
-                    score[i, j] += matching(unit(u), unit(v))
-        i, j = np.unravel_index(score.argmax(), score.shape)
-        return float(ridges[i]), float(powers[j])
+                    found.append(matching(unit(u), unit(v)))
+            return found
+
+        ridge, power = choose([(r, p) for r in ridges for p in powers], scores, len(px), seed)
+        return float(ridge), float(power)
 
     def _to_y(self, x: np.ndarray) -> np.ndarray:
         return (x @ self.a_) @ self.ab_

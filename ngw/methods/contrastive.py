@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ngw.methods._selection import folds, matching
+from ngw.methods._selection import choose, matching
 from ngw.methods.base import at_least, positive, unit
 from ngw.methods.cca import CCA, _regress, solve
 
@@ -60,16 +60,14 @@ class Contrastive(CCA):
     def _choose(self, px: np.ndarray, py: np.ndarray, seed: int) -> tuple[dict[str, float], int]:
         """(settings, steps) with the best matching of held-out pairs; one training serves all its stops."""
         grid, marks = self._grid(), MARKS if self.steps is None else (self.steps,)
-        if len(grid) == len(marks) == 1:
-            return grid[0], marks[0]
-        score = np.zeros((len(grid), len(marks)))
-        for kept, held in folds(len(px), seed)[: 5 if len(px) < FEW else 3]:
+
+        def scores(kept: np.ndarray, held: np.ndarray) -> list[float]:
             sides = self._sides(px[kept], py[kept])
-            for i, settings in enumerate(grid):
-                for j, (a, b) in enumerate(self._train(sides, settings, marks, seed)):
-                    score[i, j] += matching(unit(px[held] @ a), unit(py[held] @ b))
-        i, j = np.unravel_index(score.argmax(), score.shape)
-        return grid[i], int(marks[j])
+            heads = (pair for settings in grid for pair in self._train(sides, settings, marks, seed))
+            return [matching(unit(px[held] @ a), unit(py[held] @ b)) for a, b in heads]
+
+        candidates = [(settings, int(steps)) for settings in grid for steps in marks]
+        return choose(candidates, scores, len(px), seed, trials=5 if len(px) < FEW else 3)
 
     def _sides(self, px: np.ndarray, py: np.ndarray) -> tuple:
         """Both sides' heads at their start: CCA's, weighted by their correlations."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ngw.methods._selection import folds, matching
+from ngw.methods._selection import choose, matching, withdraw
 from ngw.methods._whitened import whitening
 from ngw.methods.base import at_least, positive, unit
 from ngw.methods.cca import CCA, solve
@@ -78,19 +78,18 @@ class Fused(CCA):
         """The alpha with the best matching of held-out pairs, whose rows take no part in the transport."""
         if self.alpha is not None or len(pairs) < FEW:
             return 0.5 if self.alpha is None else float(self.alpha)
-        kept, held = folds(len(pairs), seed)[0]
-        (kx, ky), (hx, hy) = ([z[pairs[rows, side]] for side, z in enumerate((x, y))] for rows in (kept, held))
-        a, b, rho = solve(kx, ky, [self.ridge_])[0]
-        a, b = a * rho ** np.float32(self.power_ / 2), b * rho ** np.float32(self.power_ / 2)
-        xs, ys = (
-            np.concatenate([k, np.delete(z, pairs[:, side], axis=0)]) for side, (k, z) in enumerate(((kx, x), (ky, y)))
-        )
-        known, scores = np.stack([np.arange(len(kept))] * 2, axis=1), []
-        for alpha in ALPHAS:
-            left, right = directions(self._refine(xs, ys, known, a, b, alpha).cross)
-            u = _blend(unit(hx @ a), unit(hx @ self.x_axes_ @ left), alpha)
-            scores.append(matching(u, _blend(unit(hy @ b), unit(hy @ self.y_axes_ @ right), alpha)))
-        return ALPHAS[int(np.argmax(scores))]
+
+        def scores(kept: np.ndarray, held: np.ndarray) -> list[float]:
+            a, b, rho = solve(x[pairs[kept, 0]], y[pairs[kept, 1]], [self.ridge_])[0]
+            a, b = a * rho ** np.float32(self.power_ / 2), b * rho ** np.float32(self.power_ / 2)
+            (hx, hy), found = (z[rows] for z, rows in zip((x, y), pairs[held].T, strict=True)), []
+            for alpha in ALPHAS:
+                left, right = directions(self._refine(*withdraw(x, y, pairs, kept), a, b, alpha).cross)
+                u = _blend(unit(hx @ a), unit(hx @ self.x_axes_ @ left), alpha)
+                found.append(matching(u, _blend(unit(hy @ b), unit(hy @ self.y_axes_ @ right), alpha)))
+            return found
+
+        return choose(ALPHAS, scores, len(pairs), seed, trials=1)
 
     def embed(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         """Canonical variates and structure side by side, so weighed that the cosine is the blended affinity."""

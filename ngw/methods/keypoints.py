@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ngw.methods._selection import best, matching
+from ngw.methods._selection import choose, matching
 from ngw.methods.base import Method, at_least, unit
 from ngw.seeds import rng
 
@@ -37,15 +37,13 @@ class Keypoints(Method):
         # In units of the mean distance one temperature suits both clouds.
         self.unit_x_, self.unit_y_ = (float(max(1 - (p @ p.T).mean(), 1e-6)) for p in (px, py))
 
-        def score(temperature, kept, held):
-            kept = kept[: self.keypoints]
-            return matching(
-                np.sqrt(relation(px[held], px[kept], temperature * self.unit_x_)),
-                np.sqrt(relation(py[held], py[kept], temperature * self.unit_y_)),
-            )
+        grid = TEMPERATURES if self.temperature is None else (self.temperature,)
 
-        chosen = self.temperature or best(TEMPERATURES, score, len(pairs), seed)
-        self.temperature_ = float(chosen)
+        def scores(kept: np.ndarray, held: np.ndarray) -> list[float]:
+            kept, sides = kept[: self.keypoints], ((px, self.unit_x_), (py, self.unit_y_))
+            return [matching(*(np.sqrt(relation(p[held], p[kept], t * scale)) for p, scale in sides)) for t in grid]
+
+        self.temperature_ = float(choose(grid, scores, len(pairs), seed))
         drawn = rng(seed, "keypoints").permutation(len(pairs))[: self.keypoints]
         self.anchors_x_, self.anchors_y_ = px[drawn], py[drawn]
         self.length_x_, self.length_y_ = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ngw.methods._selection import best, matching
+from ngw.methods._selection import choose, matching
 from ngw.methods.base import Method, unit
 
 POWERS = (1, 2, 4, 8)
@@ -39,13 +39,11 @@ class Relative(Method):
             for keep in (KEPT if self.keep is None else (self.keep,))
         ]
 
-        def score(candidate, kept, held):
-            return matching(
-                unit(relative(self.anchors_x_[held], self.anchors_x_[kept], *candidate)),
-                unit(relative(self.anchors_y_[held], self.anchors_y_[kept], *candidate)),
-            )
+        def scores(kept: np.ndarray, held: np.ndarray) -> list[float]:
+            sides = (self.anchors_x_, self.anchors_y_)
+            return [matching(*(unit(relative(a[held], a[kept], *each)) for a in sides)) for each in grid]
 
-        power, keep = grid[0] if len(grid) == 1 else best(grid, score, len(pairs), seed)
+        power, keep = choose(grid, scores, len(pairs), seed)
         self.power_, self.keep_ = float(power), float(keep)
 
     def _weights(self, z: np.ndarray, anchors: np.ndarray) -> np.ndarray:

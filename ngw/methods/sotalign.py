@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ngw.methods._selection import best, matching
+from ngw.methods._selection import choose, matching
 from ngw.methods._transport import pin
 from ngw.methods._whitened import Whitened
 from ngw.methods.base import at_least, positive, unit
@@ -67,16 +67,15 @@ class SOTAlign(Whitened, CCA):
 
     def _choose(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, cca: tuple[float, float], seed: int) -> float:
         """The teacher's epsilon with the best matching of held-out pairs, by short fits on part of the clouds."""
-        if self.epsilon_teacher is not None:
-            return self.epsilon_teacher
+        grid = EPSILONS if self.epsilon_teacher is None else (self.epsilon_teacher,)
         x, y, pairs = _part(x, y, pairs, seed)
         draft = {"steps": min(DRAFT["steps"], self.steps), "batch": min(DRAFT["batch"], self.batch)}
 
-        def score(epsilon: float, kept: np.ndarray, held: np.ndarray) -> float:
-            a, b, _ = self._train(x, y, pairs[kept], cca, epsilon, seed, **draft)
-            return matching(unit(x[pairs[held, 0]] @ a), unit(y[pairs[held, 1]] @ b))
+        def scores(kept: np.ndarray, held: np.ndarray) -> list[float]:
+            heads = (self._train(x, y, pairs[kept], cca, epsilon, seed, **draft)[:2] for epsilon in grid)
+            return [matching(unit(x[pairs[held, 0]] @ a), unit(y[pairs[held, 1]] @ b)) for a, b in heads]
 
-        return float(best(EPSILONS, score, len(pairs), seed))
+        return float(choose(grid, scores, len(pairs), seed))
 
     def _train(
         self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, cca: tuple[float, float], epsilon: float, seed: int,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ngw.methods._selection import folds, matching
+from ngw.methods._selection import choose, matching, withdraw
 from ngw.methods.base import at_least, unit
 from ngw.methods.gromov import Gromov, directions
 
@@ -100,16 +100,16 @@ class WassersteinProcrustes(Gromov):
         """The power with the best matching of held-out pairs after TRIAL rounds; they take no part in the transport."""
         if self.power is not None or len(pairs) < FEW:
             return 0.5 if self.power is None else float(self.power)
-        kept, held = folds(len(pairs), seed)[0]
-        (xs, ys), (px, py) = ([z[pairs[rows, side]] for side, z in enumerate((x, y))] for rows in (kept, held))
-        rest = [np.delete(z, pairs[:, side], axis=0) for side, z in enumerate((x, y))]
-        xs, ys = np.concatenate([xs, rest[0]]), np.concatenate([ys, rest[1]])
-        known, scores = np.stack([np.arange(len(kept))] * 2, axis=1), []
-        for power in POWERS:
-            *_, cross = self._rounds(xs, ys, known, 0, power, TRIAL)
-            left, right = directions(cross, power)
-            scores.append(matching(unit(px @ left), unit(py @ right)))
-        return POWERS[int(np.argmax(scores))]
+
+        def scores(kept: np.ndarray, held: np.ndarray) -> list[float]:
+            (px, py), found = (z[rows] for z, rows in zip((x, y), pairs[held].T, strict=True)), []
+            for power in POWERS:
+                *_, cross = self._rounds(*withdraw(x, y, pairs, kept), 0, power, TRIAL)
+                left, right = directions(cross, power)
+                found.append(matching(unit(px @ left), unit(py @ right)))
+            return found
+
+        return choose(POWERS, scores, len(pairs), seed, trials=1)
 
     def embed(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         """Both clouds along the singular directions, weighted, at unit length: [k, r], [l, r]."""
