@@ -288,6 +288,13 @@ def test_what_a_panel_calls_values_that_share_a_name():
     assert report._words(["mlp, steps=300", "0.1"]) == ["mlp", "0.1"]
 
 
+def test_null_is_told_in_its_options_own_word():
+    said = [report._said({"option": option, "value": value}) for option, value in (
+        ("unpaired", "null"), ("smoothness", "null, steps=3"), ("unpaired", "4"), ("other", "null"),
+    )]  # fmt: skip
+    assert said == ["all", "ridge, steps=3", "4", "null"]
+
+
 @pytest.mark.workflow
 @pytest.mark.parametrize("target", ["all", "all_ablations"])
 def test_a_dry_run_lists_the_derived_methods(target, tmp_path):

@@ -34,8 +34,10 @@ _LEGEND = (
     " and clustered by image.",
     "step: of the maps' training, whose weights were kept, mean over seeds: at 0, a closed form that training didn't"
     " better on held-out rows, and coefficients of the objective change nothing.",
-    "null is the option's own choice: every unpaired row (unpaired), the ridge regression's penalty (smoothness).",
+    "A word in a number's place is null in the config: all rows (unpaired), the ridge penalty (smoothness),"
+    " exact marginals (tau), no whitening (whiten).",
 )
+NULL = {"unpaired": "all", "smoothness": "ridge", "tau": "exact", "whiten": "none"}  # what null is for an option
 
 
 def build(
@@ -131,7 +133,7 @@ def _line(by_metric: Mapping[str, Row], base: str, budget: str) -> Line:
     else:
         low, high = (f"{100 * row[f'difference_{end}']:+.1f}" for end in ("low", "high"))
         change = [[Number(f"{100 * row['difference']:+.1f}")], [Number(f"{low} to {high}")]]
-    value = row["value"] if row["pairs"] == budget else f"{row['value']} ({row['pairs']} pairs)"
+    value = _said(row) if row["pairs"] == budget else f"{_said(row)} ({row['pairs']} pairs)"
     step = [Number(f"{row['step']:.0f}")] if row["step"] != "" else []
     return Line(label, [[Number(value)], *rates, *change, step], converged=row["converged"])
 
@@ -188,13 +190,19 @@ def _places(axes: Axes, rows: Sequence[Row]) -> np.ndarray:
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticks(numbers, [f"{number:g}" for number in numbers], **_ASLANT)
         return np.array(numbers)
-    words = _words([row["value"] for row in rows])
+    words = _words([_said(row) for row in rows])
     axes.set_xlim(-0.6, len(rows) - 0.4)
     axes.set_xticks(range(len(rows)), words, **(_ASLANT if max(map(len, words)) > 5 else {}))
     return np.arange(len(rows))
 
 
 _ASLANT = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+
+
+def _said(row: Row) -> str:
+    """A row's value, a null as what it is for its option."""
+    name, *further = row["value"].split(", ")
+    return ", ".join([NULL.get(row["option"], name) if name == "null" else name, *further])
 
 
 def _words(values: Sequence[str]) -> list[str]:
