@@ -81,7 +81,7 @@ def _without_punctuation(text: str) -> str:
 
 @cache
 def leave_one_out(matches: int, annotators: int = 10) -> float:
-    """Mean over annotators of min(matches among the others / 3, 1): of ten, 0, .3, .6, .9, 1 for 0, 1, 2, 3, 4 to 10."""
+    """Mean over annotators of min(matches among the others / 3, 1); of ten, 0 to 4 matches give 0, .3, .6, .9, 1."""
     thirds = matches * min(matches - 1, 3) + (annotators - matches) * min(matches, 3)
     return thirds / (3 * annotators)
 
