@@ -109,11 +109,12 @@ def test_a_caption_of_an_image_that_is_not_there(tmp_path):
         data.load("coco", root=tmp_path, subsets={"val": "val2017"}, check_images=False)
 
 
-def write_vqa(folder, subset="train2014", image_id=9, answers=10, annotated=(90,), packed=False):
+def write_vqa(folder, subset="train2014", image_id=9, answers=10, annotated=(90,), packed=False, first_id=1):
     """Question 90 about image 9 and its annotation, where asked with a flaw."""
     asked = {"questions": [{"image_id": 9, "question": "What is it?", "question_id": 90}]}
     label = {"question_type": "what is", "answer_type": "other", "multiple_choice_answer": "dog", "image_id": image_id}
     said = [{"answer": "dog", "answer_confidence": "yes", "answer_id": k + 1} for k in range(answers)]
+    said[0]["answer_id"] = first_id
     answered = {"annotations": [label | {"question_id": i, "answers": said} for i in annotated]}
     opening = gzip.open if packed else open
     for name, value in (("OpenEnded_mscoco_{}_questions", asked), ("mscoco_{}_annotations", answered)):
@@ -143,6 +144,7 @@ def test_vqa2_reads_questions_with_ten_answers(tmp_path):
     ("flaw", "words"),
     [
         ({"answers": 9}, ["question_id 90", "10 answers", "found 9"]),
+        ({"first_id": 7}, ["question_id 90", "answer_id 7", "once, found 2 times"]),
         ({"image_id": 8}, ["question_id 90", "image 9", "found 8"]),
         ({"annotated": ()}, ["question_id 90", "expected an annotation", "none"]),
         ({"annotated": (90, 91)}, ["question_id 91", "expected a question", "none"]),

@@ -79,7 +79,7 @@ class Dataset:
     def save(self, folder: str | os.PathLike) -> None:
         """Write the tables as parquet (questions only where there are any), and then record.json."""
         for name in COLUMNS:
-            if name == "images" or getattr(self, name)["image_id"]:
+            if name != "questions" or self.questions["image_id"]:
                 io.write_table(Path(folder) / f"{name}.parquet", getattr(self, name))
         io.write_json(Path(folder) / "record.json", {"source": self.source, **self.sizes(), **self.record})
 

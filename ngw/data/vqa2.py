@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,13 @@ def labels(entry: dict, where: str) -> tuple[int, tuple]:
     answers = [take(answer, "answer", where) for answer in take(entry, "answers", where)]
     if len(answers) != ANSWERS:
         raise InputError(f"{where}: expected {ANSWERS} answers, found {len(answers)}; mend the annotation file.")
+    people = Counter(answer["answer_id"] for answer in entry["answers"] if "answer_id" in answer)
+    if people and max(people.values()) > 1:
+        number, times = people.most_common(1)[0]
+        raise InputError(
+            f"{where}: answer_id {number}: expected once, found {times} times; number the annotators, as the official "
+            "scorer tells them apart by it."
+        )
     fields = (take(entry, key, where) for key in ("question_type", "answer_type", "multiple_choice_answer"))
     return take(entry, "image_id", where), (*fields, answers)
 

@@ -1,0 +1,57 @@
+"""Leaks between tasks: images that one task trains on and another holds out.
+
+Two tasks that share images share their splits too, by image id, or neither's test says what it seems to. The well-known
+case: Karpathy's `restval` images, which retrieval trains on, come from COCO's val2014, where VQA v2's validation
+questions are asked. Ids are compared, so both data sets must number the same images the same way (COCO and VQA v2 do).
+"""
+
+from __future__ import annotations
+
+from ngw.data import COLUMNS, Dataset, Table, drop
+from ngw.errors import InputError
+
+LEAKY = (("train", "val"), ("train", "test"), ("val", "train"), ("test", "train"))
+
+
+def leaks(a: Table, b: Table) -> dict[tuple[str, str], list[int]]:
+    """The images that are train in one table and val or test in the other.
+
+    a, b: tables with the columns image_id and split, of images, captions or questions.
+    Returns {(split in a, split in b): image ids in order}, without pairs of splits that share none.
+    """
+    of_a, of_b = images_of(a), images_of(b)
+    shared = {(s, t): sorted(of_a.get(s, set()) & of_b.get(t, set())) for s, t in LEAKY}
+    return {splits: ids for splits, ids in shared.items() if ids}
+
+
+def images_of(columns: Table) -> dict[str, set[int]]:
+    """The image ids of every split."""
+    found: dict[str, set[int]] = {}
+    for image_id, split in zip(columns["image_id"], columns["split"], strict=True):
+        found.setdefault(split, set()).add(image_id)
+    return found
+
+
+def refuse_leaks(a: Dataset, b: Dataset) -> None:
+    """An `InputError` that names the first image which leaks between two data sets, and how many do."""
+    found = leaks(a.images, b.images)
+    if found:
+        (mine, other), ids = next(iter(found.items()))
+        raise InputError(
+            f"{a.source}: image {ids[0]}: expected splits that share no image across tasks, found it in split {mine!r} "
+            f"here and in {other!r} of {b.source} ({sum(map(len, found.values()))} such images); leave them out of "
+            "train (COCO by Karpathy beside VQA v2: restval: drop)."
+        )
+
+
+def without_leaks(a: Dataset, b: Dataset) -> Dataset:
+    """`a` without its training images that `b` holds out, and all that is said of them; the record counts them."""
+    found = leaks(a.images, b.images)
+    gone = {i for (mine, _), ids in found.items() if mine == "train" for i in ids}
+    kept = {name: drop(getattr(a, name), gone) for name in COLUMNS}
+    if gone and "train" not in kept["images"]["split"]:
+        raise InputError(
+            f"{a.source}: image {min(gone)}: expected training images that {b.source} doesn't hold out, found that it "
+            f"holds out all {len(gone)}; split one of the two anew by image id."
+        )
+    return Dataset(**kept, source=a.source, record=a.record | {"leaks_left_out": {"of": b.source, "images": len(gone)}})
