@@ -40,7 +40,10 @@ def encode(
         ids, items = columns["caption_id"], columns["text"]
     rows = [row for row, where in enumerate(columns["split"]) if where == split]
     if not rows:
-        raise InputError(f"{tables}: split {split!r}: expected items, found none; enlarge the split in the config.")
+        wanted = "images" if frozen.modality == "vision" else "captions"
+        raise InputError(
+            f"{tables}: split {split!r}: expected {wanted}, found none; enlarge the split, or take a data set that has them."
+        )
     head = {"dataset": dataset, "split": split, "encoder": encoder, "spec": json.dumps(dict(spec)), "ngw": __version__}
     chosen = [[column[row] for row in rows] for column in (items, ids, columns["image_id"])]
     features.encode(frozen, *chosen, output, head, tokens=tokens)

@@ -129,7 +129,7 @@ def test_encode_names_what_it_lacks(scenes, tmp_path, refused):
     shutil.copy(scenes / "images.parquet", tmp_path)
     columns = io.read_table(scenes / "images.parquet", ["image_id", "split", "path"])
     io.write_table(tmp_path / "images.parquet", {**columns, "split": ["test"] * 11})
-    refused(encoding(tmp_path, out, images), "split 'train': expected items, found none; enlarge the split")
+    refused(encoding(tmp_path, out, images), "split 'train': expected images, found none; enlarge the split")
     assert not out.exists()
 
 
