@@ -96,7 +96,7 @@ class Direction:
     out: Map
     layers: dict[str, np.ndarray]
     mean: np.ndarray  # [d_in]
-    scale: float
+    scale: np.ndarray  # [] or [1]
 
 
 def align(method: Method, a: Basis | None = None, b: Basis | None = None) -> Maps:
@@ -128,8 +128,8 @@ def directions(method: Method) -> tuple[Direction, Direction]:
     maps = [twin._map(way) if hasattr(twin, "_map") else {} for way in ("ab", "ba")]
     ab, ba = (p if "w1" in p else {} for p in maps)
     return (
-        Direction(twin.transform, twin._x, twin._from_y, ab, twin.x_mean_, float(twin.x_scale_)),
-        Direction(twin.inverse_transform, twin._y, twin._from_x, ba, twin.y_mean_, float(twin.y_scale_)),
+        Direction(twin.transform, twin._x, twin._from_y, ab, twin.x_mean_, twin.x_scale_),
+        Direction(twin.inverse_transform, twin._y, twin._from_x, ba, twin.y_mean_, twin.y_scale_),
     )
 
 
