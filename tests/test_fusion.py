@@ -13,7 +13,7 @@ from rotated_clouds import rotated
 
 from ngw import fusion, methods
 from ngw.errors import InputError
-from ngw.fusion import Basis, Tokens
+from ngw.fusion import Basis, Tokens, token_unit
 from ngw.fusion._network import average
 from ngw.fusion.cross_attention import attend
 
@@ -338,6 +338,26 @@ def test_in_a_basis_of_the_target_the_image_is_projected():
     np.testing.assert_allclose(found, (fitted().transform(x[:9]) - b.mean) @ b.axes, atol=1e-4)
 
 
+def test_tokens_are_carried_in_units_of_the_pooled_features():
+    # T'(c) = unit_b T(c / unit_a), and back.
+    x, y, _ = clouds()
+    maps = fusion.align(fitted("warp"), Basis(np.eye(D_A), np.zeros(D_A), 2), Basis(np.eye(D_B), np.zeros(D_B), 6))
+    for found, z, image in (
+        (maps.ab, 2 * x, 6 * fitted("warp").transform(x)),
+        (maps.ba, 6 * y, 2 * fitted("warp").inverse_transform(y)),
+    ):
+        np.testing.assert_allclose(found(torch.tensor(z, dtype=torch.float32)).detach(), image, atol=1e-3)
+
+
+def test_the_unit_of_tokens_by_hand():
+    # Means (0, 6) and (8, 0) over pooled (0, 1) and (1, 0): 7, the least-squares gain. The masked token doesn't count.
+    z, pooled = np.array([[[0, 5], [0, 7]], [[8, 0], [99, 9]]], np.float16), np.array([[0.0, 1], [1, 0]])
+    mask = np.array([[True, True], [True, False]])
+    assert token_unit(z, mask, pooled) == 7
+    with pytest.raises(InputError, match="expected means that point where pooled features do, found a gain of -7"):
+        token_unit(z, mask, -pooled)
+
+
 def test_a_loaded_method_gives_the_same_maps(tmp_path):
     fitted().save(tmp_path / "model.safetensors")
     again = fusion.align(methods.load(tmp_path / "model.safetensors"))
@@ -383,6 +403,8 @@ def test_wrong_bases_and_tokens_are_refused():
         Basis(2 * np.eye(4, 2), np.zeros(4))
     with pytest.raises(InputError, match=r"expected axes \[d, p\] and mean \[d\], found \[2, 4\] and \[4\]"):
         Basis(np.eye(2, 4), np.zeros(4))
+    with pytest.raises(InputError, match="expected a positive unit, found 0"):
+        Basis(np.eye(4, 2), np.zeros(4), 0)
     with pytest.raises(InputError, match="tokens: expected some that the mask keeps"):
         Tokens.of(np.zeros((2, 3, 4)), np.zeros((2, 3), bool))
 

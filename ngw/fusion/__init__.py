@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ngw import registry
-from ngw.fusion.base import Basis, Fusion, Tokens
+from ngw.fusion.base import Basis, Fusion, Tokens, token_unit
 
 if TYPE_CHECKING:
     from ngw.fusion._alignment import Maps
     from ngw.methods import Method
 
-__all__ = ["Basis", "Fusion", "Tokens", "align", "build", "code", "kinds"]
+__all__ = ["Basis", "Fusion", "Tokens", "align", "build", "code", "kinds", "token_unit"]
 
 
 def kinds() -> list[str]:
@@ -37,7 +37,7 @@ def code(kind: str) -> list[str]:
 
 
 def align(method: Method, a: Basis | None = None, b: Basis | None = None) -> Maps:
-    """T_AB and T_BA of a fitted method as torch modules over tokens; a, b: the bases in which tokens are kept."""
+    """T_AB and T_BA of a fitted method as torch modules over tokens; a, b: how tokens are kept."""
     from ngw.fusion._alignment import align
 
     return align(method, a, b)

@@ -100,9 +100,9 @@ class Direction:
 
 
 def align(method: Method, a: Basis | None = None, b: Basis | None = None) -> Maps:
-    """Both maps of a fitted method, on features, or on coordinates in the bases a, b where tokens are kept in such.
+    """Both maps of a fitted method: on features, or where a, b are given on tokens as they are kept.
 
-    In bases T_AB(c) = (T_AB(mean_a + axes_a c) - mean_b) axes_b: T on the span of a, then projected onto that of b.
+    T_AB(c) = axes_b' (unit_b T((mean_a + axes_a c) / unit_a) - mean_b): T on the span of a, projected onto that of b.
     """
     method._check_fitted()
     d_a, d_b = len(method.x_mean_), len(method.y_mean_)
@@ -168,13 +168,15 @@ def chain(*parts: Linear | None) -> Linear:
 
 
 def expand(basis: Basis | None) -> Linear | None:
-    """Coordinates to features: c -> mean + axes c."""
-    return None if basis is None else (basis.axes.T.astype(np.float64), basis.mean.astype(np.float64))
+    """Kept tokens to features: c -> (mean + axes c) / unit."""
+    if basis is None:
+        return None
+    return basis.axes.T.astype(np.float64) / basis.unit, basis.mean.astype(np.float64) / basis.unit
 
 
 def shrink(basis: Basis | None) -> Linear | None:
-    """Features to coordinates: z -> axes' (z - mean)."""
+    """Features to kept tokens: z -> axes' (unit z - mean)."""
     if basis is None:
         return None
     axes = basis.axes.astype(np.float64)
-    return axes, -basis.mean.astype(np.float64) @ axes
+    return basis.unit * axes, -basis.mean.astype(np.float64) @ axes

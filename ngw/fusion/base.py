@@ -44,10 +44,14 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Basis:
-    """Where tokens are kept as p coordinates c: z = mean + axes c, with axes [d, p] orthonormal and mean [d]."""
+    """How kept tokens c [p] stand to the features that maps are fitted on: z = (mean + axes c) / unit.
+
+    axes [d, p] orthonormal, mean [d]: of a PCA of the tokens, or the identity and 0.  unit: from `token_unit`.
+    """
 
     axes: np.ndarray
     mean: np.ndarray
+    unit: float = 1.0
 
     def __post_init__(self) -> None:
         if self.axes.ndim != 2 or self.mean.shape != self.axes.shape[:1]:
@@ -56,6 +60,25 @@ class Basis:
         gram = self.axes.T.astype(np.float64) @ self.axes
         if not np.allclose(gram, np.eye(len(gram)), atol=1e-3):
             raise InputError("basis: expected orthonormal columns, found others; take them from a PCA.")
+        if not self.unit > 0:
+            raise InputError(f"basis: expected a positive unit, found {self.unit}; take it from token_unit.")
+
+
+def token_unit(z: np.ndarray, mask: np.ndarray, pooled: np.ndarray) -> float:
+    """How many times longer tokens are than pooled features: least squares of tokens' means on pooled, z [n, t, d].
+
+    1 where pooled is the mean (EfficientNet), about 6 where it is the mean at unit length (MiniLM). Maps are fitted on
+    pooled features; without the unit they would carry tokens six times too far.
+    """
+    count = np.maximum(mask.sum(1, keepdims=True), 1)
+    mean = np.einsum("ntd,nt->nd", z.astype(np.float32), mask.astype(np.float32)) / count  # [n, d]
+    found = float((mean * pooled).sum() / (pooled**2).sum())
+    if not found > 0:
+        raise InputError(
+            f"tokens: expected means that point where pooled features do, found a gain of {found:.3g}; "
+            "take an encoder that pools by the mean, or fit maps on the tokens' means."
+        )
+    return found
 
 
 class Fusion:
