@@ -1,0 +1,43 @@
+"""Fusion networks over the tokens of two frozen encoders, one file a kind; `build(spec)` makes one without torch.
+
+A spec checks and keeps its options; its `network` holds the weights, and imports torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ngw import registry
+from ngw.fusion.base import Basis, Fusion, Tokens, token_unit
+
+if TYPE_CHECKING:
+    from ngw.fusion._alignment import Maps
+    from ngw.methods import Method
+
+__all__ = ["Basis", "Fusion", "Tokens", "align", "build", "code", "kinds", "token_unit"]
+
+
+def kinds() -> list[str]:
+    """The kinds that exist."""
+    return registry.kinds(sys.modules[__name__])
+
+
+def build(spec: Mapping[str, Any]) -> Fusion:
+    """A fusion from its config entry, {"kind": ..., options}."""
+    return registry.build(sys.modules[__name__], Fusion, **spec)
+
+
+def code(kind: str) -> list[str]:
+    """The source files that a fusion of this kind depends on: its own, its ancestors', and those with the weights."""
+    own = registry.sources(registry.component(sys.modules[__name__], kind, Fusion), __name__)
+    return own + sorted(str(path) for path in Path(__file__).parent.glob("_[a-z]*.py"))
+
+
+def align(method: Method, a: Basis | None = None, b: Basis | None = None) -> Maps:
+    """T_AB and T_BA of a fitted method as torch modules over tokens; a, b: how tokens are kept."""
+    from ngw.fusion._alignment import align
+
+    return align(method, a, b)

@@ -1,0 +1,129 @@
+"""The weights of a fusion: one trunk for every kind, so that kinds differ in what a side takes from the other."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ngw.errors import InputError
+from ngw.fusion._alignment import Maps
+from ngw.fusion.base import Fusion, Tokens
+from ngw.seeds import torch_generator
+
+OTHER = {"a": "b", "b": "a"}
+
+
+class Network(nn.Module):
+    """h = FFN([LayerNorm(h_A); LayerNorm(h_B)]) (proposal 2.4), over tokens: LayerNorm acts on each, then their mean.
+
+    Tokens outside a mask change nothing, whatever stands there; a side without any gives 0 to the concatenation.
+    """
+
+    def __init__(self, spec: Fusion, a: Tokens, b: Tokens, maps: Maps | None, seed: int) -> None:
+        super().__init__()
+        self.spec, tokens = spec, {"a": a, "b": b}
+        self.widths = {side: tokens[side].width for side in spec.sides}
+        self.project = nn.ModuleDict({s: projection(tokens[s], spec.dims, seed, "project", s) for s in spec.sides})
+        self.maps = owned(maps, spec, (a.width, b.width))
+        if spec.exchanges:
+            self.logits = nn.Parameter(torch.full((2,), math.log(spec.alpha / (1 - spec.alpha))))  # of the alphas
+        if spec.exchanges and not spec.aligned:  # in place of T and the shared projection
+            self.raw = nn.ModuleDict({s: projection(tokens[OTHER[s]], spec.dims, seed, "raw", s) for s in spec.sides})
+        self.norm = nn.ModuleDict({s: nn.LayerNorm(spec.dims) for s in spec.sides})
+        self.ffn = nn.Sequential(
+            linear(len(spec.sides) * spec.dims, spec.hidden, "relu", seed, "ffn", "in"),
+            nn.GELU(),
+            linear(spec.hidden, spec.width, "linear", seed, "ffn", "out"),
+        )
+
+    def forward(self, z_a: Tensor, mask_a: Tensor, z_b: Tensor, mask_b: Tensor) -> Tensor:
+        """h [b, width], from tokens z_a [b, t, d_a], z_b [b, s, d_b] and their masks [b, t], [b, s] (true: a token)."""
+        mixed = self.mixed(z_a, mask_a, z_b, mask_b)
+        return self.ffn(torch.cat([average(self.norm[s](h), mask) for s, (h, mask) in mixed.items()], 1))
+
+    def mixed(self, z_a: Tensor, mask_a: Tensor, z_b: Tensor, mask_b: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """For each side h_A [b, t, d] or h_B [b, s, d], and its mask: before LayerNorm."""
+        z, mask = self._checked({"a": (z_a, mask_a), "b": (z_b, mask_b)})
+        if self.spec.pooled:
+            z = {s: average(z[s], mask[s])[:, None] for s in z}  # [b, 1, d_s]
+            mask = {s: mask[s].any(1, keepdim=True) for s in z}  # [b, 1]
+        own = {s: self.project[s](z[s]) for s in z}
+        if not self.spec.exchanges:
+            return {s: (own[s], mask[s]) for s in z}
+        h = {}
+        for s, alpha in zip("ab", self.logits.sigmoid(), strict=True):
+            seen = self.spec.look(own[s], self.carried(s, z[OTHER[s]]), mask[OTHER[s]])
+            h[s] = alpha * own[s] + (1 - alpha) * seen, mask[s]
+        return h
+
+    def carried(self, side: str, z: Tensor) -> Tensor:
+        """The other side's tokens in this side's space and projected: P_A(T_BA(z_B)) [b, s, d] for side "a"."""
+        if not self.spec.aligned:
+            return self.raw[side](z)
+        return self.project[side]({"a": self.maps.ba, "b": self.maps.ab}[side](z))
+
+    def alphas(self) -> dict[str, float]:
+        """alpha_A and alpha_B, each side's share of its own tokens; empty where sides don't exchange anything."""
+        return dict(zip("ab", self.logits.detach().sigmoid().tolist(), strict=True)) if self.spec.exchanges else {}
+
+    def _checked(self, given: dict[str, tuple[Tensor, Tensor]]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The tokens of the sides that are read, 0 outside the masks, and the masks."""
+        given = {side: given[side] for side in self.widths}
+        for side, (z, mask) in given.items():
+            if z.ndim != 3 or z.shape[2] != self.widths[side]:
+                raise InputError(
+                    f"z_{side}: expected tokens [batch, tokens, {self.widths[side]}], found {list(z.shape)}; "
+                    "pass the tokens of the encoder, or in the basis, that the network was made for."
+                )
+            if mask.dtype != torch.bool or mask.shape != z.shape[:2]:
+                raise InputError(
+                    f"mask_{side}: expected bool {list(z.shape[:2])}, found {mask.dtype} {list(mask.shape)}; "
+                    "pass one truth value a token, true where it counts."
+                )
+        kind = self.ffn[0].weight.dtype
+        return (
+            {s: z.to(kind).masked_fill(~mask[..., None], 0) for s, (z, mask) in given.items()},
+            {s: mask for s, (_, mask) in given.items()},
+        )
+
+
+def owned(maps: Maps | None, spec: Fusion, widths: tuple[int, int]) -> Maps | None:
+    """The network's own copy of the maps, tuned or frozen; refuses none where some are needed, and the reverse."""
+    name = type(spec).__name__
+    if spec.aligned and maps is None:
+        raise InputError(f"{name}: expected T_AB and T_BA, found none; pass maps=ngw.fusion.align(fitted method).")
+    if not spec.aligned and maps is not None:
+        raise InputError(f"{name}: expected no maps, since it doesn't use any, found some; leave them out.")
+    if maps is not None and maps.widths != widths:
+        raise InputError(
+            f"{name}: expected maps between tokens of {widths[0]} and {widths[1]} features, found {maps.widths[0]} and "
+            f"{maps.widths[1]}; pass `align` the bases in which the tokens are kept."
+        )
+    return None if maps is None else maps.tuned(spec.tune)
+
+
+def average(z: Tensor, mask: Tensor) -> Tensor:
+    """The mean [b, d] of tokens z [b, t, d] in mask [b, t]; 0 where there is none."""
+    return (z * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp_min(1)
+
+
+def projection(tokens: Tokens, dims: int, seed: int, *address: str) -> nn.Linear:
+    """P: tokens to d coordinates of mean 0 and variance 1, angles kept (as far as d < width allows): orthogonal."""
+    layer = nn.utils.skip_init(nn.Linear, tokens.width, dims)
+    gain = math.sqrt(max(dims, tokens.width)) / tokens.scale
+    nn.init.orthogonal_(layer.weight, gain, generator=torch_generator(seed, "fusion", *address))
+    mean = torch.zeros(tokens.width) if tokens.mean is None else torch.as_tensor(tokens.mean, dtype=torch.float32)
+    with torch.no_grad():
+        layer.bias.copy_(-layer.weight @ mean)
+    return layer
+
+
+def linear(rows: int, columns: int, before: str, seed: int, *address: str) -> nn.Linear:
+    """A layer [rows -> columns] with He's initialisation for what comes after it ("relu", "linear"), bias 0."""
+    layer = nn.utils.skip_init(nn.Linear, rows, columns)
+    generator = torch_generator(seed, "fusion", *address)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity=before, generator=generator)
+    nn.init.zeros_(layer.bias)
+    return layer
