@@ -42,7 +42,7 @@ def encode(
     if not rows:
         wanted = "images" if frozen.modality == "vision" else "captions"
         raise InputError(
-            f"{tables}: split {split!r}: expected {wanted}, found none; enlarge the split, or take a data set that has them."
+            f"{tables}: split {split!r}: expected {wanted}, found none; enlarge the split, or take other data."
         )
     head = {"dataset": dataset, "split": split, "encoder": encoder, "spec": json.dumps(dict(spec)), "ngw": __version__}
     chosen = [[column[row] for row in rows] for column in (items, ids, columns["image_id"])]
