@@ -6,6 +6,8 @@ Exit status: 0 done; 2 bad input or usage, told in one sentence; 1 anything else
 from __future__ import annotations
 
 import argparse
+import importlib
+import inspect
 import json
 import sys
 from collections.abc import Callable
@@ -47,7 +49,6 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--split", required=True, choices=["train", "val", "test"])
     p.add_argument("--encoder", required=True, help="the encoder's name")
     p.add_argument("--spec", type=spec, required=True, help="the encoder's config entry, as JSON")
-    p.add_argument("--tokens", action="store_true", help="also keep the token features, in float16")
 
     for name, about, inputs in (
         ("fit", "Fit a method that needs no plan.", ("vision", "text", "output")),
@@ -69,8 +70,53 @@ def parser() -> argparse.ArgumentParser:
 
     stage("similarity", "How alike two spaces are before alignment, calibrated.", "vision", "text", "record")
 
+    _fusion(stage)
     _report(stage)
     return top
+
+
+def _fusion(stage: Callable[..., argparse.ArgumentParser]) -> None:
+    """The stages of fusion and visual question answering."""
+    for name, about in (
+        ("basis", "Principal axes in which an encoder's tokens are kept."),
+        ("tokens", "Run a frozen encoder over one split's images or questions, token by token."),
+    ):
+        p = stage(name, about, "tables", "output")
+        p.add_argument("--dataset", required=True, help="the data set's name")
+        p.add_argument("--encoder", required=True, help="the encoder's name")
+        p.add_argument("--spec", type=spec, required=True, help="the encoder's config entry, as JSON")
+        if name == "basis":
+            p.add_argument("--dims", type=json.loads, required=True, help="dimensions kept; null: all, as they are")
+        else:
+            p.add_argument("--split", required=True, choices=["train", "val", "test"])
+            p.add_argument("--basis", type=Path, required=True, help="file of the basis stage")
+
+    p = stage("labels", "Vocabulary and soft targets of all questions.", "tables", "output")
+    p.add_argument("--min-count", type=int, default=9, help="occurrences that make an answer one of the vocabulary")
+    p.add_argument("--splits", nargs="+", default=["train"], help="splits whose answers are counted")
+
+    p = stage("fuse", "Train a fusion network on questions, and answer other splits' questions.", "labels", "output")
+    p.add_argument("--images", type=Path, nargs="+", required=True, help="token files: train, then splits to answer")
+    p.add_argument("--questions", type=Path, nargs="+", required=True, help="token files, in the order of --images")
+    p.add_argument("--model", type=Path, help="the aligner: file of a fitted method")
+    p.add_argument("--training", type=json.loads, default={}, help="options of the training, as JSON")
+    p.add_argument("--share", required=True, type=share, help="per cent of the training questions, or all")
+    _whose(p)
+
+    p = stage("prior", "Answer with the most frequent answer: a control.", "tables", "output")
+    for name in ("dataset", "vision", "text"):
+        p.add_argument(f"--{name}", required=True, help=f"the name for the record: {name}")
+    p.add_argument("--splits", nargs="+", required=True, help="splits to answer")
+    _whose(p)
+
+    stage("vqa", "Score a results file.", "tables", "labels", "training", "results", "predictions", "record")
+
+
+def _whose(p: argparse.ArgumentParser) -> None:
+    """Which fusion a stage is about."""
+    p.add_argument("--fusion", required=True, help="the fusion's name, for the record")
+    p.add_argument("--spec", type=spec, required=True, help="the fusion's config entry, as JSON")
+    p.add_argument("--seed", required=True, type=int)
 
 
 def _report(stage: Callable[..., argparse.ArgumentParser]) -> None:
@@ -103,7 +149,10 @@ FILES = {
     "train-vision": "feature file of the training images",
     "train-text": "feature file of the training captions",
     "model": "file of a fitted method",
-    "predictions": "where the per-query ranks go (parquet)",
+    "labels": "file of the labels stage",
+    "training": "record of the training (json)",
+    "results": "answers in the official format, named after their split (json)",
+    "predictions": "where ranks or scores of single queries go (parquet)",
     "record": "where the run's record goes (json)",
     "table": "a long-form table (csv)",
     "output": "where the result goes",
@@ -117,6 +166,17 @@ def pairs(text: str) -> str:
     return text
 
 
+def share(text: str) -> str:
+    """A share of labels: per cent, above 0 and below 100, or all."""
+    try:
+        fine = text == "all" or 0 < float(text) < 100
+    except ValueError:
+        fine = False
+    if not fine:
+        raise argparse.ArgumentTypeError(f"expected per cent below 100, or all, found {text!r}")
+    return text
+
+
 def captions(text: str) -> int:
     """Captions an image: 1 or more."""
     if not text.isdigit() or int(text) < 1:
@@ -126,12 +186,13 @@ def captions(text: str) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Hand the arguments to their stage."""
-    from ngw import stages
-    from ngw.report import stages as report_stages
-
-    name = {"data": "prepare"}.get(args.stage, args.stage.replace("-", "_"))
+    name = {"data": "prepare", "tokens": "encode_tokens"}.get(args.stage, args.stage.replace("-", "_"))
     options = {option: value for option, value in vars(args).items() if option != "stage"}
-    (getattr(stages, name, None) or getattr(report_stages, name))(**options)
+    for package in ("ngw.stages", "ngw.fusion.stages", "ngw.report.stages"):
+        found = getattr(importlib.import_module(package), name, None)
+        if inspect.isfunction(found) and found.__module__ == package:
+            return found(**options)
+    raise AttributeError(f"stage {args.stage!r} has no function {name}")
 
 
 def main(argv: list[str] | None = None) -> int:

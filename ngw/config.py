@@ -14,6 +14,7 @@ import yaml
 
 from ngw import data, encoders, methods
 from ngw.clouds import ALL
+from ngw.config_vqa import Vqa
 from ngw.errors import InputError, did_you_mean
 
 # The only place that knows where a run lies; the rules use it as a pattern, the tables as a path.
@@ -50,11 +51,13 @@ class Config:
     def __init__(self, values: Mapping[str, Any], schema: str | os.PathLike) -> None:
         check_schema(values, read(schema))
         self.datasets, self.encoders, self.methods = values["datasets"], values["encoders"], values["methods"]
-        self.run, self.tables = values["run"], values["tables"]
+        self.run = values["run"]
+        self.tables = {name: table for name, table in values["tables"].items() if table is not None}  # null: left out
         self.captions = self.run.get("captions", 1)
         self.identifiability = {"methods": [], "pairs": ALL} | self.tables.get("identifiability", {})
         self.ablations = {"vary": [], "pairs": ALL, "full": {}} | self.tables.get("ablations", {})
         self._check_names()
+        self.vqa = Vqa(self, values.get("fusions", {}), self.tables.get("vqa"))
         self._check_components()
 
     def _check_names(self) -> None:
@@ -105,21 +108,11 @@ class Config:
     def selected(self) -> list[str]:
         """The methods that some table names."""
         named = [*self.tables["retrieval"]["methods"], *self.identifiability["methods"]]
-        return list(dict.fromkeys([*named, *self.ablation_grid(full=True)["methods"]]))
+        return list(dict.fromkeys([*named, *self.ablation_grid(full=True)["methods"], *self.vqa.aligners()]))
 
     def method_spec(self, name: str) -> dict[str, Any]:
         """A method's kind and hyperparameters; `base~option=value~...` derives them from a defined one."""
-        base, *changes = name.split("~")
-        known("methods", "method", base, self.methods)
-        spec = dict(self.methods[base])
-        for change in changes:
-            option, sign, value = change.partition("=")
-            if not sign:
-                raise InputError(
-                    f"config: method {name!r}: expected option=value after '~', found {change!r}; mend it."
-                )
-            spec[option] = yaml.safe_load(value)
-        return spec
+        return derived_spec("methods", "method", self.methods, name)
 
     def method(self, name: str) -> methods.Method:
         """The unfitted method."""
@@ -143,7 +136,7 @@ class Config:
         names = [name for name in self.selected() if hasattr(self.method(name), "solve") == staged]
         return "|".join(map(re.escape, names)) or "(?!)"
 
-    def _budget(self, name: str, pairs: int | str) -> str:
+    def budget(self, name: str, pairs: int | str) -> str:
         """The one budget at which a method runs in a table of one: that, or the one that the method's kind has."""
         return {"none": "0", "all": ALL}.get(self.method(name).pairs, str(pairs))
 
@@ -187,7 +180,7 @@ class Config:
         return {
             "datasets": self.run["datasets"],
             "encoder_pairs": self.run["encoder_pairs"],
-            "methods": {name: [self._budget(name, table["pairs"])] for name in names},
+            "methods": {name: [self.budget(name, table["pairs"])] for name in names},
             "seeds": table["full"].get("seeds", seeds) if full else seeds,
             "groups": groups,
         }
@@ -198,7 +191,7 @@ class Config:
         return {
             "datasets": self.run["datasets"],
             "encoder_pairs": self.run["encoder_pairs"],
-            "methods": {name: [self._budget(name, table["pairs"])] for name in table["methods"]},
+            "methods": {name: [self.budget(name, table["pairs"])] for name in table["methods"]},
             "seeds": table.get("seeds", self.run["seeds"]),
         }
 
@@ -222,6 +215,19 @@ def cells(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
         for pairs in budgets
         for seed in grid["seeds"]
     ]
+
+
+def derived_spec(where: str, what: str, specs: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The entry of a name among a section's; `base~option=value~...` is that of the base with other values."""
+    base, *changes = name.split("~")
+    known(where, what, base, specs)
+    spec = dict(specs[base])
+    for change in changes:
+        option, sign, value = change.partition("=")
+        if not sign:
+            raise InputError(f"config: {what} {name!r}: expected option=value after '~', found {change!r}; mend it.")
+        spec[option] = yaml.safe_load(value)
+    return spec
 
 
 def _plain(value: Any) -> str:

@@ -1,11 +1,11 @@
-"""The feature cache: one safetensors file per (data set, split, encoder), written in blocks, checked when read."""
+"""The cache of pooled features: one safetensors file per (data set, split, encoder), written in blocks, checked when read."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from ngw.errors import InputError
 from ngw.io import atomic
 
 SCHEMA = "ngw-features-1"
-CODES = {"int64": "I64", "float32": "F32", "float16": "F16", "bool": "BOOL"}
+CODES = {"int64": "I64", "float32": "F32", "float16": "F16"}
 NO_HASH = "0" * 64
 BLOCK = 1 << 24  # bytes read at once
 
@@ -88,6 +88,18 @@ def writer(path: str | os.PathLike, arrays: Mapping[str, tuple[str, tuple[int, .
             file.write(head.replace(NO_HASH.encode(), _content_hash(temporary).encode()))
 
 
+def batches(encoder, items: Sequence[str], tokens: bool = False, batch: int = 32) -> Iterator[tuple[list[int], Any]]:
+    """(rows of the items, their encoding), batch by batch; texts in order of length, so that a batch pads little."""
+    from tqdm import tqdm
+
+    order = sorted(range(len(items)), key=lambda i: len(items[i])) if encoder.modality == "text" else range(len(items))
+    with tqdm(total=len(items), unit="image" if encoder.modality == "vision" else "text") as bar:
+        for start in range(0, len(items), batch):
+            rows = list(order[start : start + batch])
+            yield rows, encoder.encode([items[i] for i in rows], tokens=tokens)
+            bar.update(len(rows))
+
+
 def encode(
     encoder,
     items: list[str],
@@ -96,42 +108,22 @@ def encode(
     path: str | os.PathLike,
     metadata: Mapping[str, str],
     batch: int = 32,
-    tokens: bool = False,
 ) -> None:
-    """Run a frozen encoder over items, batch by batch, into a feature file (pooled, and tokens where asked for).
-
-    Texts go in order of length, so that a batch pads little; rows are stored in the order of `ids`.
-    """
-    from tqdm import tqdm
-
+    """Run a frozen encoder over items, batch by batch, into a file of pooled features, in the order of `ids`."""
     n = len(items)
     if not n:
         raise InputError(f"{path}: expected items to encode, found none; check the split's size in the config.")
     arrays = {"ids": ("int64", (n,)), "image_ids": ("int64", (n,)), "pooled": ("float32", (n, encoder.width))}
-    if tokens:
-        arrays["tokens"] = ("float16", (n, encoder.n_tokens, encoder.token_width))
-        arrays["mask"] = ("bool", (n, encoder.n_tokens))
-    order = sorted(range(n), key=lambda i: len(items[i])) if encoder.modality == "text" else range(n)
-    unit = "image" if encoder.modality == "vision" else "text"
-    with writer(path, arrays, {**encoder.card(), **metadata}) as out, tqdm(total=n, unit=unit) as bar:
+    with writer(path, arrays, {**encoder.card(), **metadata}) as out:
         out["ids"][:], out["image_ids"][:] = ids, image_ids
-        for start in range(0, n, batch):
-            rows = list(order[start : start + batch])
-            encoding = encoder.encode([items[i] for i in rows], tokens=tokens)
-            values = {"pooled": encoding.pooled}
-            if tokens:
-                with np.errstate(over="ignore"):  # what float16 can't hold becomes infinity, and is refused
-                    values["tokens"] = encoding.tokens.astype(np.float16)
-                out["mask"][rows] = encoding.mask
-            for name, value in values.items():
-                bad = ~np.isfinite(value).reshape(len(rows), -1).all(1)
-                if bad.any():
-                    raise InputError(
-                        f"{path}: {items[rows[int(bad.argmax())]]!r}: expected finite {name} features, found NaN or "
-                        "infinity; mend the item, or take another encoder."
-                    )
-                out[name][rows] = value
-            bar.update(len(rows))
+        for rows, encoding in batches(encoder, items, batch=batch):
+            bad = ~np.isfinite(encoding.pooled).all(1)
+            if bad.any():
+                raise InputError(
+                    f"{path}: {items[rows[int(bad.argmax())]]!r}: expected finite pooled features, found NaN or "
+                    "infinity; mend the item, or take another encoder."
+                )
+            out["pooled"][rows] = encoding.pooled
 
 
 def _opened(path: str | os.PathLike):

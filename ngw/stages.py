@@ -27,9 +27,7 @@ def prepare(spec: Mapping[str, Any], output: Path) -> None:
     data.prepare(spec, output / "raw").save(output)
 
 
-def encode(
-    tables: Path, split: str, dataset: str, encoder: str, spec: Mapping[str, Any], output: Path, tokens: bool
-) -> None:
+def encode(tables: Path, split: str, dataset: str, encoder: str, spec: Mapping[str, Any], output: Path) -> None:
     """The features stage: one split through one frozen encoder."""
     frozen = encoders.build(spec)
     if frozen.modality == "vision":
@@ -46,7 +44,7 @@ def encode(
         )
     head = {"dataset": dataset, "split": split, "encoder": encoder, "spec": json.dumps(dict(spec)), "ngw": __version__}
     chosen = [[column[row] for row in rows] for column in (items, ids, columns["image_id"])]
-    features.encode(frozen, *chosen, output, head, tokens=tokens)
+    features.encode(frozen, *chosen, output, head)
 
 
 def _train_clouds(vision: Path, text: Path, pairs: str, seed: int, captions: int) -> tuple[Clouds, dict[str, str]]:

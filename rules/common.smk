@@ -1,13 +1,18 @@
 # The config, checked; wildcard constraints; input and parameter functions. The only file of rules with `def`.
 import json
 import os
+import re
+import shlex
 from pathlib import Path
 
 import ngw.config
+import ngw.config_vqa
+import ngw.fusion
 
 ROOT = Path(workflow.basedir).parent
 CONFIG = ngw.config.Config(config, ROOT / "workflow/schemas/config.schema.yaml")
 RUN = ngw.config.RUN
+FUSION = ngw.config_vqa.FUSION
 
 
 wildcard_constraints:
@@ -17,6 +22,7 @@ wildcard_constraints:
     encoder="|".join(CONFIG.encoders),
     split="train|val|test",
     pairs=r"\d+|all",
+    labels=r"\d+(\.\d+)?|all",
     seed=r"\d+",
 
 
@@ -74,3 +80,65 @@ def input_folder(wildcards, input):
 def runs(file):
     """That file of every run that the retrieval table needs."""
     return [f"{RUN}/{file}".format(**cell) for cell in ngw.config.cells(CONFIG.grid())]
+
+
+def names(allowed):
+    """A regular expression of those names, which matches nothing where there is none."""
+    return "|".join(map(re.escape, allowed)) or "(?!)"
+
+
+def fusion_spec(wildcards):
+    return json.dumps(CONFIG.vqa.spec(wildcards.fusion))
+
+
+def fusion_code(wildcards):
+    aligner = CONFIG.vqa.aligner(wildcards.fusion)
+    own = ngw.fusion.code(CONFIG.vqa.spec(wildcards.fusion)["kind"])
+    return relative([*own, *(CONFIG.code(aligner) if aligner else [])]) + sources(
+        "fusion/base.py"
+    )
+
+
+def fusion_tokens(side):
+    """Token files of one side, "vision" or "text": of the training split, then of those that are answered."""
+    return [
+        f"results/features/{{dataset}}/{split}/{{{side}}}.tokens.safetensors"
+        for split in ["train", *CONFIG.vqa.splits]
+    ]
+
+
+def fusion_predictions():
+    """The results files of a fusion's run."""
+    return [f"{FUSION}/predictions/{split}.json" for split in CONFIG.vqa.splits]
+
+
+def fusion_model(wildcards):
+    """The fitted aligner of a fusion, if it has one."""
+    aligner = CONFIG.vqa.aligner(wildcards.fusion)
+    dataset = CONFIG.vqa.aligned_on(wildcards.dataset)
+    return (
+        f"{RUN}/model.safetensors".format(
+            **{**wildcards, "method": aligner, "dataset": dataset}
+        )
+        if aligner
+        else []
+    )
+
+
+def model_option(wildcards, input):
+    """`--model FILE` where a fusion has an aligner."""
+    return f"--model {shlex.quote(input.model)}" if input.model else ""
+
+
+def fusion_runs(file):
+    """That file of every run that the VQA table needs."""
+    return [f"{FUSION}/{file}".format(**cell) for cell in CONFIG.vqa.cells()]
+
+
+def vqa_names():
+    """What the VQA figures are called: each data set with each pair of encoders."""
+    return [
+        f"{d}.{v}.{t}"
+        for d in CONFIG.vqa.table["datasets"]
+        for v, t in CONFIG.vqa.encoder_pairs()
+    ]

@@ -3,6 +3,7 @@ rule data:
     output:
         images="results/data/{dataset}/images.parquet",
         captions="results/data/{dataset}/captions.parquet",
+        questions="results/data/{dataset}/questions.parquet",
         record="results/data/{dataset}/record.json",
     log:
         "results/logs/data/{dataset}.log",

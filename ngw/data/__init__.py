@@ -77,10 +77,9 @@ class Dataset:
         return {name: dict(Counter(getattr(self, name)["split"])) for name in COLUMNS}
 
     def save(self, folder: str | os.PathLike) -> None:
-        """Write the tables as parquet (questions only where there are any), and then record.json."""
+        """Write the tables as parquet, and then record.json."""
         for name in COLUMNS:
-            if name != "questions" or self.questions["image_id"]:
-                io.write_table(Path(folder) / f"{name}.parquet", getattr(self, name))
+            io.write_table(Path(folder) / f"{name}.parquet", getattr(self, name))
         io.write_json(Path(folder) / "record.json", {"source": self.source, **self.sizes(), **self.record})
 
     @classmethod
@@ -88,11 +87,9 @@ class Dataset:
         """Read what `save` wrote."""
         folder = Path(folder)
         record = io.read_json(folder / "record.json")
-        counted = {name: record.pop(name) for name in COLUMNS}
-        tables = {
-            name: io.read_table(folder / f"{name}.parquet", columns) if counted[name] else table(name)
-            for name, columns in COLUMNS.items()
-        }
+        for name in COLUMNS:  # sizes, which the tables tell
+            record.pop(name)
+        tables = {name: io.read_table(folder / f"{name}.parquet", columns) for name, columns in COLUMNS.items()}
         return cls(**tables, source=record.pop("source"), record=record)
 
 

@@ -37,6 +37,12 @@ class Encoder:
         """Features of a batch of items, in their order."""
         raise TypeError(f"{type(self).__name__} must define encode")
 
+    def count_tokens(self, items: Sequence[str]) -> np.ndarray:
+        """How many tokens each item has, int64 [len(items)], as `encode`'s mask will say; an image has all."""
+        if self.modality != "vision":
+            raise TypeError(f"{type(self).__name__} must define count_tokens")
+        return np.full(len(items), self.n_tokens, np.int64)
+
     def card(self) -> dict[str, str]:
         """What a feature file says about its encoder."""
         names = ("modality", "licence", "training_data", "preprocessing", "version")

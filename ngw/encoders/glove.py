@@ -78,6 +78,10 @@ class Glove(Encoder):
             warnings.warn(f"{self.name}: no vector for {', '.join(map(repr, new))}; left out", stacklevel=3)
         return found[: self.n_tokens]
 
+    def count_tokens(self, items: Sequence[str]) -> np.ndarray:
+        """How many known words each text has, int64 [len(items)]."""
+        return np.array([len(self.rows(text)) for text in items], np.int64)
+
     def encode(self, items: Sequence[str], tokens: bool = False) -> Encoding:
         """Features of texts: pooled [b, width]; tokens [b, max_length, width], zero beyond the text, and their mask."""
         rows = [self.rows(text) for text in items]

@@ -74,13 +74,23 @@ class TransformersText(Encoder):
             )
         return tokenizer, model
 
+    @property
+    def loaded(self):
+        """(tokenizer, network), loaded once."""
+        if self._loaded is None:
+            self._loaded = self._load()
+        return self._loaded
+
+    def count_tokens(self, items: Sequence[str]) -> np.ndarray:
+        """How many tokens each text has, int64 [len(items)], the marks of its beginning and end included."""
+        rows = self.loaded[0].encode_batch(list(items))
+        return np.array([sum(row.attention_mask) for row in rows], np.int64)
+
     def encode(self, items: Sequence[str], tokens: bool = False) -> Encoding:
         """Features of texts: pooled [b, width], unit length; tokens [b, max_length, width] with their mask."""
         import torch
 
-        if self._loaded is None:
-            self._loaded = self._load()
-        tokenizer, model = self._loaded
+        tokenizer, model = self.loaded
         rows = tokenizer.encode_batch(list(items))
         ids = torch.tensor([row.ids for row in rows])
         mask = torch.tensor([row.attention_mask for row in rows])

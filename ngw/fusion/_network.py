@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ngw.errors import InputError
-from ngw.fusion._alignment import Maps
+from ngw.fusion._alignment import Affine, Maps
 from ngw.fusion.base import Fusion, Tokens
 from ngw.seeds import torch_generator
 
@@ -62,7 +62,12 @@ class Network(nn.Module):
         """The other side's tokens in this side's space and projected: P_A(T_BA(z_B)) [b, s, d] for side "a"."""
         if not self.spec.aligned:
             return self.raw[side](z)
-        return self.project[side]({"a": self.maps.ba, "b": self.maps.ab}[side](z))
+        through, project = {"a": self.maps.ba, "b": self.maps.ab}[side], self.project[side]
+        if not isinstance(through, Affine):
+            return project(through(z))
+        # Two affine maps are one, of fewer features: a third of a step's time.
+        bias = project.weight @ through.b + project.bias
+        return nn.functional.linear(z, project.weight @ through.w.T, bias)
 
     def alphas(self) -> dict[str, float]:
         """alpha_A and alpha_B, each side's share of its own tokens; empty where sides don't exchange anything."""

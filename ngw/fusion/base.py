@@ -88,7 +88,8 @@ class Fusion:
     A subclass says which sides it reads, and in `look` what a side takes from the other.
     """
 
-    sides: ClassVar[tuple[str, ...]] = ("a", "b")
+    role: ClassVar[str] = "baseline"
+    sides: ClassVar[tuple[str, ...]] = ("a", "b")  # those it reads; none: nothing is trained
     exchanges: ClassVar[bool] = False  # whether a side takes anything from the other
     aligned: bool = False  # whether it does so through T_AB and T_BA
     pooled: bool = False  # whether each side is first averaged to one token

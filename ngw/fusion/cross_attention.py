@@ -20,6 +20,7 @@ class CrossAttention(Fusion):
     side's raw features stands in place of T and of the shared projection (more to learn than with frozen maps).
     """
 
+    role = "method"
     exchanges = True
 
     def __init__(

@@ -1,0 +1,102 @@
+"""What the config says of visual question answering: fusions and their aligners, the runs of the table. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ngw import encoders, fusion
+from ngw.clouds import ALL
+from ngw.errors import InputError
+
+if TYPE_CHECKING:
+    from ngw.config import Config
+
+# Where a fusion's run lies, as `ngw.config.RUN` says it of a method's.
+FUSION = "results/fusions/{dataset}/{vision}__{text}/{fusion}/pairs{pairs}/labels{labels}/seed{seed}"
+DEFAULTS = {
+    "fusions": [], "curve": [], "labels": [], "pairs": ALL, "tokens": 128, "min_count": 9, "vocabulary": ["train"],
+    "split": "test", "answer": [], "training": {}, "aligned_on": {}, "examples": [],
+}  # fmt: skip
+
+
+class Vqa:
+    """The section `tables.vqa`; without it there are no runs."""
+
+    def __init__(self, config: Config, fusions: Mapping[str, Any], table: Mapping[str, Any] | None) -> None:
+        self.config, self.fusions = config, fusions
+        self.table = {**DEFAULTS, "datasets": config.run["datasets"], "seeds": config.run["seeds"], **(table or {})}
+        self.names = list(dict.fromkeys([*self.table["fusions"], *self.table["curve"]]))
+        self.splits = list(dict.fromkeys([self.table["split"], *self.table["answer"]]))  # those that are answered
+        self._check()
+
+    def _check(self) -> None:
+        """Every name is defined, every fusion takes its options, and those that need an aligner have one."""
+        from ngw.config import known, with_name
+
+        for name in dict.fromkeys([*self.fusions, *self.names, *self.table["examples"]]):
+            spec, aligner = self.spec(name), self.aligner(name)
+            found = with_name(f"fusions.{name}", fusion.build, spec)
+            if found.aligned != (aligner is not None):
+                wanted = "an aligner" if found.aligned else "no aligner, since it doesn't use any"
+                raise InputError(f"config: fusions.{name}: expected {wanted}, found {aligner!r}; mend it.")
+            if aligner is not None:
+                self.config.method(aligner)
+        for name in self.table["examples"]:
+            if name not in self.names:
+                raise InputError(f"config: tables.vqa.examples: expected a fusion of the table, found {name!r}; add it.")
+        for name in [*self.table["datasets"], *self.table["aligned_on"], *self.table["aligned_on"].values()]:
+            known("tables.vqa", "data set", name, self.config.datasets)
+
+    def spec(self, name: str) -> dict[str, Any]:
+        """A fusion's kind and options, its aligner aside; `base~option=value~...` derives it from a defined one."""
+        from ngw.config import derived_spec
+
+        spec = derived_spec("fusions", "fusion", self.fusions, name)
+        spec.pop("aligner", None)
+        return spec
+
+    def aligner(self, name: str) -> str | None:
+        """The method whose maps a fusion uses."""
+        from ngw.config import derived_spec
+
+        return derived_spec("fusions", "fusion", self.fusions, name).get("aligner")
+
+    def aligners(self) -> list[str]:
+        """The methods that some fusion of the table uses."""
+        return list(dict.fromkeys(a for a in map(self.aligner, self.names) if a is not None))
+
+    def trained(self, trained: bool) -> list[str]:
+        """The fusions of the table that are trained, or those that aren't."""
+        return [name for name in self.names if bool(fusion.build(self.spec(name)).sides) == trained]
+
+    def pairs(self, name: str) -> str:
+        """The pair budget of a fusion's aligner; 0 where it has none."""
+        aligner = self.aligner(name)
+        return "0" if aligner is None else self.config.budget(aligner, self.table["pairs"])
+
+    def encoder_pairs(self) -> list[list[str]]:
+        """The pairs of a vision and a text encoder; questions need both."""
+        wanted = ["vision", "text"]
+        return [
+            pair
+            for pair in self.config.run["encoder_pairs"]
+            if [encoders.build(self.config.encoders[name]).modality for name in pair] == wanted
+        ]
+
+    def cells(self) -> list[dict[str, Any]]:
+        """Every run of the table: the fields that say who it is. What isn't trained runs once, with all labels."""
+        trained, found = self.trained(True), []
+        for dataset in self.table["datasets"]:
+            for vision, text in self.encoder_pairs():
+                for name in self.names:
+                    shares = [ALL] + [str(share) for share in self.table["labels"]] * (name in self.table["curve"])
+                    seeds = self.table["seeds"] if name in trained else self.table["seeds"][:1]
+                    who = {"dataset": dataset, "vision": vision, "text": text, "fusion": name, "pairs": self.pairs(name)}
+                    found += [who | {"labels": share, "seed": seed} for share in shares for seed in seeds]
+        return found
+
+    def aligned_on(self, dataset: str) -> str:
+        """The data set on which the aligners of a data set's fusions are fitted, itself unless the config says so."""
+        return self.table["aligned_on"].get(dataset, dataset)
+

@@ -1,0 +1,246 @@
+"""The stages of fusion: tokens of images and questions, labels, training, and scores of the answers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ngw import __version__, encoders, fusion, io, tokens
+from ngw.data import COLUMNS
+from ngw.errors import InputError
+from ngw.seeds import rng
+from ngw.stages import _cost, _naming
+
+if TYPE_CHECKING:
+    from ngw.methods import Method
+    from ngw.tasks.vqa import Answerer
+
+VERSION = 1  # of the task: what training and scoring compute
+SAMPLE = 256  # items that a basis is fitted on
+
+
+def _items(tables: Path, split: str, modality: str) -> tuple[list[str], list[int]]:
+    """What is encoded of one split, (items, ids): the images that questions are asked about, or the questions."""
+    asked = io.read_table(tables / "questions.parquet", ["split", "question_id", "image_id", "text"])
+    rows = [row for row, where in enumerate(asked["split"]) if where == split]
+    if not rows:
+        raise InputError(f"{tables}: split {split!r}: expected questions, found none; take a split or data that has.")
+    if modality == "text":
+        return [asked["text"][row] for row in rows], [asked["question_id"][row] for row in rows]
+    images = io.read_table(tables / "images.parquet", ["image_id", "path"])
+    path = dict(zip(images["image_id"], images["path"], strict=True))
+    ids = list(dict.fromkeys(asked["image_id"][row] for row in rows))
+    missing = [i for i in ids if i not in path]
+    if missing:
+        raise InputError(
+            f"{tables}: image {missing[0]}: expected an image, as questions are asked about it, found none; make the "
+            "tables anew."
+        )
+    return [path[i] for i in ids], ids
+
+
+def basis(tables: Path, dataset: str, encoder: str, spec: Mapping[str, Any], dims: int | None, output: Path) -> None:
+    """The basis stage: principal axes of an encoder's training tokens, and how long these are."""
+    frozen = encoders.build(spec)
+    items = list(dict.fromkeys(_items(tables, "train", frozen.modality)[0]))
+    chosen = rng(0, "tokens", "basis", dataset).permutation(len(items))[:SAMPLE]
+    with _naming(str(tables)):
+        found, about = tokens.fit_basis(frozen, [items[i] for i in np.sort(chosen)], dims)
+    head = {"dataset": dataset, "encoder": encoder, "spec": json.dumps(dict(spec)), "ngw": __version__}
+    tokens.write_basis(output, found, about, {**head, "sampled": str(len(chosen))})
+    print(f"{encoder}: {found.axes.shape[1]} dimensions of {len(found.mean)}, {about['explained']:.1%} of the variance")
+
+
+def encode_tokens(
+    tables: Path, split: str, dataset: str, encoder: str, spec: Mapping[str, Any], basis: Path, output: Path
+) -> None:
+    """The tokens stage: one split's images or questions, token by token, in the basis of the training tokens."""
+    frozen = encoders.build(spec)
+    axes, about = tokens.read_basis(basis)
+    if (about["dataset"], about["encoder"]) != (dataset, encoder):
+        raise InputError(
+            f"{basis}: expected the basis of {encoder} on {dataset}, found that of {about['encoder']} on "
+            f"{about['dataset']}; run the basis stage again."
+        )
+    items, ids = _items(tables, split, frozen.modality)
+    head = {"dataset": dataset, "split": split, "encoder": encoder, "spec": json.dumps(dict(spec)), "ngw": __version__}
+    head |= {name: about[name] for name in ("scale", "explained")}
+    tokens.write(frozen, items, ids, axes, output, head)
+
+
+def labels(tables: Path, min_count: int, splits: Sequence[str], output: Path) -> None:
+    """The labels stage: vocabulary and soft targets of all questions, once for every training."""
+    from ngw.tasks.labels import Labels
+
+    questions = io.read_table(tables / "questions.parquet", COLUMNS["questions"])
+    with _naming(str(tables / "questions.parquet")):
+        found = Labels.of(questions, min_count, splits)
+        told = {split: found.record(split) for split in dict.fromkeys(questions["split"])}
+    found.save(output)
+    print(json.dumps(told, indent=1))
+
+
+def fuse(
+    labels: Path, images: Sequence[Path], questions: Sequence[Path], model: Path | None, fusion: str,
+    spec: Mapping[str, Any], training: Mapping[str, Any], share: str, seed: int, output: Path,
+) -> None:  # fmt: skip
+    """The fuse stage: train on a share of the labelled questions, and answer the other splits' questions.
+
+    images, questions: token files of the training split and of those to answer, in one order.  Writes model.safetensors,
+    training.json and predictions/{split}.json, the official results file; a killed run goes on from checkpoint.safetensors.
+    """
+    from ngw.tasks import vqa
+    from ngw.tasks.labels import Labels
+
+    known, options = Labels.read(labels), vqa.Options(**training)
+    aligner, about = _aligner(model)
+    a, b = ([tokens.TokenFile(path) for path in paths] for paths in (images, questions))
+    _check_sides(a, b, about)
+    who = {"dataset": a[0].metadata["dataset"], "vision": a[0].metadata["encoder"], "text": b[0].metadata["encoder"]}
+    identity = {
+        **who, "fusion": fusion, "aligner": about.get("method"), "pairs": about.get("pairs", "0"), "labels": share,
+        "seed": seed,
+    }  # fmt: skip
+    with _naming(f"{labels}, {images[0]}, {questions[0]}"):
+        start = time.perf_counter()
+        rows = known.labelled(share, seed)
+        answerer = vqa.build(dict(spec), a[0], b[0], aligner, known.vocabulary.answers, seed)
+        inputs = [_digest(path) for path in (labels, model) if path] + [f.metadata["sha256"] for f in (*a, *b)]
+        made_from = json.dumps([identity, dict(spec), dict(training), inputs, __version__])
+        sides = vqa.Sides.of(a[0], b[0], known, rows)
+        trained = vqa.fit(answerer, sides, known, rows, options, seed, output / "checkpoint.safetensors", made_from)
+        cost = _cost(start)
+    for pictures, asked in zip(a[1:], b[1:], strict=True):
+        _answer(answerer, pictures, asked, known, options, output / "predictions")
+    record = {
+        **identity, "kind": spec["kind"], "version": __version__, "n_labelled": len(rows),
+        "alphas": answerer.network.alphas(), "training": trained.record(),
+        "cost": {
+            "train_seconds": trained.seconds, "peak_memory_mb": float(cost["peak_memory_mb"]),
+            "parameters": sum(p.numel() for p in answerer.trained().values()),
+        },
+    }  # fmt: skip
+    io.write_json(output / "training.json", record)
+    answerer.save(output / "model.safetensors", {"fusion_spec": json.dumps(dict(spec)), "run": json.dumps(identity)})
+
+
+def _aligner(model: Path | None) -> tuple[Method | None, dict[str, str]]:
+    """The fitted method of a file and its metadata, or None and nothing."""
+    from ngw.methods import load_with_metadata
+
+    return (None, {}) if model is None else load_with_metadata(model)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _check_sides(a: Sequence[tokens.TokenFile], b: Sequence[tokens.TokenFile], aligner: Mapping[str, str]) -> None:
+    """All token files of one data set, a side's of one encoder and basis, which the aligner was fitted on too."""
+    for side, files, modality, name in (("images", a, "vision", "vision"), ("questions", b, "text", "text")):
+        first = files[0]
+        for file in files:
+            for key, wanted in (
+                ("dataset", a[0].metadata["dataset"]), ("modality", modality), ("encoder", first.metadata["encoder"])
+            ):  # fmt: skip
+                if file.metadata[key] != wanted:
+                    raise InputError(
+                        f"{file.path}: expected {side} of {key} {wanted!r}, found {file.metadata[key]!r}; pass files of "
+                        "one data set, and of one encoder a side."
+                    )
+            if not np.array_equal(file.basis.axes, first.basis.axes) or file.basis.unit != first.basis.unit:
+                raise InputError(f"{file.path}: expected the basis of {first.path}, found another; encode both anew.")
+        if aligner and aligner[name] != first.metadata["encoder"]:
+            raise InputError(
+                f"{first.path}: expected tokens of {aligner[name]!r}, which the aligner was fitted on, found those of "
+                f"{first.metadata['encoder']!r}; pass the aligner of these encoders."
+            )
+    if len(a) != len(b) or [f.metadata["split"] for f in a] != [f.metadata["split"] for f in b]:
+        raise InputError(f"{a[0].path}: expected the same splits of images and questions, in one order; found others.")
+
+
+def _answer(answerer: Answerer, a: tokens.TokenFile, b: tokens.TokenFile, known, options, output: Path) -> None:
+    """The official results file of one split."""
+    from ngw.tasks import vqa
+    from ngw.tasks.answers import write_results
+
+    split = b.metadata["split"]
+    rows = known.rows(split)
+    sides = vqa.Sides.of(a, b, known, rows)
+    chosen = vqa.answer(answerer, sides, np.arange(len(rows)), vqa.device(options.device))
+    ids = known.question_ids[rows].tolist()
+    write_results(output / f"{split}.json", ids, [known.vocabulary.answers[column] for column in chosen], ids)
+
+
+def prior(
+    tables: Path, dataset: str, vision: str, text: str, fusion: str, spec: Mapping[str, Any], seed: int,
+    splits: Sequence[str], output: Path,
+) -> None:  # fmt: skip
+    """The prior stage: the control's answers to some splits, and a record like a training's."""
+    from ngw import fusion as package
+    from ngw.tasks import answers
+
+    chosen = package.build(spec)
+    questions = io.read_table(tables / "questions.parquet", COLUMNS["questions"])
+    start = time.perf_counter()
+    say = answers.prior_by_type if chosen.by_type else answers.prior
+    with _naming(str(tables / "questions.parquet")):
+        said = say(questions, questions)
+    for split in splits:
+        rows = [row for row, where in enumerate(questions["split"]) if where == split]
+        if not rows:
+            raise InputError(f"{tables}: split {split!r}: expected questions, found none; mend tables.vqa.")
+        ids = [questions["question_id"][row] for row in rows]
+        answers.write_results(output / "predictions" / f"{split}.json", ids, [said[row] for row in rows], ids)
+    cost = _cost(start)
+    io.write_json(output / "training.json", {
+        "dataset": dataset, "vision": vision, "text": text, "fusion": fusion, "aligner": None, "pairs": "0",
+        "labels": "all", "seed": seed, "kind": spec["kind"], "version": __version__,
+        "n_labelled": questions["split"].count("train"), "alphas": {}, "training": None,
+        "cost": {
+            "train_seconds": float(cost["train_seconds"]), "peak_memory_mb": float(cost["peak_memory_mb"]),
+            "parameters": 0,
+        },
+    })  # fmt: skip
+
+
+def vqa(tables: Path, labels: Path, training: Path, results: Path, predictions: Path, record: Path) -> None:
+    """The vqa stage: score a results file as the official scorer does, question by question, and write the record."""
+    from ngw.metrics.vqa import accuracies, by_group, summary
+    from ngw.tasks.answers import read_results
+    from ngw.tasks.labels import Labels
+
+    split = results.stem
+    questions = io.read_table(tables / "questions.parquet", COLUMNS["questions"])
+    rows = [row for row, where in enumerate(questions["split"]) if where == split]
+    asked = {name: [values[row] for row in rows] for name, values in questions.items()}
+    unlabelled = next((i for i, said in zip(asked["question_id"], asked["answers"], strict=True) if not said), None)
+    if unlabelled is not None:
+        raise InputError(
+            f"{tables}: question_id {unlabelled}: expected annotators' answers, found none; score a labelled split."
+        )
+    said = read_results(results, asked["question_id"])
+    official, always = (accuracies(said, asked["answers"], mode) for mode in ("official", "always"))
+    run = io.read_json(training)
+    kept = ("question_id", "image_id", "question_type", "answer_type")
+    io.write_table(predictions, {
+        **{name: asked[name] for name in kept}, "answer": said, "accuracy": official, "always": always
+    })  # fmt: skip
+    io.write_json(record, {
+        **run, "role": _role(run["kind"]), "task": "vqa", "task_version": VERSION, "split": split,
+        "n_questions": len(rows), "n_images": len(set(asked["image_id"])),
+        "metrics": {**summary(official, asked["answer_type"]), "always_accuracy": float(np.mean(always))},
+        "by_question_type": by_group(official, asked["question_type"]),
+        "vocabulary": Labels.read(labels).record(split),
+    })  # fmt: skip
+
+
+def _role(kind: str) -> str:
+    """A fusion's role in the tables."""
+    return fusion.build({"kind": kind}).role

@@ -1,0 +1,189 @@
+"""The trainer of networks that learn by steps: batches read ahead, looks at held-out data, checkpoints, early stop.
+
+A batch is a function of its step's number, and so is everything random in it. So a run that is taken up from a
+checkpoint does what an unbroken one does, to the last bit on one machine and number of threads.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ngw import io
+from ngw.errors import InputError
+from ngw.optim import Adam
+
+Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast: Adam with its rate on a cosine to 0 over `steps`; a look each `every` steps.
+
+    patience: looks without a better held-out loss, after which training stops; the best look's weights are kept.
+    """
+
+    steps: int
+    learning_rate: float
+    every: int
+    patience: int
+
+
+@dataclass
+class Trained:
+    """How a training went. curve: step, train (loss of that step's batch) and held_out, a value a look."""
+
+    curve: dict[str, list[float]] = field(default_factory=lambda: {"step": [], "train": [], "held_out": []})
+    step: int = 0  # whose weights are kept
+    stopped: bool = False  # by patience, before the last step
+    seconds: float = 0.0  # of training, all takes together
+    waiting: float = 0.0  # seconds of them in which the next batch wasn't there yet
+
+    def record(self) -> dict[str, Any]:
+        """What a run's record says of it."""
+        share = self.waiting / self.seconds if self.seconds else 0.0
+        steps = self.curve["step"][-1]
+        return {"steps": steps, "step": self.step, "stopped": self.stopped, "waiting": share, "curve": self.curve}
+
+
+class Ahead(Generic[Batch]):
+    """Batches one step ahead of their use, read by one thread; `waited` sums the seconds that their user waited."""
+
+    def __init__(self, batch: Callable[[int], Batch], start: int, stop: int) -> None:
+        self.batch, self.stop, self.waited = batch, stop, 0.0
+        self.pool = ThreadPoolExecutor(1)
+        self.next: Future[Batch] | None = self.pool.submit(batch, start) if start < stop else None
+
+    def take(self, step: int) -> Batch:
+        """The batch of a step; steps are taken in order, each once."""
+        start = time.perf_counter()
+        found = self.next.result()
+        self.waited += time.perf_counter() - start
+        self.next = self.pool.submit(self.batch, step + 1) if step + 1 < self.stop else None
+        return found
+
+    def close(self) -> None:
+        """Let the thread go."""
+        self.pool.shutdown(wait=True, cancel_futures=True)
+
+
+def train(
+    parameters: Mapping[str, Tensor],
+    batch: Callable[[int], Batch],
+    loss: Callable[[Batch], Tensor],
+    held_out: Callable[[], float],
+    schedule: Schedule,
+    checkpoint: Path | None = None,
+    identity: str = "",
+    label: str = "train",
+) -> Trained:
+    """Minimise `loss(batch(step))` over the parameters, which end at the weights that were best on held-out data.
+
+    Args:
+        parameters: by name; those that no gradient reaches in some batch are an error, as in `torch.autograd.grad`.
+        batch: step -> data, read in a thread while the step before is computed.
+        held_out: the loss on held-out data with the parameters as they are.
+        checkpoint: a file written at every look and removed at the end; if it is there, training goes on from it.
+        identity: what the run was made from; a checkpoint of another identity is not taken up.
+
+    Raises:
+        InputError: a loss that isn't finite.
+    """
+    parameters = dict(parameters)
+    optimiser = Adam(parameters.values(), schedule.learning_rate, schedule.steps)
+    run = _Run(parameters, optimiser, Trained(), {name: p.detach().clone() for name, p in parameters.items()})
+    if checkpoint is not None and checkpoint.is_file():
+        run.read(checkpoint, identity)
+    ahead = Ahead(batch, optimiser.done, schedule.steps)
+    before, last = run.trained.seconds, float("nan")
+    start = time.perf_counter()
+    try:
+        with tqdm(total=schedule.steps, initial=optimiser.done, desc=label, unit="step", mininterval=1) as bar:
+            while True:
+                step = optimiser.done
+                looking = (step % schedule.every == 0 or step == schedule.steps) and step not in run.trained.curve["step"]
+                if looking and run.look(last, held_out(), schedule):
+                    run.trained.stopped = step < schedule.steps
+                run.trained.seconds = before + time.perf_counter() - start
+                run.trained.waiting += ahead.waited
+                ahead.waited = 0.0
+                if run.trained.stopped or step == schedule.steps:
+                    break
+                if looking and checkpoint is not None:
+                    run.write(checkpoint, identity)
+                now = loss(ahead.take(step))
+                optimiser.step(now)
+                last = float(now.detach())
+                if not math.isfinite(last):
+                    raise InputError(f"{label}: step {step}: expected a finite loss, found {last}; lower learning_rate.")
+                bar.update()
+    finally:
+        ahead.close()
+    with torch.no_grad():
+        for name, p in parameters.items():
+            p.copy_(run.best[name])
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    return run.trained
+
+
+@dataclass
+class _Run:
+    """What a checkpoint holds."""
+
+    parameters: dict[str, Tensor]
+    optimiser: Adam
+    trained: Trained
+    best: dict[str, Tensor]
+
+    def look(self, train: float, held_out: float, schedule: Schedule) -> bool:
+        """Note a look, keep the weights if they are the best so far, and say whether patience has run out."""
+        curve = self.trained.curve
+        if not math.isfinite(held_out):
+            raise InputError(
+                f"step {self.optimiser.done}: expected a finite held-out loss, found {held_out}; lower learning_rate."
+            )
+        if not curve["held_out"] or held_out < min(curve["held_out"]):
+            self.trained.step = self.optimiser.done
+            self.best = {name: p.detach().clone() for name, p in self.parameters.items()}
+        for name, value in (("step", self.optimiser.done), ("train", train), ("held_out", held_out)):
+            curve[name].append(None if value != value else value)
+        best = curve["step"].index(self.trained.step)
+        return len(curve["step"]) - 1 - best >= schedule.patience
+
+    def write(self, path: Path, identity: str) -> None:
+        """All of it, atomically."""
+        moments = zip(self.parameters, self.optimiser.mean, self.optimiser.square, strict=True)
+        arrays = {}
+        for name, mean, square in moments:
+            parts = {"now": self.parameters[name], "best": self.best[name], "mean": mean, "square": square}
+            arrays |= {f"{part} {name}": value.detach().cpu().numpy() for part, value in parts.items()}
+        state = {"done": self.optimiser.done, "trained": vars(self.trained)}
+        io.write_tensors(path, arrays, {"identity": identity, "state": json.dumps(state)})
+
+    def read(self, path: Path, identity: str) -> None:
+        """Go on from what `write` wrote, if it is of this identity."""
+        arrays, head = io.read_tensors(path, "a checkpoint", "state")
+        if head["identity"] != identity:
+            print(f"{path}: a checkpoint of other data or options; starting anew.")
+            return
+        state = json.loads(head["state"])
+        with torch.no_grad():
+            for k, (name, p) in enumerate(self.parameters.items()):
+                for part, target in (
+                    ("now", p), ("best", self.best[name]),
+                    ("mean", self.optimiser.mean[k]), ("square", self.optimiser.square[k]),
+                ):  # fmt: skip
+                    target.copy_(torch.from_numpy(arrays[f"{part} {name}"]))
+        self.optimiser.done, self.trained = state["done"], Trained(**state["trained"])
+        print(f"{path}: going on from step {self.optimiser.done}.")

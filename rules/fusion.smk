@@ -1,0 +1,141 @@
+# Fusion: tokens of images and questions, labels, and a network trained on the aligners' maps; its answers.
+rule basis:
+    input:
+        images=rules.data.output.images,
+        questions=rules.data.output.questions,
+        code=encoder_code,
+        tokens=sources("tokens.py"),
+    output:
+        basis="results/features/{dataset}/{encoder}.basis.safetensors",
+    log:
+        "results/logs/basis/{dataset}.{encoder}.log",
+    benchmark:
+        "results/benchmarks/basis/{dataset}.{encoder}.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        spec=encoder_spec,
+        dims=json.dumps(CONFIG.vqa.table["tokens"]),
+        tables=input_folder,
+    shell:
+        "python -m ngw basis --tables {params.tables:q} --dataset {wildcards.dataset} --encoder {wildcards.encoder}"
+        " --spec {params.spec:q} --dims {params.dims} --output {output.basis:q} > {log} 2>&1"
+
+
+rule tokens:
+    input:
+        images=rules.data.output.images,
+        questions=rules.data.output.questions,
+        basis=rules.basis.output.basis,
+        code=encoder_code,
+        tokens=sources("tokens.py"),
+    output:
+        tokens="results/features/{dataset}/{split}/{encoder}.tokens.safetensors",
+    log:
+        "results/logs/tokens/{dataset}.{split}.{encoder}.log",
+    benchmark:
+        "results/benchmarks/tokens/{dataset}.{split}.{encoder}.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        spec=encoder_spec,
+        tables=input_folder,
+    shell:
+        "python -m ngw tokens --tables {params.tables:q} --dataset {wildcards.dataset} --split {wildcards.split}"
+        " --encoder {wildcards.encoder} --spec {params.spec:q} --basis {input.basis:q} --output {output.tokens:q}"
+        " > {log} 2>&1"
+
+
+rule labels:
+    input:
+        questions=rules.data.output.questions,
+        code=sources("tasks/answers.py", "tasks/labels.py", "metrics/vqa.py"),
+    output:
+        labels="results/labels/{dataset}.safetensors",
+    log:
+        "results/logs/labels/{dataset}.log",
+    benchmark:
+        "results/benchmarks/labels/{dataset}.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        tables=input_folder,
+        min_count=CONFIG.vqa.table["min_count"],
+        splits=CONFIG.vqa.table["vocabulary"],
+    shell:
+        "python -m ngw labels --tables {params.tables:q} --min-count {params.min_count} --splits {params.splits}"
+        " --output {output.labels:q} > {log} 2>&1"
+
+
+rule fuse:
+    input:
+        labels=rules.labels.output.labels,
+        images=fusion_tokens("vision"),
+        questions=fusion_tokens("text"),
+        model=fusion_model,
+        code=fusion_code,
+        task=sources("training.py", "optim.py", "tokens.py", "tasks/labels.py", "tasks/vqa.py"),
+    output:
+        model=f"{FUSION}/model.safetensors",
+        training=f"{FUSION}/training.json",
+        predictions=fusion_predictions(),
+    log:
+        "results/logs/fuse/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/fuse/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.tsv"
+    wildcard_constraints:
+        fusion=names(CONFIG.vqa.trained(True)),
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        spec=fusion_spec,
+        training=json.dumps(CONFIG.vqa.table["training"]),
+        model=model_option,
+        folder=output_folder,
+    shell:
+        "python -m ngw fuse --labels {input.labels:q} --images {input.images:q} --questions {input.questions:q}"
+        " {params.model} --fusion {wildcards.fusion:q} --spec {params.spec:q} --training {params.training:q}"
+        " --share {wildcards.labels} --seed {wildcards.seed} --output {params.folder:q} > {log:q} 2>&1"
+
+
+rule prior:
+    input:
+        questions=rules.data.output.questions,
+        code=sources("tasks/answers.py", "fusion/prior.py"),
+    output:
+        training=f"{FUSION}/training.json",
+        predictions=fusion_predictions(),
+    log:
+        "results/logs/prior/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/prior/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.tsv"
+    wildcard_constraints:
+        fusion=names(CONFIG.vqa.trained(False)),
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        spec=fusion_spec,
+        splits=CONFIG.vqa.splits,
+        tables=input_folder,
+        folder=output_folder,
+    shell:
+        "python -m ngw prior --tables {params.tables:q} --dataset {wildcards.dataset} --vision {wildcards.vision}"
+        " --text {wildcards.text} --splits {params.splits} --fusion {wildcards.fusion:q} --spec {params.spec:q}"
+        " --seed {wildcards.seed} --output {params.folder:q} > {log:q} 2>&1"

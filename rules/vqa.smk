@@ -1,0 +1,122 @@
+# Visual question answering: answers scored as the official scorer does, a record a run; its table and figures.
+rule vqa:
+    input:
+        questions=rules.data.output.questions,
+        labels=rules.labels.output.labels,
+        training=f"{FUSION}/training.json",
+        results=f"{FUSION}/predictions/{CONFIG.vqa.table['split']}.json",
+        code=sources("metrics/vqa.py"),
+    output:
+        predictions=f"{FUSION}/predictions/vqa.parquet",
+        record=f"{FUSION}/metrics/vqa.json",
+    log:
+        "results/logs/vqa/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/vqa/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        tables=input_folder,
+    shell:
+        "python -m ngw vqa --tables {params.tables:q} --labels {input.labels:q} --training {input.training:q}"
+        " --results {input.results:q} --predictions {output.predictions:q} --record {output.record:q}"
+        " > {log:q} 2>&1"
+
+
+rule vqa_tables:
+    input:
+        records=fusion_runs("metrics/vqa.json"),
+        predictions=fusion_runs("predictions/vqa.parquet"),
+        code=sources("report/*.py"),
+    output:
+        csv="results/tables/vqa.csv",
+        md="results/tables/vqa.md",
+        tex="results/tables/vqa.tex",
+        txt="results/tables/vqa.txt",
+        differences="results/tables/vqa-differences.csv",
+    log:
+        "results/logs/vqa-tables.log",
+    benchmark:
+        "results/benchmarks/vqa-tables.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        grid=json.dumps(CONFIG.vqa.cells()),
+        folder=output_folder,
+    shell:
+        "python -m ngw vqa-tables --cells {params.grid:q} --output {params.folder:q} > {log} 2>&1"
+
+
+rule vqa_figures:
+    input:
+        table=rules.vqa_tables.output.csv,
+        code=sources("report/figures.py", "report/style.py", "report/vqa*.py"),
+    output:
+        expand(
+            "results/figures/vqa.{run}.{form}",
+            run=vqa_names(),
+            form=["png", "pdf"],
+        ),
+    log:
+        "results/logs/vqa-figures.log",
+    benchmark:
+        "results/benchmarks/vqa-figures.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        folder=output_folder,
+    shell:
+        "python -m ngw vqa-figures --table {input.table:q} --output {params.folder:q} > {log} 2>&1"
+
+
+rule vqa_examples:
+    input:
+        images=rules.data.output.images,
+        questions=rules.data.output.questions,
+        runs=example_runs,
+        vision=f"results/features/{{dataset}}/{CONFIG.vqa.table['split']}/{{vision}}.tokens.safetensors",
+        text=f"results/features/{{dataset}}/{CONFIG.vqa.table['split']}/{{text}}.tokens.safetensors",
+        model=example_model,
+        code=sources("report/vqa*.py", "report/style.py"),
+    output:
+        expand(
+            "results/figures/vqa-examples.{{dataset}}.{{vision}}.{{text}}.{form}",
+            form=["png", "pdf"],
+        ),
+    log:
+        "results/logs/vqa-examples.{dataset}.{vision}.{text}.log",
+    benchmark:
+        "results/benchmarks/vqa-examples.{dataset}.{vision}.{text}.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        tables=input_folder,
+        model=model_option,
+        folder=output_folder,
+    shell:
+        "python -m ngw vqa-examples --tables {params.tables:q} --runs {input.runs:q} --vision {input.vision:q}"
+        " --text {input.text:q} {params.model} --output {params.folder:q} > {log:q} 2>&1"
+
+
+rule all_vqa:
+    input:
+        [
+            rules.vqa_tables.output,
+            rules.vqa_figures.output,
+            expand(
+                "results/figures/vqa-examples.{run}.png",
+                run=vqa_names() if CONFIG.vqa.table["examples"] else [],
+            ),
+        ],
