@@ -6,19 +6,18 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ngw import data, encoders, methods
+from ngw._config import derived_spec, known, with_name
 from ngw.clouds import ALL
 from ngw.config_vqa import Vqa
 from ngw.errors import InputError, did_you_mean
 
-# The only place that knows where a run lies; the rules use it as a pattern, the tables as a path.
-RUN = "results/runs/{dataset}/{vision}__{text}/{method}/pairs{pairs}/seed{seed}"
 # How an error tells what each keyword of the schema wants.
 WANTED = {
     "type": "a value of type {}",
@@ -217,19 +216,6 @@ def cells(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def derived_spec(where: str, what: str, specs: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The entry of a name among a section's; `base~option=value~...` is that of the base with other values."""
-    base, *changes = name.split("~")
-    known(where, what, base, specs)
-    spec = dict(specs[base])
-    for change in changes:
-        option, sign, value = change.partition("=")
-        if not sign:
-            raise InputError(f"config: {what} {name!r}: expected option=value after '~', found {change!r}; mend it.")
-        spec[option] = yaml.safe_load(value)
-    return spec
-
-
 def _plain(value: Any) -> str:
     """A value as YAML writes it, so that it reads back as itself; a whole number without its point."""
     value = int(value) if isinstance(value, float) and value.is_integer() else value
@@ -242,20 +228,6 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return math.inf
-
-
-def known(where: str, what: str, name: str, names: Mapping[str, Any]) -> None:
-    """Raise with the nearest name where a name is not defined."""
-    if name not in names:
-        raise InputError(f"config: {where}: {what} {name!r} is not defined.{did_you_mean(name, names)}")
-
-
-def with_name(where: str, check: Callable, spec: Mapping[str, Any]) -> Any:
-    """Run a component's own check; its error says which entry of the config it is about."""
-    try:
-        return check(spec)
-    except InputError as error:
-        raise InputError(f"config: {where}: {error}") from None
 
 
 def check_schema(values: Mapping[str, Any], schema: Mapping[str, Any]) -> None:

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ngw import encoders, fusion
+from ngw._config import RUN, derived_spec, known, with_name
 from ngw.clouds import ALL
 from ngw.errors import InputError
 
 if TYPE_CHECKING:
     from ngw.config import Config
 
-# Where a fusion's run lies, as `ngw.config.RUN` says it of a method's.
-FUSION = "results/fusions/{dataset}/{vision}__{text}/{fusion}/pairs{pairs}/labels{labels}/seed{seed}"
 DEFAULTS = {
     "fusions": [], "curve": [], "labels": [], "pairs": ALL, "tokens": 128, "min_count": 9, "vocabulary": ["train"],
     "split": "test", "answer": [], "training": {}, "aligned_on": {}, "examples": [],
@@ -32,8 +31,6 @@ class Vqa:
 
     def _check(self) -> None:
         """Every name is defined, every fusion takes its options, and those that need an aligner have one."""
-        from ngw.config import known, with_name
-
         for name in dict.fromkeys([*self.fusions, *self.names, *self.table["examples"]]):
             spec, aligner = self.spec(name), self.aligner(name)
             found = with_name(f"fusions.{name}", fusion.build, spec)
@@ -44,22 +41,20 @@ class Vqa:
                 self.config.method(aligner)
         for name in self.table["examples"]:
             if name not in self.names:
-                raise InputError(f"config: tables.vqa.examples: expected a fusion of the table, found {name!r}; add it.")
+                raise InputError(
+                    f"config: tables.vqa.examples: expected a fusion of the table, found {name!r}; add it."
+                )
         for name in [*self.table["datasets"], *self.table["aligned_on"], *self.table["aligned_on"].values()]:
             known("tables.vqa", "data set", name, self.config.datasets)
 
     def spec(self, name: str) -> dict[str, Any]:
         """A fusion's kind and options, its aligner aside; `base~option=value~...` derives it from a defined one."""
-        from ngw.config import derived_spec
-
         spec = derived_spec("fusions", "fusion", self.fusions, name)
         spec.pop("aligner", None)
         return spec
 
     def aligner(self, name: str) -> str | None:
         """The method whose maps a fusion uses."""
-        from ngw.config import derived_spec
-
         return derived_spec("fusions", "fusion", self.fusions, name).get("aligner")
 
     def aligners(self) -> list[str]:
@@ -92,11 +87,25 @@ class Vqa:
                 for name in self.names:
                     shares = [ALL] + [str(share) for share in self.table["labels"]] * (name in self.table["curve"])
                     seeds = self.table["seeds"] if name in trained else self.table["seeds"][:1]
-                    who = {"dataset": dataset, "vision": vision, "text": text, "fusion": name, "pairs": self.pairs(name)}
+                    who = {
+                        "dataset": dataset,
+                        "vision": vision,
+                        "text": text,
+                        "fusion": name,
+                        "pairs": self.pairs(name),
+                    }
                     found += [who | {"labels": share, "seed": seed} for share in shares for seed in seeds]
         return found
 
-    def aligned_on(self, dataset: str) -> str:
-        """The data set on which the aligners of a data set's fusions are fitted, itself unless the config says so."""
-        return self.table["aligned_on"].get(dataset, dataset)
+    def model(self, cell: Mapping[str, Any]) -> str | None:
+        """The file of the fitted aligner of a run, where it has one; fitted on another data set where one is named."""
+        aligner, dataset = self.aligner(cell["fusion"]), cell["dataset"]
+        if aligner is None:
+            return None
+        dataset = self.table["aligned_on"].get(dataset, dataset)
+        return f"{RUN}/model.safetensors".format(**{**cell, "dataset": dataset, "method": aligner})
 
+    def examples(self, dataset: str, vision: str, text: str) -> list[dict[str, Any]]:
+        """The runs on the page of examples: with all labels and the first seed, in the config's order."""
+        who = {"dataset": dataset, "vision": vision, "text": text, "labels": ALL, "seed": self.table["seeds"][0]}
+        return [who | {"fusion": name, "pairs": self.pairs(name)} for name in self.table["examples"]]

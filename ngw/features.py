@@ -1,4 +1,4 @@
-"""The cache of pooled features: one safetensors file per (data set, split, encoder), written in blocks, checked when read."""
+"""The cache of pooled features: a safetensors file per (data set, split, encoder), written in blocks, read checked."""
 
 from __future__ import annotations
 

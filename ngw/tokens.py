@@ -140,8 +140,8 @@ class TokenFile:
         missing = [int(i) for i in ids if int(i) not in self._place]
         if missing:
             raise InputError(
-                f"{self.path}: {missing[0]}: expected its tokens, found none ({len(missing)} of {len(ids)} are missing); "
-                "are the files of one data set? Run the tokens stage again."
+                f"{self.path}: {missing[0]}: expected its tokens, found none ({len(missing)} of {len(ids)} are "
+                "missing); are the files of one data set? Run the tokens stage again."
             )
         return np.array([self._place[int(i)] for i in ids], np.int64)
 

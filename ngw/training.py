@@ -111,7 +111,9 @@ def train(
         with tqdm(total=schedule.steps, initial=optimiser.done, desc=label, unit="step", mininterval=1) as bar:
             while True:
                 step = optimiser.done
-                looking = (step % schedule.every == 0 or step == schedule.steps) and step not in run.trained.curve["step"]
+                looking = (step % schedule.every == 0 or step == schedule.steps) and step not in run.trained.curve[
+                    "step"
+                ]
                 if looking and run.look(last, held_out(), schedule):
                     run.trained.stopped = step < schedule.steps
                 run.trained.seconds = before + time.perf_counter() - start
@@ -125,7 +127,9 @@ def train(
                 optimiser.step(now)
                 last = float(now.detach())
                 if not math.isfinite(last):
-                    raise InputError(f"{label}: step {step}: expected a finite loss, found {last}; lower learning_rate.")
+                    raise InputError(
+                        f"{label}: step {step}: expected a finite loss, found {last}; lower learning_rate."
+                    )
                 bar.update()
     finally:
         ahead.close()

@@ -6,13 +6,12 @@ import shlex
 from pathlib import Path
 
 import ngw.config
-import ngw.config_vqa
 import ngw.fusion
 
 ROOT = Path(workflow.basedir).parent
 CONFIG = ngw.config.Config(config, ROOT / "workflow/schemas/config.schema.yaml")
 RUN = ngw.config.RUN
-FUSION = ngw.config_vqa.FUSION
+FUSION = ngw.config.FUSION
 
 
 wildcard_constraints:
@@ -114,15 +113,7 @@ def fusion_predictions():
 
 def fusion_model(wildcards):
     """The fitted aligner of a fusion, if it has one."""
-    aligner = CONFIG.vqa.aligner(wildcards.fusion)
-    dataset = CONFIG.vqa.aligned_on(wildcards.dataset)
-    return (
-        f"{RUN}/model.safetensors".format(
-            **{**wildcards, "method": aligner, "dataset": dataset}
-        )
-        if aligner
-        else []
-    )
+    return CONFIG.vqa.model(dict(wildcards)) or []
 
 
 def model_option(wildcards, input):
@@ -142,3 +133,25 @@ def vqa_names():
         for d in CONFIG.vqa.table["datasets"]
         for v, t in CONFIG.vqa.encoder_pairs()
     ]
+
+
+def examples(wildcards):
+    """The runs on a page of examples."""
+    return CONFIG.vqa.examples(wildcards.dataset, wildcards.vision, wildcards.text)
+
+
+def example_answers(wildcards):
+    """The answers of those runs."""
+    return [
+        f"{FUSION}/predictions/vqa.parquet".format(**cell) for cell in examples(wildcards)
+    ]
+
+
+def example_network(wildcards):
+    """The network of the first of them, whose attention is shown."""
+    return f"{FUSION}/model.safetensors".format(**examples(wildcards)[0])
+
+
+def example_model(wildcards):
+    """The aligner of that network, if it has one."""
+    return CONFIG.vqa.model(examples(wildcards)[0]) or []

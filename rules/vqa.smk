@@ -13,6 +13,8 @@ rule vqa:
         "results/logs/vqa/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.log",
     benchmark:
         "results/benchmarks/vqa/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.tsv"
+    wildcard_constraints:
+        fusion=names(CONFIG.vqa.names),
     conda:
         "../envs/ngw.yaml"
     resources:
@@ -82,7 +84,8 @@ rule vqa_examples:
     input:
         images=rules.data.output.images,
         questions=rules.data.output.questions,
-        runs=example_runs,
+        answers=example_answers,
+        network=example_network,
         vision=f"results/features/{{dataset}}/{CONFIG.vqa.table['split']}/{{vision}}.tokens.safetensors",
         text=f"results/features/{{dataset}}/{CONFIG.vqa.table['split']}/{{text}}.tokens.safetensors",
         model=example_model,
@@ -106,8 +109,8 @@ rule vqa_examples:
         model=model_option,
         folder=output_folder,
     shell:
-        "python -m ngw vqa-examples --tables {params.tables:q} --runs {input.runs:q} --vision {input.vision:q}"
-        " --text {input.text:q} {params.model} --output {params.folder:q} > {log:q} 2>&1"
+        "python -m ngw vqa-examples --tables {params.tables:q} --answers {input.answers:q} --network {input.network:q}"
+        " --vision {input.vision:q} --text {input.text:q} {params.model} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule all_vqa:

@@ -69,6 +69,18 @@ class Network(nn.Module):
         bias = project.weight @ through.b + project.bias
         return nn.functional.linear(z, project.weight @ through.w.T, bias)
 
+    def attention(self, z_a: Tensor, mask_a: Tensor, z_b: Tensor, mask_b: Tensor) -> Tensor:
+        """How much each token of b looks at each of a: softmax weights [b, s, t], 0 outside the masks."""
+        if not self.spec.attends or self.spec.pooled:
+            raise InputError(
+                f"{type(self.spec).__name__}: expected a fusion whose tokens attend to others, found none."
+            )
+        z, mask = self._checked({"a": (z_a, mask_a), "b": (z_b, mask_b)})
+        q, k = self.project["b"](z["b"]), self.carried("b", z["a"])
+        allowed = mask["b"][:, :, None] & mask["a"][:, None, :]
+        scores = (q @ k.mT / math.sqrt(q.shape[-1])).masked_fill(~allowed, -math.inf)
+        return scores.softmax(-1).nan_to_num(0)
+
     def alphas(self) -> dict[str, float]:
         """alpha_A and alpha_B, each side's share of its own tokens; empty where sides don't exchange anything."""
         return dict(zip("ab", self.logits.detach().sigmoid().tolist(), strict=True)) if self.spec.exchanges else {}

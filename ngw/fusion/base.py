@@ -91,6 +91,7 @@ class Fusion:
     role: ClassVar[str] = "baseline"
     sides: ClassVar[tuple[str, ...]] = ("a", "b")  # those it reads; none: nothing is trained
     exchanges: ClassVar[bool] = False  # whether a side takes anything from the other
+    attends: ClassVar[bool] = False  # whether by attention
     aligned: bool = False  # whether it does so through T_AB and T_BA
     pooled: bool = False  # whether each side is first averaged to one token
     reference: ClassVar[str] = "proposal 2.4"

@@ -21,7 +21,7 @@ class CrossAttention(Fusion):
     """
 
     role = "method"
-    exchanges = True
+    exchanges = attends = True
 
     def __init__(
         self,

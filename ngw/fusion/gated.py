@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 class Gated(CrossAttention):
     """h_A = alpha_A z_A + (1 - alpha_A) mean of T_BA(z_B), h_B likewise: cross-attention with equal weights."""
 
+    attends = False
+
     def __init__(
         self,
         dims: int = 256,

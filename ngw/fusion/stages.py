@@ -92,8 +92,9 @@ def fuse(
 ) -> None:  # fmt: skip
     """The fuse stage: train on a share of the labelled questions, and answer the other splits' questions.
 
-    images, questions: token files of the training split and of those to answer, in one order.  Writes model.safetensors,
-    training.json and predictions/{split}.json, the official results file; a killed run goes on from checkpoint.safetensors.
+    images, questions: token files of the training split and of those to answer, in one order.  Writes
+    model.safetensors, training.json and predictions/{split}.json, the official results file; a killed run goes on from
+    checkpoint.safetensors.
     """
     from ngw.tasks import vqa
     from ngw.tasks.labels import Labels
@@ -151,8 +152,8 @@ def _check_sides(a: Sequence[tokens.TokenFile], b: Sequence[tokens.TokenFile], a
             ):  # fmt: skip
                 if file.metadata[key] != wanted:
                     raise InputError(
-                        f"{file.path}: expected {side} of {key} {wanted!r}, found {file.metadata[key]!r}; pass files of "
-                        "one data set, and of one encoder a side."
+                        f"{file.path}: expected {side} of {key} {wanted!r}, found {file.metadata[key]!r}; pass "
+                        "files of one data set, and of one encoder a side."
                     )
             if not np.array_equal(file.basis.axes, first.basis.axes) or file.basis.unit != first.basis.unit:
                 raise InputError(f"{file.path}: expected the basis of {first.path}, found another; encode both anew.")

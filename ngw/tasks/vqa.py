@@ -121,7 +121,7 @@ def build(
     spec: dict[str, Any], images: TokenFile, questions: TokenFile, aligner: Method | None, answers: tuple[str, ...],
     seed: int,
 ) -> Answerer:  # fmt: skip
-    """An untrained answerer for tokens as these files keep them.  aligner: a fitted method, where the fusion has one."""
+    """An untrained answerer for tokens as these files keep them.  aligner: a fitted method, if the fusion has one."""
     chosen = fusion.build(spec)
     maps = None if aligner is None else fusion.align(aligner, images.basis, questions.basis)
     return Answerer(chosen.network(images.tokens, questions.tokens, maps, seed), answers, seed)
