@@ -143,7 +143,8 @@ def examples(wildcards):
 def example_answers(wildcards):
     """The answers of those runs."""
     return [
-        f"{FUSION}/predictions/vqa.parquet".format(**cell) for cell in examples(wildcards)
+        f"{FUSION}/predictions/vqa.parquet".format(**cell)
+        for cell in examples(wildcards)
     ]
 
 

@@ -85,7 +85,9 @@ rule fuse:
         questions=fusion_tokens("text"),
         model=fusion_model,
         code=fusion_code,
-        task=sources("training.py", "optim.py", "tokens.py", "tasks/labels.py", "tasks/vqa.py"),
+        task=sources(
+            "training.py", "optim.py", "tokens.py", "tasks/labels.py", "tasks/vqa.py"
+        ),
     output:
         model=f"{FUSION}/model.safetensors",
         training=f"{FUSION}/training.json",
