@@ -13,6 +13,8 @@ from typing import Any
 import yaml
 
 from ngw import data, encoders, methods
+from ngw._config import FUSION as FUSION
+from ngw._config import RUN as RUN
 from ngw._config import derived_spec, known, with_name
 from ngw.clouds import ALL
 from ngw.config_vqa import Vqa
