@@ -67,16 +67,18 @@ def read_table(path: str | os.PathLike, columns: Sequence[str]) -> dict[str, lis
     import pyarrow
     import pyarrow.parquet
 
-    try:
-        table = pyarrow.parquet.read_table(path, page_checksum_verification=True)
+    try:  # not read_table, which imports pandas
+        with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
+            found = file.schema_arrow.names
+            missing = [name for name in columns if name not in found]
+            table = None if missing else file.read(list(dict.fromkeys(columns)))
     except FileNotFoundError:
         raise InputError(f"{path}: no such table; run the stage that writes it.") from None
     except (pyarrow.ArrowInvalid, OSError) as error:
         found = " ".join(str(error).split())
         raise InputError(f"{path}: expected a whole parquet table, found {found}; delete it and rerun.") from None
-    missing = [name for name in columns if name not in table.column_names]
     if missing:
-        raise InputError(f"{path}: expected columns {list(columns)}, found {table.column_names}; delete it and rerun.")
+        raise InputError(f"{path}: expected columns {list(columns)}, found {found}; delete it and rerun.")
     return {name: table[name].to_pylist() for name in columns}
 
 
