@@ -138,6 +138,15 @@ def _report(stage: Callable[..., argparse.ArgumentParser]) -> None:
     p.add_argument("--grid", required=True, type=json.loads, help="the runs wanted, as JSON: see Config.ablation_grid")
     p.add_argument("--name", default="ablations", help="the files' name, without its ending")
 
+    p = stage("vqa-tables", "Collate VQA records into tables.", "output")
+    p.add_argument("--cells", required=True, type=json.loads, help="the runs wanted, as JSON: see Vqa.cells")
+    stage("vqa-figures", "Draw accuracy against labels.", "table", "output")
+    p = stage("vqa-examples", "Draw a page of questions, answers and attention.", "tables", "vision", "text", "output")
+    p.add_argument("--records", type=Path, nargs="+", required=True, help="records of the runs shown")
+    p.add_argument("--answers", type=Path, nargs="+", required=True, help="their scored answers, in that order")
+    p.add_argument("--network", type=Path, required=True, help="network of the first run, whose attention is shown")
+    p.add_argument("--model", type=Path, help="its aligner: file of a fitted method")
+
     stage("ablation-figures", "Draw the ablations, a panel an option.", "table", "output")
 
 

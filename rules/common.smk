@@ -140,12 +140,13 @@ def examples(wildcards):
     return CONFIG.vqa.examples(wildcards.dataset, wildcards.vision, wildcards.text)
 
 
-def example_answers(wildcards):
-    """The answers of those runs."""
-    return [
-        f"{FUSION}/predictions/vqa.parquet".format(**cell)
-        for cell in examples(wildcards)
-    ]
+def example_runs(file):
+    """An input function: that file of each of those runs."""
+
+    def files(wildcards):
+        return [f"{FUSION}/{file}".format(**cell) for cell in examples(wildcards)]
+
+    return files
 
 
 def example_network(wildcards):

@@ -84,7 +84,8 @@ rule vqa_examples:
     input:
         images=rules.data.output.images,
         questions=rules.data.output.questions,
-        answers=example_answers,
+        records=example_runs("metrics/vqa.json"),
+        answers=example_runs("predictions/vqa.parquet"),
         network=example_network,
         vision=f"results/features/{{dataset}}/{CONFIG.vqa.table['split']}/{{vision}}.tokens.safetensors",
         text=f"results/features/{{dataset}}/{CONFIG.vqa.table['split']}/{{text}}.tokens.safetensors",
@@ -109,7 +110,7 @@ rule vqa_examples:
         model=model_option,
         folder=output_folder,
     shell:
-        "python -m ngw vqa-examples --tables {params.tables:q} --answers {input.answers:q} --network {input.network:q}"
+        "python -m ngw vqa-examples --tables {params.tables:q} --records {input.records:q} --answers {input.answers:q} --network {input.network:q}"
         " --vision {input.vision:q} --text {input.text:q} {params.model} --output {params.folder:q} > {log:q} 2>&1"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -36,6 +36,10 @@ class Encoder:
     def encode(self, items: Sequence[str], tokens: bool = False) -> Encoding:
         """Features of a batch of items, in their order."""
         raise TypeError(f"{type(self).__name__} must define encode")
+
+    def view(self, item: str) -> Any:
+        """What a vision encoder sees of an image, as a picture whose grid its tokens are, rows first."""
+        raise TypeError(f"{type(self).__name__} must define view")
 
     def count_tokens(self, items: Sequence[str]) -> np.ndarray:
         """How many tokens each item has, int64 [len(items)], as `encode`'s mask will say; an image has all."""

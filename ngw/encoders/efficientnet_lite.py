@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SIZES = {"lite0": 224, "lite1": 240, "lite2": 260}  # input pixels; efficientnet_lite_builder.py
 
@@ -58,8 +62,8 @@ class EfficientNetLite(Encoder):
             self._model = self._load()
         return self._model
 
-    def preprocess(self, path: str) -> np.ndarray:
-        """One image file as [3, size, size] float32; the file is named where it can't be read."""
+    def view(self, path: str) -> Image:
+        """What the network sees of an image file, [size, size] RGB; the file is named where it can't be read."""
         from PIL import Image
 
         try:
@@ -72,8 +76,11 @@ class EfficientNetLite(Encoder):
         side = min(image.size) * self.size / (self.size + 32)
         left, top = (image.width - side) / 2, (image.height - side) / 2
         box = (left, top, left + side, top + side)
-        image = image.resize((self.size, self.size), Image.Resampling.BICUBIC, box=box)
-        return (np.asarray(image, np.float32).transpose(2, 0, 1) - 127.0) / 128.0
+        return image.resize((self.size, self.size), Image.Resampling.BICUBIC, box=box)
+
+    def preprocess(self, path: str) -> np.ndarray:
+        """One image file as [3, size, size] float32."""
+        return (np.asarray(self.view(path), np.float32).transpose(2, 0, 1) - 127.0) / 128.0
 
     def encode(self, items: Sequence[str], tokens: bool = False) -> Encoding:
         """Features of image files: pooled [b, 1280]; tokens [b, grid * grid, 1280], rows of the grid first."""

@@ -103,3 +103,51 @@ def ablation_figures(table: Path, output: Path) -> None:
 
     rows = from_csv(table.read_text(encoding="utf-8"))
     _draw(rows, lambda pair: figure(rows, pair), table.stem, output)
+
+
+def vqa_tables(cells: Sequence[Mapping[str, Any]], output: Path) -> None:
+    """The VQA tables stage: every run's record and scores to csv, md, tex and txt; a missing cell is an error."""
+    from ngw.config import FUSION
+    from ngw.report.vqa import build, cell
+
+    paths = [FUSION.format(**c) for c in cells]
+    columns = ["question_id", "image_id", "question_type", "answer_type", "answer", "accuracy", "always"]
+    records = [io.read_json(f"{path}/metrics/vqa.json") for path in paths]
+    scores = [io.read_table(f"{path}/predictions/vqa.parquet", columns) for path in paths]
+    found = build(records, {cell(c): table for c, table in zip(cells, scores, strict=True)}, [cell(c) for c in cells])
+    for name, text in found.items():
+        io.write_text(output / name, text)
+
+
+def vqa_figures(table: Path, output: Path) -> None:
+    """The VQA figures stage: accuracy against labels for each pair of encoders, from the csv alone."""
+    from ngw.report.vqa import from_csv
+    from ngw.report.vqa_figures import labels_figure
+
+    rows = from_csv(table.read_text(encoding="utf-8"))
+    _draw(rows, lambda pair: labels_figure(rows, pair), "vqa", output)
+
+
+def vqa_examples(
+    tables: Path, records: Sequence[Path], answers: Sequence[Path], network: Path, vision: Path, text: Path,
+    model: Path | None, output: Path,
+) -> None:  # fmt: skip
+    """The VQA examples stage: a dozen questions drawn at random, what fusions answer, and where the first one looks."""
+    from ngw.methods import load
+    from ngw.report.style import encode as encode_figure
+    from ngw.report.vqa_figures import Example, examples_figure
+    from ngw.tasks import vqa_examples as task
+    from ngw.tokens import TokenFile
+
+    a, b = TokenFile(vision), TokenFile(text)
+    names = [io.read_json(path)["fusion"] for path in records]
+    columns = ["question_id", "image_id", "answer", "accuracy"]
+    said = {name: io.read_table(path, columns) for name, path in zip(names, answers, strict=True)}
+    asked = io.read_table(tables / "questions.parquet", ["question_id", "text", "multiple_choice_answer"])
+    images = io.read_table(tables / "images.parquet", ["image_id", "path"])
+    found = task.examples(a, b, network, None if model is None else load(model), said, asked, images)
+    examples = [Example(**fields) for fields in found]
+    name = f"vqa-examples.{a.metadata['dataset']}.{a.metadata['encoder']}.{b.metadata['encoder']}"
+    for form in ("png", "pdf"):
+        with io.atomic(output / f"{name}.{form}") as temporary:
+            temporary.write_bytes(encode_figure(examples_figure(examples), form))
