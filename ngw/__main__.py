@@ -197,7 +197,7 @@ def run(args: argparse.Namespace) -> None:
     """Hand the arguments to their stage."""
     name = {"data": "prepare", "tokens": "encode_tokens"}.get(args.stage, args.stage.replace("-", "_"))
     options = {option: value for option, value in vars(args).items() if option != "stage"}
-    for package in ("ngw.stages", "ngw.fusion.stages", "ngw.report.stages"):
+    for package in ("ngw.stages", "ngw.tasks.stages", "ngw.report.stages"):
         found = getattr(importlib.import_module(package), name, None)
         if inspect.isfunction(found) and found.__module__ == package:
             return found(**options)

@@ -429,7 +429,7 @@ def test_specs_are_checked_without_torch():
     program = "import sys; from ngw import fusion; [fusion.build({'kind': k}) for k in fusion.kinds()]; "
     program += "assert 'torch' not in sys.modules; print(*fusion.kinds())"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
-    assert found == ["concat", "cross-attention", "gated", "image-only", "question-only"]
+    assert found == ["concat", "cross-attention", "gated", "image-only", "prior", "question-only"]
 
 
 def test_an_edit_of_the_weights_file_reruns_every_kind():

@@ -55,7 +55,7 @@ class Network(nn.Module):
         h = {}
         for s, alpha in zip("ab", self.logits.sigmoid(), strict=True):
             seen = self.spec.look(own[s], self.carried(s, z[OTHER[s]]), mask[OTHER[s]])
-            h[s] = alpha * own[s] + (1 - alpha) * seen, mask[s]
+            h[s] = torch.lerp(seen.expand_as(own[s]), own[s], alpha), mask[s]  # alpha own + (1 - alpha) seen
         return h
 
     def carried(self, side: str, z: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ class Network(nn.Module):
                 )
         kind = self.ffn[0].weight.dtype
         return (
-            {s: z.to(kind).masked_fill(~mask[..., None], 0) for s, (z, mask) in given.items()},
+            {s: filled(z.to(kind), mask) for s, (z, mask) in given.items()},
             {s: mask for s, (_, mask) in given.items()},
         )
 
@@ -121,9 +121,15 @@ def owned(maps: Maps | None, spec: Fusion, widths: tuple[int, int]) -> Maps | No
     return None if maps is None else maps.tuned(spec.tune)
 
 
+def filled(z: Tensor, mask: Tensor) -> Tensor:
+    """Tokens z [b, t, d], 0 outside mask [b, t]; z itself where there is nothing outside, as with images."""
+    return z if mask.all() else z.masked_fill(~mask[..., None], 0)
+
+
 def average(z: Tensor, mask: Tensor) -> Tensor:
     """The mean [b, d] of tokens z [b, t, d] in mask [b, t]; 0 where there is none."""
-    return (z * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp_min(1)
+    weights = mask / mask.sum(1, keepdim=True).clamp_min(1)
+    return (weights.to(z.dtype)[:, None] @ z)[:, 0]
 
 
 def projection(tokens: Tokens, dims: int, seed: int, *address: str) -> nn.Linear:

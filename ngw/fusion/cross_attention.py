@@ -57,4 +57,5 @@ def attend(q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
 
     any_key = mask.any(1)[:, None, None]  # [b, 1, 1]
     allowed = (mask[:, None, :] | ~any_key)[:, None]  # [b, 1 head, 1 query, s]: softmax over nothing would be NaN
-    return scaled_dot_product_attention(q[:, None], k[:, None], k[:, None], attn_mask=allowed)[:, 0] * any_key
+    seen = scaled_dot_product_attention(q[:, None], k[:, None], k[:, None], attn_mask=allowed)[:, 0]
+    return seen if any_key.all() else seen * any_key
