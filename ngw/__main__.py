@@ -92,6 +92,7 @@ def _fusion(stage: Callable[..., argparse.ArgumentParser]) -> None:
             p.add_argument("--basis", type=Path, required=True, help="file of the basis stage")
 
     p = stage("labels", "Vocabulary and soft targets of all questions.", "tables", "output")
+    p.add_argument("--aligned-on", type=Path, help="tables that the aligners are fitted on, where these are others")
     p.add_argument("--min-count", type=int, default=9, help="occurrences that make an answer one of the vocabulary")
     p.add_argument("--splits", nargs="+", default=["train"], help="splits whose answers are counted")
 

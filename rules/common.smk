@@ -116,6 +116,21 @@ def fusion_model(wildcards):
     return CONFIG.vqa.model(dict(wildcards)) or []
 
 
+def aligned_on(wildcards):
+    """The images on which the aligners are fitted, where that isn't the data set of the questions."""
+    other = CONFIG.vqa.table["aligned_on"].get(wildcards.dataset)
+    return [] if other is None else f"results/data/{other}/images.parquet"
+
+
+def aligned_on_option(wildcards, input):
+    """`--aligned-on FOLDER` where there are such images."""
+    return (
+        f"--aligned-on {shlex.quote(str(Path(input.aligned_on).parent))}"
+        if input.aligned_on
+        else ""
+    )
+
+
 def model_option(wildcards, input):
     """`--model FILE` where a fusion has an aligner."""
     return f"--model {shlex.quote(input.model)}" if input.model else ""

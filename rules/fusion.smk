@@ -57,6 +57,7 @@ rule tokens:
 rule labels:
     input:
         questions=rules.data.output.questions,
+        aligned_on=aligned_on,
         code=sources("tasks/answers.py", "tasks/labels.py", "metrics/vqa.py"),
     output:
         labels="results/labels/{dataset}.safetensors",
@@ -71,11 +72,12 @@ rule labels:
         runtime=30,
     params:
         tables=input_folder,
+        aligned_on=aligned_on_option,
         min_count=CONFIG.vqa.table["min_count"],
         splits=CONFIG.vqa.table["vocabulary"],
     shell:
         "python -m ngw labels --tables {params.tables:q} --min-count {params.min_count} --splits {params.splits}"
-        " --output {output.labels:q} > {log} 2>&1"
+        " {params.aligned_on} --output {output.labels:q} > {log} 2>&1"
 
 
 rule fuse:

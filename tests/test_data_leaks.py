@@ -8,7 +8,7 @@ import pytest
 
 from ngw import data
 from ngw.data import Dataset, table
-from ngw.data._leaks import leaks, refuse_leaks, without_leaks
+from ngw.data._leaks import check_tables, leaks, refuse_leaks, without_leaks
 from ngw.errors import InputError
 
 
@@ -56,6 +56,18 @@ def test_leaks_are_refused_by_name():
         refuse_leaks(a, b)
     with pytest.raises(InputError, match=r"vqa\.json: image 2: .* 'val' here and in 'train' of karpathy\.json"):
         refuse_leaks(b, a)
+
+
+def test_tables_of_one_numbering_are_compared_and_others_are_not(tmp_path):
+    a, b = dataset("a", train=[1, 2, 3]), dataset("b", train=[1], val=[2, 3])
+    for numbers, folder in ((("COCO", "COCO"), "same"), (("COCO", "Flickr"), "other"), ((None, None), "unknown")):
+        for one, name, number in zip((a, b), "ab", numbers, strict=True):
+            one.record = {} if number is None else {"numbering": number}
+            one.save(tmp_path / folder / name)
+    with pytest.raises(InputError, match=r"same/a: image 2: .* 'train' here and in 'val' of .*same/b"):
+        check_tables(tmp_path / "same" / "a", tmp_path / "same" / "b")
+    check_tables(tmp_path / "other" / "a", tmp_path / "other" / "b")
+    check_tables(tmp_path / "unknown" / "a", tmp_path / "unknown" / "b")
 
 
 def test_nothing_left_to_train_on():

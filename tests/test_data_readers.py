@@ -137,7 +137,7 @@ def test_vqa2_reads_questions_with_ten_answers(tmp_path):
         "multiple_choice_answer": "dog",
         "answers": ["dog"] * 10,
     }
-    assert dataset.record == {"unlabelled_splits": []}
+    assert dataset.record == {"unlabelled_splits": [], "numbering": "COCO"}
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,8 @@ def test_only_the_test_split_may_lack_its_annotations(tmp_path):
     (tmp_path / "v2_mscoco_test-dev2015_annotations.json").unlink()
     dataset = data.load("vqa2", root=tmp_path, subsets={"test": "test-dev2015"}, check_images=False)
     assert dataset.questions["answers"] == [[]]
-    assert dataset.record == {"unlabelled_splits": ["test"]}
+    assert dataset.record["unlabelled_splits"] == ["test"]
+    assert dataset.images["path"][0].endswith("test2015/COCO_test2015_000000000009.jpg")  # where test-dev's images are
     with pytest.raises(InputError, match=r"annotations\.json: no such file"):
         data.load("vqa2", root=tmp_path, subsets={"val": "test-dev2015"}, check_images=False)
 

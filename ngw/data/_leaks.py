@@ -2,11 +2,15 @@
 
 Two tasks that share images share their splits too, by image id, or neither's test says what it seems to. The well-known
 case: Karpathy's `restval` images, which retrieval trains on, come from COCO's val2014, where VQA v2's validation
-questions are asked. Ids are compared, so both data sets must number the same images the same way (COCO and VQA v2 do).
+questions are asked. Ids are compared, so both data sets must number the same images the same way: their records name
+the numbering (COCO's and VQA v2's is COCO's own).
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from ngw import io
 from ngw.data import COLUMNS, Dataset, Table, drop
 from ngw.errors import InputError
 
@@ -30,6 +34,15 @@ def images_of(columns: Table) -> dict[str, set[int]]:
     for image_id, split in zip(columns["image_id"], columns["split"], strict=True):
         found.setdefault(split, set()).add(image_id)
     return found
+
+
+def check_tables(a: Path, b: Path) -> None:
+    """`refuse_leaks` between two folders of tables, if their records name one numbering of images."""
+    numbering = {io.read_json(folder / "record.json").get("numbering") for folder in (a, b)}
+    if len(numbering) > 1 or None in numbering:
+        return
+    columns = COLUMNS["images"]
+    refuse_leaks(*(Dataset(io.read_table(f / "images.parquet", columns), source=str(f)) for f in (a, b)))
 
 
 def refuse_leaks(a: Dataset, b: Dataset) -> None:

@@ -41,6 +41,7 @@ def read_official(root: Path, subsets: Mapping[str, str], images: Path, captions
         image_rows += more_images
         caption_rows += more_captions
     caption_rows, record = karpathy.first_captions(caption_rows, captions_per_image)
+    record["numbering"] = "COCO"
     source = ", ".join(map(str, files))
     return Dataset(table("images", image_rows), table("captions", caption_rows), source=source, record=record)
 

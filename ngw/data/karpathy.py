@@ -46,7 +46,7 @@ def read(
     """The tables of a split file, unchecked. images: the folder that holds filepath/filename, or filename."""
     if restval not in ("train", "drop"):
         raise InputError(f"restval: expected 'train' or 'drop', found {restval!r}; choose one.")
-    image_rows, caption_rows, dropped = [], [], 0
+    image_rows, caption_rows, dropped, numbered = [], [], 0, set()
     for position, entry in enumerate(take(read_json(file), "images", str(file))):
         where = f"{file}: image {position}"
         split = split_name(entry, restval, where)
@@ -55,11 +55,13 @@ def read(
             continue
         image_id = entry["cocoid"] if "cocoid" in entry else take(entry, "imgid", where)
         path = Path(images) / entry.get("filepath", "") / take(entry, "filename", where)
+        numbered.add("cocoid" in entry)
         image_rows.append((image_id, split, str(path)))
         for sentence in take(entry, "sentences", where):
             caption_rows.append((take(sentence, "sentid", where), image_id, split, take(sentence, "raw", where)))
     caption_rows, record = first_captions(caption_rows, captions_per_image)
     record |= {"restval": restval, "restval_images_left_out": dropped}
+    record |= {"numbering": "COCO"} if numbered == {True} else {}
     return Dataset(table("images", image_rows), table("captions", caption_rows), source=str(file), record=record)
 
 

@@ -81,8 +81,13 @@ def add_questions(dataset: Dataset, files: Mapping[str, tuple[Path, Path]]) -> D
             unlabelled.append(split)
         rows += read_split(asked, None if split in unlabelled else answered, split)
     source = ", ".join([dataset.source] * bool(dataset.source) + [str(asked) for asked, _ in files.values()])
-    record = dataset.record | {"unlabelled_splits": unlabelled}
+    record = dataset.record | {"unlabelled_splits": unlabelled, "numbering": "COCO"}
     return replace(dataset, questions=table("questions", rows), source=source, record=record)
+
+
+def pictures(subset: str) -> str:
+    """The subset that a subset's images stand in: test-dev asks about some of test2015's."""
+    return subset.replace("test-dev", "test")
 
 
 def load(
@@ -107,7 +112,7 @@ def load(
     asked = add_questions(Dataset(table("images")), files)
     owners = dict(zip(asked.questions["image_id"], asked.questions["split"], strict=True))
     rows = [
-        (i, split, str(root / images / image_name.format(subset=subsets[split], image_id=i)))
+        (i, split, str(root / images / image_name.format(subset=pictures(subsets[split]), image_id=i)))
         for i, split in owners.items()
     ]
     return finish(replace(asked, images=table("images", rows)), check_images, on_error, threads)

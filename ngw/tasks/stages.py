@@ -74,10 +74,16 @@ def encode_tokens(
     tokens.write(frozen, items, ids, axes, output, head)
 
 
-def labels(tables: Path, min_count: int, splits: Sequence[str], output: Path) -> None:
-    """The labels stage: vocabulary and soft targets of all questions, once for every training."""
+def labels(tables: Path, aligned_on: Path | None, min_count: int, splits: Sequence[str], output: Path) -> None:
+    """The labels stage: vocabulary and soft targets of all questions, once for every training.
+
+    aligned_on: tables that the aligners are fitted on, where these are others; no image may be train here, test there.
+    """
+    from ngw.data._leaks import check_tables
     from ngw.tasks.labels import Labels
 
+    if aligned_on is not None:
+        check_tables(tables, aligned_on)
     questions = io.read_table(tables / "questions.parquet", COLUMNS["questions"])
     with _naming(str(tables / "questions.parquet")):
         found = Labels.of(questions, min_count, splits)
