@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ngw.errors import InputError
-from ngw.report.records import IDENTITY, Cell, Record, Table, cell, name, queries
+from ngw.report.records import IDENTITY, Cell, Record, Table, cell, identity, name, queries
 from ngw.report.statistics import METRICS, bootstrap, interval, paired_difference, resample
 from ngw.seeds import rng
 
@@ -81,8 +81,8 @@ def differences(records: Sequence[Record], samples: Samples, metric: str = "mean
         ours, theirs = ([samples[cell(record)][:, column] for record in side] for side in (runs, best))
         found = paired_difference(ours, theirs, mean_of(runs, metric) - mean_of(best, metric))
         numbers = {"difference": found.mean, "low": found.low, "high": found.high, "p": found.p}
-        identity = {key: runs[0][key] for key in IDENTITY} | {"baseline": best[0]["method"], "metric": metric}
-        rows.append(identity | {key: rounded(value) for key, value in numbers.items()} | {"n_seeds": len(runs)})
+        who = identity(runs[0]) | {"baseline": best[0]["method"], "metric": metric}
+        rows.append(who | {key: rounded(value) for key, value in numbers.items()} | {"n_seeds": len(runs)})
     return rows
 
 
@@ -109,8 +109,8 @@ def seeds_row(runs: Sequence[Record], metric: str, values: Sequence[float], low:
     std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
     numbers = {"mean": float(np.mean(values)), "std": std, "low": low, "high": high}
     status = {"role": runs[0]["role"], "converged": all(record["converged"] for record in runs)}
-    identity = {key: runs[0][key] for key in IDENTITY} | {"metric": metric}
-    return identity | {key: rounded(value) for key, value in numbers.items()} | {"n_seeds": len(runs)} | status
+    who = identity(runs[0]) | {"metric": metric}
+    return who | {key: rounded(value) for key, value in numbers.items()} | {"n_seeds": len(runs)} | status
 
 
 def rounded(value: float) -> float:

@@ -69,7 +69,7 @@ def recall_figure(
             line[0].set_ylabel(f"R@{k} (%)")
         for axes in panels[-1]:
             axes.set_xlabel("known pairs")
-        _legend(figure, panels, [row for row in curves if row["metric"] == f"i2t_recall_{cutoffs[0]}"])
+        legend(figure, panels, [row for row in curves if row["metric"] == f"i2t_recall_{cutoffs[0]}"])
     return figure
 
 
@@ -78,12 +78,12 @@ def _recall_panel(axes: Axes, rows: Sequence[Row], axis: Axis, looks: Mapping[st
     _pair_ticks(axes, axis)
     axes.set_ylim(-9, 105)  # room for the controls' names under chance and over the oracle
     axes.set_yticks(range(0, 101, 20))
-    _controls(axes, [row for row in rows if row["role"] == "control"], axis)
+    controls(axes, [row for row in rows if row["role"] == "control"], axis)
     for method, look in looks.items():
-        _curve(axes, [row for row in rows if row["method"] == method], axis, look, label=method)
+        curve(axes, [row for row in rows if row["method"] == method], axis, look, label=method)
 
 
-def _curve(axes: Axes, rows: Sequence[Row], axis: Axis, look: Mapping, label: str) -> None:
+def curve(axes: Axes, rows: Sequence[Row], axis: Axis, look: Mapping, label: str) -> None:
     """A method's line with its band; across a break of the axis it is dotted, as its slope means nothing there."""
     rows = sorted(rows, key=lambda row: axis.place[row["pairs"]])
     x = np.array([axis.place[row["pairs"]] for row in rows])
@@ -100,7 +100,7 @@ def _curve(axes: Axes, rows: Sequence[Row], axis: Axis, look: Mapping, label: st
         axes.plot(x[k : k + 2], mean[k : k + 2], color=look["color"], linestyle=":", linewidth=0.8, zorder=2)
 
 
-def _controls(axes: Axes, rows: Sequence[Row], axis: Axis) -> None:
+def controls(axes: Axes, rows: Sequence[Row], axis: Axis) -> None:
     """Grey dashed lines, level where the control doesn't depend on pairs; those that lie together share their words."""
     look = {"color": style.GREY, "linestyle": "--", "linewidth": 0.9, "zorder": 1}
     words: dict[float, list[str]] = {}
@@ -130,7 +130,7 @@ def _pair_ticks(axes: Axes, axis: Axis) -> None:
         style.cut(axes, x)
 
 
-def _legend(figure: Figure, panels: np.ndarray, rows: Sequence[Row]) -> None:
+def legend(figure: Figure, panels: np.ndarray, rows: Sequence[Row]) -> None:
     """Methods beside the panels, in the order of their mean height over the budgets of the first panel."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch

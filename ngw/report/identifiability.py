@@ -15,7 +15,7 @@ from ngw.report import style
 from ngw.report.collate import Row, by_seeds, rounded, seeds_row, to_csv
 from ngw.report.records import IDENTITY, Cell, Record, check, pair
 from ngw.report.render import markdown, tex
-from ngw.report.tables import Line, Number, Pair, Table, encoder_pairs, of, per_cent, whole
+from ngw.report.tables import Line, Number, Pair, Table, encoder_pairs, hundredths, of, per_cent, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,10 +25,6 @@ NULL = "_null"  # ends the name of a metric's shuffled null
 SPECTRUM_COLUMNS = (*IDENTITY, "map", "null", "k", "mean", "low", "high", "n_seeds", "role")
 MAPS = {"ab": "T_AB", "ba": "T_BA"}
 FLOOR = 1e-3  # singular values below are not drawn
-
-
-def _hundredths(value: float) -> str:
-    return f"{value:.2f}"
 
 
 def _thousandths(value: float) -> str:
@@ -42,9 +38,9 @@ _STYLE: dict[str, tuple[str, Callable[[float], str], int]] = {
     "precision": ("precision", per_cent, 1),
     "recall": ("recall", per_cent, 1),
     "coverage": ("coverage", per_cent, 1),
-    "spread": ("spread", _hundredths, 0),
-    "lipschitz_99": ("Lipschitz", _hundredths, 0),
-    "jacobian_max": ("|J|", _hundredths, 0),
+    "spread": ("spread", hundredths, 0),
+    "lipschitz_99": ("Lipschitz", hundredths, 0),
+    "jacobian_max": ("|J|", hundredths, 0),
     "jacobian_rank": ("rank of J", whole, 0),
     "cycle": ("cycle error", _thousandths, -1),
 }

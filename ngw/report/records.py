@@ -12,24 +12,29 @@ from ngw.errors import InputError
 from ngw.metrics.retrieval import summary
 from ngw.report.statistics import Queries
 
-IDENTITY = ("dataset", "vision", "text", "method", "pairs")
+IDENTITY = ("dataset", "vision", "text", "method", "pairs")  # of a task's record; one that has labels adds them
 ROLES = ("method", "baseline", "control")
 
 Record = Mapping[str, Any]  # metrics/retrieval.json of one run
 Table = Mapping[str, Sequence]  # predictions/retrieval.parquet of one run: columns direction, image_id, rank
-Cell = tuple[str, str, str, str, str, int]  # dataset, vision, text, method, pairs, seed
+Cell = tuple  # dataset, vision, text, method, pairs, labels where the task has them, seed
 
 _FIELDS = {
     **dict.fromkeys([*IDENTITY, "role", "task", "version"], str),
-    **dict.fromkeys(["seed", "task_version", "n_images", "n_captions"], int),
+    **dict.fromkeys(["seed", "task_version"], int),
     **dict.fromkeys(["metrics", "cost"], Mapping),
     "converged": bool,
 }
 
 
+def identity(row: Mapping[str, Any]) -> dict[str, str]:
+    """What says whose a record or a row of a table is, but for the seed."""
+    return {key: row[key] for key in (*IDENTITY, "labels") if key in row}
+
+
 def cell(record: Record) -> Cell:
     """The cell of the table that a record fills."""
-    return (*(record[name] for name in IDENTITY), record["seed"])
+    return (*identity(record).values(), record["seed"])
 
 
 def pair(row: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -39,17 +44,21 @@ def pair(row: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def name(one: Cell) -> str:
     """A cell in words, for messages."""
-    dataset, vision, text, method, pairs, seed = one
-    return f"(dataset {dataset}, encoders {vision} and {text}, method {method}, pairs {pairs}, seed {seed})"
+    dataset, vision, text, *rest, seed = one
+    told = ", ".join(f"{key} {value}" for key, value in zip(("method", "pairs", "labels"), rest, strict=False))
+    return f"(dataset {dataset}, encoders {vision} and {text}, {told}, seed {seed})"
 
 
-def check(records: Sequence[Record], expected: Iterable[Cell]) -> None:
+def check(
+    records: Sequence[Record], expected: Iterable[Cell], sizes: Sequence[str] = ("n_images", "n_captions")
+) -> None:
     """Raise `InputError` unless the records fill the expected cells once each and are of one kind.
 
     One kind: the same task, task version and package version everywhere, the same test set for a pair of encoders.
+    sizes: the fields that count the test set.
     """
     for record in records:
-        _check_fields(record)
+        _check_fields(record, _FIELDS | dict.fromkeys(sizes, int))
     expected = list(dict.fromkeys(expected))
     found = Counter(cell(record) for record in records)
     for cells, words in (
@@ -64,13 +73,13 @@ def check(records: Sequence[Record], expected: Iterable[Cell]) -> None:
             raise InputError(f"table: the cell {name(cells[0])} {words} ({len(cells)} of {len(expected)} cells).")
     for field in ("task", "task_version", "version"):
         _check_same(records, field, within=())
-    for field in ("n_images", "n_captions"):
+    for field in sizes:
         _check_same(records, field, within=("dataset", "vision", "text"))
 
 
-def _check_fields(record: Record) -> None:
+def _check_fields(record: Record, fields: Mapping[str, type]) -> None:
     """A record has every field that the tables read, of the right type."""
-    for field, kind in _FIELDS.items():
+    for field, kind in fields.items():
         if not isinstance(record.get(field), kind):
             who = ", ".join(f"{key} {record[key]}" for key in (*IDENTITY, "seed") if key in record)
             found = repr(record[field]) if field in record else "nothing"

@@ -52,6 +52,10 @@ def tenths(value: float) -> str:
     return f"{value:,.1f}"
 
 
+def hundredths(value: float) -> str:
+    return f"{value:.2f}"
+
+
 def whole(value: float) -> str:
     return f"{value:,.0f}"
 
@@ -67,6 +71,13 @@ _STYLE: dict[str, tuple[str, Callable[[float], str], int]] = {
     "train_seconds": ("training (s)", tenths, 0),
     "peak_memory_mb": ("peak memory (MB)", whole, 0),
     "parameters": ("parameters", whole, 0),
+    "accuracy": ("accuracy", per_cent, 1),
+    "accuracy_yes_no": ("yes/no", per_cent, 1),
+    "accuracy_number": ("number", per_cent, 1),
+    "accuracy_other": ("other", per_cent, 1),
+    "always_accuracy": ("always", per_cent, 1),
+    "alpha_a": ("alpha_A", hundredths, 0),
+    "alpha_b": ("alpha_B", hundredths, 0),
 }
 _DIRECTIONS = {"i2t": "image to text", "t2i": "text to image"}
 _FOSCTTM = (
@@ -89,7 +100,7 @@ def encoder_pairs(rows: Iterable[Row]) -> list[Pair]:
 
 def budgets(rows: Iterable[Row]) -> list[str]:
     """Pair budgets from small to large, `all` last."""
-    return sorted({row["pairs"] for row in rows}, key=lambda pairs: float("inf") if pairs == "all" else int(pairs))
+    return sorted({row["pairs"] for row in rows}, key=lambda pairs: float("inf") if pairs == "all" else float(pairs))
 
 
 def of(rows: Iterable[Row], pair: Pair) -> list[Row]:
@@ -102,14 +113,14 @@ def main_table(rows: Sequence[Row], pair: Pair, size: tuple[int, int]) -> Table:
     rows, columns = of(rows, pair), budgets(of(rows, pair))
     metrics = ("i2t_recall_1", "t2i_recall_1")
     # At R@1 chance is the same both ways: 5 of 5,000 captions or 1 of 1,000 images.
-    lines = _lines(rows, [[(pairs, metric) for metric in metrics] for pairs in columns], chance=1 / size[0])
+    lines = lines_of(rows, [[(pairs, metric) for metric in metrics] for pairs in columns], chance=1 / size[0])
     return Table(
         title=f"R@1 in per cent, image to text / text to image, by number of pairs: {_where(pair, size)}",
         slug="-".join(["retrieval", *pair]),
         corner="pairs",
         header=columns,
         lines=lines,
-        legend=_legend(lines),
+        legend=legend_of(lines),
     )
 
 
@@ -123,14 +134,14 @@ def budget_table(rows: Sequence[Row], pair: Pair, size: tuple[int, int], pairs: 
         if row["pairs"] == pairs or (row["role"] == "control" and row["method"] in once)
     ]
     columns = [(way, suffix) for way in _DIRECTIONS for suffix in list(_STYLE)[:6]]
-    lines = _lines(chosen, [[(pairs, f"{way}_{suffix}")] for way, suffix in columns])
+    lines = lines_of(chosen, [[(pairs, f"{way}_{suffix}")] for way, suffix in columns])
     return Table(
         title=f"Retrieval with {_count(pairs)} (all but the rank in per cent): {_where(pair, size)}",
         slug="-".join(["retrieval", *pair, pairs]),
         corner="method",
         header=[f"{way} {_STYLE[suffix][0]}" for way, suffix in columns],
         lines=lines,
-        legend=[*(f"{way}: {words}." for way, words in _DIRECTIONS.items()), _FOSCTTM, *_legend(lines)],
+        legend=[*(f"{way}: {words}." for way, words in _DIRECTIONS.items()), _FOSCTTM, *legend_of(lines)],
     )
 
 
@@ -140,14 +151,14 @@ def efficiency_table(rows: Sequence[Row], pair: Pair) -> Table:
     largest = {method: found[-1] for method, found in _budgets_of(rows).items()}
     chosen = [row | {"pairs": "largest"} for row in rows if row["pairs"] == largest[row["method"]]]
     labelled = [row | {"method": f"{row['method']} ({_count(largest[row['method']])})"} for row in chosen]
-    lines = _lines(labelled, [[("largest", metric)] for metric in COSTS])
+    lines = lines_of(labelled, [[("largest", metric)] for metric in COSTS])
     return Table(
         title=f"Cost of one run at the largest budget of each method: {_where(pair)}",
         slug="-".join(["efficiency", *pair]),
         corner="method",
         header=[_STYLE[metric][0] for metric in COSTS],
         lines=lines,
-        legend=_legend(lines),
+        legend=legend_of(lines),
     )
 
 
@@ -174,7 +185,7 @@ def difference_table(rows: Sequence[Row], pair: Pair) -> Table:
     )
 
 
-def _lines(
+def lines_of(
     rows: Sequence[Row], columns: Sequence[Sequence[tuple[str, str]]], chance: float | None = None
 ) -> list[Line]:
     """A line a method, methods first and controls last; `columns` holds the (pairs, metric) of each cell's numbers.
@@ -241,7 +252,7 @@ def _where(pair: Pair, size: tuple[int, int] | None = None) -> str:
     return f"{dataset}{test}, {vision} and {text}"
 
 
-def _legend(lines: Sequence[Line]) -> list[str]:
+def legend_of(lines: Sequence[Line]) -> list[str]:
     """The small print that these lines need, and no more."""
     numbers = [number for line in lines for cell in line.cells for number in cell]
     needed = {
