@@ -52,6 +52,7 @@ class Config:
     def __init__(self, values: Mapping[str, Any], schema: str | os.PathLike) -> None:
         check_schema(values, read(schema))
         self.datasets, self.encoders, self.methods = values["datasets"], values["encoders"], values["methods"]
+        self._built: dict[str, methods.Method] = {}
         self.run = values["run"]
         self.tables = {name: table for name, table in values["tables"].items() if table is not None}  # null: left out
         self.captions = self.run.get("captions", 1)
@@ -116,8 +117,10 @@ class Config:
         return derived_spec("methods", "method", self.methods, name)
 
     def method(self, name: str) -> methods.Method:
-        """The unfitted method."""
-        return with_name(f"methods.{name}", methods.build, self.method_spec(name))
+        """The unfitted method, made once."""
+        if name not in self._built:
+            self._built[name] = with_name(f"methods.{name}", methods.build, self.method_spec(name))
+        return self._built[name]
 
     def code(self, name: str) -> list[str]:
         """The source files whose change makes a method's results stale."""

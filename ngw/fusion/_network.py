@@ -134,7 +134,7 @@ def average(z: Tensor, mask: Tensor) -> Tensor:
 
 def projection(tokens: Tokens, dims: int, seed: int, *address: str) -> nn.Linear:
     """P: tokens to d coordinates of mean 0 and variance 1, angles kept (as far as d < width allows): orthogonal."""
-    layer = nn.utils.skip_init(nn.Linear, tokens.width, dims)
+    layer = blank(tokens.width, dims)
     gain = math.sqrt(max(dims, tokens.width)) / tokens.scale
     nn.init.orthogonal_(layer.weight, gain, generator=torch_generator(seed, "fusion", *address))
     mean = torch.zeros(tokens.width) if tokens.mean is None else torch.as_tensor(tokens.mean, dtype=torch.float32)
@@ -143,9 +143,18 @@ def projection(tokens: Tokens, dims: int, seed: int, *address: str) -> nn.Linear
     return layer
 
 
+def blank(rows: int, columns: int) -> nn.Linear:
+    """A layer whose weights are set next, torch's own stream of random numbers left as it was.
+
+    Not `skip_init`, whose meta device imports sympy: half a second of every start.
+    """
+    with torch.random.fork_rng(devices=[]):
+        return nn.Linear(rows, columns)
+
+
 def linear(rows: int, columns: int, before: str, seed: int, *address: str) -> nn.Linear:
     """A layer [rows -> columns] with He's initialisation for what comes after it ("relu", "linear"), bias 0."""
-    layer = nn.utils.skip_init(nn.Linear, rows, columns)
+    layer = blank(rows, columns)
     generator = torch_generator(seed, "fusion", *address)
     nn.init.kaiming_normal_(layer.weight, nonlinearity=before, generator=generator)
     nn.init.zeros_(layer.bias)

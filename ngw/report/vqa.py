@@ -75,11 +75,17 @@ def bootstrap(records: Sequence[Record], tables: Mapping[Cell, Scores], draws: i
         if (images[dataset][place] != table["image_id"]).any():
             raise InputError(f"{name(who)}: other images than the other runs of this data set; run its job again.")
         samples[who] = {
-            metric: weighted_means(table[column][chosen, None], place[chosen], counts[dataset])[:, 0]
+            metric: _means(table[column][chosen], place[chosen], counts[dataset])
             for metric, column, chosen in _parts(table)
             if metric in record["metrics"]
         }
     return samples
+
+
+def _means(values: np.ndarray, place: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The mean on every sample that has a question of the kind: [draws] or fewer, where the kind is rare."""
+    some = counts @ np.bincount(place, minlength=counts.shape[1]) > 0
+    return weighted_means(values[:, None], place, counts[some])[:, 0]
 
 
 def _parts(table: Mapping[str, np.ndarray]) -> list[tuple[str, str, np.ndarray]]:
@@ -171,7 +177,7 @@ def main_table(found: Sequence[Row], who: Pair, record: Record) -> Table:
         "Accuracy in per cent by the official scorer; always: every answer normalised, not only disputed ones.",
         f"Vocabulary: the {known['n_answers']:,} answers with {known['min_count']} occurrences or more in "
         f"{' and '.join(known['splits'])}{reach}.",
-        "alpha_A, alpha_B: each side's learned share of its own tokens.",
+        "alpha_A, alpha_B: each side's learned share of its own tokens, in fusions that mix the sides.",
     ]
     return Table(
         title=f"Visual question answering: {_where(who, record)}",
@@ -179,7 +185,7 @@ def main_table(found: Sequence[Row], who: Pair, record: Record) -> Table:
         corner="fusion",
         header=["alpha_A" if m == "alpha_a" else "alpha_B" if m == "alpha_b" else HEADINGS[m] for m in metrics],
         lines=lines,
-        legend=[*small[: 2 + any(m in ALPHAS for m in metrics)], *legend_of(lines)],
+        legend=[*small[: 2 + any(m in ALPHAS for m in metrics)], *_small_print(lines)],
     )
 
 
@@ -199,7 +205,7 @@ def labels_table(found: Sequence[Row], who: Pair, record: Record) -> Table:
         corner="fusion",
         header=[share if share == ALL else f"{share} %" for share in shares],
         lines=lines,
-        legend=[*legend_of(lines), "The vocabulary is that of all training questions at every share."],
+        legend=[*_small_print(lines), "The vocabulary is that of all training questions at every share."],
     )
 
 
@@ -219,6 +225,11 @@ def difference_table(compared: Sequence[Row], who: Pair) -> Table:
         lines=lines,
         legend=["Bootstrap paired and clustered by image; p is two-sided, not corrected for the number of lines."],
     )
+
+
+def _small_print(lines: Sequence[Line]) -> list[str]:
+    """The small print that these lines need; a dash stands where there are no alphas, or no run with so few labels."""
+    return [text for text in legend_of(lines) if not text.startswith("–")]
 
 
 def _share(labels: str) -> str:
