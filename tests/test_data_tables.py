@@ -34,7 +34,6 @@ def test_a_good_data_set_passes_and_comes_back_from_its_files(tmp_path):
     assert dataset.check() is dataset
     dataset.save(tmp_path)
     assert Dataset.read(tmp_path) == dataset
-    assert not (tmp_path / "questions.parquet").exists()
     assert json.loads((tmp_path / "record.json").read_text())["images"] == {"train": 1, "test": 1}
 
 

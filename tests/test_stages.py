@@ -39,7 +39,7 @@ def encoded(scenes, tmp_path_factory) -> dict[str, tuple[Path, Path]]:
     for split in ("train", "test"):
         for name, spec in (("vision", {"kind": "efficientnet-lite"}), ("text", {"kind": "transformers-text"})):
             command = ngw("encode", tables=scenes, dataset="scenes", split=split, encoder=name, spec=spec)
-            assert main([*command, "--output", str(folder / split / name), *["--tokens"] * (split == "test")]) == 0
+            assert main([*command, "--output", str(folder / split / name)]) == 0
     return {split: (folder / split / "vision", folder / split / "text") for split in ("train", "test")}
 
 
@@ -52,14 +52,6 @@ def test_encode_writes_one_split_with_who_it_is(scenes, encoded):
     known = {"dataset": "scenes", "split": "train", "encoder": "vision", "licence": "Apache-2.0"}
     assert known.items() <= vision.metadata.items()
     assert json.loads(vision.metadata["spec"]) == {"kind": "efficientnet-lite"}
-
-
-def test_encode_keeps_tokens_where_asked(encoded):
-    vision, text = (load_file(path) for path in encoded["test"])
-    assert (vision["tokens"].shape, vision["tokens"].dtype) == ((4, 49, 1280), np.float16)
-    assert (text["tokens"].shape, text["tokens"].dtype) == ((20, 64, 384), np.float16)
-    np.testing.assert_allclose(vision["tokens"].astype(np.float32).mean(1), vision["pooled"], atol=2e-3)
-    assert "tokens" not in load_file(encoded["train"][0])
 
 
 def test_real_features_through_fit_and_retrieval(encoded, tmp_path):
