@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -50,7 +52,7 @@ def test_the_file_reads_back(labels, tmp_path):
 def test_shares_nest_and_depend_on_the_seed(labels):
     shares = [labels.labelled(share, 0) for share in ("5", "10", "50", "all")]
     assert [len(share) for share in shares] == [2, 4, 20, 40]
-    for small, large in zip(shares, shares[1:], strict=False):
+    for small, large in pairwise(shares):
         assert set(small) < set(large)
     assert set(labels.labelled("10", 1)) != set(shares[1])
     assert set(shares[-1]) == set(labels.rows("train"))
