@@ -60,7 +60,7 @@ def _train_clouds(vision: Path, text: Path, pairs: str, seed: int, captions: int
         )
     who = {"dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"]}
     hashes = {"vision_sha256": a.metadata["sha256"], "text_sha256": b.metadata["sha256"]}
-    with _naming(f"{vision}, {text}"):
+    with naming(f"{vision}, {text}"):
         return clouds(a, b, pairs, seed, captions), who | hashes
 
 
@@ -70,7 +70,7 @@ def _one_modality(a: features.Features, b: features.Features) -> bool:
 
 
 @contextmanager
-def _naming(files: str) -> Iterator[None]:
+def naming(files: str) -> Iterator[None]:
     """Inside, an error about arrays also says which files they came from."""
     try:
         yield
@@ -78,7 +78,7 @@ def _naming(files: str) -> Iterator[None]:
         raise InputError(f"{files}: {error}") from None
 
 
-def _cost(start: float) -> dict[str, str]:
+def cost_since(start: float) -> dict[str, str]:
     """Seconds since `start` and this process's peak memory, as a model's metadata."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"train_seconds": f"{time.perf_counter() - start:.3f}", "peak_memory_mb": f"{peak:.1f}"}
@@ -95,9 +95,9 @@ def fit(
     model = methods.build(spec)
     two, who = _train_clouds(vision, text, "all" if model.pairs == "all" else pairs, seed, captions)
     start = time.perf_counter()
-    with _naming(f"{vision}, {text}"):
+    with naming(f"{vision}, {text}"):
         model.fit(two.x, two.y, two.pairs if model.pairs != "none" else None, seed)
-    model.save(output, **_identity(who, method, pairs, seed), **_cost(start))
+    model.save(output, **_identity(who, method, pairs, seed), **cost_since(start))
 
 
 def _planned(spec: Mapping) -> methods.Method:
@@ -126,9 +126,9 @@ def transport(
     model = _planned(spec)
     two, who = _train_clouds(vision, text, pairs, seed, captions)
     start = time.perf_counter()
-    with _naming(f"{vision}, {text}"):
+    with naming(f"{vision}, {text}"):
         plan = model.solve(two.x, two.y, two.pairs if model.pairs != "none" else None, seed, truth=two.truth)
-    head = {**_identity(who, method, pairs, seed), **_cost(start), "diagnostics": json.dumps(plan.diagnostics())}
+    head = {**_identity(who, method, pairs, seed), **cost_since(start), "diagnostics": json.dumps(plan.diagnostics())}
     arrays = {name: value for name, value in vars(plan).items() if isinstance(value, np.ndarray)}
     io.write_tensors(output, arrays, head)
     print(json.dumps(plan.diagnostics(), indent=1))
@@ -143,9 +143,9 @@ def maps(
     identity = _identity(who, method, pairs, seed)
     solved, head = _read_plan(plan, identity)
     start = time.perf_counter()
-    with _naming(str(plan)):
+    with naming(str(plan)):
         model.fit_maps(two.x, two.y, two.pairs if model.pairs != "none" else None, solved, seed)
-    cost = _cost(start)
+    cost = cost_since(start)
     cost["train_seconds"] = f"{float(cost['train_seconds']) + float(head['train_seconds']):.3f}"
     cost["peak_memory_mb"] = str(max(float(cost["peak_memory_mb"]), float(head["peak_memory_mb"])))
     model.save(output, **identity, **cost, plan=head["diagnostics"])
@@ -157,7 +157,7 @@ def retrieval(model: Path, vision: Path, text: Path, predictions: Path, record: 
 
     aligner, head = methods.load_with_metadata(model)
     a, b = features.read(vision, head["vision"]), features.read(text, head["text"])
-    with _naming(f"{vision}, {text}"):
+    with naming(f"{vision}, {text}"):
         result = task.evaluate(aligner, a, b)
     io.write_table(predictions, result.table)
     identity = {name: head[name] for name in IDENTITY} | {"seed": int(head["seed"])}
@@ -189,10 +189,10 @@ def identifiability(
     aligner, head = methods.load_with_metadata(model)
     a, b, seed = features.read(vision, head["vision"]), features.read(text, head["text"]), int(head["seed"])
     two, _ = _train_clouds(train_vision, train_text, "all" if aligner.pairs == "all" else head["pairs"], seed, captions)
-    with _naming(f"{vision}, {text}"):
+    with naming(f"{vision}, {text}"):
         x, y = task.held_out(a, b, seed)
         found = task.evaluate(aligner, x, y, seed)
-    with _naming(f"{train_vision}, {train_text}"):
+    with naming(f"{train_vision}, {train_text}"):
         twin = task.shuffled_twin(aligner, two, seed)
     null = None if twin is None else task.evaluate(twin, x, y, seed)
     identity = {name: head[name] for name in IDENTITY} | {"seed": seed}
@@ -212,7 +212,7 @@ def similarity(vision: Path, text: Path, record: Path) -> None:
     from ngw.tasks.identifiability import held_out
 
     a, b = features.read(vision), features.read(text)
-    with _naming(f"{vision}, {text}"):
+    with naming(f"{vision}, {text}"):
         x, y = held_out(a, b, seed=0)
         metrics = measure(x, y, rng(0, "similarity", "permutations"))
     who = {"dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"]}

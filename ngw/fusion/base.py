@@ -88,7 +88,7 @@ class Fusion:
     A subclass says which sides it reads, and in `look` what a side takes from the other.
     """
 
-    role: ClassVar[str] = "baseline"
+    role: str = "baseline"  # in the tables: method, baseline or control
     sides: ClassVar[tuple[str, ...]] = ("a", "b")  # those it reads; none: nothing is trained
     exchanges: ClassVar[bool] = False  # whether a side takes anything from the other
     attends: ClassVar[bool] = False  # whether by attention

@@ -17,7 +17,7 @@ class CrossAttention(Fusion):
     products meaningful at the start.
     alpha: where both learned alphas start.  tune: "frozen" maps, or "fine"-tuned with the rest.
     Ablations: pooled, one token a side, whose softmax is 1; aligned: false, where a learned projection of the other
-    side's raw features stands in place of T and of the shared projection (more to learn than with frozen maps).
+    side's raw features stands in place of T and of the shared projection: plain cross-attention, the baseline.
     """
 
     role = "method"
@@ -41,6 +41,7 @@ class CrossAttention(Fusion):
         if tune == "fine" and not aligned:
             raise ValueError("tune: fine is for maps, which aligned: false leaves out; drop one of the two")
         self.alpha, self.tune, self.pooled, self.aligned = alpha, tune, pooled, aligned
+        self.role = "method" if aligned else "baseline"
 
     def look(self, q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
         """`attend`."""

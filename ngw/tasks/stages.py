@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ngw import __version__, encoders, fusion, io, tokens
+from ngw import __version__, encoders, io, tokens
+from ngw import fusion as fusions
 from ngw.data import COLUMNS
 from ngw.errors import InputError
 from ngw.seeds import rng
-from ngw.stages import _cost, _naming
+from ngw.stages import cost_since, naming
 
 if TYPE_CHECKING:
     from ngw.methods import Method
@@ -50,7 +51,7 @@ def basis(tables: Path, dataset: str, encoder: str, spec: Mapping[str, Any], dim
     frozen = encoders.build(spec)
     items = list(dict.fromkeys(_items(tables, "train", frozen.modality)[0]))
     chosen = rng(0, "tokens", "basis", dataset).permutation(len(items))[:SAMPLE]
-    with _naming(str(tables)):
+    with naming(str(tables)):
         found, about = tokens.fit_basis(frozen, [items[i] for i in np.sort(chosen)], dims)
     head = {"dataset": dataset, "encoder": encoder, "spec": json.dumps(dict(spec)), "ngw": __version__}
     tokens.write_basis(output, found, about, {**head, "sampled": str(len(chosen))})
@@ -85,7 +86,7 @@ def labels(tables: Path, aligned_on: Path | None, min_count: int, splits: Sequen
     if aligned_on is not None:
         check_tables(tables, aligned_on)
     questions = io.read_table(tables / "questions.parquet", COLUMNS["questions"])
-    with _naming(str(tables / "questions.parquet")):
+    with naming(str(tables / "questions.parquet")):
         found = Labels.of(questions, min_count, splits)
         told = {split: found.record(split) for split in dict.fromkeys(questions["split"])}
     found.save(output)
@@ -114,7 +115,7 @@ def fuse(
         **who, "fusion": fusion, "aligner": about.get("method"), "pairs": about.get("pairs", "0"), "labels": share,
         "seed": seed,
     }  # fmt: skip
-    with _naming(f"{labels}, {images[0]}, {questions[0]}"):
+    with naming(f"{labels}, {images[0]}, {questions[0]}"):
         start = time.perf_counter()
         rows = known.labelled(share, seed)
         answerer = vqa.build(dict(spec), a[0], b[0], aligner, known.vocabulary.answers, seed)
@@ -122,11 +123,11 @@ def fuse(
         made_from = json.dumps([identity, dict(spec), dict(training), inputs, __version__])
         sides = vqa.Sides.of(a[0], b[0], known, rows)
         trained = vqa.fit(answerer, sides, known, rows, options, seed, output / "checkpoint.safetensors", made_from)
-        cost = _cost(start)
+        cost = cost_since(start)
     for pictures, asked in zip(a[1:], b[1:], strict=True):
         _answer(answerer, pictures, asked, known, options, output / "predictions")
     record = {
-        **identity, "kind": spec["kind"], "version": __version__, "n_labelled": len(rows),
+        **identity, "kind": spec["kind"], "role": fusions.build(spec).role, "version": __version__, "n_labelled": len(rows),
         "alphas": answerer.network.alphas(), "training": trained.record(),
         "cost": {
             "train_seconds": trained.seconds, "peak_memory_mb": float(cost["peak_memory_mb"]),
@@ -190,14 +191,13 @@ def prior(
     splits: Sequence[str], output: Path,
 ) -> None:  # fmt: skip
     """The prior stage: the control's answers to some splits, and a record like a training's."""
-    from ngw import fusion as package
     from ngw.tasks import answers
 
-    chosen = package.build(spec)
+    chosen = fusions.build(spec)
     questions = io.read_table(tables / "questions.parquet", COLUMNS["questions"])
     start = time.perf_counter()
     say = answers.prior_by_type if chosen.by_type else answers.prior
-    with _naming(str(tables / "questions.parquet")):
+    with naming(str(tables / "questions.parquet")):
         said = say(questions, questions)
     for split in splits:
         rows = [row for row, where in enumerate(questions["split"]) if where == split]
@@ -205,10 +205,10 @@ def prior(
             raise InputError(f"{tables}: split {split!r}: expected questions, found none; mend tables.vqa.")
         ids = [questions["question_id"][row] for row in rows]
         answers.write_results(output / "predictions" / f"{split}.json", ids, [said[row] for row in rows], ids)
-    cost = _cost(start)
+    cost = cost_since(start)
     io.write_json(output / "training.json", {
         "dataset": dataset, "vision": vision, "text": text, "fusion": fusion, "aligner": None, "pairs": "0",
-        "labels": "all", "seed": seed, "kind": spec["kind"], "version": __version__,
+        "labels": "all", "seed": seed, "kind": spec["kind"], "role": fusions.build(spec).role, "version": __version__,
         "n_labelled": questions["split"].count("train"), "alphas": {}, "training": None,
         "cost": {
             "train_seconds": float(cost["train_seconds"]), "peak_memory_mb": float(cost["peak_memory_mb"]),
@@ -240,14 +240,9 @@ def vqa(tables: Path, labels: Path, training: Path, results: Path, predictions: 
         **{name: asked[name] for name in kept}, "answer": said, "accuracy": official, "always": always
     })  # fmt: skip
     io.write_json(record, {
-        **run, "role": _role(run["kind"]), "task": "vqa", "task_version": VERSION, "split": split,
+        **run, "task": "vqa", "task_version": VERSION, "split": split,
         "n_questions": len(rows), "n_images": len(set(asked["image_id"])),
         "metrics": {**summary(official, asked["answer_type"]), "always_accuracy": float(np.mean(always))},
         "by_question_type": by_group(official, asked["question_type"]),
         "vocabulary": Labels.read(labels).record(split),
     })  # fmt: skip
-
-
-def _role(kind: str) -> str:
-    """A fusion's role in the tables."""
-    return fusion.build({"kind": kind}).role
