@@ -127,7 +127,8 @@ def fuse(
     for pictures, asked in zip(a[1:], b[1:], strict=True):
         _answer(answerer, pictures, asked, known, options, output / "predictions")
     record = {
-        **identity, "kind": spec["kind"], "role": fusions.build(spec).role, "version": __version__, "n_labelled": len(rows),
+        **identity, "kind": spec["kind"], "role": fusions.build(spec).role, "version": __version__,
+        "n_labelled": len(rows),
         "alphas": answerer.network.alphas(), "training": trained.record(),
         "cost": {
             "train_seconds": trained.seconds, "peak_memory_mb": float(cost["peak_memory_mb"]),
