@@ -8,7 +8,7 @@ READY := .venv/.ready
 
 all: $(READY)
 	@snakemake --cores $(CORES) --rerun-incomplete --show-failed-logs --scheduler greedy --quiet host reason rules
-	@cat results/tables/retrieval.txt
+	@cat results/tables/*.txt
 	@echo "Tables: results/tables  Figures: results/figures"
 
 all-ablations: $(READY)
@@ -39,4 +39,4 @@ bench: $(READY)
 	python benchmarks/maps.py --size small
 
 clean:
-	rm -rf results/data results/features results/runs results/tables results/figures results/logs results/benchmarks
+	rm -rf results/data results/features results/runs results/labels results/fusions results/tables results/figures results/logs results/benchmarks
