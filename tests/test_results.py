@@ -10,6 +10,9 @@ import pytest
 TABLE = Path(__file__).parents[1] / "results" / "tables" / "retrieval.csv"
 
 
+VQA = TABLE.with_name("vqa.csv")
+
+
 @pytest.fixture(scope="module")
 def means() -> dict[tuple[str, str], dict[str, float]]:
     """{(method, pairs): mean, low and high of the mean R@1 of both directions} on the default data."""
@@ -36,3 +39,15 @@ def test_controls_are_at_chance(means):
     for cell, row in means.items():
         if cell[0] in ("shuffled", "ngw-raw", "unaligned", "random"):
             assert row["low"] <= 0.0015, cell  # chance is 0.001
+
+
+def test_fusions_are_ten_points_above_what_either_side_tells_alone():
+    if not VQA.is_file():
+        pytest.skip("results/tables/vqa.csv isn't there: run `make` first")
+    with open(VQA, newline="") as file:
+        rows = [row for row in csv.DictReader(file) if (row["labels"], row["metric"]) == ("all", "accuracy")]
+    at = {row["method"]: float(row["mean"]) for row in rows if row["dataset"] == "scenes"}
+    alone = max(at["image-only"], at["question-only"])
+    assert min(at["ngw-fusion"], at["concat"]) >= alone + 0.1
+    assert abs(at["image-only"] - at["prior"]) < 0.03
+    assert abs(at["question-only"] - at["prior-by-type"]) < 0.03

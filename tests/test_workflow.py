@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -50,16 +51,17 @@ def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess:
 
 
 def scheduled(folder: Path) -> dict[str, set[str]]:
-    """{rule: methods of its jobs ("" where a rule has none)} that a run would start now."""
+    """{rule: methods or fusions of its jobs ("" where a rule has none)} that a run would start now."""
     done = snakemake(folder, "--dry-run")
     assert done.returncode == 0, done.stderr
     jobs: dict[str, set[str]] = {}
     for block in re.split(r"\n(?=(?:local)?rule )", done.stdout + done.stderr):
         rule = re.search(r"^(?:local)?rule (\w+):$", block, re.MULTILINE)
         if rule:
-            method = re.search(r"method=([^,\s]+)", block)
+            method = re.search(r"(?:method|fusion)=([^,\s]+)", block)
             jobs.setdefault(rule[1], set()).add(method[1] if method else "")
-    jobs.pop("all", None)
+    for target in ("all", "all_vqa"):
+        jobs.pop(target, None)
     return jobs
 
 
@@ -116,6 +118,8 @@ def test_the_tiny_run_leaves_nothing_half_written(finished):
         assert (results / "tables" / name).stat().st_size > 100
     figures = sorted(path.name for path in (results / "figures").iterdir())
     assert {f"retrieval.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
+    assert {f"vqa.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
+    assert {f"vqa-examples.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
     assert {f"ablations.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
     assert {f"identifiability.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
 
@@ -144,6 +148,28 @@ def test_an_edited_building_block_reruns_what_is_built_of_it(copy):
     assert jobs["fit"] == {"cca", "oracle"}
     derived = {"ngw~map=residual", "ngw~epsilon=0.1", "ngw~unpaired=1"}
     assert jobs["transport"] == {"ngw", "ngw-raw"} | derived  # whose costs are built from it or beside it
+    assert jobs["fuse"] == jobs["vqa"] == {"ngw-fusion", "ngw-fusion~aligner=cca"}  # concat has no aligner
+    assert "tokens" not in jobs
+
+
+def test_an_edited_or_changed_fusion_reruns_that_fusion_only(copy):
+    edit(copy / "ngw/fusion/concat.py", "from ngw.fusion.base", "# edited\nfrom ngw.fusion.base")
+    jobs = scheduled(copy)
+    assert jobs["fuse"] == jobs["vqa"] == {"concat"}
+    assert jobs.keys() == {"fuse", "vqa", "vqa_tables", "vqa_figures", "vqa_examples"}
+    edit(copy / "tests/config.yaml", "aligner: ngw, dims: 8", "aligner: ngw, dims: 9")
+    assert scheduled(copy)["fuse"] == {"concat", "ngw-fusion", "ngw-fusion~aligner=cca"}
+
+
+def test_the_answers_are_official_results_of_every_question(finished):
+    rows = table(finished / "results/tables/vqa.csv")
+    assert {key[0] for key in rows} == {"ngw-fusion", "ngw-fusion~aligner=cca", "concat", "prior"}
+    run = "fusions/scenes/effnet-lite0__minilm-l6/concat/pairs0/labels50/seed0"
+    results = json.loads((finished / "results" / run / "predictions/test.json").read_text())
+    record = json.loads((finished / "results" / run / "metrics/vqa.json").read_text())
+    assert len(results) == record["n_questions"] > 100
+    assert record["labels"] == "50"
+    assert 0 <= record["metrics"]["accuracy"] <= record["vocabulary"]["ceiling"]
 
 
 def test_a_changed_hyperparameter_reruns_that_method_only(copy):
