@@ -22,7 +22,7 @@ from ngw.tasks.labels import Labels, held_out
 from ngw.tokens import TokenFile
 from ngw.training import Schedule, Trained, train
 
-EVALUATE = 512  # questions answered at once
+EVALUATE = 128  # questions answered at once: more don't fit the cache
 
 
 @dataclass(frozen=True)
