@@ -1,8 +1,8 @@
 """Caption metrics: BLEU-1 to 4, METEOR 1.5, ROUGE-L and CIDEr, by pycocoevalcap and its two Java programs.
 
 What the official COCO caption evaluation computes (Chen et al., Microsoft COCO Captions, arXiv:1504.00325;
-tylin/coco-caption): captions pass the Stanford PTB tokenizer, in lower case and without punctuation, and every reference
-counts. Its two programs are started from here, since pycocoevalcap wants `java` on the PATH and writes beside its own
+tylin/coco-caption): captions pass the Stanford PTB tokenizer, in lower case and without punctuation, and all references
+count. Its two programs are started from here, since pycocoevalcap wants `java` on the PATH and writes beside its own
 code: this works in parallel, in an installation that can't be written, and under paths with spaces. What differs: any
 line break in a caption is a space. (pycocoevalcap replaces \\n alone; others would shift all captions after them.)
 
