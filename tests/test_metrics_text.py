@@ -19,9 +19,15 @@ from ngw.metrics import text
 pytest.importorskip("pycocoevalcap")
 COCO = Path(__file__).parents[2] / "shared" / "data" / "coco-val2017" / "captions_val2017.json"
 SAID = {
-    1: "A dog is running on the beach.", 2: "two cats, on a sofa", 3: "", 4: "?!",
-    5: "a man\nriding\u2028a wave ||| now", 6: "the the the the the the the", 7: "Ein Hund läuft – schnell…", 8: "it's a man's \"surfboard\" (red)",
-}  # fmt: skip
+    1: "A dog is running on the beach.",
+    2: "two cats, on a sofa",
+    3: "",
+    4: "?!",
+    5: "a man\nriding\u2028a wave ||| now",
+    6: "the the the the the the the",
+    7: "Ein Hund läuft – schnell…",
+    8: "it's a man's \"surfboard\" (red)",
+}
 KNOWN = {
     1: ["A dog runs along the beach.", "The dog is running on a sandy beach."],
     2: ["Two cats lie on a couch.", "A couple of cats on a sofa", "cats sleeping"],
