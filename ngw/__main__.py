@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import inspect
 import json
 import sys
 from collections.abc import Callable
@@ -200,7 +199,7 @@ def run(args: argparse.Namespace) -> None:
     options = {option: value for option, value in vars(args).items() if option != "stage"}
     for package in ("ngw.stages", "ngw.tasks.stages", "ngw.report.stages"):
         found = getattr(importlib.import_module(package), name, None)
-        if inspect.isfunction(found) and found.__module__ == package:
+        if callable(found):
             return found(**options)
     raise AttributeError(f"stage {args.stage!r} has no function {name}")
 
