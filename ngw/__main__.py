@@ -70,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     stage("similarity", "How alike two spaces are before alignment, calibrated.", "vision", "text", "record")
 
     _fusion(stage)
+    _generation(stage)
     _report(stage)
     return top
 
@@ -112,6 +113,19 @@ def _fusion(stage: Callable[..., argparse.ArgumentParser]) -> None:
     stage("vqa", "Score a results file.", "tables", "labels", "training", "results", "predictions", "record")
 
 
+def _generation(stage: Callable[..., argparse.ArgumentParser]) -> None:
+    """The stages of generation."""
+    p = stage("captioner", "Train a caption decoder on captions alone.", "tables", "text", "output")
+    p.add_argument("--options", type=json.loads, default={}, help="the decoder's options, as JSON")
+    p.add_argument("--seed", required=True, type=int)
+
+    files = ("captioner", "vision", "text", "train-text", "tables", "captions", "nearest", "record")
+    p = stage("caption", "Caption test images through a method's maps.", *files)
+    p.add_argument("--model", type=Path, help="file of a fitted method; without it, the captions' own latents")
+
+    stage("captioning", "Score captions.", "tables", "captions", "nearest", "run", "predictions", "record")
+
+
 def _whose(p: argparse.ArgumentParser) -> None:
     """Which fusion a stage is about."""
     p.add_argument("--fusion", required=True, help="the fusion's name, for the record")
@@ -140,6 +154,11 @@ def _report(stage: Callable[..., argparse.ArgumentParser]) -> None:
 
     p = stage("vqa-tables", "Collate VQA records into tables.", "output")
     p.add_argument("--cells", required=True, type=json.loads, help="the runs wanted, as JSON: see Vqa.cells")
+    p = stage("generation-tables", "Collate caption records into tables.", "output")
+    p.add_argument("--cells", required=True, type=json.loads, help="the runs wanted, as JSON: see Generation.cells")
+    p = stage("caption-sheet", "Draw images with what methods say of them.", "tables", "vision", "output")
+    p.add_argument("--text", required=True, help="the text encoder's name, for the file's")
+    p.add_argument("--records", type=Path, nargs="+", required=True, help="records of the runs shown")
     stage("vqa-figures", "Draw accuracy against labels.", "table", "output")
     p = stage("vqa-examples", "Draw a page of questions, answers and attention.", "tables", "vision", "text", "output")
     p.add_argument("--records", type=Path, nargs="+", required=True, help="records of the runs shown")
@@ -158,6 +177,10 @@ FILES = {
     "train-vision": "feature file of the training images",
     "train-text": "feature file of the training captions",
     "model": "file of a fitted method",
+    "captioner": "file of the captioner stage",
+    "captions": "captions in the COCO results format (json)",
+    "nearest": "the nearest training captions, likewise (json)",
+    "run": "record of the caption stage (json)",
     "labels": "file of the labels stage",
     "training": "record of the training (json)",
     "results": "answers in the official format, named after their split (json)",
@@ -197,7 +220,7 @@ def run(args: argparse.Namespace) -> None:
     """Hand the arguments to their stage."""
     name = {"data": "prepare", "tokens": "encode_tokens"}.get(args.stage, args.stage.replace("-", "_"))
     options = {option: value for option, value in vars(args).items() if option != "stage"}
-    for package in ("ngw.stages", "ngw.tasks.stages", "ngw.report.stages"):
+    for package in ("ngw.stages", "ngw.tasks.stages", "ngw.tasks.generation", "ngw.report.stages"):
         found = getattr(importlib.import_module(package), name, None)
         if callable(found):
             return found(**options)

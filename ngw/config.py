@@ -17,6 +17,7 @@ from ngw._config import FUSION as FUSION
 from ngw._config import RUN as RUN
 from ngw._config import derived_spec, known, with_name
 from ngw.clouds import ALL
+from ngw.config_generation import Generation
 from ngw.config_vqa import Vqa
 from ngw.errors import InputError, did_you_mean
 
@@ -60,6 +61,7 @@ class Config:
         self.ablations = {"vary": [], "pairs": ALL, "full": {}} | self.tables.get("ablations", {})
         self._check_names()
         self.vqa = Vqa(self, values.get("fusions", {}), self.tables.get("vqa"))
+        self.generation = Generation(self, self.tables.get("generation"))
         self._check_components()
 
     def _check_names(self) -> None:
@@ -70,7 +72,7 @@ class Config:
             for name in pair:
                 known("run.encoder_pairs", "encoder", name, self.encoders)
             self._check_pair(pair)
-        for table in ("retrieval", "identifiability"):
+        for table in ("retrieval", "identifiability", "generation"):
             for name in self.tables.get(table, {"methods": []})["methods"]:
                 known(f"tables.{table}.methods", "method", name.split("~")[0], self.methods)
         for panel in [*self.ablations["vary"], *self.ablations["full"].get("vary", [])]:
@@ -97,7 +99,9 @@ class Config:
         for name in dict.fromkeys([*self.methods, *self.selected()]):
             self.method(name)
         wanted = [("run", budget) for budget in self.run["pairs"]]
-        wanted += [(f"tables.{name}", table["pairs"]) for name, table in self.tables.items() if "pairs" in table]
+        for name, table in self.tables.items():
+            budgets = table.get("pairs", [])
+            wanted += [(f"tables.{name}", b) for b in (budgets if isinstance(budgets, list) else [budgets])]
         for name in self.run["datasets"]:
             size = self.datasets[name].get("sizes", {}).get("train")
             for where, budget in wanted:
@@ -109,7 +113,7 @@ class Config:
 
     def selected(self) -> list[str]:
         """The methods that some table names."""
-        named = [*self.tables["retrieval"]["methods"], *self.identifiability["methods"]]
+        named = [*self.tables["retrieval"]["methods"], *self.identifiability["methods"], *self.generation.methods]
         return list(dict.fromkeys([*named, *self.ablation_grid(full=True)["methods"], *self.vqa.aligners()]))
 
     def method_spec(self, name: str) -> dict[str, Any]:

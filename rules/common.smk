@@ -150,6 +150,30 @@ def vqa_names():
     ]
 
 
+def captioned_model(wildcards):
+    """The fitted method whose maps carry images to the captioner; none at its ceiling."""
+    if wildcards.method not in CONFIG.generation.methods:
+        return []
+    return f"{RUN}/model.safetensors".format(**wildcards)
+
+
+def captioned_runs(file):
+    """That file of every run that the generation table needs."""
+    return [f"{RUN}/{file}".format(**cell) for cell in CONFIG.generation.cells()]
+
+
+def caption_sheet_runs(file):
+    """An input function: that file of each run on the sheet of captions."""
+
+    def files(wildcards):
+        cells = CONFIG.generation.sheet(
+            wildcards.dataset, wildcards.vision, wildcards.text
+        )
+        return [f"{RUN}/{file}".format(**cell) for cell in cells]
+
+    return files
+
+
 def examples(wildcards):
     """The runs on a page of examples."""
     return CONFIG.vqa.examples(wildcards.dataset, wildcards.vision, wildcards.text)

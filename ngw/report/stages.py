@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ngw import io
+
+SHEET = 8  # images on the sheet of captions
 
 
 def _retrieval_runs(wanted: Sequence[Mapping[str, Any]]) -> tuple[list[dict], dict[tuple, dict]]:
@@ -151,3 +154,47 @@ def vqa_examples(
     for form in ("png", "pdf"):
         with io.atomic(output / f"{name}.{form}") as temporary:
             temporary.write_bytes(encode_figure(examples_figure(examples), form))
+
+
+def generation_tables(cells: Sequence[Mapping[str, Any]], output: Path) -> None:
+    """The generation tables stage: every run's record and scores to csv, md, tex, txt; a missing cell is an error."""
+    from ngw.config import RUN
+    from ngw.metrics.text import METRICS
+    from ngw.report.generation import DECODERS, build
+    from ngw.report.records import cell
+
+    paths = [RUN.format(**c) for c in cells]
+    columns = ["image_id", *(d + c for d in DECODERS for c in ("bleu", *METRICS[4:]))]
+    records = [io.read_json(f"{path}/metrics/captioning.json") for path in paths]
+    scores = [io.read_table(f"{path}/predictions/captioning.parquet", columns) for path in paths]
+    tables = {cell(record): table for record, table in zip(records, scores, strict=True)}
+    for name, text in build(records, tables, [cell(c) for c in cells]).items():
+        io.write_text(output / name, text)
+
+
+def caption_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path], output: Path) -> None:
+    """The caption sheet stage: test images drawn at random, a reference, and what each method's run says."""
+    from ngw import encoders, features
+    from ngw.report.generation import Captioned, sheet
+    from ngw.report.style import encode as encode_figure
+    from ngw.seeds import rng
+
+    cloud = features.read(vision)
+    paths = io.read_table(tables / "images.parquet", ["image_id", "path"])
+    path = dict(zip(paths["image_id"], paths["path"], strict=True))
+    known = io.read_table(tables / "captions.parquet", ["image_id", "text"])
+    reference = dict(zip(known["image_id"][::-1], known["text"][::-1], strict=True))  # each image's first
+    said = {}
+    for file in records:
+        found = io.read_table(file.parent.parent / "predictions" / "captioning.parquet", ["image_id", "caption"])
+        said[io.read_json(file)["method"]] = dict(zip(found["image_id"], found["caption"], strict=True))
+    encoder = encoders.build(json.loads(cloud.metadata["spec"]))
+    order = rng(0, "captions", "sheet").permutation(len(cloud.ids))[:SHEET]
+    items = [
+        Captioned(encoder.view(path[i]), reference[i], {name: of[i] for name, of in said.items()})
+        for i in cloud.ids[order].tolist()
+    ]
+    name = f"captions.{cloud.metadata['dataset']}.{cloud.metadata['encoder']}.{text}"
+    for form in ("png", "pdf"):
+        with io.atomic(output / f"{name}.{form}") as temporary:
+            temporary.write_bytes(encode_figure(sheet(items), form))

@@ -71,6 +71,12 @@ _STYLE: dict[str, tuple[str, Callable[[float], str], int]] = {
     "train_seconds": ("training (s)", tenths, 0),
     "peak_memory_mb": ("peak memory (MB)", whole, 0),
     "parameters": ("parameters", whole, 0),
+    "bleu_4": ("BLEU-4", per_cent, 1),
+    "meteor": ("METEOR", per_cent, 1),
+    "rouge_l": ("ROUGE-L", per_cent, 1),
+    "cider": ("CIDEr", per_cent, 1),
+    "nearest_meteor": ("nearest METEOR", per_cent, 1),
+    "nearest_cider": ("nearest CIDEr", per_cent, 1),
     "accuracy": ("accuracy", per_cent, 1),
     "accuracy_yes_no": ("yes/no", per_cent, 1),
     "accuracy_number": ("number", per_cent, 1),
@@ -91,6 +97,11 @@ _DASH = (
     "– not run at this budget, by design: a method that learns from pairs has no run at 0, and a control that doesn't"
     " depend on the budget runs once."
 )
+
+
+def headings(metrics: Iterable[str]) -> list[str]:
+    """The columns' names of some metrics."""
+    return [_STYLE[metric][0] for metric in metrics]
 
 
 def encoder_pairs(rows: Iterable[Row]) -> list[Pair]:
@@ -115,7 +126,7 @@ def main_table(rows: Sequence[Row], pair: Pair, size: tuple[int, int]) -> Table:
     # At R@1 chance is the same both ways: 5 of 5,000 captions or 1 of 1,000 images.
     lines = lines_of(rows, [[(pairs, metric) for metric in metrics] for pairs in columns], chance=1 / size[0])
     return Table(
-        title=f"R@1 in per cent, image to text / text to image, by number of pairs: {_where(pair, size)}",
+        title=f"R@1 in per cent, image to text / text to image, by number of pairs: {where(pair, size)}",
         slug="-".join(["retrieval", *pair]),
         corner="pairs",
         header=columns,
@@ -126,17 +137,11 @@ def main_table(rows: Sequence[Row], pair: Pair, size: tuple[int, int]) -> Table:
 
 def budget_table(rows: Sequence[Row], pair: Pair, size: tuple[int, int], pairs: str) -> Table:
     """All retrieval metrics at one budget; controls that don't depend on the budget stand in each."""
-    rows = of(rows, pair)
-    once = {method: found[0] for method, found in _budgets_of(rows).items() if len(found) == 1}
-    chosen = [
-        row | {"pairs": pairs, "method": row["method"] if row["pairs"] == pairs else _aside(row)}
-        for row in rows
-        if row["pairs"] == pairs or (row["role"] == "control" and row["method"] in once)
-    ]
+    chosen = at_budget(of(rows, pair), pairs)
     columns = [(way, suffix) for way in _DIRECTIONS for suffix in list(_STYLE)[:6]]
     lines = lines_of(chosen, [[(pairs, f"{way}_{suffix}")] for way, suffix in columns])
     return Table(
-        title=f"Retrieval with {_count(pairs)} (all but the rank in per cent): {_where(pair, size)}",
+        title=f"Retrieval with {count(pairs)} (all but the rank in per cent): {where(pair, size)}",
         slug="-".join(["retrieval", *pair, pairs]),
         corner="method",
         header=[f"{way} {_STYLE[suffix][0]}" for way, suffix in columns],
@@ -145,15 +150,25 @@ def budget_table(rows: Sequence[Row], pair: Pair, size: tuple[int, int], pairs: 
     )
 
 
+def at_budget(rows: Sequence[Row], pairs: str) -> list[Row]:
+    """The rows of one budget, and those of controls that ran at another one only, with that beside their names."""
+    once = {method for method, found in _budgets_of(rows).items() if len(found) == 1}
+    return [
+        row | {"pairs": pairs, "method": row["method"] if row["pairs"] == pairs else _aside(row)}
+        for row in rows
+        if row["pairs"] == pairs or (row["role"] == "control" and row["method"] in once)
+    ]
+
+
 def efficiency_table(rows: Sequence[Row], pair: Pair) -> Table:
     """What each method costs at its largest budget."""
     rows = of(rows, pair)
     largest = {method: found[-1] for method, found in _budgets_of(rows).items()}
     chosen = [row | {"pairs": "largest"} for row in rows if row["pairs"] == largest[row["method"]]]
-    labelled = [row | {"method": f"{row['method']} ({_count(largest[row['method']])})"} for row in chosen]
+    labelled = [row | {"method": f"{row['method']} ({count(largest[row['method']])})"} for row in chosen]
     lines = lines_of(labelled, [[("largest", metric)] for metric in COSTS])
     return Table(
-        title=f"Cost of one run at the largest budget of each method: {_where(pair)}",
+        title=f"Cost of one run at the largest budget of each method: {where(pair)}",
         slug="-".join(["efficiency", *pair]),
         corner="method",
         header=[_STYLE[metric][0] for metric in COSTS],
@@ -176,7 +191,7 @@ def difference_table(rows: Sequence[Row], pair: Pair) -> Table:
         ]
         lines.append(Line(row["method"], [[Number(text)] for text in numbers]))
     return Table(
-        title=f"Against the best baseline, points of mean R@1 of both directions: {_where(pair)}",
+        title=f"Against the best baseline, points of mean R@1 of both directions: {where(pair)}",
         slug="-".join(["differences", *pair]),
         corner="method",
         header=["pairs", "best baseline", "difference", "95 % interval", "p"],
@@ -237,15 +252,15 @@ def _budgets_of(rows: Sequence[Row]) -> Mapping[str, list[str]]:
 
 def _aside(row: Row) -> str:
     """The name of a control that stands in a budget that isn't its own."""
-    return f"{row['method']} ({_count(row['pairs'])})"
+    return f"{row['method']} ({count(row['pairs'])})"
 
 
-def _count(pairs: str) -> str:
+def count(pairs: str) -> str:
     """A budget in words."""
     return f"{pairs} pair" if pairs == "1" else f"{pairs} pairs"
 
 
-def _where(pair: Pair, size: tuple[int, int] | None = None) -> str:
+def where(pair: Pair, size: tuple[int, int] | None = None) -> str:
     """Data set, test size and encoders in words."""
     dataset, vision, text = pair
     test = f" ({size[0]:,} test images, {size[1]:,} captions)" if size else ""

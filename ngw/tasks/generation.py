@@ -1,0 +1,130 @@
+"""The stages of generation: a captioner trained on captions alone, captions of images by each method's maps, scores."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ngw import __version__, features, io
+from ngw._config import CEILING
+from ngw.errors import InputError
+from ngw.stages import IDENTITY, cost_since, naming
+
+if TYPE_CHECKING:
+    from ngw.features import Features
+
+VERSION = 1  # of the task: what the captions are scored by
+
+
+def _captions(tables: Path, split: str) -> dict[str, list]:
+    """caption_id, image_id and text of one split's captions."""
+    columns = io.read_table(tables / "captions.parquet", ["split", "caption_id", "image_id", "text"])
+    rows = [row for row, where in enumerate(columns["split"]) if where == split]
+    if not rows:
+        raise InputError(f"{tables}: split {split!r}: expected captions, found none; take other data.")
+    return {name: [values[row] for row in rows] for name, values in columns.items()}
+
+
+def _texts(tables: Path, split: str, latents: Features, file: Path) -> list[str]:
+    """The captions behind a feature file's rows, in their order."""
+    captions = _captions(tables, split)
+    text = dict(zip(captions["caption_id"], captions["text"], strict=True))
+    missing = [int(i) for i in latents.ids if int(i) not in text]
+    if missing:
+        raise InputError(
+            f"{file}: caption {missing[0]}: expected it in split {split!r} of {tables}, found none "
+            f"({len(missing)} such); encode the captions again."
+        )
+    return [text[int(i)] for i in latents.ids]
+
+
+def captioner(tables: Path, text: Path, options: Mapping[str, Any], seed: int, output: Path) -> None:
+    """The captioner stage: train a decoder on the training captions and their latents; no image comes near it."""
+    from ngw.tasks import captioning as task
+
+    latents = features.read(text)
+    texts = _texts(tables, "train", latents, text)
+    made_from = json.dumps([latents.metadata["sha256"], dict(options), seed, __version__])
+    start = time.perf_counter()
+    with naming(str(text)):
+        model, trained = task.fit(
+            texts, latents.x, latents.image_ids, task.Options(**options), seed,
+            output.with_name("checkpoint.safetensors"), made_from,
+        )  # fmt: skip
+    told = {"training": json.dumps(trained.record()), **cost_since(start)}
+    model.save(output, {"dataset": latents.metadata["dataset"], "text": latents.metadata["encoder"], **told})
+
+
+def caption(
+    captioner: Path, model: Path | None, vision: Path, text: Path, train_text: Path, tables: Path, captions: Path,
+    nearest: Path, record: Path,
+) -> None:  # fmt: skip
+    """The caption stage: what the captioner says to the test images' mapped latents, and the nearest training captions.
+
+    Without a model the latents are those of the images' own first captions: the decoder's ceiling.
+    """
+    from ngw import methods
+    from ngw.tasks import captioning as task
+
+    decoder, about = task.load(captioner)
+    a, b, known = features.read(vision), features.read(text), features.read(train_text, about["text"])
+    if b.metadata["encoder"] != about["text"]:
+        raise InputError(f"{text}: expected latents of {about['text']!r}, which the captioner read, found others.")
+    training = json.loads(about["training"])
+    cost = {"decoder_seconds": float(about["train_seconds"]), "decoder_step": training["step"]}
+    if model is None:
+        who = {"dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": about["text"]}
+        who |= {"method": CEILING, "pairs": "all", "seed": 0, "kind": CEILING, "role": "control", "converged": True}
+        latents = first_captions(a, b)
+        centre = known.x.mean(0)
+        u, v = latents - centre, known.x - centre
+    else:
+        aligner, head = methods.load_with_metadata(model)
+        who = {name: head[name] for name in IDENTITY} | {"seed": int(head["seed"]), "kind": head["kind"]}
+        who |= {"role": aligner.role, "converged": bool(aligner.converged_)}
+        with naming(f"{model}, {vision}"):
+            latents = aligner.transform(a.x)
+            u, v = aligner.embed(a.x, known.x)
+    task.write_results(captions, a.image_ids.tolist(), decoder.write(latents))
+    texts = _texts(tables, "train", known, train_text)
+    task.write_results(nearest, a.image_ids.tolist(), task.nearest(u, v, texts))
+    io.write_json(record, {**who, "version": __version__, "cost": cost})
+
+
+def first_captions(a: Features, b: Features) -> np.ndarray:
+    """The latent of each image's first caption, [n_images, d]."""
+    row = {int(image): k for k, image in reversed(list(enumerate(b.image_ids)))}
+    return b.x[[row[int(image)] for image in a.image_ids]]
+
+
+def captioning(tables: Path, captions: Path, nearest: Path, run: Path, predictions: Path, record: Path) -> None:
+    """The captioning stage: both results files against all references of the test images, and the run's record."""
+    from ngw.metrics.text import METRICS, scores
+    from ngw.tasks.captioning import results
+
+    references = defaultdict(list)
+    columns = _captions(tables, "test")
+    for image, caption in zip(columns["image_id"], columns["text"], strict=True):
+        references[image].append(caption)
+    table, metrics = {}, {}
+    for prefix, file in (("", captions), ("nearest_", nearest)):
+        said = results(io.read_json(file), str(file))
+        with naming(str(file)):
+            found = scores(said, references)
+        metrics |= {prefix + name: found.metrics[name] for name in METRICS}
+        table |= {"image_id": found.ids} if not table else {}
+        table |= {prefix + "caption": [said[i] for i in table["image_id"]]}
+        order = np.argsort([{i: k for k, i in enumerate(table["image_id"])}[i] for i in found.ids])
+        table |= {prefix + name: values[order] for name, values in found.items.items()}
+        table |= {prefix + "bleu": [row.tolist() for row in found.bleu[order]]}
+    io.write_table(predictions, table)
+    io.write_json(record, {
+        **io.read_json(run), "task": "captioning", "task_version": VERSION, "n_images": len(table["image_id"]),
+        "metrics": metrics,
+    })  # fmt: skip

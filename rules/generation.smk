@@ -1,0 +1,153 @@
+# Generation: a caption decoder trained on captions alone, captions of the test images by each method's maps, scores.
+rule captioner:
+    input:
+        captions=rules.data.output.captions,
+        text="results/features/{dataset}/train/{text}.safetensors",
+        code=sources("training.py", "optim.py", "tasks/captioning.py"),
+    output:
+        captioner="results/decoders/{dataset}/{text}/seed{seed}/captioner.safetensors",
+    log:
+        "results/logs/captioner/{dataset}.{text}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/captioner/{dataset}.{text}.seed{seed}.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        options=json.dumps(CONFIG.generation.table["captioner"]),
+        tables=input_folder,
+    shell:
+        "python -m ngw captioner --tables {params.tables:q} --text {input.text:q} --options {params.options:q}"
+        " --seed {wildcards.seed} --output {output.captioner:q} > {log} 2>&1"
+
+
+rule caption:
+    input:
+        captions=rules.data.output.captions,
+        captioner=rules.captioner.output.captioner,
+        model=captioned_model,
+        vision="results/features/{dataset}/test/{vision}.safetensors",
+        text="results/features/{dataset}/test/{text}.safetensors",
+        train_text=rules.captioner.input.text,
+    output:
+        captions=f"{RUN}/predictions/captions.json",
+        nearest=f"{RUN}/predictions/captions-nearest.json",
+        record=f"{RUN}/captions.json",
+    log:
+        "results/logs/caption/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/caption/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+    wildcard_constraints:
+        method=names(CONFIG.generation.names()),
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        tables=input_folder,
+        model=model_option,
+    shell:
+        "python -m ngw caption --captioner {input.captioner:q} {params.model} --vision {input.vision:q}"
+        " --text {input.text:q} --train-text {input.train_text:q} --tables {params.tables:q}"
+        " --captions {output.captions:q} --nearest {output.nearest:q} --record {output.record:q} > {log:q} 2>&1"
+
+
+rule captioning:
+    input:
+        references=rules.data.output.captions,
+        captions=rules.caption.output.captions,
+        nearest=rules.caption.output.nearest,
+        run=rules.caption.output.record,
+        code=sources("metrics/text.py"),
+    output:
+        predictions=f"{RUN}/predictions/captioning.parquet",
+        record=f"{RUN}/metrics/captioning.json",
+    log:
+        "results/logs/captioning/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/captioning/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        tables=input_folder,
+    shell:
+        "python -m ngw captioning --tables {params.tables:q} --captions {input.captions:q} --nearest {input.nearest:q}"
+        " --run {input.run:q} --predictions {output.predictions:q} --record {output.record:q} > {log:q} 2>&1"
+
+
+rule generation_tables:
+    input:
+        records=captioned_runs("metrics/captioning.json"),
+        predictions=captioned_runs("predictions/captioning.parquet"),
+        code=sources("report/*.py"),
+    output:
+        csv="results/tables/generation.csv",
+        md="results/tables/generation.md",
+        tex="results/tables/generation.tex",
+        txt="results/tables/generation.txt",
+    log:
+        "results/logs/generation-tables.log",
+    benchmark:
+        "results/benchmarks/generation-tables.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        cells=json.dumps(CONFIG.generation.cells()),
+        folder=output_folder,
+    shell:
+        "python -m ngw generation-tables --cells {params.cells:q} --output {params.folder:q} > {log} 2>&1"
+
+
+rule caption_sheet:
+    input:
+        images=rules.data.output.images,
+        captions=rules.data.output.captions,
+        vision="results/features/{dataset}/test/{vision}.safetensors",
+        runs=caption_sheet_runs("predictions/captioning.parquet"),
+        records=caption_sheet_runs("metrics/captioning.json"),
+        code=sources("report/generation.py", "report/style.py"),
+    output:
+        expand(
+            "results/figures/captions.{{dataset}}.{{vision}}.{{text}}.{form}",
+            form=["png", "pdf"],
+        ),
+    log:
+        "results/logs/captions.{dataset}.{vision}.{text}.log",
+    benchmark:
+        "results/benchmarks/captions.{dataset}.{vision}.{text}.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        tables=input_folder,
+        folder=output_folder,
+    shell:
+        "python -m ngw caption-sheet --tables {params.tables:q} --vision {input.vision:q} --text {wildcards.text}"
+        " --records {input.records:q} --output {params.folder:q} > {log:q} 2>&1"
+
+
+rule all_generation:
+    input:
+        [
+            rules.generation_tables.output,
+            expand(
+                "results/figures/captions.{run}.png",
+                run=[
+                    f"{d}.{v}.{t}"
+                    for d in CONFIG.run["datasets"]
+                    for v, t in CONFIG.vqa.encoder_pairs()
+                ],
+            ),
+        ],
