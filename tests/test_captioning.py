@@ -1,0 +1,153 @@
+"""The captioner: it learns from captions alone to say what a latent says, and a killed run ends as an unbroken one."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from ngw import io
+from ngw.errors import InputError
+from ngw.tasks import captioning
+from ngw.tasks.captioning import Options, Pretrained, Words
+
+THINGS, PLACES = ("dog", "cat", "bird", "fish"), ("sea", "wood", "city")
+TEXTS = [f"A {thing} in the {place}." for thing in THINGS for place in PLACES] * 3
+TINY = Options(dims=32, layers=1, heads=2, epochs=60, batch=12, noise=0.1, learning_rate=0.01, held_out=0.1, length=10)
+
+
+def latents(texts, scale=1.0):
+    """A latent that says which thing and which place, [n, 16], far from the origin."""
+    axes = np.random.default_rng(0).standard_normal((7, 16)).astype(np.float32)
+    words = [*THINGS, *PLACES]
+    rows = [axes[words.index(t.split()[1])] + axes[words.index(t.split()[-1].rstrip("."))] for t in texts]
+    return 3 + scale * np.array(rows, np.float32)
+
+
+def fit(options=TINY, seed=0, **more):
+    return captioning.fit(TEXTS, latents(TEXTS), np.arange(len(TEXTS)) // 2, options, seed, **more)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return fit()
+
+
+def test_it_says_what_the_latent_says_whatever_its_length(trained):
+    model, told = trained
+    asked = TEXTS[:12]
+    assert model.write(latents(asked)) == asked
+    centre = model.mean.numpy()
+    assert model.write(centre + 0.2 * (latents(asked) - centre)) == asked  # as a map that shrinks would have it
+    assert told.curve["held_out"][0] > 1 > min(told.curve["held_out"])
+
+
+def test_a_killed_run_ends_as_an_unbroken_one(tmp_path, monkeypatch):
+    short = Options(**(vars(TINY) | {"epochs": 6}))
+    whole, _ = fit(short)
+    real, calls = captioning.padded, []
+
+    def fails(rows):
+        calls.append(1)
+        if len(calls) > 9:
+            raise KeyboardInterrupt
+        return real(rows)
+
+    monkeypatch.setattr(captioning, "padded", fails)
+    with pytest.raises(KeyboardInterrupt):
+        fit(short, checkpoint=tmp_path / "c", identity="run")
+    monkeypatch.undo()
+    assert (tmp_path / "c").is_file()
+    again, _ = fit(short, checkpoint=tmp_path / "c", identity="run")
+    for (name, ours), theirs in zip(whole.state_dict().items(), again.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs), name
+
+
+def test_a_saved_captioner_writes_the_same(trained, tmp_path):
+    model, _ = trained
+    model.save(tmp_path / "c", {"text": "made"})
+    back, head = captioning.load(tmp_path / "c")
+    assert head["text"] == "made"
+    mixed = latents(TEXTS[:3]) + latents(TEXTS[5:8])
+    assert back.write(mixed) == model.write(mixed)
+
+
+def test_a_wider_search_finds_nothing_less_likely(trained):
+    model, _ = trained
+    asked = np.random.default_rng(1).standard_normal((6, 16)).astype(np.float32)
+
+    def likelihood(texts):
+        tokens = captioning.padded([model.words.encode(text) for text in texts])
+        x = model.direction(torch.tensor(asked))
+        with torch.no_grad():
+            return [float(model(captioning.Batch(x[k : k + 1], tokens[k : k + 1]))) for k in range(len(texts))]
+
+    one = Options(**(vars(TINY) | {"beams": 1}))
+    wide, model.options = model.options, one
+    greedy = likelihood(model.write(asked))
+    model.options = wide
+    assert np.mean(likelihood(model.write(asked))) <= np.mean(greedy) + 1e-3
+
+
+def test_words_read_back_with_their_marks():
+    texts = ["It's a well-lit room, isn't it?", "It's a well-lit room, isn't it?", "A zebra!"]
+    words = Words.of(texts)
+    assert words.decode(words.encode(texts[0])) == texts[0]
+    assert words.encode("a zebra") == [words.place["a"], captioning.UNKNOWN, captioning.END]
+    assert words.decode([captioning.END]) == ""
+
+
+def test_a_language_model_of_a_folder_is_trained_on(tmp_path):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    vocabulary = {word: k for k, word in enumerate(["<end>", "A", "in", "the", ".", *THINGS, *PLACES])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<end>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>").save_pretrained(tmp_path / "lm")
+    config = GPT2Config(vocab_size=len(vocabulary), n_embd=32, n_layer=1, n_head=2, n_positions=32)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path / "lm")
+    options = Options(**(vars(TINY) | {"model": str(tmp_path / "lm"), "epochs": 40}))
+    model, _ = fit(options)
+    assert isinstance(model.words, Pretrained)
+    said = model.write(latents(TEXTS[:12]))
+    assert (
+        np.mean([set(a.lower().split()) == set(b.lower().replace(".", " .").split()) for a, b in zip(said, TEXTS)])
+        > 0.7
+    )
+
+
+def test_the_nearest_caption_is_the_one_with_the_largest_cosine():
+    known = np.array([[1.0, 0.0], [0.0, 9.0], [-1.0, -1.0]])
+    assert captioning.nearest(np.array([[0.1, 0.2], [5.0, 1.0], [-3.0, -2.0]]), known, ["x", "y", "z"]) == [
+        "y",
+        "x",
+        "z",
+    ]
+
+
+def test_the_results_file_is_cocos(tmp_path):
+    captioning.write_results(tmp_path / "r.json", [3, 5], ["A dog.", ""])
+    assert json.loads((tmp_path / "r.json").read_text()) == [
+        {"image_id": 3, "caption": "A dog."}, {"image_id": 5, "caption": ""},
+    ]  # fmt: skip
+    assert captioning.results(io.read_json(tmp_path / "r.json"), "r.json") == {3: "A dog.", 5: ""}
+
+
+def test_bad_input_is_told(trained, tmp_path):
+    with pytest.raises(InputError, match=r"expected \[n, 16\], found \[2, 15\]; map them to the text space"):
+        trained[0].write(np.zeros((2, 15), np.float32))
+    with pytest.raises(InputError, match="expected a latent each, found 36 texts and 2 latents"):
+        captioning.fit(TEXTS, latents(TEXTS[:2]), np.arange(36), TINY, 0)
+    with pytest.raises(InputError, match="words that come 2 times, found none"):
+        Words.of(["one", "two"])
+    with pytest.raises(InputError, match="captioner: beams: expected more than 0, found 0"):
+        Options(beams=0)
+    with pytest.raises(InputError, match="a caption for each of 1 images, once, found 2 captions of 2 ids"):
+        captioning.write_results(tmp_path / "r.json", [3, 3], ["a", "b"])
+    with pytest.raises(InputError, match="another layout"):
+        captioning.results({"a": 1}, "r.json")
+    with pytest.raises(InputError, match="each image once, found 1 doubles"):
+        captioning.results([{"image_id": 1, "caption": "a"}] * 2, "r.json")
