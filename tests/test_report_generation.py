@@ -1,0 +1,95 @@
+"""The generation report: numbers by hand, runs that don't fit refused, and a sheet that shows what was said."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from ngw.errors import InputError
+from ngw.metrics.text import METRICS, bleu
+from ngw.report import generation
+from ngw.report.records import cell
+
+PAIR = ("scenes", "effnet-lite0", "minilm-l6")
+# matches, n-grams, the candidate's length and the reference's: the first image's caption is perfect, the second's wrong
+BLEU = [[5, 4, 3, 2, 5, 4, 3, 2, 5, 5], [0, 0, 0, 0, 5, 4, 3, 2, 5, 5]]
+
+
+def run(method, pairs, values, role="method", **changes):
+    """A record and its scores: METEOR, ROUGE-L and CIDEr of two images are `values`, BLEU's parts as above."""
+    whole = dict(zip(METRICS, bleu(np.sum(BLEU, 0)), strict=False))
+    whole |= {"meteor": 0.4, "rouge_l": float(np.mean(values)), "cider": float(np.mean(values))}
+    metrics = {prefix + name: float(value) for prefix in ("", "nearest_") for name, value in whole.items()}
+    record = {
+        "dataset": PAIR[0], "vision": PAIR[1], "text": PAIR[2], "method": method, "kind": method, "role": role,
+        "pairs": pairs, "seed": 0, "task": "captioning", "task_version": 1, "version": "0.1.0", "converged": True,
+        "n_images": 2, "metrics": metrics, "cost": {"decoder_seconds": 60.0},
+    } | changes  # fmt: skip
+    items = {name: list(values) for name in ("meteor", "rouge_l", "cider")} | {"bleu": BLEU}
+    return record, {"image_id": [9, 7], **{p + n: v for p in ("", "nearest_") for n, v in items.items()}}
+
+
+def built(given):
+    records = [record for record, _ in given]
+    cells = [cell(record) for record in records]
+    return generation.build(records, dict(zip(cells, (t for _, t in given), strict=True)), cells, draws=50)
+
+
+def runs():
+    return [
+        run("ngw", "300", [0.5, 0.7]),
+        run("ngw", "all", [0.6, 0.8]),
+        run("cca", "300", [0.4, 0.4], "baseline"),
+        run("unaligned", "0", [0.1, 0.1], "control"),
+        run("true-latents", "all", [0.9, 0.9], "control"),
+    ]
+
+
+def test_the_csv_has_every_metric_of_every_run_with_its_interval():
+    rows = {
+        (r["method"], r["pairs"], r["metric"]): r for r in csv.DictReader(io.StringIO(built(runs())["generation.csv"]))
+    }
+    row = rows["ngw", "300", "cider"]
+    assert [float(row[key]) for key in ("mean", "low", "high")] == pytest.approx([0.6, 0.5, 0.7])
+    assert float(rows["ngw", "300", "meteor"]["mean"]) == 0.4  # the corpus value, not the mean over images
+    row = rows["ngw", "300", "bleu_1"]
+    assert [float(row[key]) for key in ("mean", "low", "high")] == pytest.approx([0.5, 0, 1], abs=1e-6)
+    assert ("ngw", "300", "nearest_bleu_4") in rows
+
+
+def test_the_table_stands_controls_of_other_budgets_below():
+    text = built(runs())["generation.md"]
+    first, second = text.split("**Captions with ")[1:]
+    assert "| ngw |" in first
+    assert "| *unaligned (0 pairs)* |" in first
+    assert "| *true-latents (all pairs)* |" in first
+    assert "cca" not in second.split("Bold")[0]
+    assert "**60.0**" in first
+    assert "tab:captions-scenes-effnet-lite0-minilm-l6-300" in built(runs())["generation.tex"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda g: g[0][0]["metrics"].update(cider=0.9), "cider is 0.9, its scores give 0.6"),
+        (lambda g: g[0][0].update(n_images=3), "n_images is"),
+        (lambda g: g[0][1].update(image_id=[1]), "counts 2 images, its scores 1"),
+    ],
+)
+def test_runs_that_do_not_fit_are_refused(change, words):
+    given = runs()
+    change(given)
+    with pytest.raises(InputError, match=words):
+        built(given)
+
+
+def test_the_sheet_shows_each_methods_caption():
+    image = np.zeros((4, 4, 3), np.uint8)
+    item = generation.Captioned(image, "A dog.", {"ngw": "A cat.", "cca": ""})
+    figure = generation.sheet([item, item])
+    assert len(figure.axes) == 4
+    words = [text.get_text() for text in figure.axes[1].texts]
+    assert words == ["reference", "A dog.", "ngw", "A cat.", "cca", "(nothing)"]
