@@ -104,13 +104,13 @@ def _fusion(stage: Callable[..., argparse.ArgumentParser]) -> None:
     p.add_argument("--share", required=True, type=share, help="per cent of the training questions, or all")
     _whose(p)
 
-    p = stage("prior", "Answer with the most frequent answer: a control.", "tables", "output")
+    p = stage("prior", "Answer with the most frequent answer: a control.", "tables", "labels", "output")
     for name in ("dataset", "vision", "text"):
         p.add_argument(f"--{name}", required=True, help=f"the name for the record: {name}")
     p.add_argument("--splits", nargs="+", required=True, help="splits to answer")
     _whose(p)
 
-    stage("vqa", "Score a results file.", "tables", "labels", "training", "results", "predictions", "record")
+    stage("vqa", "Score a results file.", "tables", "training", "results", "predictions", "record")
 
 
 def _generation(stage: Callable[..., argparse.ArgumentParser]) -> None:

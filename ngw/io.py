@@ -62,23 +62,31 @@ def write_table(path: str | os.PathLike, columns: Mapping[str, Sequence]) -> Non
         )
 
 
-def read_table(path: str | os.PathLike, columns: Sequence[str]) -> dict[str, list]:
-    """Read the named columns of a parquet file as lists; a missing file or column is an `InputError`."""
+def read_table(path: str | os.PathLike, columns: Sequence[str], split: str | None = None) -> dict[str, list]:
+    """Read the named columns of a parquet file as lists; a missing file or column is an `InputError`.
+
+    split: where given, of the rows whose column `split` says so alone; none may.
+    """
     import pyarrow
+    import pyarrow.compute
     import pyarrow.parquet
+
+    wanted = dict.fromkeys(columns if split is None else [*columns, "split"])
 
     try:  # not read_table, which imports pandas
         with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
             found = file.schema_arrow.names
-            missing = [name for name in columns if name not in found]
-            table = None if missing else file.read(list(dict.fromkeys(columns)))
+            missing = [name for name in wanted if name not in found]
+            table = None if missing else file.read(list(wanted))
     except FileNotFoundError:
         raise InputError(f"{path}: no such table; run the stage that writes it.") from None
     except (pyarrow.ArrowInvalid, OSError) as error:
         found = " ".join(str(error).split())
         raise InputError(f"{path}: expected a whole parquet table, found {found}; delete it and rerun.") from None
     if missing:
-        raise InputError(f"{path}: expected columns {list(columns)}, found {found}; delete it and rerun.")
+        raise InputError(f"{path}: expected columns {list(wanted)}, found {found}; delete it and rerun.")
+    if split is not None:
+        table = table.filter(pyarrow.compute.equal(table["split"], split))
     return {name: table[name].to_pylist() for name in columns}
 
 

@@ -31,20 +31,18 @@ def encode(tables: Path, split: str, dataset: str, encoder: str, spec: Mapping[s
     """The features stage: one split through one frozen encoder."""
     frozen = encoders.build(spec)
     if frozen.modality == "vision":
-        columns = io.read_table(tables / "images.parquet", ["split", "image_id", "image_id", "path"])
+        columns = io.read_table(tables / "images.parquet", ["image_id", "path"], split)
         ids, items = columns["image_id"], columns["path"]
     else:
-        columns = io.read_table(tables / "captions.parquet", ["split", "caption_id", "image_id", "text"])
+        columns = io.read_table(tables / "captions.parquet", ["caption_id", "image_id", "text"], split)
         ids, items = columns["caption_id"], columns["text"]
-    rows = [row for row, where in enumerate(columns["split"]) if where == split]
-    if not rows:
+    if not ids:
         wanted = "images" if frozen.modality == "vision" else "captions"
         raise InputError(
             f"{tables}: split {split!r}: expected {wanted}, found none; enlarge the split, or take other data."
         )
     head = {"dataset": dataset, "split": split, "encoder": encoder, "spec": json.dumps(dict(spec)), "ngw": __version__}
-    chosen = [[column[row] for row in rows] for column in (items, ids, columns["image_id"])]
-    features.encode(frozen, *chosen, output, head)
+    features.encode(frozen, items, ids, columns["image_id"], output, head)
 
 
 def _train_clouds(vision: Path, text: Path, pairs: str, seed: int, captions: int) -> tuple[Clouds, dict[str, str]]:

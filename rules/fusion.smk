@@ -119,6 +119,7 @@ rule fuse:
 rule prior:
     input:
         questions=rules.data.output.questions,
+        labels=rules.labels.output.labels,
         code=sources("tasks/answers.py", "fusion/prior.py"),
     output:
         training=f"{FUSION}/training.json",
@@ -140,6 +141,6 @@ rule prior:
         tables=input_folder,
         folder=output_folder,
     shell:
-        "python -m ngw prior --tables {params.tables:q} --dataset {wildcards.dataset} --vision {wildcards.vision}"
+        "python -m ngw prior --tables {params.tables:q} --labels {input.labels:q} --dataset {wildcards.dataset} --vision {wildcards.vision}"
         " --text {wildcards.text} --splits {params.splits} --fusion {wildcards.fusion:q} --spec {params.spec:q}"
         " --seed {wildcards.seed} --output {params.folder:q} > {log:q} 2>&1"

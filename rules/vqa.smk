@@ -2,7 +2,6 @@
 rule vqa:
     input:
         questions=rules.data.output.questions,
-        labels=rules.labels.output.labels,
         training=f"{FUSION}/training.json",
         results=f"{FUSION}/predictions/{CONFIG.vqa.table['split']}.json",
         code=sources("metrics/vqa.py"),
@@ -23,7 +22,7 @@ rule vqa:
     params:
         tables=input_folder,
     shell:
-        "python -m ngw vqa --tables {params.tables:q} --labels {input.labels:q} --training {input.training:q}"
+        "python -m ngw vqa --tables {params.tables:q} --training {input.training:q}"
         " --results {input.results:q} --predictions {output.predictions:q} --record {output.record:q}"
         " > {log:q} 2>&1"
 

@@ -62,8 +62,8 @@ def fused(made, tmp_path_factory) -> Path:
     return output
 
 
-def score(scenes, made, run, output, **changes):
-    options = {"tables": scenes, "labels": made / "labels", "training": run / "training.json"}
+def score(scenes, run, output, **changes):
+    options = {"tables": scenes, "training": run / "training.json"}
     options |= {"results": run / "predictions" / "test.json", "predictions": output / "p", "record": output / "r"}
     return ngw("vqa", **(options | changes))
 
@@ -92,7 +92,7 @@ def test_a_run_leaves_a_model_a_record_and_the_official_results(scenes, made, fu
 
 
 def test_scores_are_the_official_scorers(scenes, made, fused, tmp_path):
-    assert main(score(scenes, made, fused, tmp_path)) == 0
+    assert main(score(scenes, fused, tmp_path)) == 0
     told, table = io.read_json(tmp_path / "r"), io.read_table(tmp_path / "p", ["question_id", "answer", "accuracy"])
     questions = asked(scenes, "test")
     expected = accuracies(table["answer"], questions["answers"])
@@ -156,12 +156,12 @@ def test_training_beats_the_prior_on_what_it_trained_on(made):
 
 
 def test_the_control_says_the_most_frequent_answer(scenes, made, tmp_path):
-    who = {"tables": scenes, "dataset": "scenes", "vision": "v", "text": "t", "fusion": "prior", "seed": 0}
-    command = ngw("prior", **who, spec={"kind": "prior"}, splits="test", output=tmp_path)
+    who = {"tables": scenes, "labels": made / "labels", "dataset": "scenes", "vision": "v", "text": "t", "seed": 0}
+    command = ngw("prior", **who, fusion="prior", spec={"kind": "prior"}, splits="test", output=tmp_path)
     assert main(command) == 0
     results = json.loads((tmp_path / "predictions" / "test.json").read_text())
     assert {entry["answer"] for entry in results} == {Labels.read(made / "labels").vocabulary.answers[0]}
-    assert main(score(scenes, made, tmp_path, tmp_path)) == 0
+    assert main(score(scenes, tmp_path, tmp_path)) == 0
     assert io.read_json(tmp_path / "r")["role"] == "control"
 
 
@@ -189,7 +189,7 @@ def identity(made):
 
 
 def test_examples_show_what_was_asked_and_where_it_looks(scenes, made, fused, tmp_path):
-    assert main(score(scenes, made, fused, tmp_path)) == 0
+    assert main(score(scenes, fused, tmp_path)) == 0
     files = [tokens.TokenFile(made / f"{side}.test") for side in ("vision", "text")]
     said = {"f": io.read_table(tmp_path / "p", ["question_id", "image_id", "answer", "accuracy"])}
     table = io.read_table(scenes / "questions.parquet", ["question_id", "text", "multiple_choice_answer"])
@@ -266,10 +266,10 @@ def test_questions_without_image_or_answers_are_refused(scenes, made, tmp_path, 
 def test_results_that_do_not_answer_the_split_are_refused(scenes, made, fused, tmp_path, refused):
     results = json.loads((fused / "predictions" / "test.json").read_text())
     (tmp_path / "test.json").write_text(json.dumps(results[1:]))
-    command = score(scenes, made, fused, tmp_path, results=tmp_path / "test.json")
+    command = score(scenes, fused, tmp_path, results=tmp_path / "test.json")
     refused(command, "test.json", f"question_id {results[0]['question_id']}", "without an answer")
     (tmp_path / "train.json").write_text(json.dumps(results))
-    refused(score(scenes, made, fused, tmp_path, results=tmp_path / "train.json"), "train.json", "without an answer")
+    refused(score(scenes, fused, tmp_path, results=tmp_path / "train.json"), "train.json", "without an answer")
     assert not (tmp_path / "r").exists()
 
 
@@ -284,4 +284,4 @@ def test_an_unlabelled_split_can_be_answered_but_not_scored(scenes, made, fused,
     assert main(fuse(made, tmp_path / "run", labels=tmp_path / "labels")) == 0
     assert (tmp_path / "run" / "predictions" / "test.json").is_file()
     first = table["question_id"][table["split"].index("test")]
-    refused(score(tmp_path / "tables", made, fused, tmp_path), f"question_id {first}", "score a labelled split")
+    refused(score(tmp_path / "tables", fused, tmp_path), f"question_id {first}", "score a labelled split")

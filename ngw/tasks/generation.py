@@ -24,11 +24,10 @@ VERSION = 1  # of the task: what the captions are scored by
 
 def _captions(tables: Path, split: str) -> dict[str, list]:
     """caption_id, image_id and text of one split's captions."""
-    columns = io.read_table(tables / "captions.parquet", ["split", "caption_id", "image_id", "text"])
-    rows = [row for row, where in enumerate(columns["split"]) if where == split]
-    if not rows:
+    columns = io.read_table(tables / "captions.parquet", ["caption_id", "image_id", "text"], split)
+    if not columns["text"]:
         raise InputError(f"{tables}: split {split!r}: expected captions, found none; take other data.")
-    return {name: [values[row] for row in rows] for name, values in columns.items()}
+    return columns
 
 
 def _texts(tables: Path, split: str, latents: Features, file: Path) -> list[str]:

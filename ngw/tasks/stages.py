@@ -13,13 +13,14 @@ import numpy as np
 
 from ngw import __version__, encoders, io, tokens
 from ngw import fusion as fusions
-from ngw.data import COLUMNS
+from ngw.data import COLUMNS, take
 from ngw.errors import InputError
 from ngw.seeds import rng
 from ngw.stages import cost_since, naming
 
 if TYPE_CHECKING:
     from ngw.methods import Method
+    from ngw.tasks.labels import Labels
     from ngw.tasks.vqa import Answerer
 
 VERSION = 1  # of the task: what training and scoring compute
@@ -28,15 +29,14 @@ SAMPLE = 256  # items that a basis is fitted on
 
 def _items(tables: Path, split: str, modality: str) -> tuple[list[str], list[int]]:
     """What is encoded of one split, (items, ids): the images that questions are asked about, or the questions."""
-    asked = io.read_table(tables / "questions.parquet", ["split", "question_id", "image_id", "text"])
-    rows = [row for row, where in enumerate(asked["split"]) if where == split]
-    if not rows:
+    asked = io.read_table(tables / "questions.parquet", ["question_id", "image_id", "text"], split)
+    if not asked["text"]:
         raise InputError(f"{tables}: split {split!r}: expected questions, found none; take a split or data that has.")
     if modality == "text":
-        return [asked["text"][row] for row in rows], [asked["question_id"][row] for row in rows]
+        return asked["text"], asked["question_id"]
     images = io.read_table(tables / "images.parquet", ["image_id", "path"])
     path = dict(zip(images["image_id"], images["path"], strict=True))
-    ids = list(dict.fromkeys(asked["image_id"][row] for row in rows))
+    ids = list(dict.fromkeys(asked["image_id"]))
     missing = [i for i in ids if i not in path]
     if missing:
         raise InputError(
@@ -128,7 +128,7 @@ def fuse(
         _answer(answerer, pictures, asked, known, options, output / "predictions")
     record = {
         **identity, "kind": spec["kind"], "role": fusions.build(spec).role, "version": __version__,
-        "n_labelled": len(rows),
+        "n_labelled": len(rows), "vocabulary": _reach(known, [asked.metadata["split"] for asked in b[1:]]),
         "alphas": answerer.network.alphas(), "training": trained.record(),
         "cost": {
             "train_seconds": trained.seconds, "peak_memory_mb": float(cost["peak_memory_mb"]),
@@ -144,6 +144,11 @@ def _aligner(model: Path | None) -> tuple[Method | None, dict[str, str]]:
     from ngw.methods import load_with_metadata
 
     return (None, {}) if model is None else load_with_metadata(model)
+
+
+def _reach(known: Labels, splits: Sequence[str]) -> dict[str, Any]:
+    """What a record says of the vocabulary, for each split that is answered."""
+    return {split: known.record(split) for split in splits}
 
 
 def _digest(path: Path) -> str:
@@ -188,11 +193,12 @@ def _answer(answerer: Answerer, a: tokens.TokenFile, b: tokens.TokenFile, known,
 
 
 def prior(
-    tables: Path, dataset: str, vision: str, text: str, fusion: str, spec: Mapping[str, Any], seed: int,
+    tables: Path, labels: Path, dataset: str, vision: str, text: str, fusion: str, spec: Mapping[str, Any], seed: int,
     splits: Sequence[str], output: Path,
 ) -> None:  # fmt: skip
     """The prior stage: the control's answers to some splits, and a record like a training's."""
     from ngw.tasks import answers
+    from ngw.tasks.labels import Labels
 
     chosen = fusions.build(spec)
     questions = io.read_table(tables / "questions.parquet", COLUMNS["questions"])
@@ -211,6 +217,7 @@ def prior(
         "dataset": dataset, "vision": vision, "text": text, "fusion": fusion, "aligner": None, "pairs": "0",
         "labels": "all", "seed": seed, "kind": spec["kind"], "role": fusions.build(spec).role, "version": __version__,
         "n_labelled": questions["split"].count("train"), "alphas": {}, "training": None,
+        "vocabulary": _reach(Labels.read(labels), splits),
         "cost": {
             "train_seconds": float(cost["train_seconds"]), "peak_memory_mb": float(cost["peak_memory_mb"]),
             "parameters": 0,
@@ -218,16 +225,13 @@ def prior(
     })  # fmt: skip
 
 
-def vqa(tables: Path, labels: Path, training: Path, results: Path, predictions: Path, record: Path) -> None:
+def vqa(tables: Path, training: Path, results: Path, predictions: Path, record: Path) -> None:
     """The vqa stage: score a results file as the official scorer does, question by question, and write the record."""
     from ngw.metrics.vqa import accuracies, by_group, summary
     from ngw.tasks.answers import read_results
-    from ngw.tasks.labels import Labels
 
     split = results.stem
-    questions = io.read_table(tables / "questions.parquet", COLUMNS["questions"])
-    rows = [row for row, where in enumerate(questions["split"]) if where == split]
-    asked = {name: [values[row] for row in rows] for name, values in questions.items()}
+    asked = io.read_table(tables / "questions.parquet", COLUMNS["questions"], split)
     unlabelled = next((i for i, said in zip(asked["question_id"], asked["answers"], strict=True) if not said), None)
     if unlabelled is not None:
         raise InputError(
@@ -242,8 +246,8 @@ def vqa(tables: Path, labels: Path, training: Path, results: Path, predictions: 
     })  # fmt: skip
     io.write_json(record, {
         **run, "task": "vqa", "task_version": VERSION, "split": split,
-        "n_questions": len(rows), "n_images": len(set(asked["image_id"])),
+        "n_questions": len(said), "n_images": len(set(asked["image_id"])),
         "metrics": {**summary(official, asked["answer_type"]), "always_accuracy": float(np.mean(always))},
         "by_question_type": by_group(official, asked["question_type"]),
-        "vocabulary": Labels.read(labels).record(split),
+        "vocabulary": take(run["vocabulary"], split, f"{training}: vocabulary"),
     })  # fmt: skip
