@@ -50,7 +50,7 @@ class Options:
     heads: int = 4
     prefix: int = 4
     noise: float = 0.5
-    epochs: float = 6.0
+    epochs: float = 4.0
     batch: int = 128
     learning_rate: float = 2e-3
     looks: int = 8
