@@ -39,4 +39,4 @@ bench: $(READY)
 	python benchmarks/maps.py --size small
 
 clean:
-	rm -rf results/data results/features results/runs results/labels results/fusions results/tables results/figures results/logs results/benchmarks
+	rm -rf results/data results/features results/runs results/labels results/fusions results/decoders results/tables results/figures results/logs results/benchmarks
