@@ -60,7 +60,7 @@ def scheduled(folder: Path) -> dict[str, set[str]]:
         if rule:
             method = re.search(r"(?:method|fusion)=([^,\s]+)", block)
             jobs.setdefault(rule[1], set()).add(method[1] if method else "")
-    for target in ("all", "all_vqa"):
+    for target in ("all", "all_vqa", "all_generation"):
         jobs.pop(target, None)
     return jobs
 
@@ -120,6 +120,7 @@ def test_the_tiny_run_leaves_nothing_half_written(finished):
     assert {f"retrieval.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
     assert {f"vqa.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
     assert {f"vqa-examples.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
+    assert {f"captions.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
     assert {f"ablations.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
     assert {f"identifiability.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
 
@@ -159,6 +160,15 @@ def test_an_edited_or_changed_fusion_reruns_that_fusion_only(copy):
     assert jobs.keys() == {"fuse", "vqa", "vqa_tables", "vqa_figures", "vqa_examples"}
     edit(copy / "tests/config.yaml", "aligner: ngw, dims: 8", "aligner: ngw, dims: 9")
     assert scheduled(copy)["fuse"] == {"concat", "ngw-fusion", "ngw-fusion~aligner=cca"}
+
+
+def test_every_method_and_the_ceiling_caption_every_image(finished):
+    rows = table(finished / "results/tables/generation.csv")
+    assert {key[:2] for key in rows} == {("ngw", "16"), ("cca", "16"), ("true-latents", "all")}
+    run = "runs/scenes/effnet-lite0__minilm-l6/ngw/pairs16/seed0"
+    results = json.loads((finished / "results" / run / "predictions/captions.json").read_text())
+    assert len({entry["image_id"] for entry in results}) == len(results) == 24
+    assert 0 <= float(rows["ngw", "16", "meteor"]["mean"]) < 1
 
 
 def test_the_answers_are_official_results_of_every_question(finished):
