@@ -103,6 +103,15 @@ def test_a_perfect_candidate_and_a_wrong_one():
     assert worst.metrics["meteor"] < 0.05 < 0.9 < best.metrics["meteor"]
 
 
+def test_several_sets_are_scored_as_each_alone():
+    other = dict(zip(SAID, reversed(SAID.values()), strict=True))
+    both = text.scores_of({"one": SAID, "other": other}, KNOWN)
+    for name, said in (("one", SAID), ("other", other)):
+        alone = text.scores(said, KNOWN)
+        assert both[name].metrics == alone.metrics
+        np.testing.assert_array_equal(both[name].items["meteor"], alone.items["meteor"])
+
+
 def test_bleu_of_a_sample_follows_from_the_parts():
     whole = text.scores(SAID, KNOWN)
     some = [1, 2, 6, 8]

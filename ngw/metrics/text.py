@@ -50,22 +50,37 @@ def scores(candidates: Mapping[int, str], references: Mapping[int, Sequence[str]
     Raises:
         InputError: ids that differ, a reference that is missing or empty, no Java, or a Java program that fails.
     """
-    _check(candidates, references)
-    ids = list(candidates)
-    flat = [candidates[i] for i in ids] + [text for i in ids for text in references[i]]
-    words = iter(tokenize(flat))
-    said = {i: [next(words)] for i in ids}
+    return scores_of({"": candidates}, references)[""]
+
+
+def scores_of(
+    candidates: Mapping[str, Mapping[int, str]], references: Mapping[int, Sequence[str]]
+) -> dict[str, Scores]:
+    """`scores` of several sets of candidates, by name; the Java programs start once (METEOR reads 10 s of tables)."""
+    for said in candidates.values():
+        _check(said, references)
+    ids = list(references)
+    flat = [text for i in ids for text in references[i]]
+    words = iter(tokenize(flat + [said[i] for said in candidates.values() for i in ids]))
     known = {i: [next(words) for _ in references[i]] for i in ids}
+    said = {name: {i: [next(words)] for i in ids} for name in candidates}
+    meteor = _meteor(known, said)
+    return {name: _scores(known, said[name], *meteor[name]) for name in candidates}
+
+
+def _scores(
+    known: Mapping[int, Sequence[str]], said: Mapping[int, Sequence[str]], meteor: float, each: Sequence[float]
+) -> Scores:
+    """All metrics of tokenized captions whose METEOR is known."""
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
 
     rouge, cider = Rouge().compute_score(known, said), Cider().compute_score(known, said)
     parts = bleu_parts(said, known)
-    meteor, each = _meteor(known, said)
     corpus = dict(zip(METRICS, bleu(parts.sum(0)).tolist(), strict=False))
     corpus |= {"meteor": meteor, "rouge_l": float(rouge[0]), "cider": float(cider[0])}
     items = {"meteor": np.array(each), "rouge_l": np.asarray(rouge[1]), "cider": np.asarray(cider[1])}
-    return Scores(ids, corpus, items, parts)
+    return Scores(list(said), corpus, items, parts)
 
 
 def bleu_parts(said: Mapping[int, Sequence[str]], known: Mapping[int, Sequence[str]]) -> np.ndarray:
@@ -144,15 +159,17 @@ def _folder() -> Path:
     return Path(next(iter(found.submodule_search_locations)))
 
 
-def _meteor(known: Mapping[int, Sequence[str]], said: Mapping[int, Sequence[str]]) -> tuple[float, list[float]]:
-    """METEOR of the corpus and of each candidate (Denkowski and Lavie 2014), by pycocoevalcap's dialogue with it."""
+def _meteor(
+    known: Mapping[int, Sequence[str]], said: Mapping[str, Mapping[int, Sequence[str]]]
+) -> dict[str, tuple[float, list[float]]]:
+    """METEOR (Denkowski and Lavie 2014) of each set and of its candidates, by pycocoevalcap's dialogue with it."""
     from pycocoevalcap.meteor.meteor import Meteor
 
     with _meteor_process() as process:
         scorer = Meteor.__new__(Meteor)  # not its __init__, which wants java on the PATH
         scorer.meteor_p, scorer.lock = process, _Lock()
         try:
-            return scorer.compute_score(known, said)
+            return {name: scorer.compute_score(known, captions) for name, captions in said.items()}
         except (ValueError, BrokenPipeError) as error:  # an empty line: the program has ended
             raise InputError(f"METEOR: expected a score, found {error}; is {java()} a whole Java runtime?") from None
 

@@ -104,24 +104,21 @@ def first_captions(a: Features, b: Features) -> np.ndarray:
 
 def captioning(tables: Path, captions: Path, nearest: Path, run: Path, predictions: Path, record: Path) -> None:
     """The captioning stage: both results files against all references of the test images, and the run's record."""
-    from ngw.metrics.text import METRICS, scores
+    from ngw.metrics.text import METRICS, scores_of
     from ngw.tasks.captioning import results
 
     references = defaultdict(list)
     columns = _captions(tables, "test")
     for image, caption in zip(columns["image_id"], columns["text"], strict=True):
         references[image].append(caption)
-    table, metrics = {}, {}
-    for prefix, file in (("", captions), ("nearest_", nearest)):
-        said = results(io.read_json(file), str(file))
-        with naming(str(file)):
-            found = scores(said, references)
-        metrics |= {prefix + name: found.metrics[name] for name in METRICS}
-        table |= {"image_id": found.ids} if not table else {}
-        table |= {prefix + "caption": [said[i] for i in table["image_id"]]}
-        order = np.argsort([{i: k for k, i in enumerate(table["image_id"])}[i] for i in found.ids])
-        table |= {prefix + name: values[order] for name, values in found.items.items()}
-        table |= {prefix + "bleu": [row.tolist() for row in found.bleu[order]]}
+    said = {prefix: results(io.read_json(file), str(file)) for prefix, file in (("", captions), ("nearest_", nearest))}
+    with naming(f"{captions}, {nearest}"):
+        found = scores_of(said, references)
+    metrics = {prefix + name: of.metrics[name] for prefix, of in found.items() for name in METRICS}
+    table: dict[str, Any] = {"image_id": list(references)}
+    for prefix, of in found.items():
+        table |= {prefix + "caption": [said[prefix][i] for i in references], prefix + "bleu": of.bleu.tolist()}
+        table |= {prefix + name: values for name, values in of.items.items()}
     io.write_table(predictions, table)
     io.write_json(record, {
         **io.read_json(run), "task": "captioning", "task_version": VERSION, "n_images": len(table["image_id"]),
