@@ -50,8 +50,8 @@ class Options:
     heads: int = 4
     prefix: int = 4
     noise: float = 0.5
-    epochs: float = 4.0
-    batch: int = 128
+    epochs: float = 5.0
+    batch: int = 32
     learning_rate: float = 2e-3
     looks: int = 8
     patience: int = 3
