@@ -133,9 +133,7 @@ def train(
                 bar.update()
     finally:
         ahead.close()
-    with torch.no_grad():
-        for name, p in parameters.items():
-            p.copy_(run.best[name])
+    run.take_best()
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return run.trained
@@ -164,6 +162,12 @@ class _Run:
             curve[name].append(None if value != value else value)
         best = curve["step"].index(self.trained.step)
         return len(curve["step"]) - 1 - best >= schedule.patience
+
+    def take_best(self) -> None:
+        """Set the parameters to the best look's weights."""
+        with torch.no_grad():
+            for name, p in self.parameters.items():
+                p.copy_(self.best[name])
 
     def write(self, path: Path, identity: str) -> None:
         """All of it, atomically."""
