@@ -111,9 +111,8 @@ def train(
         with tqdm(total=schedule.steps, initial=optimiser.done, desc=label, unit="step", mininterval=1) as bar:
             while True:
                 step = optimiser.done
-                looking = (step % schedule.every == 0 or step == schedule.steps) and step not in run.trained.curve[
-                    "step"
-                ]
+                due = step % schedule.every == 0 or step == schedule.steps
+                looking = due and step not in run.trained.curve["step"]  # a resumed run has looked already
                 if looking and run.look(last, held_out(), schedule):
                     run.trained.stopped = step < schedule.steps
                 run.trained.seconds = before + time.perf_counter() - start
