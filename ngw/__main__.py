@@ -125,6 +125,36 @@ def _generation(stage: Callable[..., argparse.ArgumentParser]) -> None:
 
     stage("captioning", "Score captions.", "tables", "captions", "nearest", "run", "predictions", "record")
 
+    p = stage("imager", "Train an image decoder on images alone.", "tables", "vision", "output")
+    p.add_argument("--options", type=json.loads, default={}, help="the decoder's options, as JSON")
+    p.add_argument("--seed", required=True, type=int)
+
+    p = stage("image", "Draw test captions through a method's maps.", "imager", "vision", "text", "train-vision")
+    p.add_argument("--model", type=Path, help="file of a fitted method; without it, the images' own latents")
+    p.add_argument("--count", type=int, required=True, help="test images drawn at random")
+    p.add_argument("--images", type=Path, required=True, help="where the pictures go (zip of png)")
+    p.add_argument("--nearest", type=Path, required=True, help="where the nearest training images' ids go (json)")
+    p.add_argument("--record", type=Path, required=True, help=FILES["record"])
+
+    p = stage("joint", "Train a CLIP from scratch on raw pixels and words.", "tables", "output")
+    p.add_argument("--pairs", required=True, type=pairs, help="the budget of known pairs: a number, or all")
+    p.add_argument("--captions", type=captions, default=1, help="captions an image among the pairs")
+    p.add_argument("--options", type=json.loads, default={}, help="the model's options, as JSON")
+    p.add_argument("--seed", required=True, type=int)
+
+    p = stage("reference", "What the judges see of real test images and captions.", "tables", "vision", "output")
+    p.add_argument("--count", type=int, required=True, help="test images drawn at random")
+    p.add_argument("--spec", type=spec, required=True, help="the feature network's config entry, as JSON")
+    p.add_argument("--scorer", type=Path, required=True, help="folder of a CLIP")
+
+    files = ("tables", "run", "predictions", "record")
+    p = stage("imaging", "Judge generated pictures against real ones and captions.", *files)
+    p.add_argument("--images", type=Path, required=True, help="pictures of the image stage (zip)")
+    p.add_argument("--nearest", type=Path, required=True, help="the nearest training images of that stage (json)")
+    p.add_argument("--reference", type=Path, required=True, help="file of the reference stage")
+    p.add_argument("--scorer", type=Path, required=True, help="folder of a CLIP")
+    p.add_argument("--judges", type=json.loads, required=True, help="names of the judges, as JSON")
+
 
 def _whose(p: argparse.ArgumentParser) -> None:
     """Which fusion a stage is about."""
@@ -156,9 +186,14 @@ def _report(stage: Callable[..., argparse.ArgumentParser]) -> None:
     p.add_argument("--cells", required=True, type=json.loads, help="the runs wanted, as JSON: see Vqa.cells")
     p = stage("generation-tables", "Collate caption records into tables.", "output")
     p.add_argument("--cells", required=True, type=json.loads, help="the runs wanted, as JSON: see Generation.cells")
-    p = stage("caption-sheet", "Draw images with what methods say of them.", "tables", "vision", "output")
-    p.add_argument("--text", required=True, help="the text encoder's name, for the file's")
-    p.add_argument("--records", type=Path, nargs="+", required=True, help="records of the runs shown")
+    p.add_argument("--images", action="store_true", help="there are pictures beside the captions")
+    for name, about in (
+        ("caption-sheet", "Draw images with what methods say of them."),
+        ("image-sheet", "Draw captions with what methods draw of them."),
+    ):
+        p = stage(name, about, "tables", "vision", "output")
+        p.add_argument("--text", required=True, help="the text encoder's name, for the file's")
+        p.add_argument("--records", type=Path, nargs="+", required=True, help="records of the runs shown")
     stage("vqa-figures", "Draw accuracy against labels.", "table", "output")
     p = stage("vqa-examples", "Draw a page of questions, answers and attention.", "tables", "vision", "text", "output")
     p.add_argument("--records", type=Path, nargs="+", required=True, help="records of the runs shown")
@@ -169,6 +204,14 @@ def _report(stage: Callable[..., argparse.ArgumentParser]) -> None:
     stage("ablation-figures", "Draw the ablations, a panel an option.", "table", "output")
 
 
+STAGES = (
+    "ngw.stages",
+    "ngw.tasks.stages",
+    "ngw.tasks.generation",
+    "ngw.tasks.generation_images",
+    "ngw.tasks.joint_stages",
+    "ngw.report.stages",
+)
 FILES = {
     "tables": "folder of the data set's tables",
     "vision": "feature file of the images",
@@ -178,6 +221,7 @@ FILES = {
     "train-text": "feature file of the training captions",
     "model": "file of a fitted method",
     "captioner": "file of the captioner stage",
+    "imager": "file of the imager stage",
     "captions": "captions in the COCO results format (json)",
     "nearest": "the nearest training captions, likewise (json)",
     "run": "record of the caption stage (json)",
@@ -220,7 +264,7 @@ def run(args: argparse.Namespace) -> None:
     """Hand the arguments to their stage."""
     name = {"data": "prepare", "tokens": "encode_tokens"}.get(args.stage, args.stage.replace("-", "_"))
     options = {option: value for option, value in vars(args).items() if option != "stage"}
-    for package in ("ngw.stages", "ngw.tasks.stages", "ngw.tasks.generation", "ngw.report.stages"):
+    for package in STAGES:
         found = getattr(importlib.import_module(package), name, None)
         if callable(found):
             return found(**options)

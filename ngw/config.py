@@ -61,7 +61,7 @@ class Config:
         self.ablations = {"vary": [], "pairs": ALL, "full": {}} | self.tables.get("ablations", {})
         self._check_names()
         self.vqa = Vqa(self, values.get("fusions", {}), self.tables.get("vqa"))
-        self.generation = Generation(self, self.tables.get("generation"))
+        self.generation = Generation(self, self.tables.get("generation"), values.get("scorers", {}))
         self._check_components()
 
     def _check_names(self) -> None:

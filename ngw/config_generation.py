@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ngw._config import CEILING
+from ngw._config import CEILING, known
 from ngw.clouds import ALL
+from ngw.errors import InputError
 
 if TYPE_CHECKING:
     from ngw.config import Config
@@ -15,9 +16,34 @@ if TYPE_CHECKING:
 class Generation:
     """The section `tables.generation`; without it there are no runs."""
 
-    def __init__(self, config: Config, table: Mapping[str, Any] | None) -> None:
-        defaults = {"methods": [], "pairs": [ALL], "seeds": config.run["seeds"], "captioner": {}}
-        self.config, self.table = config, {**defaults, **(table or {})}
+    def __init__(self, config: Config, table: Mapping[str, Any] | None, scorers: Mapping[str, Any]) -> None:
+        defaults = {"methods": [], "pairs": [ALL], "seeds": config.run["seeds"], "captioner": {}, "imager": {}}
+        self.config, self.scorers, self.table = config, scorers, {**defaults, **(table or {})}
+        self.images = {"count": 1000, "axes": None, **self.table["images"]} if "images" in self.table else None
+        self._check_scorers()
+        if self.images:
+            known("tables.generation.images.network", "encoder", self.images["network"], config.encoders)
+            known("tables.generation.images.scorer", "scorer", self.images["scorer"], scorers)
+
+    def _check_scorers(self) -> None:
+        """A scorer is a folder, or learns from data that no method sees."""
+        for name, scorer in self.scorers.items():
+            if ("model" in scorer) == ("dataset" in scorer):
+                raise InputError(
+                    f"config: scorers.{name}: expected either a model or a dataset, found {scorer}; name one."
+                )
+            if "dataset" in scorer:
+                known(f"scorers.{name}.dataset", "data set", scorer["dataset"], self.config.datasets)
+                if scorer["dataset"] in self.config.run["datasets"]:
+                    raise InputError(
+                        f"config: scorers.{name}.dataset: expected data that no method sees, found "
+                        f"{scorer['dataset']!r}, one of run.datasets; name another."
+                    )
+
+    def judges(self) -> dict[str, Any]:
+        """Who judges the pictures, for their record."""
+        published = self.scorers[self.images["scorer"]].get("published", False)
+        return {**{k: self.images[k] for k in ("network", "axes", "scorer")}, "published": published}
 
     @property
     def methods(self) -> list[str]:
@@ -25,7 +51,7 @@ class Generation:
         return self.table["methods"]
 
     def names(self) -> list[str]:
-        """Whatever the captioner reads latents of: the methods, and their ceiling."""
+        """Whatever the decoders read latents of: the methods, and their ceiling."""
         return [*self.methods, CEILING] if self.methods else []
 
     def cells(self) -> list[dict[str, Any]]:
@@ -42,7 +68,7 @@ class Generation:
         return found
 
     def sheet(self, dataset: str, vision: str, text: str) -> list[dict[str, Any]]:
-        """The runs whose captions stand on the sheet: each method's first budget and first seed."""
+        """The runs that stand on the sheets: each method's first budget and first seed."""
         here = [c for c in self.cells() if (c["dataset"], c["vision"], c["text"]) == (dataset, vision, text)]
         first: dict[str, dict[str, Any]] = {}
         for cell in here:

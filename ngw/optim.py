@@ -15,12 +15,19 @@ class Adam:
 
     Step for step what `torch.optim.Adam` and `CosineAnnealingLR` do, 1.1 seconds earlier: those import torch._dynamo.
     decay: one weight of |p|^2 / 2 in the objective for each parameter; none where it is left out.
+    warmup: steps over which the rate also rises linearly to that cosine.
     """
 
     def __init__(
-        self, parameters: Iterable[Tensor], learning_rate: float, steps: int, decay: Iterable[float] | None = None
+        self,
+        parameters: Iterable[Tensor],
+        learning_rate: float,
+        steps: int,
+        decay: Iterable[float] | None = None,
+        warmup: int = 0,
     ) -> None:
         self.parameters, self.learning_rate, self.steps = list(parameters), learning_rate, max(steps, 1)
+        self.warmup = warmup
         self.decay = [0.0] * len(self.parameters) if decay is None else list(decay)
         self.done = 0
         self.mean, self.square = ([torch.zeros_like(p) for p in self.parameters] for _ in range(2))
@@ -28,7 +35,8 @@ class Adam:
     @property
     def rate(self) -> float:
         """The learning rate of the next step."""
-        return self.learning_rate * (1 + math.cos(math.pi * min(self.done, self.steps) / self.steps)) / 2
+        rise = min(1.0, (self.done + 1) / (self.warmup + 1))
+        return rise * self.learning_rate * (1 + math.cos(math.pi * min(self.done, self.steps) / self.steps)) / 2
 
     def step(self, loss: Tensor) -> None:
         """One step down the gradient of a loss that was made from all of the parameters."""

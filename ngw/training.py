@@ -31,12 +31,17 @@ class Schedule:
     """How long and how fast: Adam with its rate on a cosine to 0 over `steps`; a look each `every` steps.
 
     patience: looks without a better held-out loss, after which training stops; the best look's weights are kept.
+    average: decay of a moving average of the weights, which is then what is looked at and kept; 0: the weights as they
+    are. It begins short, min(average, (1 + step) / (10 + step)), so that the random weights are soon forgotten.
+    warmup: steps over which the rate rises from 0.
     """
 
     steps: int
     learning_rate: float
     every: int
     patience: int
+    average: float = 0.0
+    warmup: int = 0
 
 
 @dataclass
@@ -100,8 +105,8 @@ def train(
         InputError: a loss that isn't finite.
     """
     parameters = dict(parameters)
-    optimiser = Adam(parameters.values(), schedule.learning_rate, schedule.steps)
-    run = _Run(parameters, optimiser, Trained(), {name: p.detach().clone() for name, p in parameters.items()})
+    optimiser = Adam(parameters.values(), schedule.learning_rate, schedule.steps, warmup=schedule.warmup)
+    run = _Run(parameters, optimiser, Trained(), copy(parameters), copy(parameters) if schedule.average else parameters)
     if checkpoint is not None and checkpoint.is_file():
         run.read(checkpoint, identity)
     ahead = Ahead(batch, optimiser.done, schedule.steps)
@@ -113,7 +118,7 @@ def train(
                 step = optimiser.done
                 due = step % schedule.every == 0 or step == schedule.steps
                 looking = due and step not in run.trained.curve["step"]  # a resumed run has looked already
-                if looking and run.look(last, held_out(), schedule):
+                if looking and run.look(last, run.at_average(held_out), schedule):
                     run.trained.stopped = step < schedule.steps
                 run.trained.seconds = before + time.perf_counter() - start
                 run.trained.waiting += ahead.waited
@@ -124,6 +129,7 @@ def train(
                     run.write(checkpoint, identity)
                 now = loss(ahead.take(step))
                 optimiser.step(now)
+                run.move_average(schedule.average)
                 last = float(now.detach())
                 if not math.isfinite(last):
                     raise InputError(
@@ -132,20 +138,49 @@ def train(
                 bar.update()
     finally:
         ahead.close()
-    run.take_best()
+    run.set(run.best)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return run.trained
 
 
+def copy(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Their values, apart from them."""
+    return {name: p.detach().clone() for name, p in parameters.items()}
+
+
 @dataclass
 class _Run:
-    """What a checkpoint holds."""
+    """What a checkpoint holds. average: the moving average, or the parameters themselves."""
 
     parameters: dict[str, Tensor]
     optimiser: Adam
     trained: Trained
     best: dict[str, Tensor]
+    average: dict[str, Tensor]
+
+    def move_average(self, decay: float) -> None:
+        """One step of the moving average, if there is one."""
+        if self.average is not self.parameters:
+            weight = 1 - min(decay, self.optimiser.done / (9 + self.optimiser.done))
+            torch._foreach_lerp_(list(self.average.values()), [p.detach() for p in self.parameters.values()], weight)
+
+    def at_average(self, held_out: Callable[[], float]) -> float:
+        """The held-out loss with the averaged weights."""
+        if self.average is self.parameters:
+            return held_out()
+        now = copy(self.parameters)
+        self.set(self.average)
+        try:
+            return held_out()
+        finally:
+            self.set(now)
+
+    def set(self, values: Mapping[str, Tensor]) -> None:
+        """Give the parameters other values."""
+        with torch.no_grad():
+            for name, p in self.parameters.items():
+                p.copy_(values[name])
 
     def look(self, train: float, held_out: float, schedule: Schedule) -> bool:
         """Note a look, keep the weights if they are the best so far, and say whether patience has run out."""
@@ -156,24 +191,19 @@ class _Run:
             )
         if not curve["held_out"] or held_out < min(curve["held_out"]):
             self.trained.step = self.optimiser.done
-            self.best = {name: p.detach().clone() for name, p in self.parameters.items()}
+            self.best = copy(self.average)
         for name, value in (("step", self.optimiser.done), ("train", train), ("held_out", held_out)):
             curve[name].append(None if value != value else value)
         best = curve["step"].index(self.trained.step)
         return len(curve["step"]) - 1 - best >= schedule.patience
-
-    def take_best(self) -> None:
-        """Set the parameters to the best look's weights."""
-        with torch.no_grad():
-            for name, p in self.parameters.items():
-                p.copy_(self.best[name])
 
     def write(self, path: Path, identity: str) -> None:
         """All of it, atomically."""
         moments = zip(self.parameters, self.optimiser.mean, self.optimiser.square, strict=True)
         arrays = {}
         for name, mean, square in moments:
-            parts = {"now": self.parameters[name], "best": self.best[name], "mean": mean, "square": square}
+            parts = {"now": self.parameters[name], "best": self.best[name], "average": self.average[name]}
+            parts |= {"mean": mean, "square": square}
             arrays |= {f"{part} {name}": value.detach().cpu().numpy() for part, value in parts.items()}
         state = {"done": self.optimiser.done, "trained": vars(self.trained)}
         io.write_tensors(path, arrays, {"identity": identity, "state": json.dumps(state)})
@@ -188,7 +218,7 @@ class _Run:
         with torch.no_grad():
             for k, (name, p) in enumerate(self.parameters.items()):
                 for part, target in (
-                    ("now", p), ("best", self.best[name]),
+                    ("now", p), ("best", self.best[name]), ("average", self.average[name]),
                     ("mean", self.optimiser.mean[k]), ("square", self.optimiser.square[k]),
                 ):  # fmt: skip
                     target.copy_(torch.from_numpy(arrays[f"{part} {name}"]))

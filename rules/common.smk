@@ -150,20 +150,20 @@ def vqa_names():
     ]
 
 
-def captioned_model(wildcards):
-    """The fitted method whose maps carry images to the captioner; none at its ceiling."""
+def decoded_model(wildcards):
+    """The fitted method whose maps carry latents to a decoder; none at its ceiling."""
     if wildcards.method not in CONFIG.generation.methods:
         return []
     return f"{RUN}/model.safetensors".format(**wildcards)
 
 
-def captioned_runs(file):
+def decoded_runs(file):
     """That file of every run that the generation table needs."""
     return [f"{RUN}/{file}".format(**cell) for cell in CONFIG.generation.cells()]
 
 
-def caption_sheet_runs(file):
-    """An input function: that file of each run on the sheet of captions."""
+def sheet_runs(file):
+    """An input function: that file of each run on the sheets of captions and of pictures."""
 
     def files(wildcards):
         cells = CONFIG.generation.sheet(
@@ -172,6 +172,45 @@ def caption_sheet_runs(file):
         return [f"{RUN}/{file}".format(**cell) for cell in cells]
 
     return files
+
+
+def generation_names():
+    """What the sheets are called: each data set with each pair of encoders."""
+    return [
+        f"{d}.{v}.{t}"
+        for d in CONFIG.run["datasets"]
+        for v, t in CONFIG.vqa.encoder_pairs()
+    ]
+
+
+def network_spec():
+    """The encoder between whose features pictures are compared."""
+    images = CONFIG.generation.images
+    return json.dumps(CONFIG.encoders[images["network"]] if images else None)
+
+
+def scorer(wildcards):
+    """The CLIP that judges pictures: a folder of one's own, or one that is trained here."""
+    if not CONFIG.generation.images:
+        return []
+    name = CONFIG.generation.images["scorer"]
+    return CONFIG.generation.scorers[name].get("model", f"results/scorers/{name}")
+
+
+def scorer_data(wildcards):
+    """The images that a scorer learns from."""
+    name = CONFIG.generation.scorers[wildcards.scorer]["dataset"]
+    return f"results/data/{name}/images.parquet"
+
+
+def scorer_option(key, default):
+    """A parameter function: that key of a scorer's entry, as text."""
+
+    def option(wildcards):
+        value = CONFIG.generation.scorers[wildcards.scorer].get(key, default)
+        return value if isinstance(value, str) else json.dumps(value)
+
+    return option
 
 
 def examples(wildcards):

@@ -12,7 +12,6 @@ rule captioner:
         "results/benchmarks/captioner/{dataset}.{text}.seed{seed}.tsv"
     conda:
         "../envs/ngw.yaml"
-    threads: 2
     resources:
         mem_mb=4000,
         runtime=240,
@@ -28,7 +27,7 @@ rule caption:
     input:
         captions=rules.data.output.captions,
         captioner=rules.captioner.output.captioner,
-        model=captioned_model,
+        model=decoded_model,
         vision="results/features/{dataset}/test/{vision}.safetensors",
         text="results/features/{dataset}/test/{text}.safetensors",
         train_text=rules.captioner.input.text,
@@ -84,8 +83,16 @@ rule captioning:
 
 rule generation_tables:
     input:
-        records=captioned_runs("metrics/captioning.json"),
-        predictions=captioned_runs("predictions/captioning.parquet"),
+        records=decoded_runs("metrics/captioning.json"),
+        predictions=decoded_runs("predictions/captioning.parquet"),
+        pictures=(
+            decoded_runs("metrics/imaging.json") if CONFIG.generation.images else []
+        ),
+        judged=(
+            decoded_runs("predictions/imaging.parquet")
+            if CONFIG.generation.images
+            else []
+        ),
         code=sources("report/*.py"),
     output:
         csv="results/tables/generation.csv",
@@ -103,9 +110,10 @@ rule generation_tables:
         runtime=30,
     params:
         cells=json.dumps(CONFIG.generation.cells()),
+        images="--images" if CONFIG.generation.images else "",
         folder=output_folder,
     shell:
-        "python -m ngw generation-tables --cells {params.cells:q} --output {params.folder:q} > {log} 2>&1"
+        "python -m ngw generation-tables --cells {params.cells:q} {params.images} --output {params.folder:q} > {log} 2>&1"
 
 
 rule caption_sheet:
@@ -113,8 +121,8 @@ rule caption_sheet:
         images=rules.data.output.images,
         captions=rules.data.output.captions,
         vision="results/features/{dataset}/test/{vision}.safetensors",
-        runs=caption_sheet_runs("predictions/captioning.parquet"),
-        records=caption_sheet_runs("metrics/captioning.json"),
+        runs=sheet_runs("predictions/captioning.parquet"),
+        records=sheet_runs("metrics/captioning.json"),
         code=sources("report/generation.py", "report/style.py"),
     output:
         expand(
@@ -136,18 +144,3 @@ rule caption_sheet:
     shell:
         "python -m ngw caption-sheet --tables {params.tables:q} --vision {input.vision:q} --text {wildcards.text}"
         " --records {input.records:q} --output {params.folder:q} > {log:q} 2>&1"
-
-
-rule all_generation:
-    input:
-        [
-            rules.generation_tables.output,
-            expand(
-                "results/figures/captions.{run}.png",
-                run=[
-                    f"{d}.{v}.{t}"
-                    for d in CONFIG.run["datasets"]
-                    for v, t in CONFIG.vqa.encoder_pairs()
-                ],
-            ),
-        ],

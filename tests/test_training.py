@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -40,14 +41,15 @@ class Problem:
         return train(self.p, self.batch, self.loss, self.held_out, schedule, **options)
 
 
-@pytest.mark.parametrize("fails_at", [4, 9, 19])
-def test_a_killed_run_ends_as_an_unbroken_one(tmp_path, fails_at):
+@pytest.mark.parametrize(("fails_at", "average"), [(4, 0), (9, 0.9), (19, 0), (19, 0.5)])
+def test_a_killed_run_ends_as_an_unbroken_one(tmp_path, fails_at, average):
+    schedule = replace(SCHEDULE, average=average)
     whole, broken, again = Problem(), Problem(fails_at), Problem()
-    unbroken = whole.train()
+    unbroken = whole.train(schedule)
     with pytest.raises(OSError, match="the disk is gone"):
-        broken.train(checkpoint=tmp_path / "c", identity="run")
+        broken.train(schedule, checkpoint=tmp_path / "c", identity="run")
     assert (tmp_path / "c").is_file()
-    resumed = again.train(checkpoint=tmp_path / "c", identity="run")
+    resumed = again.train(schedule, checkpoint=tmp_path / "c", identity="run")
     assert again.asked[0] == fails_at // 3 * 3  # the last look before the failure
     for name in whole.p:
         assert torch.equal(whole.p[name], again.p[name])
@@ -55,6 +57,21 @@ def test_a_killed_run_ends_as_an_unbroken_one(tmp_path, fails_at):
     assert resumed.curve["step"] == unbroken.curve["step"] == [0, 3, 6, 9, 12, 15, 18, 20]
     assert resumed.step == unbroken.step
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_kept_weights_are_the_moving_average_of_the_trained_ones():
+    plain, averaged, seen = Problem(), Problem(), []
+    schedule = Schedule(steps=6, learning_rate=0.1, every=1, patience=99)
+    inner = plain.held_out
+    plain.held_out = lambda: (seen.append(plain.p["w"].detach().clone()), inner())[1]
+    plain.train(schedule)
+    told = averaged.train(replace(schedule, average=0.3))
+    by_hand = seen[0]
+    for step, w in enumerate(seen[1:], 1):
+        decay = min(0.3, step / (9 + step))
+        by_hand = decay * by_hand + (1 - decay) * w
+    assert told.step == 6
+    torch.testing.assert_close(averaged.p["w"].detach(), by_hand)
 
 
 def test_a_checkpoint_of_another_run_is_not_taken_up(tmp_path, capsys):

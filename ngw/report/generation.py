@@ -1,8 +1,8 @@
-"""The generation table (captions of images through each method's maps) and the sheet of captions."""
+"""The generation table (captions of images, images of captions, by each method's maps) and the sheet of captions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from ngw.errors import InputError
 from ngw.metrics.text import METRICS, bleu
-from ngw.report import style
+from ngw.report import imaging, style
 from ngw.report.collate import DRAWS, Row, by_seeds, seeds_row, to_csv
 from ngw.report.records import Cell, Record, cell, check, name, pair
 from ngw.report.render import markdown, plain, tex
@@ -47,13 +47,16 @@ Scores = Mapping[str, Sequence]  # predictions/captioning.parquet of one run
 
 
 def build(
-    records: Sequence[Record], tables: Mapping[Cell, Scores], expected: Iterable[Cell], draws: int = DRAWS
-) -> dict[str, str]:
+    records: Sequence[Record], tables: Mapping[Cell, Scores], expected: Sequence[Cell], draws: int = DRAWS,
+    pictures: Sequence[Record] = (), judged: Mapping[Cell, imaging.Scores] | None = None,
+) -> dict[str, str]:  # fmt: skip
     """The files of `results/tables` by name, as text; a missing, doubled or extra record is an `InputError`.
 
     records: metrics/captioning.json of every run, in the table's order.  tables: each record's scores, by its `cell`.
+    pictures, judged: likewise of metrics/imaging.json, where there is that part.
     """
     check(records, expected, ("n_images",))
+    drawn = imaging.rows(pictures, judged, expected, draws) if pictures else []
     found = rows(records, tables, draws)
     sizes = {pair(record): record["n_images"] for record in records}
     laid = [
@@ -61,11 +64,19 @@ def build(
         for who in encoder_pairs(found)
         for pairs in budgets(row for row in of(found, who) if row["role"] != "control")
     ]
+    first = {pair(record): record for record in reversed(pictures)}
+    seen = [
+        imaging.budget_table(drawn, first[who], who, pairs)
+        for who in encoder_pairs(drawn)
+        for pairs in budgets(row for row in of(drawn, who) if row["role"] != "control")
+    ]
+    own = [row for who in encoder_pairs(drawn) for row in imaging.named(of(drawn, who), first[who]["names"])]
+    both = [*laid, *seen]
     return {
-        "generation.csv": to_csv(found),
-        "generation.md": "\n".join(["# Generation: captions of images\n", *map(markdown, laid)]),
-        "generation.tex": "\n".join(map(tex, laid)),
-        "generation.txt": "\n".join(map(plain, laid[:1])),
+        "generation.csv": to_csv([*found, *own]),
+        "generation.md": "\n".join(["# Generation: captions of images, images of captions\n", *map(markdown, both)]),
+        "generation.tex": "\n".join(map(tex, both)),
+        "generation.txt": "\n".join(map(plain, [*laid[:1], *seen[:1]])),
     }
 
 

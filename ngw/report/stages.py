@@ -156,20 +156,35 @@ def vqa_examples(
             temporary.write_bytes(encode_figure(examples_figure(examples), form))
 
 
-def generation_tables(cells: Sequence[Mapping[str, Any]], output: Path) -> None:
-    """The generation tables stage: every run's record and scores to csv, md, tex, txt; a missing cell is an error."""
-    from ngw.config import RUN
+def generation_tables(cells: Sequence[Mapping[str, Any]], images: bool, output: Path) -> None:
+    """The generation tables stage: every run's record and scores to csv, md, tex, txt; a missing cell is an error.
+
+    images: whether there are pictures beside the captions.
+    """
     from ngw.metrics.text import METRICS
     from ngw.report.generation import DECODERS, build
+    from ngw.report.imaging import SCORES
     from ngw.report.records import cell
 
-    paths = [RUN.format(**c) for c in cells]
     columns = ["image_id", *(d + c for d in DECODERS for c in ("bleu", *METRICS[4:]))]
-    records = [io.read_json(f"{path}/metrics/captioning.json") for path in paths]
-    scores = [io.read_table(f"{path}/predictions/captioning.parquet", columns) for path in paths]
-    tables = {cell(record): table for record, table in zip(records, scores, strict=True)}
-    for name, text in build(records, tables, [cell(c) for c in cells]).items():
+    captions, pictures = (
+        _decoded_runs(cells, task, wanted) for task, wanted in (("captioning", columns), ("imaging", SCORES * images))
+    )
+    for name, text in build(*captions, [cell(c) for c in cells], pictures=pictures[0], judged=pictures[1]).items():
         io.write_text(output / name, text)
+
+
+def _decoded_runs(
+    cells: Sequence[Mapping[str, Any]], task: str, columns: Sequence[str]
+) -> tuple[list[dict], dict[tuple, dict]]:
+    """The records of these runs in one task of generation, and the scores of each run's cell; no columns: none."""
+    from ngw.config import RUN
+    from ngw.report.records import cell
+
+    paths = [RUN.format(**c) for c in cells] if columns else []
+    records = [io.read_json(f"{path}/metrics/{task}.json") for path in paths]
+    scores = [io.read_table(f"{path}/predictions/{task}.parquet", columns) for path in paths]
+    return records, {cell(record): table for record, table in zip(records, scores, strict=True)}
 
 
 def caption_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path], output: Path) -> None:
@@ -195,6 +210,34 @@ def caption_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path]
         for i in cloud.ids[order].tolist()
     ]
     name = f"captions.{cloud.metadata['dataset']}.{cloud.metadata['encoder']}.{text}"
+    for form in ("png", "pdf"):
+        with io.atomic(output / f"{name}.{form}") as temporary:
+            temporary.write_bytes(encode_figure(sheet(items), form))
+
+
+def image_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path], output: Path) -> None:
+    """The image sheet stage: test captions drawn at random, their real images, and what each method's run draws."""
+    from PIL import Image
+
+    from ngw import features
+    from ngw.report.imaging import Drawn, sheet
+    from ngw.report.style import encode as encode_figure
+    from ngw.seeds import rng
+    from ngw.tasks import pictures
+
+    cloud = features.read(vision)
+    paths = io.read_table(tables / "images.parquet", ["image_id", "path"])
+    path = dict(zip(paths["image_id"], paths["path"], strict=True))
+    known = io.read_table(tables / "captions.parquet", ["image_id", "text"])
+    caption = dict(zip(known["image_id"][::-1], known["text"][::-1], strict=True))  # each image's first
+    drawn = {io.read_json(f)["method"]: pictures.read(f.parent / "predictions" / "images.zip") for f in records}
+    ids = sorted(set.intersection(*map(set, drawn.values())))
+    chosen = [ids[k] for k in rng(0, "images", "sheet").permutation(len(ids))[:SHEET]]
+    items = [
+        Drawn(caption[i], pictures.square(path[i], 160), {name: Image.open(of[i]) for name, of in drawn.items()})
+        for i in chosen
+    ]
+    name = f"images.{cloud.metadata['dataset']}.{cloud.metadata['encoder']}.{text}"
     for form in ("png", "pdf"):
         with io.atomic(output / f"{name}.{form}") as temporary:
             temporary.write_bytes(encode_figure(sheet(items), form))

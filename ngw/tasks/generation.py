@@ -1,4 +1,4 @@
-"""The stages of generation: a captioner trained on captions alone, captions of images by each method's maps, scores."""
+"""The stages of image to text: a captioner trained on captions alone, captions by each method's maps, scores."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 VERSION = 1  # of the task: what the captions are scored by
 
 
-def _captions(tables: Path, split: str) -> dict[str, list]:
+def split_captions(tables: Path, split: str) -> dict[str, list]:
     """caption_id, image_id and text of one split's captions."""
     columns = io.read_table(tables / "captions.parquet", ["caption_id", "image_id", "text"], split)
     if not columns["text"]:
@@ -32,7 +32,7 @@ def _captions(tables: Path, split: str) -> dict[str, list]:
 
 def _texts(tables: Path, split: str, latents: Features, file: Path) -> list[str]:
     """The captions behind a feature file's rows, in their order."""
-    captions = _captions(tables, split)
+    captions = split_captions(tables, split)
     text = dict(zip(captions["caption_id"], captions["text"], strict=True))
     missing = [int(i) for i in latents.ids if int(i) not in text]
     if missing:
@@ -108,7 +108,7 @@ def captioning(tables: Path, captions: Path, nearest: Path, run: Path, predictio
     from ngw.tasks.captioning import results
 
     references = defaultdict(list)
-    columns = _captions(tables, "test")
+    columns = split_captions(tables, "test")
     for image, caption in zip(columns["image_id"], columns["text"], strict=True):
         references[image].append(caption)
     said = {prefix: results(io.read_json(file), str(file)) for prefix, file in (("", captions), ("nearest_", nearest))}

@@ -1,0 +1,201 @@
+"""The stages of text to image: an imager trained on images alone, pictures by each method's maps, what judges say."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ngw import __version__, features, io
+from ngw._config import CEILING
+from ngw.errors import InputError
+from ngw.seeds import rng
+from ngw.stages import IDENTITY, cost_since, naming
+from ngw.tasks.generation import first_captions, split_captions
+
+VERSION = 1  # of the task: what the pictures are judged by
+
+
+def _paths(tables: Path, ids: np.ndarray) -> list[str]:
+    """The files of these images."""
+    columns = io.read_table(tables / "images.parquet", ["image_id", "path"])
+    path = dict(zip(columns["image_id"], columns["path"], strict=True))
+    missing = [int(i) for i in ids if int(i) not in path]
+    if missing:
+        raise InputError(
+            f"{tables}: image {missing[0]}: expected its file, found none ({len(missing)} such); re-encode."
+        )
+    return [path[int(i)] for i in ids]
+
+
+def imager(tables: Path, vision: Path, options: Mapping[str, Any], seed: int, output: Path) -> None:
+    """The imager stage: train a decoder on the training images and their latents; no text comes near it."""
+    from ngw.tasks import imaging as task
+
+    latents = features.read(vision)
+    made_from = json.dumps([latents.metadata["sha256"], dict(options), seed, __version__])
+    start = time.perf_counter()
+    with naming(str(vision)):
+        model, trained = task.fit(
+            _paths(tables, latents.ids), latents.x, latents.ids, task.Options(**options), seed,
+            output.with_name("checkpoint.safetensors"), made_from,
+        )  # fmt: skip
+    told = {"training": json.dumps(trained.record()), **cost_since(start)}
+    model.save(output, {"dataset": latents.metadata["dataset"], "vision": latents.metadata["encoder"], **told})
+
+
+def image(
+    imager: Path, model: Path | None, vision: Path, text: Path, train_vision: Path, count: int, images: Path,
+    nearest: Path, record: Path,
+) -> None:  # fmt: skip
+    """The image stage: what the imager draws of test captions' mapped latents, and the nearest training images.
+
+    Without a model the latents are those of the captions' own images: the decoder's ceiling.
+    count: test images drawn at random, of each the first caption; all where there are fewer.
+    """
+    from ngw import methods
+    from ngw.methods.base import unit
+    from ngw.tasks import imaging as task
+    from ngw.tasks import pictures
+
+    decoder, about = task.load(imager)
+    a, b, known = features.read(vision, about["vision"]), features.read(text), features.read(train_vision)
+    chosen = np.sort(rng(0, "imaging", "images").permutation(len(a.ids))[:count])
+    ids, captions = a.ids[chosen], first_captions(a, b)[chosen]
+    training = json.loads(about["training"])
+    cost = {"decoder_seconds": float(about["train_seconds"]), "decoder_step": training["step"]}
+    if model is None:
+        who = {"dataset": a.metadata["dataset"], "vision": about["vision"], "text": b.metadata["encoder"]}
+        who |= {"method": CEILING, "pairs": "all", "seed": 0, "kind": CEILING, "role": "control", "converged": True}
+        latents = a.x[chosen]
+        u, v = latents - known.x.mean(0), known.x - known.x.mean(0)
+        found = np.argmax(unit(u) @ unit(v).T, 1)
+    else:
+        aligner, head = methods.load_with_metadata(model)
+        who = {name: head[name] for name in IDENTITY} | {"seed": int(head["seed"]), "kind": head["kind"]}
+        who |= {"role": aligner.role, "converged": bool(aligner.converged_)}
+        with naming(f"{model}, {text}"):
+            latents = aligner.inverse_transform(captions)
+            u, v = aligner.embed(known.x, captions)
+        found = np.argmax(unit(v) @ unit(u).T, 1)
+    start = time.perf_counter()
+    drawn = decoder.draw(latents, ids.tolist(), who["seed"])
+    cost["seconds_an_image"] = (time.perf_counter() - start) / len(ids)
+    pictures.write(images, dict(zip(ids.tolist(), drawn, strict=True)))
+    io.write_json(nearest, [
+        {"image_id": int(i), "nearest": int(k)} for i, k in zip(ids, known.ids[found], strict=True)
+    ])  # fmt: skip
+    io.write_json(record, {**who, "version": __version__, "cost": cost})
+
+
+def reference(tables: Path, vision: Path, count: int, spec: Mapping[str, Any], scorer: Path, output: Path) -> None:
+    """The reference stage: what the judges (a feature network, a CLIP) see of the real test images and their captions.
+
+    spec: of the feature network, an encoder of images.  scorer: a folder with a CLIP.
+    """
+    from ngw import encoders
+    from ngw.tasks import pictures
+
+    a = features.read(vision)
+    chosen = np.sort(rng(0, "imaging", "images").permutation(len(a.ids))[:count])
+    ids = a.ids[chosen]
+    columns = split_captions(tables, "test")
+    text = dict(zip(columns["image_id"][::-1], columns["text"][::-1], strict=True))  # each image's first
+    real, judge = pictures.prepared(_paths(tables, ids)), _judge(scorer, "vision")
+    io.write_tensors(output, {
+        "ids": ids, "features": _encoded(encoders.build(spec), real), "images": _encoded(judge, real),
+        "texts": _encoded(_judge(scorer, "text"), [text[int(i)] for i in ids]),
+    }, {"reference": json.dumps(dict(spec))})  # fmt: skip
+
+
+def _judge(folder: Path, side: str):
+    """One side of the CLIP in a folder."""
+    from ngw import encoders
+
+    width = io.read_json(folder / "config.json")["projection_dim"]
+    return encoders.build({"kind": "clip", "side": side, "model": str(folder), "width": width})
+
+
+def _encoded(encoder, items: list) -> np.ndarray:
+    """Features of items, [n, width]."""
+    return np.concatenate([encoder.encode(items[k : k + 32]).pooled for k in range(0, len(items), 32)])
+
+
+def imaging(
+    tables: Path, images: Path, nearest: Path, run: Path, reference: Path, scorer: Path, judges: Mapping[str, Any],
+    predictions: Path, record: Path,
+) -> None:  # fmt: skip
+    """The imaging stage: generated pictures against real ones and against their captions, and the run's record.
+
+    judges: {"network": name, "axes": int or None, "scorer": name} of the feature network and the CLIP.
+    """
+    from ngw import encoders
+    from ngw.metrics.image import clip_score
+    from ngw.tasks import pictures
+
+    arrays, head = io.read_tensors(reference, "a reference", "reference")
+    ids = arrays["ids"].tolist()
+    drawn, found = pictures.read(images), {e["image_id"]: e["nearest"] for e in io.read_json(nearest)}
+    for file, known in ((images, drawn), (nearest, found)):
+        if set(known) != set(ids):
+            raise InputError(
+                f"{file}: expected a picture for each of the {len(ids)} real images of {reference}, found {len(known)} "
+                f"({len(set(known) & set(ids))} of them those); draw them again."
+            )
+    made = pictures.prepared([drawn[i] for i in ids])
+    spec, judge = json.loads(head["reference"]), _judge(scorer, "vision")
+    with naming(f"{images}, {reference}"):
+        distances = compared(_encoded(encoders.build(spec), made), arrays["features"], judges["axes"])
+    scores = {
+        "": clip_score(_encoded(judge, made), arrays["texts"]),
+        "nearest_": clip_score(
+            _encoded(judge, pictures.prepared(_paths(tables, np.array([found[i] for i in ids])))), arrays["texts"]
+        ),
+        "real_": clip_score(arrays["images"], arrays["texts"]),
+    }
+    names = metric_names(spec["kind"], judges)
+    io.write_table(predictions, {"image_id": ids, **{f"{who}score": values for who, values in scores.items()}})
+    io.write_json(record, {
+        **io.read_json(run), "task": "imaging", "task_version": VERSION, "n_images": len(ids), "names": names,
+        "metrics": {**distances, **{f"{who}score": float(values.mean()) for who, values in scores.items()}},
+    })  # fmt: skip
+
+
+def metric_names(kind: str, judges: Mapping[str, Any]) -> dict[str, str]:
+    """What the metrics are called: FID and KID are Inception's; any other network's distance bears its name."""
+    if kind == "inception" and judges["axes"] is None:
+        distances = {"fd": "fid", "kd": "kid"}
+    else:
+        axes = "" if judges["axes"] is None else f"-pca{judges['axes']}"
+        distances = {"fd": f"fd[{judges['network']}{axes}]", "kd": f"kd[{judges['network']}]"}
+    published = "clip_score" if judges.get("published") else f"score[{judges['scorer']}]"
+    return {**distances, "score": published, "nearest_score": f"nearest_{published}", "real_score": f"real_{published}"}
+
+
+def compared(made: np.ndarray, real: np.ndarray, axes: int | None, groups: int = 16) -> dict[str, Any]:
+    """Frechet and kernel distance of features [n, d], each with a jackknife's standard error over groups of images.
+
+    axes: the Frechet distance is between the first so many principal axes of the real features, for small sets; None:
+    between the features.  The kernel distance is of all of them.
+    """
+    from ngw.metrics.image import frechet, mmd
+
+    narrow = (lambda x: x) if axes is None else _axes(real, axes)
+    part = np.arange(len(real)) % groups
+    found: dict[str, Any] = {}
+    for name, distance, x, y in (("fd", frechet, narrow(made), narrow(real)), ("kd", mmd, made, real)):
+        found[name] = distance(x, y)
+        left = np.array([distance(x[part != g], y[part != g]) for g in range(groups)])
+        found[f"{name}_error"] = float(np.sqrt((groups - 1) / groups * ((left - left.mean()) ** 2).sum()))
+    return found
+
+
+def _axes(real: np.ndarray, axes: int):
+    """Projection onto the first principal axes of features."""
+    mean = real.mean(0, dtype=np.float64)
+    vectors = np.linalg.svd(real - mean, full_matrices=False)[2][:axes].T
+    return lambda x: (x - mean) @ vectors

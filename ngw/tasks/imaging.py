@@ -1,0 +1,284 @@
+"""Text to image: a diffusion decoder that learns from images alone to draw what an image latent says; texts reach it
+by T_BA.
+
+A denoiser of `diffusers` is conditioned on a latent's direction from the images' mean. In training the latent is the
+image's own, with noise, so that it bears the gap to latents that come from texts. No decoder ever sees a pair. The
+decoder starts from what is known in closed form: a ridge regression from direction to picture gives the denoiser a
+blurred picture to begin with, in training the one of a regression that never saw this image.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ngw import io
+from ngw.errors import InputError
+from ngw.seeds import entropy, rng, torch_generator
+from ngw.tasks.labels import held_out
+from ngw.training import Schedule, Trained, train
+
+if TYPE_CHECKING:
+    from ngw.tasks.pictures import Codec
+
+AT_ONCE = 64  # pictures drawn at once
+NOISE_STEPS = 1000
+MOST_WEIGHT = 10.0  # of one noise level in the loss
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the image decoder is made, trained and used.
+
+    size: pixels of a side.  vae: null, or a folder with an autoencoder of `diffusers`, in whose latents the diffusion
+    then runs.  network: transformer (of patches) or unet (1, 2 and 3 times dims wide); dims, layers, heads: of it.
+    tokens: made from the latent, for the denoiser to attend to.  ridge: of the closed form, in units of the mean
+    variance.  noise: length of the noise on a direction of length 1.  drop: share of training images without their
+    latent, for guidance.  average: decay of the moving average of weights.  guidance: 1 is none.  steps: of sampling.
+    """
+
+    size: int = 32
+    vae: str | None = None
+    network: str = "transformer"
+    patch: int = 4
+    dims: int = 96
+    layers: int = 3
+    heads: int = 4
+    tokens: int = 4
+    ridge: float = 1.0
+    noise: float = 0.3
+    drop: float = 0.1
+    average: float = 0.99
+    epochs: float = 12.0
+    batch: int = 32
+    learning_rate: float = 3e-3
+    looks: int = 6
+    patience: int = 3
+    held_out: float = 0.04
+    guidance: float = 1.5
+    steps: int = 12
+
+    def __post_init__(self) -> None:
+        above = ("size", "patch", "dims", "layers", "heads", "tokens", "ridge", "epochs", "batch", "learning_rate")
+        for name in (*above, "looks", "patience", "steps", "guidance"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"imager: {name}: expected more than 0, found {getattr(self, name)}; mend it.")
+        if not (0 <= self.drop < 1 and 0 <= self.average < 1 and self.noise >= 0 and 0 < self.held_out < 1):
+            raise InputError("imager: expected drop and average in [0, 1), held_out in (0, 1), noise of 0 or more.")
+        if self.network not in ("transformer", "unet"):
+            raise InputError(f"imager: network: expected transformer or unet, found {self.network!r}.")
+        if self.dims % self.heads or (self.vae is None and self.size % self.patch):
+            raise InputError("imager: expected heads that divide dims and a patch that divides size; mend them.")
+
+
+class Batch(NamedTuple):
+    """Clean codes [b, c, h, w], noise, noise levels [b], directions [b, d], the closed form's codes, and which go
+    without their latent [b]."""
+
+    codes: Tensor
+    noise: Tensor
+    levels: Tensor
+    latents: Tensor
+    drafts: Tensor
+    free: Tensor
+
+
+class Imager(nn.Module):
+    """A denoiser of codes, conditioned on tokens made from a direction and on the closed form's draft."""
+
+    def __init__(self, options: Options, codec: Codec, arrays: Mapping[str, np.ndarray], seed: int) -> None:
+        super().__init__()
+        from diffusers import DDIMScheduler
+
+        self.options, self.codec = options, codec
+        for name in ("mean", "map", "typical"):  # [d]; [d, c h w]; [c h w], the codes' mean
+            self.register_buffer(name, torch.tensor(arrays[name], dtype=torch.float32))
+        width = len(self.mean)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(entropy(seed, "imaging", "weights") % 2**63)
+            self.denoiser = denoiser(options, codec)
+            self.prefix = nn.Sequential(
+                nn.Linear(width, 2 * options.dims),
+                nn.GELU(),
+                nn.Linear(2 * options.dims, options.tokens * options.dims),
+            )
+            self.empty = nn.Parameter(torch.zeros(options.tokens, options.dims))
+        self.levels = DDIMScheduler(
+            num_train_timesteps=NOISE_STEPS, beta_schedule="squaredcos_cap_v2", prediction_type="sample",
+            clip_sample=False,
+        )  # fmt: skip
+
+    def direction(self, latents: Tensor) -> Tensor:
+        """Latents [b, d] as unit vectors from the images' mean."""
+        return nn.functional.normalize(latents - self.mean, dim=-1)
+
+    def draft(self, directions: Tensor) -> Tensor:
+        """The closed form's codes [b, c, h, w]."""
+        return (self.typical + directions @ self.map).unflatten(-1, self.codec.shape)
+
+    def denoise(self, noisy: Tensor, levels: Tensor, directions: Tensor, drafts: Tensor, free: Tensor) -> Tensor:
+        """The clean codes that are likely behind noisy ones; those that are `free` don't see their latent."""
+        said = self.prefix(directions * directions.shape[1] ** 0.5).unflatten(-1, self.empty.shape)
+        said = torch.where(free[:, None, None], self.empty, said)
+        start = torch.where(free[:, None, None, None], self.typical.unflatten(-1, self.codec.shape), drafts)
+        change = self.denoiser(torch.cat([noisy, start], 1), timestep=levels, encoder_hidden_states=said).sample
+        return start + change
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Weighted squared error: that of the velocity (Salimans and Ho 2022), no level above `MOST_WEIGHT`."""
+        noisy = self.levels.add_noise(batch.codes, batch.noise, batch.levels)
+        found = self.denoise(noisy, batch.levels, batch.latents, batch.drafts, batch.free)
+        weight = (1 / (1 - self.levels.alphas_cumprod[batch.levels])).clamp(max=MOST_WEIGHT)
+        return (weight * (found - batch.codes).square().mean((1, 2, 3))).mean()
+
+    @torch.no_grad()
+    def draw(self, latents: np.ndarray, ids: Sequence[int], seed: int) -> np.ndarray:
+        """Pictures of latents [n, d], uint8 [n, h, w, 3]; an item's first noise is a function of its id and the seed.
+
+        DPM-Solver++ (Lu et al. 2022), which adds no noise of its own, with classifier-free guidance (Ho and Salimans).
+        """
+        if latents.ndim != 2 or latents.shape[1] != len(self.mean):
+            raise InputError(
+                f"latents: expected [n, {len(self.mean)}], found {list(latents.shape)}; map them to the image space."
+            )
+        from tqdm import tqdm
+
+        self.eval()
+        found, starts = [], range(0, len(latents), AT_ONCE)
+        for first in tqdm(starts, desc="draw", unit="batch", mininterval=1, disable=len(starts) < 2):
+            chosen = slice(first, first + AT_ONCE)
+            found.append(self._draw(torch.tensor(latents[chosen], dtype=torch.float32), ids[chosen], seed))
+        return np.concatenate(found)
+
+    def _draw(self, latents: Tensor, ids: Sequence[int], seed: int) -> np.ndarray:
+        from diffusers import DPMSolverMultistepScheduler
+
+        solver = DPMSolverMultistepScheduler.from_config(self.levels.config)
+        solver.set_timesteps(self.options.steps)
+        directions, n, guidance = self.direction(latents), len(latents), self.options.guidance
+        drafts = self.draft(directions)
+        first = [rng(seed, "imaging", "first noise", int(i)).standard_normal(self.codec.shape) for i in ids]
+        codes = torch.tensor(np.stack(first), dtype=torch.float32)
+        seen, unseen = torch.zeros(n, dtype=torch.bool), torch.ones(n, dtype=torch.bool)
+        for level in solver.timesteps:
+            clean = self.denoise(codes, level.expand(n), directions, drafts, seen)
+            if guidance != 1:
+                plain = self.denoise(codes, level.expand(n), directions, drafts, unseen)
+                clean = plain + guidance * (clean - plain)
+            codes = solver.step(self.codec.clip(clean), level, codes).prev_sample
+        return self.codec.decode(codes)
+
+    def save(self, path: str | os.PathLike, metadata: Mapping[str, str]) -> None:
+        """Write weights and options as one safetensors file."""
+        arrays = {name: value.detach().numpy() for name, value in self.state_dict().items()}
+        io.write_tensors(path, arrays, {"imager": json.dumps(asdict(self.options)), **metadata})
+
+
+def load(path: str | os.PathLike) -> tuple[Imager, dict[str, str]]:
+    """An imager from the file that `Imager.save` wrote, and its metadata."""
+    from ngw.tasks.pictures import codec
+
+    arrays, head = io.read_tensors(path, "an image decoder", "imager")
+    options = Options(**json.loads(head["imager"]))
+    model = Imager(options, codec(options.size, options.vae), arrays, 0)
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+    return model.eval(), head
+
+
+def denoiser(options: Options, codec: Codec) -> nn.Module:
+    """A network of `diffusers` from noisy codes beside a draft, 2 c channels, to c channels; its last layer is 0."""
+    channels, size, _ = codec.shape
+    if options.network == "transformer":
+        from diffusers import PixArtTransformer2DModel
+
+        network = PixArtTransformer2DModel(
+            num_attention_heads=options.heads, attention_head_dim=options.dims // options.heads,
+            in_channels=2 * channels, out_channels=channels, num_layers=options.layers, sample_size=size,
+            patch_size=options.patch, cross_attention_dim=options.dims, caption_channels=options.dims,
+            norm_num_groups=1, interpolation_scale=1, use_additional_conditions=False,
+        )  # fmt: skip
+        last = network.proj_out
+    else:
+        from diffusers import UNet2DConditionModel
+
+        network = UNet2DConditionModel(
+            sample_size=size, in_channels=2 * channels, out_channels=channels, layers_per_block=options.layers,
+            block_out_channels=tuple(k * options.dims for k in (1, 2, 3)), cross_attention_dim=options.dims,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+            attention_head_dim=options.dims // options.heads, norm_num_groups=options.heads,
+        )  # fmt: skip
+        last = network.conv_out
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return network
+
+
+def closed_form(directions: np.ndarray, codes: np.ndarray, ridge: float) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Ridge regression from directions [n, d] to codes [n, k]: its arrays, and each row's leave-one-out prediction."""
+    u, typical = directions.astype(np.float64), codes.mean(0, dtype=np.float64)
+    gram = u.T @ u
+    gram.flat[:: len(gram) + 1] += ridge * np.trace(gram) / len(gram)
+    solved = np.linalg.solve(gram, u.T)  # [d, n]
+    found = solved @ (codes - typical)
+    leverage = (u * solved.T).sum(1)
+    rest = codes - typical - u @ found
+    return {"map": found, "typical": typical}, codes - rest / (1 - leverage)[:, None]
+
+
+def fit(
+    paths: Sequence[str], latents: np.ndarray, image_ids: np.ndarray, options: Options, seed: int,
+    checkpoint: Path | None = None, identity: str = "",
+) -> tuple[Imager, Trained]:  # fmt: skip
+    """Train an imager on image files and their own latents [n, d]; held-out images choose the step."""
+    from ngw.tasks.pictures import codec
+
+    if len(paths) != len(latents):
+        raise InputError(f"images: expected a latent each, found {len(paths)} images and {len(latents)} latents.")
+    coded = codec(options.size, options.vae)
+    codes = coded.encode(paths)
+    mean = latents.mean(0, dtype=np.float64)
+    u = latents - mean
+    arrays, drafts = closed_form(
+        u / np.linalg.norm(u, axis=1, keepdims=True).clip(1e-12), codes.flatten(1).numpy(), options.ridge
+    )
+    model = Imager(options, coded, {"mean": mean, **arrays}, seed)
+    drafts = torch.tensor(drafts, dtype=torch.float32).view_as(codes)
+    held = held_out(image_ids, options.held_out, seed)
+    training, kept = np.flatnonzero(~held), np.flatnonzero(held)[:256]
+    size = min(options.batch, len(training))
+    directions = model.direction(torch.tensor(latents, dtype=torch.float32))
+
+    def made(rows: np.ndarray, address: str, step: int, noise: float, drop: float) -> Batch:
+        draw = torch_generator(seed, "imaging", address, step)
+        near = directions[rows] + noise / directions.shape[1] ** 0.5 * torch.randn(
+            len(rows), directions.shape[1], generator=draw
+        )
+        return Batch(
+            codes[rows], torch.randn(codes[rows].shape, generator=draw),
+            torch.randint(NOISE_STEPS, (len(rows),), generator=draw), nn.functional.normalize(near, dim=-1),
+            drafts[rows], torch.rand(len(rows), generator=draw) < drop,
+        )  # fmt: skip
+
+    def batch(step: int) -> Batch:
+        rows = training[rng(seed, "imaging", "rows", step).integers(len(training), size=size)]
+        return made(rows, "batch", step, options.noise, options.drop)
+
+    def error() -> float:
+        with torch.no_grad():
+            return float(model(made(kept, "held out", 0, 0.0, 0.0)))
+
+    steps = max(1, round(options.epochs * len(training) / size))
+    schedule = Schedule(
+        steps, options.learning_rate, max(1, -(-steps // options.looks)), options.patience, options.average
+    )
+    trained = train(dict(model.named_parameters()), batch, model, error, schedule, checkpoint, identity, label="imager")
+    return model.eval(), trained

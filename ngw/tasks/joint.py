@@ -1,0 +1,212 @@
+"""Joint training from scratch: a CLIP of `transformers`, from a config, on raw pixels and words.
+
+What the benchmark compares against (Radford et al. 2021, arXiv:2103.00020), and the scorer of generated pictures where
+no published CLIP is at hand. It ends as a folder in the Hugging Face format, which `ngw.encoders.clip` reads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ngw.errors import InputError
+from ngw.seeds import entropy, rng
+from ngw.tasks.captioning import WORD
+from ngw.tasks.labels import held_out
+from ngw.tasks.pictures import square
+from ngw.training import Schedule, Trained, train
+
+VERSION = 1  # of the task
+SPECIAL = ("[PAD]", "[UNK]", "[START]", "[END]")
+MEAN, DEVIATION = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+MOST_SCALE = 100.0  # of the logits, as in CLIP
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a joint model is made and trained.
+
+    size, patch: pixels.  dims, layers, heads: of both towers.  width: of the shared space.  words: most tokens of a
+    text, marks included.  crop: the least share of an image's area that augmentation keeps.  warmup: share of steps.
+    """
+
+    size: int = 48
+    patch: int = 8
+    dims: int = 96
+    layers: int = 3
+    heads: int = 4
+    width: int = 64
+    words: int = 24
+    crop: float = 0.7
+    epochs: float = 20.0
+    batch: int = 128
+    learning_rate: float = 2e-3
+    warmup: float = 0.05
+    looks: int = 8
+    patience: int = 3
+    held_out: float = 0.05
+
+    def __post_init__(self) -> None:
+        above = ("size", "patch", "dims", "layers", "heads", "width", "epochs", "batch", "learning_rate", "looks")
+        for name in (*above, "patience"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"joint: {name}: expected more than 0, found {getattr(self, name)}; mend it.")
+        if self.size % self.patch or self.dims % self.heads or self.words < 3:
+            raise InputError("joint: expected a patch that divides size, heads that divide dims, 3 words or more.")
+        if not (0 < self.crop <= 1 and 0 <= self.warmup < 1 and 0 < self.held_out < 1):
+            raise InputError("joint: expected crop in (0, 1], warmup in [0, 1) and held_out in (0, 1); mend them.")
+
+
+class Batch(NamedTuple):
+    """Pixels [b, 3, s, s] and token ids [b, t] of b images and a caption each."""
+
+    pixels: Tensor
+    tokens: Tensor
+
+
+def tokenizer(texts: Sequence[str], words: int):
+    """A tokenizer of whole words, in lower case, with the marks of beginning and end."""
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    known = sorted({word for text in texts for word in WORD.findall(text.lower())})
+    vocabulary = {word: k for k, word in enumerate((*SPECIAL, *known))}
+    found = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    found.normalizer = normalizers.Lowercase()
+    found.pre_tokenizer = pre_tokenizers.Split(Regex(WORD.pattern), "removed", invert=True)
+    found.post_processor = processors.TemplateProcessing(
+        single="[START] $A [END]", special_tokens=[(mark, vocabulary[mark]) for mark in ("[START]", "[END]")]
+    )
+    found.enable_truncation(words)
+    found.enable_padding(pad_id=0, pad_token="[PAD]")
+    return found
+
+
+def network(options: Options, vocabulary: int, seed: int) -> nn.Module:
+    """A CLIP with random weights."""
+    from transformers import CLIPConfig, CLIPModel
+
+    tower = {
+        "hidden_size": options.dims, "intermediate_size": 4 * options.dims, "num_hidden_layers": options.layers,
+        "num_attention_heads": options.heads, "projection_dim": options.width,
+    }  # fmt: skip
+    config = CLIPConfig(
+        text_config={
+            **tower, "vocab_size": vocabulary, "max_position_embeddings": options.words, "pad_token_id": 0,
+            "bos_token_id": 2, "eos_token_id": 3,
+        },
+        vision_config={**tower, "image_size": options.size, "patch_size": options.patch},
+        projection_dim=options.width,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(entropy(seed, "joint", "weights") % 2**63)
+        return CLIPModel(config)
+
+
+def contrastive(model: nn.Module, batch: Batch) -> Tensor:
+    """The symmetric cross-entropy of CLIP over a batch, whose images are all different."""
+    found = model(input_ids=batch.tokens, pixel_values=batch.pixels, attention_mask=(batch.tokens != 0).long())
+    scale = model.logit_scale.exp().clamp(max=MOST_SCALE)
+    logits = scale * found.text_embeds @ found.image_embeds.T
+    truth = torch.arange(len(logits))
+    return (nn.functional.cross_entropy(logits, truth) + nn.functional.cross_entropy(logits.T, truth)) / 2
+
+
+def fit(
+    paths: Sequence[str], captions: Sequence[Sequence[str]], image_ids: np.ndarray, options: Options, seed: int,
+    checkpoint: Path | None = None, identity: str = "",
+) -> tuple[nn.Module, Any, Trained]:  # fmt: skip
+    """Train on image files and the captions of each; held-out images choose the step.
+
+    Returns the network, its tokenizer and how training went.
+    """
+    if len(paths) != len(captions) or len(paths) < 4:
+        raise InputError(f"joint: expected 4 images or more with captions each, found {len(paths)}; give more pairs.")
+    words = tokenizer([text for texts in captions for text in texts], options.words)
+    model = network(options, words.get_vocab_size(), seed)
+    pixels = stored(paths, options.size)
+    held = held_out(image_ids, max(options.held_out, 2 / len(paths)), seed)
+    training, kept = np.flatnonzero(~held), np.flatnonzero(held)[:256]
+    size = min(options.batch, len(training))
+    tokens = [[row.ids for row in words.encode_batch(list(texts))] for texts in captions]
+
+    def made(rows: np.ndarray, draw: np.random.Generator, crop: float) -> Batch:
+        said = [tokens[k][draw.integers(len(tokens[k]))] for k in rows]
+        return Batch(cropped(pixels[rows], options.size, crop, draw), padded(said))
+
+    def batch(step: int) -> Batch:
+        draw = rng(seed, "joint", "batch", step)
+        return made(draw.permutation(training)[:size], draw, options.crop)
+
+    def error() -> float:
+        with torch.no_grad():
+            return float(contrastive(model, made(kept, rng(seed, "joint", "held out"), 1.0)))
+
+    steps = max(1, round(options.epochs * len(training) / size))
+    every = max(1, -(-steps // options.looks))
+    schedule = Schedule(steps, options.learning_rate, every, options.patience, warmup=round(options.warmup * steps))
+    parameters = dict(model.named_parameters())
+    trained = train(
+        parameters, batch, lambda b: contrastive(model, b), error, schedule, checkpoint, identity, label="joint"
+    )
+    return model.eval(), words, trained
+
+
+def stored(paths: Sequence[str], size: int) -> Tensor:
+    """Image files, uint8 [n, 3, s, s], a quarter larger than `size`, so that crops lose nothing."""
+    side = size + size // 4
+    return torch.from_numpy(np.stack([np.asarray(square(path, side)) for path in paths])).permute(0, 3, 1, 2)
+
+
+def cropped(pixels: Tensor, size: int, least: float, draw: np.random.Generator) -> Tensor:
+    """Square crops of `least` of the area or more, at random, resized; float32 [b, 3, size, size] in [-1, 1].
+
+    No mirror images and no change of colour: captions name sides and colours.
+    """
+    b = len(pixels)
+    scale = np.sqrt(draw.uniform(least, 1, b))
+    centre = draw.uniform(-1, 1, (b, 2)) * (1 - scale[:, None])
+    theta = np.zeros((b, 2, 3))
+    theta[:, 0, 0] = theta[:, 1, 1] = scale
+    theta[:, :, 2] = centre
+    grid = nn.functional.affine_grid(torch.tensor(theta, dtype=torch.float32), (b, 3, size, size), align_corners=False)
+    return nn.functional.grid_sample(
+        pixels.float() / 127.5 - 1, grid, padding_mode="reflection", align_corners=False
+    ).clamp(-1, 1)
+
+
+def padded(rows: Sequence[Sequence[int]]) -> Tensor:
+    """Token rows without the padding that all share, [b, longest]."""
+    longest = max(sum(t != 0 for t in row) for row in rows)
+    return torch.tensor([([*row, *[0] * longest])[:longest] for row in rows])
+
+
+def save(folder: str | os.PathLike, model: nn.Module, words: Any, size: int, about: Mapping[str, Any]) -> None:
+    """Write the four files that `ngw.encoders.clip` reads, and joint.json (how it was trained); all or nothing."""
+    folder = Path(folder)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    try:
+        model.save_pretrained(partial)
+        words.save(str(partial / "tokenizer.json"))
+        preprocessor = {
+            "image_processor_type": "CLIPImageProcessor", "do_resize": True, "size": {"shortest_edge": size},
+            "do_center_crop": True, "crop_size": {"height": size, "width": size}, "resample": 3, "do_normalize": True,
+            "image_mean": MEAN, "image_std": DEVIATION, "do_rescale": True, "rescale_factor": 1 / 255,
+            "do_convert_rgb": True,
+        }  # fmt: skip
+        (partial / "preprocessor_config.json").write_text(json.dumps(preprocessor, indent=1) + "\n")
+        (partial / "joint.json").write_text(json.dumps(about, indent=1, allow_nan=False) + "\n")
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(partial, folder)
+    finally:
+        if partial.exists():
+            shutil.rmtree(partial)

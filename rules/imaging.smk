@@ -1,0 +1,177 @@
+# Generation, text to image: a decoder trained on images alone, pictures by each method's maps, and their judges.
+rule imager:
+    input:
+        images=rules.data.output.images,
+        vision="results/features/{dataset}/train/{vision}.safetensors",
+        code=sources("training.py", "optim.py", "tasks/imaging.py", "tasks/pictures.py"),
+    output:
+        imager="results/decoders/{dataset}/{vision}/seed{seed}/imager.safetensors",
+    log:
+        "results/logs/imager/{dataset}.{vision}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/imager/{dataset}.{vision}.seed{seed}.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        options=json.dumps(CONFIG.generation.table["imager"]),
+        tables=input_folder,
+    shell:
+        "python -m ngw imager --tables {params.tables:q} --vision {input.vision:q} --options {params.options:q}"
+        " --seed {wildcards.seed} --output {output.imager:q} > {log} 2>&1"
+
+
+rule image:
+    input:
+        imager=rules.imager.output.imager,
+        model=decoded_model,
+        vision="results/features/{dataset}/test/{vision}.safetensors",
+        text="results/features/{dataset}/test/{text}.safetensors",
+        train_vision=rules.imager.input.vision,
+    output:
+        images=f"{RUN}/predictions/images.zip",
+        nearest=f"{RUN}/predictions/images-nearest.json",
+        record=f"{RUN}/images.json",
+    log:
+        "results/logs/image/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/image/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+    wildcard_constraints:
+        method=names(CONFIG.generation.names()),
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        size=(CONFIG.generation.images or {}).get("count"),
+        model=model_option,
+    shell:
+        "python -m ngw image --imager {input.imager:q} {params.model} --vision {input.vision:q} --text {input.text:q}"
+        " --train-vision {input.train_vision:q} --count {params.size} --images {output.images:q}"
+        " --nearest {output.nearest:q} --record {output.record:q} > {log:q} 2>&1"
+
+
+rule scorer:
+    input:
+        images=scorer_data,
+        code=sources("training.py", "optim.py", "tasks/joint.py"),
+    output:
+        folder=directory("results/scorers/{scorer}"),
+    log:
+        "results/logs/scorer/{scorer}.log",
+    benchmark:
+        "results/benchmarks/scorer/{scorer}.tsv"
+    wildcard_constraints:
+        scorer=names(CONFIG.generation.scorers),
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        tables=input_folder,
+        captions=scorer_option("captions", 5),
+        training=scorer_option("training", {}),
+        seed=scorer_option("seed", 0),
+    shell:
+        "python -m ngw joint --tables {params.tables:q} --pairs all --captions {params.captions}"
+        " --options {params.training:q} --seed {params.seed} --output {output.folder:q} > {log} 2>&1"
+
+
+rule reference:
+    input:
+        images=rules.data.output.images,
+        vision="results/features/{dataset}/test/{vision}.safetensors",
+        scorer=scorer,
+    output:
+        reference="results/decoders/{dataset}/{vision}/reference.safetensors",
+    log:
+        "results/logs/reference/{dataset}.{vision}.log",
+    benchmark:
+        "results/benchmarks/reference/{dataset}.{vision}.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        tables=input_folder,
+        size=(CONFIG.generation.images or {}).get("count"),
+        spec=network_spec(),
+    shell:
+        "python -m ngw reference --tables {params.tables:q} --vision {input.vision:q} --count {params.size}"
+        " --spec {params.spec:q} --scorer {input.scorer:q} --output {output.reference:q} > {log} 2>&1"
+
+
+rule imaging:
+    input:
+        data=rules.data.output.images,
+        images=rules.image.output.images,
+        nearest=rules.image.output.nearest,
+        run=rules.image.output.record,
+        reference=rules.reference.output.reference,
+        scorer=scorer,
+        code=sources("metrics/image.py"),
+    output:
+        predictions=f"{RUN}/predictions/imaging.parquet",
+        record=f"{RUN}/metrics/imaging.json",
+    log:
+        "results/logs/imaging/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/imaging/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        tables=input_folder,
+        judges=(
+            json.dumps(CONFIG.generation.judges()) if CONFIG.generation.images else ""
+        ),
+    shell:
+        "python -m ngw imaging --tables {params.tables:q} --images {input.images:q} --nearest {input.nearest:q}"
+        " --run {input.run:q} --reference {input.reference:q} --scorer {input.scorer:q} --judges {params.judges:q}"
+        " --predictions {output.predictions:q} --record {output.record:q} > {log:q} 2>&1"
+
+
+rule image_sheet:
+    input:
+        images=rules.data.output.images,
+        vision="results/features/{dataset}/test/{vision}.safetensors",
+        pictures=sheet_runs("predictions/images.zip"),
+        records=sheet_runs("images.json"),
+        code=sources("report/imaging.py", "report/style.py"),
+    output:
+        expand(
+            "results/figures/images.{{dataset}}.{{vision}}.{{text}}.{form}",
+            form=["png", "pdf"],
+        ),
+    log:
+        "results/logs/images.{dataset}.{vision}.{text}.log",
+    benchmark:
+        "results/benchmarks/images.{dataset}.{vision}.{text}.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        tables=input_folder,
+        folder=output_folder,
+    shell:
+        "python -m ngw image-sheet --tables {params.tables:q} --vision {input.vision:q} --text {wildcards.text}"
+        " --records {input.records:q} --output {params.folder:q} > {log:q} 2>&1"
+
+
+rule all_generation:
+    input:
+        rules.generation_tables.output,
+        expand(
+            "results/figures/{sheet}.{run}.png",
+            sheet=["captions", *(["images"] if CONFIG.generation.images else [])],
+            run=generation_names(),
+        ),
