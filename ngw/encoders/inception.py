@@ -1,0 +1,105 @@
+"""The Inception network of 2015 whose features make a Frechet distance FID, by torch-fidelity's port and weights."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from ngw.encoders.base import Encoder, Encoding
+from ngw.errors import InputError
+
+URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
+PREFIX = "6726825d"  # of the SHA-256 of that file, which its name tells
+PACKAGE = "torch_fidelity"
+
+
+class Inception(Encoder):
+    """Pooled features before the last layer, [b, 2048], as Heusel et al. (2017) and torchmetrics take them.
+
+    weights: that file on disk; null downloads it into torch's cache.  sha256: the beginning of its checksum.
+    The network resizes by itself, bilinear as TensorFlow 1 does; pictures come to it as they are.
+    """
+
+    modality = "vision"
+    width = 2048
+    licence = "Apache-2.0"
+    training_data = "ImageNet-1k (ILSVRC 2012), with labels"
+    preprocessing = "RGB in 0 to 255; to 299 pixels inside the network (TensorFlow 1's bilinear)"
+
+    def __init__(self, weights: str | None = None, sha256: str = PREFIX) -> None:
+        self.weights, self.sha256, self.version = weights, sha256, f"inception-2015-12-05-{sha256[:8]}"
+        self._model = None
+
+    @property
+    def model(self):
+        """The network, loaded once."""
+        if self._model is None:
+            self._model = self._load()
+        return self._model
+
+    def _load(self):
+        module, state = _module(), self._state()
+        module.load_state_dict_from_url = lambda *_, **__: state  # its own way unpickles whatever a file holds
+        try:
+            model = module.FeatureExtractorInceptionV3("inception", ["2048"])
+        except RuntimeError as error:  # names or shapes of other weights
+            found = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"{self.weights or URL}: expected Inception's weights, found {found}; name others."
+            ) from None
+        return model.eval().requires_grad_(False)
+
+    def _state(self) -> dict:
+        """The weights, checked; as tensors and nothing else."""
+        import torch
+
+        if self.weights is None:
+            return torch.hub.load_state_dict_from_url(URL, check_hash=True, weights_only=True, progress=False)
+        if not Path(self.weights).is_file():
+            raise InputError(f"{self.weights}: no such file; take it from {URL}.")
+        with open(self.weights, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if not found.startswith(self.sha256):
+            raise InputError(
+                f"{self.weights}: expected a file whose SHA-256 begins with {self.sha256}, found {found[:12]}; "
+                f"take it from {URL}."
+            )
+        return torch.load(self.weights, map_location="cpu", weights_only=True)
+
+    def encode(self, items: Sequence[str], tokens: bool = False) -> Encoding:
+        """Features of image files, all of one size in a batch."""
+        import torch
+        from PIL import Image
+
+        if tokens:
+            raise InputError(
+                "inception: expected to be a judge of pictures, which has no tokens; name another encoder."
+            )
+        model = self.model
+        pixels = np.stack([np.asarray(Image.open(item).convert("RGB")) for item in items])
+        with torch.inference_mode():
+            return Encoding(model(torch.from_numpy(pixels).permute(0, 3, 1, 2))[0].numpy())
+
+
+def _module() -> ModuleType:
+    """torch-fidelity's file of this network, without the package's `__init__`, which wants torchvision for others."""
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None:
+        raise InputError(f"{PACKAGE}: no such package; pip install --no-deps torch-fidelity.")
+    before = sys.modules.get(PACKAGE)
+    if before is None:
+        bare = ModuleType(PACKAGE)
+        bare.__path__ = list(spec.submodule_search_locations)
+        sys.modules[PACKAGE] = bare
+    try:
+        return importlib.import_module(f"{PACKAGE}.feature_extractor_inceptionv3")
+    finally:
+        if before is None:
+            del sys.modules[PACKAGE]
