@@ -10,6 +10,7 @@ import torch
 
 from ngw import io
 from ngw.errors import InputError
+from ngw.metrics.text import results
 from ngw.tasks import captioning
 from ngw.tasks.captioning import Options, Pretrained, Words
 
@@ -139,7 +140,7 @@ def test_the_results_file_is_cocos(tmp_path):
     assert json.loads((tmp_path / "r.json").read_text()) == [
         {"image_id": 3, "caption": "A dog."}, {"image_id": 5, "caption": ""},
     ]  # fmt: skip
-    assert captioning.results(io.read_json(tmp_path / "r.json"), "r.json") == {3: "A dog.", 5: ""}
+    assert results(io.read_json(tmp_path / "r.json"), "r.json") == {3: "A dog.", 5: ""}
 
 
 def test_bad_input_is_told(trained, tmp_path):
@@ -154,6 +155,6 @@ def test_bad_input_is_told(trained, tmp_path):
     with pytest.raises(InputError, match="a caption for each of 1 images, once, found 2 captions of 2 ids"):
         captioning.write_results(tmp_path / "r.json", [3, 3], ["a", "b"])
     with pytest.raises(InputError, match="another layout"):
-        captioning.results({"a": 1}, "r.json")
+        results({"a": 1}, "r.json")
     with pytest.raises(InputError, match="each image once, found 1 doubles"):
-        captioning.results([{"image_id": 1, "caption": "a"}] * 2, "r.json")
+        results([{"image_id": 1, "caption": "a"}] * 2, "r.json")

@@ -10,7 +10,7 @@ import pytest
 
 from ngw.errors import InputError
 from ngw.metrics.text import METRICS, bleu
-from ngw.report import generation
+from ngw.report import generation, imaging
 from ngw.report.records import cell
 
 PAIR = ("scenes", "effnet-lite0", "minilm-l6")
@@ -93,3 +93,62 @@ def test_the_sheet_shows_each_methods_caption():
     assert len(figure.axes) == 4
     words = [text.get_text() for text in figure.axes[1].texts]
     assert words == ["reference", "A dog.", "ngw", "A cat.", "cca", "(nothing)"]
+
+
+def drawn(method, pairs, scores, role="method", **metrics):
+    """A record of generated pictures and their scores, beside `run`'s of captions."""
+    record, _ = run(method, pairs, [0.5, 0.5], role)
+    scored = {name: list(scores) for name in imaging.SCORES}
+    means = {name: float(np.mean(scores)) for name in imaging.SCORES}
+    record |= {
+        "task": "imaging", "metrics": {"fd": 120.0, "fd_error": 2.0, "kd": 0.5, "kd_error": 0.01, **means, **metrics},
+        "names": {
+            "fd": "fd[net-pca8]", "kd": "kd[net]", "score": "score[judge]", "nearest_score": "nearest_score[judge]",
+            "real_score": "real_score[judge]",
+        },
+    }  # fmt: skip
+    return record, {"image_id": [9, 7], **scored}
+
+
+def pictured(given=None):
+    captions, pictures = runs()[:3], given or [
+        drawn("ngw", "300", [40.0, 60.0]), drawn("ngw", "all", [50.0, 60.0]),
+        drawn("cca", "300", [20.0, 30.0], "baseline", fd=130.0),
+    ]  # fmt: skip
+    cells = [cell(record) for record, _ in captions]
+    tables = [{cell(record): scores for record, scores in part} for part in (captions, pictures)]
+    return generation.build(
+        [r for r, _ in captions], tables[0], cells, 50, pictures=[r for r, _ in pictures], judged=tables[1]
+    )
+
+
+def test_pictures_stand_beside_captions_under_their_judges_names():
+    files = pictured()
+    rows = {(r["method"], r["pairs"], r["metric"]): r for r in csv.DictReader(io.StringIO(files["generation.csv"]))}
+    row = rows["ngw", "300", "score[judge]"]
+    assert [float(row[key]) for key in ("mean", "low", "high")] == pytest.approx([50, 40, 60])
+    row = rows["ngw", "300", "fd[net-pca8]"]
+    assert [float(row[key]) for key in ("mean", "low", "high")] == pytest.approx([120, 116.08, 123.92])
+    assert ("cca", "300", "cider") in rows
+    part = files["generation.md"].split("**Images from captions with 300 pairs")[1]
+    assert "| ngw | **120.0** |" in part.replace("  ", " ")
+    assert "score[judge]" in part
+    assert "FID" not in part
+    assert "tab:images-scenes-effnet-lite0-minilm-l6-300" in files["generation.tex"]
+
+
+def test_pictures_that_do_not_fit_their_record_are_refused():
+    given = [drawn("ngw", "300", [1, 2]), drawn("ngw", "all", [1, 2]), drawn("cca", "300", [1, 2], "baseline")]
+    given[1][0]["metrics"]["score"] = 9.0
+    with pytest.raises(InputError, match=r"the record's score is 9\.0 of 2 images, its scores give 1\.5 of 2"):
+        pictured(given)
+    with pytest.raises(InputError, match="missing"):
+        pictured(given[:2])
+
+
+def test_the_contact_sheet_shows_the_real_image_and_each_methods():
+    grey = np.zeros((4, 4, 3), np.uint8)
+    figure = imaging.sheet([imaging.Drawn("A dog.", grey, {"ngw": grey, "cca": grey})] * 2)
+    assert len(figure.axes) == 2 * 4
+    assert figure.axes[0].texts[0].get_text() == "A dog."
+    assert [axes.get_title(loc="left") for axes in figure.axes[1:4]] == ["real", "ngw", "cca"]

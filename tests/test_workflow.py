@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,7 @@ def test_the_tiny_run_leaves_nothing_half_written(finished):
     assert {f"vqa.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
     assert {f"vqa-examples.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
     assert {f"captions.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
+    assert {f"images.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
     assert {f"ablations.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
     assert {f"identifiability.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
 
@@ -169,6 +171,20 @@ def test_every_method_and_the_ceiling_caption_every_image(finished):
     results = json.loads((finished / "results" / run / "predictions/captions.json").read_text())
     assert len({entry["image_id"] for entry in results}) == len(results) == 24
     assert 0 <= float(rows["ngw", "16", "meteor"]["mean"]) < 1
+
+
+def test_every_method_and_the_ceiling_draw_the_same_images(finished):
+    rows = table(finished / "results/tables/generation.csv")
+    judged = {key[:2] for key in rows if key[2] == "score[scenes-clip]"}
+    assert judged == {("ngw", "16"), ("cca", "16"), ("true-latents", "all")}
+    assert ("ngw", "16", "fd[effnet-lite0-pca8]") in rows
+    ids = []
+    for run in ("ngw/pairs16", "cca/pairs16", "true-latents/pairsall"):
+        path = finished / f"results/runs/scenes/effnet-lite0__minilm-l6/{run}/seed0/predictions/images.zip"
+        with zipfile.ZipFile(path) as archive:
+            ids.append(archive.namelist())
+    assert ids[0] == ids[1] == ids[2]
+    assert len(ids[0]) == 20
 
 
 def test_the_answers_are_official_results_of_every_question(finished):

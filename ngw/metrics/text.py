@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -197,6 +197,20 @@ def _meteor_process() -> Iterator[subprocess.Popen]:
             yield process
         finally:
             process.kill()
+
+
+def results(value: Any, where: str) -> dict[int, str]:
+    """The captions of a COCO results file by image id."""
+    if not isinstance(value, list) or not all(
+        isinstance(e, dict) and {"image_id", "caption"} <= e.keys() for e in value
+    ):
+        raise InputError(
+            f"{where}: expected a list of image_id and caption, found another layout; is it a results file?"
+        )
+    found = {entry["image_id"]: entry["caption"] for entry in value}
+    if len(found) != len(value):
+        raise InputError(f"{where}: expected each image once, found {len(value) - len(found)} doubles; remove them.")
+    return found
 
 
 def _check(candidates: Mapping[int, str], references: Mapping[int, Sequence[str]]) -> None:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -264,17 +264,3 @@ def write_results(path: str | os.PathLike, image_ids: Sequence[int], captions: S
             f"captions of {len(image_ids)} ids; caption every image once."
         )
     io.write_json(path, [{"image_id": int(i), "caption": c} for i, c in zip(image_ids, captions, strict=True)])
-
-
-def results(value: Any, where: str) -> dict[int, str]:
-    """The captions of a COCO results file by image id."""
-    if not isinstance(value, list) or not all(
-        isinstance(e, dict) and {"image_id", "caption"} <= e.keys() for e in value
-    ):
-        raise InputError(
-            f"{where}: expected a list of image_id and caption, found another layout; is it a results file?"
-        )
-    found = {entry["image_id"]: entry["caption"] for entry in value}
-    if len(found) != len(value):
-        raise InputError(f"{where}: expected each image once, found {len(value) - len(found)} doubles; remove them.")
-    return found

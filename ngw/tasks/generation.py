@@ -104,8 +104,7 @@ def first_captions(a: Features, b: Features) -> np.ndarray:
 
 def captioning(tables: Path, captions: Path, nearest: Path, run: Path, predictions: Path, record: Path) -> None:
     """The captioning stage: both results files against all references of the test images, and the run's record."""
-    from ngw.metrics.text import METRICS, scores_of
-    from ngw.tasks.captioning import results
+    from ngw.metrics.text import METRICS, results, scores_of
 
     references = defaultdict(list)
     columns = split_captions(tables, "test")

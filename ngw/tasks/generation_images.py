@@ -36,16 +36,21 @@ def imager(tables: Path, vision: Path, options: Mapping[str, Any], seed: int, ou
     """The imager stage: train a decoder on the training images and their latents; no text comes near it."""
     from ngw.tasks import imaging as task
 
-    latents = features.read(vision)
+    latents, chosen = features.read(vision), task.Options(**options)
     made_from = json.dumps([latents.metadata["sha256"], dict(options), seed, __version__])
     start = time.perf_counter()
     with naming(str(vision)):
-        model, trained = task.fit(
-            _paths(tables, latents.ids), latents.x, latents.ids, task.Options(**options), seed,
-            output.with_name("checkpoint.safetensors"), made_from,
-        )  # fmt: skip
-    told = {"training": json.dumps(trained.record()), **cost_since(start)}
-    model.save(output, {"dataset": latents.metadata["dataset"], "vision": latents.metadata["encoder"], **told})
+        if chosen.unclip is not None:
+            from ngw.tasks.unclip import Unclip
+
+            model, told = Unclip.of(chosen, latents.x), {"steps": 0, "step": 0}
+        else:
+            checkpoint = output.with_name("checkpoint.safetensors")
+            paths = _paths(tables, latents.ids)
+            model, trained = task.fit(paths, latents.x, latents.ids, chosen, seed, checkpoint, made_from)
+            told = trained.record()
+    who = {"dataset": latents.metadata["dataset"], "vision": latents.metadata["encoder"]}
+    model.save(output, {**who, "training": json.dumps(told), **cost_since(start)})
 
 
 def image(

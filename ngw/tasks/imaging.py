@@ -28,6 +28,7 @@ from ngw.training import Schedule, Trained, train
 
 if TYPE_CHECKING:
     from ngw.tasks.pictures import Codec
+    from ngw.tasks.unclip import Unclip
 
 AT_ONCE = 64  # pictures drawn at once
 NOISE_STEPS = 1000
@@ -38,14 +39,17 @@ MOST_WEIGHT = 10.0  # of one noise level in the loss
 class Options:
     """How the image decoder is made, trained and used.
 
-    size: pixels of a side.  vae: null, or a folder with an autoencoder of `diffusers`, in whose latents the diffusion
-    then runs.  network: transformer (of patches) or unet (1, 2 and 3 times dims wide); dims, layers, heads: of it.
-    tokens: made from the latent, for the denoiser to attend to.  ridge: of the closed form, in units of the mean
-    variance.  noise: length of the noise on a direction of length 1.  drop: share of training images without their
-    latent, for guidance.  average: decay of the moving average of weights.  guidance: 1 is none.  steps: of sampling.
+    size: pixels of a side.  unclip: null, or a folder with a pretrained decoder of image embeddings, of which size,
+    guidance and steps are all the options (`ngw.tasks.unclip`).  vae: null, or a folder with an autoencoder of
+    `diffusers`, in whose latents the diffusion then runs.  network: transformer (of patches) or unet (1, 2 and 3 times
+    dims wide); dims, layers, heads: of it.  tokens: made from the latent, for the denoiser to attend to.  ridge: of the
+    closed form, in units of the mean variance.  noise: length of the noise on a direction of length 1.  drop: share of
+    training images without their latent, for guidance.  average: decay of the moving average of weights.  guidance: 1
+    is none.  steps: of sampling.
     """
 
     size: int = 32
+    unclip: str | None = None
     vae: str | None = None
     network: str = "transformer"
     patch: int = 4
@@ -182,12 +186,16 @@ class Imager(nn.Module):
         io.write_tensors(path, arrays, {"imager": json.dumps(asdict(self.options)), **metadata})
 
 
-def load(path: str | os.PathLike) -> tuple[Imager, dict[str, str]]:
-    """An imager from the file that `Imager.save` wrote, and its metadata."""
+def load(path: str | os.PathLike) -> tuple[Imager | Unclip, dict[str, str]]:
+    """An imager from the file that its `save` wrote, and its metadata."""
     from ngw.tasks.pictures import codec
 
     arrays, head = io.read_tensors(path, "an image decoder", "imager")
     options = Options(**json.loads(head["imager"]))
+    if options.unclip is not None:
+        from ngw.tasks.unclip import Unclip
+
+        return Unclip(options, **arrays), head
     model = Imager(options, codec(options.size, options.vae), arrays, 0)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
     return model.eval(), head
