@@ -142,7 +142,7 @@ def test_pictures_that_do_not_fit_their_record_are_refused():
     given[1][0]["metrics"]["score"] = 9.0
     with pytest.raises(InputError, match=r"the record's score is 9\.0 of 2 images, its scores give 1\.5 of 2"):
         pictured(given)
-    with pytest.raises(InputError, match="missing"):
+    with pytest.raises(InputError, match="has no record"):
         pictured(given[:2])
 
 

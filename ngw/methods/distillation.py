@@ -1,0 +1,76 @@
+"""Distillation: a student with the size of T_AB that imitates the partner encoder's features and similarities."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ngw.methods._selection import choose, matching
+from ngw.methods.base import Method, at_least, positive, unit
+
+
+MARKS = (0, 20, 60, 120)  # steps at which training may stop; at 0 the student is ridge regression's
+
+
+class Distillation(Method):
+    """T_AB learns, on the known pairs, the teacher's features of the partner, and who is near whom among them.
+
+    The teacher of T_AB is y's encoder, of T_BA x's. Loss: 1 - cosine to the partner's feature (feature distillation,
+    Hinton et al. 2015; Romero et al. 2015), plus `relational` times the Kullback-Leibler divergence of the student's
+    similarity distribution over the batch from the teacher's at `temperature` (Park et al. 2019; Fang et al. 2021).
+    Both students are linear and start at ridge regression's solution; steps are chosen on held-out pairs, by the
+    routine of all methods, unless given.
+    """
+
+    reference = "Hinton et al. 2015; Romero et al. 2015; Park et al. 2019"
+    min_pairs = 5
+
+    def __init__(
+        self,
+        relational: float = 1.0,
+        steps: int | None = None,
+        temperature: float = 0.1,
+        batch: int = 512,
+        learning_rate: float = 3e-4,
+    ) -> None:
+        at_least(0, relational=relational, steps=steps or 0)
+        at_least(2, batch=batch)
+        positive(temperature=temperature, learning_rate=learning_rate)
+        self.relational, self.steps, self.temperature = relational, steps, temperature
+        self.batch, self.learning_rate = batch, learning_rate
+
+    def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
+        px, py = x[pairs[:, 0]], y[pairs[:, 1]]
+        self.steps_ = self._choose(px, py, seed)
+        ((self.w_ab_, self.b_ab_),) = self._student(px, py, (self.steps_,), seed)
+        ((self.w_ba_, self.b_ba_),) = self._student(py, px, (self.steps_,), seed)
+
+    def _choose(self, px: np.ndarray, py: np.ndarray, seed: int) -> int:
+        """The number of steps with the best matching of held-out pairs; one training serves all its stops."""
+        marks = MARKS if self.steps is None else (self.steps,)
+
+        def scores(kept: np.ndarray, held: np.ndarray) -> list[float]:
+            there = self._student(px[kept], py[kept], marks, seed)
+            back = self._student(py[kept], px[kept], marks, seed)
+            return [
+                matching(
+                    np.hstack([unit(px[held] @ w + b), unit(px[held])]),
+                    np.hstack([unit(py[held]), unit(py[held] @ v + c)]),
+                )
+                for (w, b), (v, c) in zip(there, back, strict=True)
+            ]
+
+        return choose(marks, scores, len(px), seed, trials=2)
+
+    def _student(
+        self, x: np.ndarray, y: np.ndarray, marks: tuple[int, ...], seed: int
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The student (w, b) after each number of steps in marks."""
+        from ngw.maps.distil import train
+
+        return train(x, y, self.relational, marks, self.temperature, self.batch, self.learning_rate, seed)
+
+    def _to_y(self, x: np.ndarray) -> np.ndarray:
+        return x @ self.w_ab_ + self.b_ab_
+
+    def _to_x(self, y: np.ndarray) -> np.ndarray:
+        return y @ self.w_ba_ + self.b_ba_
