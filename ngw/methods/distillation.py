@@ -7,7 +7,6 @@ import numpy as np
 from ngw.methods._selection import choose, matching
 from ngw.methods.base import Method, at_least, positive, unit
 
-
 MARKS = (0, 20, 60, 120)  # steps at which training may stop; at 0 the student is ridge regression's
 
 
@@ -59,7 +58,7 @@ class Distillation(Method):
                 for (w, b), (v, c) in zip(there, back, strict=True)
             ]
 
-        return choose(marks, scores, len(px), seed, trials=2)
+        return choose(marks, scores, len(px), seed, trials=3)
 
     def _student(
         self, x: np.ndarray, y: np.ndarray, marks: tuple[int, ...], seed: int
