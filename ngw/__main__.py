@@ -139,7 +139,14 @@ def _generation(stage: Callable[..., argparse.ArgumentParser]) -> None:
     p = stage("joint", "Train a CLIP from scratch on raw pixels and words.", "tables", "output")
     p.add_argument("--pairs", required=True, type=pairs, help="the budget of known pairs: a number, or all")
     p.add_argument("--captions", type=captions, default=1, help="captions an image among the pairs")
-    p.add_argument("--options", type=json.loads, default={}, help="the model's options, as JSON")
+    p.add_argument("--spec", type=spec, required=True, help="the method's config entry, as JSON")
+    p.add_argument("--seed", required=True, type=int)
+
+    p = stage("joint-retrieval", "Rank a test split by a CLIP.", "tables", "vision", "text", "predictions", "record")
+    p.add_argument("--folder", type=Path, required=True, help="folder of a CLIP")
+    p.add_argument("--spec", type=spec, required=True, help="the method's config entry, as JSON")
+    p.add_argument("--method", required=True, help="the method's name, for the record")
+    p.add_argument("--pairs", required=True, type=pairs, help="its budget of known pairs, for the record")
     p.add_argument("--seed", required=True, type=int)
 
     p = stage("reference", "What the judges see of real test images and captions.", "tables", "vision", "output")

@@ -97,7 +97,15 @@ class Config:
         for name, spec in self.encoders.items():
             with_name(f"encoders.{name}", encoders.build, spec)
         for name in dict.fromkeys([*self.methods, *self.selected()]):
-            self.method(name)
+            if getattr(self.method(name), "raw", False) and name in self.elsewhere():
+                raise InputError(
+                    f"config: method {name!r} reads raw items: expected it in tables.retrieval alone, found it in "
+                    "another table or as an aligner; take it out there."
+                )
+        for name in self.tables["retrieval"].get("only", {}):
+            known("tables.retrieval.only", "method", name, dict.fromkeys(self.tables["retrieval"]["methods"]))
+        for name, scorer in self.generation.scorers.items():
+            with_name(f"scorers.{name}", methods.build, {"kind": "joint", **scorer.get("training", {})})
         wanted = [("run", budget) for budget in self.run["pairs"]]
         for name, table in self.tables.items():
             budgets = table.get("pairs", [])
@@ -113,8 +121,12 @@ class Config:
 
     def selected(self) -> list[str]:
         """The methods that some table names."""
-        named = [*self.tables["retrieval"]["methods"], *self.identifiability["methods"], *self.generation.methods]
-        return list(dict.fromkeys([*named, *self.ablation_grid(full=True)["methods"], *self.vqa.aligners()]))
+        return list(dict.fromkeys([*self.tables["retrieval"]["methods"], *self.elsewhere()]))
+
+    def elsewhere(self) -> list[str]:
+        """The methods that some table but the retrieval table names, or a fusion."""
+        named = [*self.identifiability["methods"], *self.generation.methods]
+        return [*named, *self.ablation_grid(full=True)["methods"], *self.vqa.aligners()]
 
     def method_spec(self, name: str) -> dict[str, Any]:
         """A method's kind and hyperparameters; `base~option=value~...` derives them from a defined one."""
@@ -141,8 +153,12 @@ class Config:
 
     def staged(self, staged: bool) -> str:
         """A regular expression of the selected methods that have (or lack) a transport stage of their own."""
-        names = [name for name in self.selected() if hasattr(self.method(name), "solve") == staged]
+        names = [n for n in self.selected() if hasattr(self.method(n), "solve") == staged and n not in self.raw()]
         return "|".join(map(re.escape, names)) or "(?!)"
+
+    def raw(self) -> list[str]:
+        """The methods of the retrieval table that read raw items, not features: they have stages of their own."""
+        return [name for name in self.tables["retrieval"]["methods"] if getattr(self.method(name), "raw", False)]
 
     def budget(self, name: str, pairs: int | str) -> str:
         """The one budget at which a method runs in a table of one: that, or the one that the method's kind has."""
@@ -205,11 +221,15 @@ class Config:
 
     def grid(self) -> dict[str, Any]:
         """The runs that the retrieval table needs, in short: `cells` spells them out."""
+        table, only = self.tables["retrieval"], self.tables["retrieval"].get("only", {})
+        kept = {name: [str(p) for p in some["pairs"]] for name, some in only.items() if "pairs" in some}
+        seeds = {"seeds_of": {name: some["seeds"] for name, some in only.items() if "seeds" in some}}
         return {
             "datasets": self.run["datasets"],
             "encoder_pairs": self.run["encoder_pairs"],
-            "methods": {name: self.budgets(name) for name in self.tables["retrieval"]["methods"]},
+            "methods": {n: [p for p in self.budgets(n) if p in kept.get(n, [p])] for n in table["methods"]},
             "seeds": self.run["seeds"],
+            **(seeds if seeds["seeds_of"] else {}),
         }
 
 
@@ -221,7 +241,7 @@ def cells(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
         for vision, text in grid["encoder_pairs"]
         for name, budgets in grid["methods"].items()
         for pairs in budgets
-        for seed in grid["seeds"]
+        for seed in grid.get("seeds_of", {}).get(name, grid["seeds"])
     ]
 
 

@@ -68,6 +68,12 @@ def method_code(wildcards):
     return relative(CONFIG.code(wildcards.method))
 
 
+def joint_folder(wildcards):
+    """The CLIP of a method that reads raw items: a published one, or the one that is trained here."""
+    path = "results/joint/{dataset}/{method}/pairs{pairs}/seed{seed}"
+    return CONFIG.method(wildcards.method).model or path.format(**wildcards)
+
+
 def output_folder(wildcards, output):
     return str(Path(output[0]).parent)
 
@@ -204,13 +210,18 @@ def scorer_data(wildcards):
 
 
 def scorer_option(key, default):
-    """A parameter function: that key of a scorer's entry, as text."""
+    """A parameter function: that key of a scorer's entry."""
 
     def option(wildcards):
-        value = CONFIG.generation.scorers[wildcards.scorer].get(key, default)
-        return value if isinstance(value, str) else json.dumps(value)
+        return CONFIG.generation.scorers[wildcards.scorer].get(key, default)
 
     return option
+
+
+def scorer_spec(wildcards):
+    """How a scorer is trained, as a joint model's entry."""
+    training = CONFIG.generation.scorers[wildcards.scorer].get("training", {})
+    return json.dumps({"kind": "joint", **training})
 
 
 def examples(wildcards):

@@ -57,7 +57,7 @@ rule image:
 rule scorer:
     input:
         images=scorer_data,
-        code=sources("training.py", "optim.py", "tasks/joint.py"),
+        code=sources("training.py", "optim.py", "tasks/joint.py", "methods/joint.py"),
     output:
         folder=directory("results/scorers/{scorer}"),
     log:
@@ -74,11 +74,11 @@ rule scorer:
     params:
         tables=input_folder,
         captions=scorer_option("captions", 5),
-        training=scorer_option("training", {}),
+        spec=scorer_spec,
         seed=scorer_option("seed", 0),
     shell:
         "python -m ngw joint --tables {params.tables:q} --pairs all --captions {params.captions}"
-        " --options {params.training:q} --seed {params.seed} --output {output.folder:q} > {log} 2>&1"
+        " --spec {params.spec:q} --seed {params.seed} --output {output.folder:q} > {log} 2>&1"
 
 
 rule reference:

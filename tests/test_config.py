@@ -205,11 +205,31 @@ def test_cells_are_every_run_of_the_table():
     assert runs[0] == "results/runs/d/v__t/a/pairs0/seed0"
 
 
+def test_a_method_may_run_at_some_budgets_and_seeds_alone():
+    values = tiny()
+    values["run"]["seeds"] = [0, 1]
+    values["tables"]["retrieval"]["only"] = {"cca": {"pairs": ["all"]}, "ridge": {"seeds": [1]}}
+    found = [(c["method"], c["pairs"], c["seed"]) for c in config.cells(Config(values, SCHEMA).grid())]
+    assert [c for c in found if c[0] == "cca"] == [("cca", "all", 0), ("cca", "all", 1)]
+    assert [c for c in found if c[0] == "ridge"] == [("ridge", "16", 1), ("ridge", "all", 1)]
+    values["tables"]["retrieval"]["only"] = {"cka": {}}
+    with pytest.raises(InputError, match="'cka'"):
+        Config(values, SCHEMA)
+
+
+def test_a_method_of_raw_items_stands_in_the_retrieval_table_alone():
+    values = tiny()
+    values["tables"]["generation"]["methods"] = ["ngw", "joint"]
+    with pytest.raises(InputError, match=r"'joint' reads raw items: expected it in tables\.retrieval alone"):
+        Config(values, SCHEMA)
+
+
 def test_staged_splits_the_selected_methods_in_two():
     good = Config(tiny(), SCHEMA)
+    assert good.raw() == ["joint"]
     for name in good.selected():
         with_plan, without = (bool(re.fullmatch(good.staged(flag), name)) for flag in (True, False))
-        assert with_plan != without
+        assert (with_plan != without) == (name != "joint")
         assert with_plan == name.startswith("ngw")
 
 

@@ -274,7 +274,9 @@ def test_projected_tokens_start_at_mean_0_and_variance_1(dims):
 
 
 def kinds_of_maps():
-    return [(kind, None) for kind in methods.kinds()] + [("warp", index) for index in range(len(WARPS))]
+    return [(kind, None) for kind in methods.kinds() if kind != "joint"] + [
+        ("warp", index) for index in range(len(WARPS))
+    ]
 
 
 @pytest.mark.parametrize(("kind", "index"), kinds_of_maps())

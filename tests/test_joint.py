@@ -15,13 +15,13 @@ from ngw.encoders.clip import Clip
 from ngw.encoders.inception import Inception
 from ngw.errors import InputError
 from ngw.features import Features
+from ngw.methods.joint import Joint
 from ngw.tasks import joint
-from ngw.tasks.joint import Options
 from ngw.tasks.joint_stages import known_pairs
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "white": (240, 240, 240)}
-TINY = Options(
-    size=16, patch=8, dims=32, layers=1, heads=2, width=16, words=8, epochs=30, batch=8, looks=3, learning_rate=5e-3
+TINY = Joint(
+    size=16, patch=8, dims=32, layers=1, heads=2, width=16, words=8, steps=140, batch=8, looks=3, learning_rate=5e-3
 )
 
 
@@ -117,8 +117,10 @@ def test_bad_input_is_told(folder, tmp_path, things):
         Clip("text", str(tmp_path)).encode(["a"])
     with pytest.raises(InputError, match="gives pooled features alone"):
         Clip("text", str(folder), 16).encode(["a"], tokens=True)
-    with pytest.raises(InputError, match="a patch that divides size"):
-        Options(size=30)
+    with pytest.raises(ValueError, match="patch divides size"):
+        Joint(size=30)
+    with pytest.raises(InputError, match="expected raw images and texts, found features"):
+        Joint().fit(np.eye(30), np.eye(30), np.arange(30))
 
 
 def test_inceptions_weights_are_checked_and_read_without_pickle(tmp_path):

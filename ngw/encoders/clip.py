@@ -23,11 +23,17 @@ class Clip(Encoder):
     """
 
     def __init__(
-        self, side: str, model: str, width: int = 512, licence: str = "MIT", training_data: str = "image-text pairs"
+        self,
+        side: str = "vision",
+        model: str = "clip-vit-base-patch32",
+        width: int = 512,
+        licence: str = "MIT",
+        training_data: str = "image-text pairs",
     ) -> None:
         if side not in ("vision", "text"):
             raise ValueError(f"side is vision or text, not {side!r}")
-        self.modality, self.folder, self.width = side, model, width
+        self.modality, self.folder, self.width, self.token_width = side, model, width, width
+        self.n_tokens = 1  # the pooled feature; word and patch tokens aren't offered
         self.licence, self.training_data, self.version = licence, training_data, model
         self.preprocessing = "as preprocessor_config.json says" if side == "vision" else "own tokenizer"
         self._loaded = None

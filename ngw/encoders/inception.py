@@ -28,7 +28,8 @@ class Inception(Encoder):
     """
 
     modality = "vision"
-    width = 2048
+    width = token_width = 2048
+    n_tokens = 1  # the pooled feature: a judge of pictures has no others
     licence = "Apache-2.0"
     training_data = "ImageNet-1k (ILSVRC 2012), with labels"
     preprocessing = "RGB in 0 to 255; to 299 pixels inside the network (TensorFlow 1's bilinear)"

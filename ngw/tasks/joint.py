@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ngw.errors import InputError
+from ngw.methods.joint import Joint
 from ngw.seeds import entropy, rng
 from ngw.tasks.captioning import WORD
 from ngw.tasks.labels import held_out
@@ -29,41 +29,6 @@ VERSION = 1  # of the task
 SPECIAL = ("[PAD]", "[UNK]", "[START]", "[END]")
 MEAN, DEVIATION = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 MOST_SCALE = 100.0  # of the logits, as in CLIP
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a joint model is made and trained.
-
-    size, patch: pixels.  dims, layers, heads: of both towers.  width: of the shared space.  words: most tokens of a
-    text, marks included.  crop: the least share of an image's area that augmentation keeps.  warmup: share of steps.
-    """
-
-    size: int = 48
-    patch: int = 8
-    dims: int = 96
-    layers: int = 3
-    heads: int = 4
-    width: int = 64
-    words: int = 24
-    crop: float = 0.7
-    epochs: float = 20.0
-    batch: int = 128
-    learning_rate: float = 2e-3
-    warmup: float = 0.05
-    looks: int = 8
-    patience: int = 3
-    held_out: float = 0.05
-
-    def __post_init__(self) -> None:
-        above = ("size", "patch", "dims", "layers", "heads", "width", "epochs", "batch", "learning_rate", "looks")
-        for name in (*above, "patience"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"joint: {name}: expected more than 0, found {getattr(self, name)}; mend it.")
-        if self.size % self.patch or self.dims % self.heads or self.words < 3:
-            raise InputError("joint: expected a patch that divides size, heads that divide dims, 3 words or more.")
-        if not (0 < self.crop <= 1 and 0 <= self.warmup < 1 and 0 < self.held_out < 1):
-            raise InputError("joint: expected crop in (0, 1], warmup in [0, 1) and held_out in (0, 1); mend them.")
 
 
 class Batch(NamedTuple):
@@ -90,7 +55,7 @@ def tokenizer(texts: Sequence[str], words: int):
     return found
 
 
-def network(options: Options, vocabulary: int, seed: int) -> nn.Module:
+def network(options: Joint, vocabulary: int, seed: int) -> nn.Module:
     """A CLIP with random weights."""
     from transformers import CLIPConfig, CLIPModel
 
@@ -121,7 +86,7 @@ def contrastive(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def fit(
-    paths: Sequence[str], captions: Sequence[Sequence[str]], image_ids: np.ndarray, options: Options, seed: int,
+    paths: Sequence[str], captions: Sequence[Sequence[str]], image_ids: np.ndarray, options: Joint, seed: int,
     checkpoint: Path | None = None, identity: str = "",
 ) -> tuple[nn.Module, Any, Trained]:  # fmt: skip
     """Train on image files and the captions of each; held-out images choose the step.
@@ -150,9 +115,9 @@ def fit(
         with torch.no_grad():
             return float(contrastive(model, made(kept, rng(seed, "joint", "held out"), 1.0)))
 
-    steps = max(1, round(options.epochs * len(training) / size))
-    every = max(1, -(-steps // options.looks))
-    schedule = Schedule(steps, options.learning_rate, every, options.patience, warmup=round(options.warmup * steps))
+    every = max(1, -(-options.steps // options.looks))
+    warmup = round(options.warmup * options.steps)
+    schedule = Schedule(options.steps, options.learning_rate, every, options.patience, warmup=warmup)
     parameters = dict(model.named_parameters())
     trained = train(
         parameters, batch, lambda b: contrastive(model, b), error, schedule, checkpoint, identity, label="joint"

@@ -1,4 +1,4 @@
-"""The stages of joint training: a CLIP from scratch on the pairs that the aligners know, and its rows of the tables."""
+"""The stages of joint training: a CLIP from scratch on the pairs that the aligners know, and its row of the table."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Any
 
 import numpy as np
 
-from ngw import __version__, io
+from ngw import __version__, encoders, features, io, methods
 from ngw.clouds import clouds
 from ngw.errors import InputError
 from ngw.features import Features
 from ngw.stages import cost_since, naming
 
 
-def joint(tables: Path, pairs: str, captions: int, options: Mapping[str, Any], seed: int, output: Path) -> None:
+def joint(tables: Path, spec: Mapping[str, Any], pairs: str, captions: int, seed: int, output: Path) -> None:
     """The joint stage: train a CLIP on a budget of known pairs, those that the aligners of this seed know."""
     from ngw.tasks import joint as task
 
+    options = methods.build(spec)
     paths, texts, ids = known_pairs(tables, pairs, captions, seed)
-    identity = json.dumps([pairs, captions, dict(options), seed, __version__, len(ids)])
+    identity = json.dumps([pairs, captions, dict(spec), seed, __version__, len(ids)])
+    checkpoint = output.parent / f"{output.name}.checkpoint.safetensors"
     start = time.perf_counter()
     with naming(str(tables)):
-        model, words, trained = task.fit(
-            paths, texts, ids, task.Options(**options), seed, output.parent / f"{output.name}.checkpoint.safetensors",
-            identity,
-        )  # fmt: skip
+        model, words, trained = task.fit(paths, texts, ids, options, seed, checkpoint, identity)
     about = {"pairs": pairs, "seed": seed, "images": len(ids), "version": __version__, "training": trained.record()}
-    about |= {"parameters": sum(p.numel() for p in model.parameters()), **cost_since(start)}
-    task.save(output, model, words, task.Options(**options).size, about)
+    about |= {"parameters": sum(p.numel() for p in model.parameters())}
+    about |= {name: float(value) for name, value in cost_since(start).items()}
+    task.save(output, model, words, options.size, about)
 
 
 def known_pairs(tables: Path, pairs: str, captions: int, seed: int) -> tuple[list[str], list[list[str]], np.ndarray]:
@@ -40,7 +40,7 @@ def known_pairs(tables: Path, pairs: str, captions: int, seed: int) -> tuple[lis
     said = io.read_table(tables / "captions.parquet", ["caption_id", "image_id", "text"], "train")
     if not said["text"]:
         raise InputError(f"{tables}: split 'train': expected captions, found none; take other data.")
-    rows = [np.arange(len(columns["image_id"]), dtype=np.float32)[:, None] for columns in (pictures, said)]
+    rows = [np.arange(len(columns["image_id"]), dtype=np.float64)[:, None] for columns in (pictures, said)]
     ids = np.array(pictures["image_id"])
     a = Features(ids, ids, rows[0], {})
     b = Features(np.array(said["caption_id"]), np.array(said["image_id"]), rows[1], {})
@@ -50,3 +50,50 @@ def known_pairs(tables: Path, pairs: str, captions: int, seed: int) -> tuple[lis
     for i, j in two.pairs:
         texts.setdefault(int(two.x[i, 0]), []).append(said["text"][int(two.y[j, 0])])
     return [pictures["path"][k] for k in texts], list(texts.values()), ids[list(texts)]
+
+
+class Shared:
+    """Two clouds that lie in one space already."""
+
+    def embed(self, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Both as they are: unit rows, whose products are their cosines."""
+        return u, v
+
+
+def joint_retrieval(
+    folder: Path, tables: Path, vision: Path, text: Path, spec: Mapping[str, Any], method: str, pairs: str, seed: int,
+    predictions: Path, record: Path,
+) -> None:  # fmt: skip
+    """The joint-retrieval stage: a CLIP ranks the test split both ways, beside the aligners of these two encoders.
+
+    vision, text: the aligners' test features, for the test's ids and the encoders' names.
+    """
+    from ngw.tasks import retrieval as task
+
+    a, b = features.read(vision), features.read(text)
+    images = io.read_table(tables / "images.parquet", ["image_id", "path"])
+    captions = io.read_table(tables / "captions.parquet", ["caption_id", "text"])
+    width = io.read_json(folder / "config.json")["projection_dim"]
+    seen = []
+    for side, cloud, names, items in (
+        ("vision", a, images["image_id"], images["path"]), ("text", b, captions["caption_id"], captions["text"]),
+    ):  # fmt: skip
+        encoder = encoders.build({"kind": "clip", "side": side, "model": str(folder), "width": width})
+        item = dict(zip(names, items, strict=True))
+        rows = [item[int(i)] for i in cloud.ids]
+        x = np.empty((len(rows), width), np.float32)
+        for places, encoding in features.batches(encoder, rows):
+            x[places] = encoding.pooled
+        seen.append(Features(cloud.ids, cloud.image_ids, x, cloud.metadata))
+    result = task.evaluate(Shared(), *seen)
+    trained = folder / "joint.json"
+    about = io.read_json(trained) if trained.is_file() else {}  # a published CLIP has no such file
+    io.write_table(predictions, result.table)
+    io.write_json(record, {
+        "dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"],
+        "method": method, "pairs": pairs, "seed": seed, "kind": spec["kind"], "role": methods.build(spec).role,
+        "task": "retrieval", "task_version": task.VERSION, "n_images": len(a.ids), "n_captions": len(b.ids),
+        "converged": True, "note": "", "version": __version__, "metrics": result.metrics,
+        "cost": {name: about.get(name, 0) for name in ("train_seconds", "peak_memory_mb", "parameters")},
+        "plan": None, "step": about.get("training", {}).get("step"),
+    })  # fmt: skip

@@ -1,0 +1,57 @@
+# Joint training from scratch, on raw pixels and words: a CLIP a budget and seed, or a published one, and its retrieval.
+rule joint:
+    input:
+        images=rules.data.output.images,
+        captions=rules.data.output.captions,
+        code=method_code,
+        task=sources("training.py", "optim.py", "tasks/joint.py"),
+    output:
+        folder=directory("results/joint/{dataset}/{method}/pairs{pairs}/seed{seed}"),
+    log:
+        "results/logs/joint/{dataset}.{method}.pairs{pairs}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/joint/{dataset}.{method}.pairs{pairs}.seed{seed}.tsv"
+    wildcard_constraints:
+        method=names(CONFIG.raw()),
+    conda:
+        "../../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=600,
+    params:
+        spec=method_spec,
+        tables=input_folder,
+        captions=CONFIG.captions,
+    shell:
+        "python -m ngw joint --tables {params.tables:q} --spec {params.spec:q} --pairs {wildcards.pairs}"
+        " --captions {params.captions} --seed {wildcards.seed} --output {output.folder:q} > {log:q} 2>&1"
+
+
+rule joint_retrieval:
+    input:
+        images=rules.data.output.images,
+        folder=joint_folder,
+        vision=rules.retrieval.input.vision,
+        text=rules.retrieval.input.text,
+        task=rules.retrieval.input.task,
+    output:
+        predictions=rules.retrieval.output.predictions,
+        record=rules.retrieval.output.record,
+    log:
+        "results/logs/joint-retrieval/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/joint-retrieval/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+    wildcard_constraints:
+        method=names(CONFIG.raw()),
+    conda:
+        "../../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        spec=method_spec,
+        tables=input_folder,
+    shell:
+        "python -m ngw joint-retrieval --folder {input.folder:q} --tables {params.tables:q} --vision {input.vision:q}"
+        " --text {input.text:q} --spec {params.spec:q} --method {wildcards.method:q} --pairs {wildcards.pairs}"
+        " --seed {wildcards.seed} --predictions {output.predictions:q} --record {output.record:q} > {log:q} 2>&1"
