@@ -274,7 +274,7 @@ def test_projected_tokens_start_at_mean_0_and_variance_1(dims):
 
 
 def kinds_of_maps():
-    return [(kind, None) for kind in methods.kinds() if kind != "joint"] + [
+    return [(kind, None) for kind in methods.kinds() if kind not in ("joint", "weight-averaging")] + [
         ("warp", index) for index in range(len(WARPS))
     ]
 

@@ -1,4 +1,4 @@
-"""The stages of joint training: a CLIP from scratch on the pairs that the aligners know, and its row of the table."""
+"""The stages of methods that read raw items (joint training, weight averaging), which end as a CLIP, and their row."""
 
 from __future__ import annotations
 
@@ -18,16 +18,25 @@ from ngw.stages import cost_since, naming
 
 
 def joint(tables: Path, spec: Mapping[str, Any], pairs: str, captions: int, seed: int, output: Path) -> None:
-    """The joint stage: train a CLIP on a budget of known pairs, those that the aligners of this seed know."""
+    """The joint stage: train a CLIP on a budget of known pairs, those that the aligners of this seed know.
+
+    Of weight averaging, on all images and all captions, whose pairs take no part.
+    """
     from ngw.tasks import joint as task
 
     options = methods.build(spec)
-    paths, texts, ids = known_pairs(tables, pairs, captions, seed)
+    paths, texts, ids = known_pairs(tables, "all" if options.pairs == "none" else pairs, captions, seed)
     identity = json.dumps([pairs, captions, dict(spec), seed, __version__, len(ids)])
     checkpoint = output.parent / f"{output.name}.checkpoint.safetensors"
     start = time.perf_counter()
     with naming(str(tables)):
-        model, words, trained = task.fit(paths, texts, ids, options, seed, checkpoint, identity)
+        if options.pairs == "none":
+            from ngw.tasks import averaging
+
+            flat, owners = [t for of in texts for t in of], np.repeat(ids, [len(of) for of in texts])
+            model, words, trained = averaging.fit(paths, flat, ids, owners, options, seed, checkpoint, identity)
+        else:
+            model, words, trained = task.fit(paths, texts, ids, options, seed, checkpoint, identity)
     about = {"pairs": pairs, "seed": seed, "images": len(ids), "version": __version__, "training": trained.record()}
     about |= {"parameters": sum(p.numel() for p in model.parameters())}
     about |= {name: float(value) for name, value in cost_since(start).items()}

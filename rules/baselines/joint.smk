@@ -1,10 +1,10 @@
-# Joint training from scratch, on raw pixels and words: a CLIP a budget and seed, or a published one, and its retrieval.
+# Methods that read raw pixels and words (joint training, weight averaging): a CLIP a run, and its retrieval.
 rule joint:
     input:
         images=rules.data.output.images,
         captions=rules.data.output.captions,
         code=method_code,
-        task=sources("training.py", "optim.py", "tasks/joint.py"),
+        task=sources("training.py", "optim.py", "tasks/joint.py", "tasks/averaging.py"),
     output:
         folder=directory("results/joint/{dataset}/{method}/pairs{pairs}/seed{seed}"),
     log:
