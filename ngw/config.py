@@ -102,8 +102,8 @@ class Config:
                     f"config: method {name!r} reads raw items: expected it in tables.retrieval alone, found it in "
                     "another table or as an aligner; take it out there."
                 )
-        for name in self.tables["retrieval"].get("only", {}):
-            known("tables.retrieval.only", "method", name, dict.fromkeys(self.tables["retrieval"]["methods"]))
+        for some in self.tables["retrieval"].get("only", []):
+            known("tables.retrieval.only", "method", some["method"], dict.fromkeys(self.tables["retrieval"]["methods"]))
         for name, scorer in self.generation.scorers.items():
             with_name(f"scorers.{name}", methods.build, {"kind": "joint", **scorer.get("training", {})})
         wanted = [("run", budget) for budget in self.run["pairs"]]
@@ -221,9 +221,9 @@ class Config:
 
     def grid(self) -> dict[str, Any]:
         """The runs that the retrieval table needs, in short: `cells` spells them out."""
-        table, only = self.tables["retrieval"], self.tables["retrieval"].get("only", {})
-        kept = {name: [str(p) for p in some["pairs"]] for name, some in only.items() if "pairs" in some}
-        seeds = {"seeds_of": {name: some["seeds"] for name, some in only.items() if "seeds" in some}}
+        table, only = self.tables["retrieval"], self.tables["retrieval"].get("only", [])
+        kept = {some["method"]: [str(p) for p in some["pairs"]] for some in only if "pairs" in some}
+        seeds = {"seeds_of": {some["method"]: some["seeds"] for some in only if "seeds" in some}}
         return {
             "datasets": self.run["datasets"],
             "encoder_pairs": self.run["encoder_pairs"],
