@@ -47,15 +47,20 @@ def figures(table: Path, output: Path) -> None:
 
 def _draw(rows: Sequence[Mapping], figure: Callable[[tuple[str, str, str]], Any], name: str, output: Path) -> None:
     """The figure of each pair of encoders among the rows, as png and pdf."""
-    from ngw.report.style import encode as encode_figure
     from ngw.report.tables import encoder_pairs
 
     output.mkdir(parents=True, exist_ok=True)
     for pair in encoder_pairs(rows):
-        drawn = figure(pair)
-        for form in ("png", "pdf"):
-            with io.atomic(output / f"{name}.{'.'.join(pair)}.{form}") as temporary:
-                temporary.write_bytes(encode_figure(drawn, form))
+        _write(figure(pair), f"{name}.{'.'.join(pair)}", output)
+
+
+def _write(figure: Any, name: str, output: Path) -> None:
+    """A figure as png and pdf."""
+    from ngw.report.style import encode as encode_figure
+
+    for form in ("png", "pdf"):
+        with io.atomic(output / f"{name}.{form}") as temporary:
+            temporary.write_bytes(encode_figure(figure, form))
 
 
 def identifiability_tables(grid: Mapping[str, Any], output: Path) -> None:
@@ -137,7 +142,6 @@ def vqa_examples(
 ) -> None:  # fmt: skip
     """The VQA examples stage: a dozen questions drawn at random, what fusions answer, and where the first one looks."""
     from ngw.methods import load
-    from ngw.report.style import encode as encode_figure
     from ngw.report.vqa_figures import Example, examples_figure
     from ngw.tasks import vqa_examples as task
     from ngw.tokens import TokenFile
@@ -151,9 +155,7 @@ def vqa_examples(
     found = task.examples(a, b, network, None if model is None else load(model), said, asked, images)
     examples = [Example(**fields) for fields in found]
     name = f"vqa-examples.{a.metadata['dataset']}.{a.metadata['encoder']}.{b.metadata['encoder']}"
-    for form in ("png", "pdf"):
-        with io.atomic(output / f"{name}.{form}") as temporary:
-            temporary.write_bytes(encode_figure(examples_figure(examples), form))
+    _write(examples_figure(examples), name, output)
 
 
 def generation_tables(cells: Sequence[Mapping[str, Any]], images: bool, output: Path) -> None:
@@ -191,7 +193,6 @@ def caption_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path]
     """The caption sheet stage: test images drawn at random, a reference, and what each method's run says."""
     from ngw import encoders, features
     from ngw.report.generation import Captioned, sheet
-    from ngw.report.style import encode as encode_figure
     from ngw.seeds import rng
 
     cloud = features.read(vision)
@@ -210,9 +211,7 @@ def caption_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path]
         for i in cloud.ids[order].tolist()
     ]
     name = f"captions.{cloud.metadata['dataset']}.{cloud.metadata['encoder']}.{text}"
-    for form in ("png", "pdf"):
-        with io.atomic(output / f"{name}.{form}") as temporary:
-            temporary.write_bytes(encode_figure(sheet(items), form))
+    _write(sheet(items), name, output)
 
 
 def image_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path], output: Path) -> None:
@@ -221,7 +220,6 @@ def image_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path], 
 
     from ngw import features
     from ngw.report.imaging import Drawn, sheet
-    from ngw.report.style import encode as encode_figure
     from ngw.seeds import rng
     from ngw.tasks import pictures
 
@@ -238,6 +236,4 @@ def image_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path], 
         for i in chosen
     ]
     name = f"images.{cloud.metadata['dataset']}.{cloud.metadata['encoder']}.{text}"
-    for form in ("png", "pdf"):
-        with io.atomic(output / f"{name}.{form}") as temporary:
-            temporary.write_bytes(encode_figure(sheet(items), form))
+    _write(sheet(items), name, output)
