@@ -103,7 +103,7 @@ class Config:
                     "another table or as an aligner; take it out there."
                 )
         for some in self.tables["retrieval"].get("only", []):
-            known("tables.retrieval.only", "method", some["method"], dict.fromkeys(self.tables["retrieval"]["methods"]))
+            known("tables.retrieval.only", "method", some["method"].split("~")[0], self.methods)
         for name, scorer in self.generation.scorers.items():
             with_name(f"scorers.{name}", methods.build, {"kind": "joint", **scorer.get("training", {})})
         wanted = [("run", budget) for budget in self.run["pairs"]]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ngw._config import CEILING, known
+from ngw import encoders
+from ngw._config import CEILING, known, with_name
 from ngw.clouds import ALL
 from ngw.errors import InputError
 
@@ -23,6 +24,12 @@ class Generation:
         self._check_scorers()
         if self.images:
             known("tables.generation.images.network", "encoder", self.images["network"], config.encoders)
+            network = with_name("encoders", encoders.build, config.encoders[self.images["network"]])
+            if network.modality != "vision":
+                raise InputError(
+                    f"config: tables.generation.images.network: expected an image encoder, found "
+                    f"{self.images['network']!r}, of texts; name another."
+                )
             known("tables.generation.images.scorer", "scorer", self.images["scorer"], scorers)
 
     def _check_scorers(self) -> None:

@@ -202,8 +202,8 @@ class _Run:
         moments = zip(self.parameters, self.optimiser.mean, self.optimiser.square, strict=True)
         arrays = {}
         for name, mean, square in moments:
-            parts = {"now": self.parameters[name], "best": self.best[name], "average": self.average[name]}
-            parts |= {"mean": mean, "square": square}
+            parts = {"now": self.parameters[name], "best": self.best[name], "mean": mean, "square": square}
+            parts |= {"average": self.average[name]} if self.average is not self.parameters else {}
             arrays |= {f"{part} {name}": value.detach().cpu().numpy() for part, value in parts.items()}
         state = {"done": self.optimiser.done, "trained": vars(self.trained)}
         io.write_tensors(path, arrays, {"identity": identity, "state": json.dumps(state)})
@@ -218,9 +218,11 @@ class _Run:
         with torch.no_grad():
             for k, (name, p) in enumerate(self.parameters.items()):
                 for part, target in (
-                    ("now", p), ("best", self.best[name]), ("average", self.average[name]),
+                    ("now", p), ("best", self.best[name]),
                     ("mean", self.optimiser.mean[k]), ("square", self.optimiser.square[k]),
                 ):  # fmt: skip
                     target.copy_(torch.from_numpy(arrays[f"{part} {name}"]))
+                if self.average is not self.parameters:
+                    self.average[name].copy_(torch.from_numpy(arrays[f"average {name}"]))
         self.optimiser.done, self.trained = state["done"], Trained(**state["trained"])
         print(f"{path}: going on from step {self.optimiser.done}.")

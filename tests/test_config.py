@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from snakemake.utils import update_config
 
 from ngw import config, encoders, methods, registry
 from ngw.config import Config
@@ -45,6 +46,13 @@ def refused(values, *words):
 @pytest.mark.parametrize("file", ["config.yaml", "tests/config.yaml"])
 def test_the_configs_of_this_repository_are_good(file):
     Config(config.read(ROOT / file), SCHEMA)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
+def test_an_example_is_good_on_top_of_the_default_config(file):
+    values = config.read(ROOT / "config.yaml")
+    update_config(values, config.read(file))  # as `--configfile` does
+    assert Config(values, SCHEMA).grid()["methods"]
 
 
 def test_every_key_of_the_schema_is_described_and_typos_are_caught_everywhere():
@@ -215,6 +223,17 @@ def test_a_method_may_run_at_some_budgets_and_seeds_alone():
     values["tables"]["retrieval"]["only"] = [{"method": "cka"}]
     with pytest.raises(InputError, match="'cka'"):
         Config(values, SCHEMA)
+
+
+def test_pictures_are_compared_by_an_image_encoder_and_judged_by_unseen_data():
+    values = tiny()
+    values["tables"]["generation"]["images"]["network"] = "minilm-l6"
+    refused(values, "expected an image encoder", "'minilm-l6'")
+    values = tiny()
+    values["scorers"]["scenes-clip"]["dataset"] = "scenes"
+    refused(values, "expected data that no method sees", "'scenes'")
+    values["scorers"]["scenes-clip"] = {}
+    refused(values, "expected either a model or a dataset")
 
 
 def test_a_method_of_raw_items_stands_in_the_retrieval_table_alone():

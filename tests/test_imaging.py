@@ -272,3 +272,23 @@ def test_pictures_of_other_images_than_the_real_ones_are_refused(tmp_path):
             tmp_path, tmp_path / "p.zip", tmp_path / "n.json", tmp_path / "x", tmp_path / "r", tmp_path, {}, tmp_path,
             tmp_path,
         )  # fmt: skip
+
+
+def test_the_ceiling_draws_own_latents_by_the_decoders_seed(painted, tmp_path, write_cloud):
+    from ngw import features, io
+
+    vision, text = write_cloud(tmp_path / "v", "vision"), write_cloud(tmp_path / "t", "text")
+    io.write_table(tmp_path / "images.parquet", {"image_id": list(range(12)), "path": painted[0][:12]})
+    options = {"size": 8, "dims": 16, "layers": 1, "heads": 2, "epochs": 0.2, "looks": 1, "steps": 2}
+    generation_images.imager(tmp_path, vision, options, 3, tmp_path / "i")
+    out = [tmp_path / name for name in ("p.zip", "n.json", "r.json")]
+    generation_images.image(tmp_path / "i", None, vision, text, vision, 5, *out)
+    assert {k: io.read_json(out[2])[k] for k in ("method", "pairs", "seed", "vision")} == {
+        "method": "true-latents", "pairs": "all", "seed": 3, "vision": "vision-encoder",
+    }  # fmt: skip
+    drawn = pictures.read(out[0])
+    assert len(drawn) == 5
+    assert [e["nearest"] for e in io.read_json(out[1])] == list(drawn)  # of the same images, each is its own
+    model, latents = imaging.load(tmp_path / "i")[0], features.read(vision).x
+    expected = model.draw(latents[list(drawn)], list(drawn), 3)
+    np.testing.assert_array_equal(np.stack([np.asarray(Image.open(f)) for f in drawn.values()]), expected)

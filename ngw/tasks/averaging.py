@@ -24,7 +24,7 @@ from ngw.tasks.labels import held_out
 from ngw.training import Schedule, Trained, train
 
 SWEEPS = 10  # of the neurons' matching, at most
-IN, OUT = "in", "out"  # which axis of a weight the residual stream is
+TEMPERATURE = 0.1  # of the cosines between views
 
 
 class Views(NamedTuple):
@@ -34,10 +34,10 @@ class Views(NamedTuple):
     texts: tuple[Tensor, Tensor]
 
 
-def contrast(first: Tensor, second: Tensor, scale: Tensor) -> Tensor:
+def contrast(first: Tensor, second: Tensor) -> Tensor:
     """How well each item's first view [b, w] finds its own second view, and the other way round (NT-Xent)."""
     u, v = (nn.functional.normalize(z, dim=-1) for z in (first, second))
-    logits, truth = scale * u @ v.T, torch.arange(len(u))
+    logits, truth = u @ v.T / TEMPERATURE, torch.arange(len(u))
     return (nn.functional.cross_entropy(logits, truth) + nn.functional.cross_entropy(logits.T, truth)) / 2
 
 
@@ -45,8 +45,7 @@ def loss(model: nn.Module, views: Views) -> Tensor:
     """The sum of both towers' losses. They share no parameter, so neither learns anything from the other."""
     images = [_features(model.get_image_features(pixel_values=pixels)) for pixels in views.images]
     texts = [_features(model.get_text_features(input_ids=ids, attention_mask=(ids != 0).long())) for ids in views.texts]
-    scale = torch.tensor(1 / 0.1)
-    return contrast(*images, scale) + contrast(*texts, scale)
+    return contrast(*images) + contrast(*texts)
 
 
 def _features(found: Any) -> Tensor:

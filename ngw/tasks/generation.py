@@ -57,7 +57,15 @@ def captioner(tables: Path, text: Path, options: Mapping[str, Any], seed: int, o
             output.with_name("checkpoint.safetensors"), made_from,
         )  # fmt: skip
     told = {"training": json.dumps(trained.record()), **cost_since(start)}
-    model.save(output, {"dataset": latents.metadata["dataset"], "text": latents.metadata["encoder"], **told})
+    model.save(
+        output,
+        {
+            "dataset": latents.metadata["dataset"],
+            "text": latents.metadata["encoder"],
+            "seed": str(seed),
+            **told,
+        },
+    )
 
 
 def caption(
@@ -79,7 +87,8 @@ def caption(
     cost = {"decoder_seconds": float(about["train_seconds"]), "decoder_step": training["step"]}
     if model is None:
         who = {"dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": about["text"]}
-        who |= {"method": CEILING, "pairs": "all", "seed": 0, "kind": CEILING, "role": "control", "converged": True}
+        who |= {"method": CEILING, "pairs": "all", "kind": CEILING, "role": "control", "converged": True}
+        who["seed"] = int(about["seed"])
         latents = first_captions(a, b)
         centre = known.x.mean(0)
         u, v = latents - centre, known.x - centre

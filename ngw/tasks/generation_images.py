@@ -32,6 +32,11 @@ def _paths(tables: Path, ids: np.ndarray) -> list[str]:
     return [path[int(i)] for i in ids]
 
 
+def _drawn(a: features.Features, count: int) -> np.ndarray:
+    """Rows of `count` images at random, or of all where there are fewer, in order: the same for all methods."""
+    return np.sort(rng(0, "imaging", "images").permutation(len(a.ids))[:count])
+
+
 def imager(tables: Path, vision: Path, options: Mapping[str, Any], seed: int, output: Path) -> None:
     """The imager stage: train a decoder on the training images and their latents; no text comes near it."""
     from ngw.tasks import imaging as task
@@ -49,7 +54,7 @@ def imager(tables: Path, vision: Path, options: Mapping[str, Any], seed: int, ou
             paths = _paths(tables, latents.ids)
             model, trained = task.fit(paths, latents.x, latents.ids, chosen, seed, checkpoint, made_from)
             told = trained.record()
-    who = {"dataset": latents.metadata["dataset"], "vision": latents.metadata["encoder"]}
+    who = {"dataset": latents.metadata["dataset"], "vision": latents.metadata["encoder"], "seed": str(seed)}
     model.save(output, {**who, "training": json.dumps(told), **cost_since(start)})
 
 
@@ -68,14 +73,15 @@ def image(
     from ngw.tasks import pictures
 
     decoder, about = task.load(imager)
-    a, b, known = features.read(vision, about["vision"]), features.read(text), features.read(train_vision)
-    chosen = np.sort(rng(0, "imaging", "images").permutation(len(a.ids))[:count])
+    a, known = (features.read(path, about["vision"]) for path in (vision, train_vision))
+    b, chosen = features.read(text), _drawn(a, count)
     ids, captions = a.ids[chosen], first_captions(a, b)[chosen]
     training = json.loads(about["training"])
     cost = {"decoder_seconds": float(about["train_seconds"]), "decoder_step": training["step"]}
     if model is None:
         who = {"dataset": a.metadata["dataset"], "vision": about["vision"], "text": b.metadata["encoder"]}
-        who |= {"method": CEILING, "pairs": "all", "seed": 0, "kind": CEILING, "role": "control", "converged": True}
+        who |= {"method": CEILING, "pairs": "all", "kind": CEILING, "role": "control", "converged": True}
+        who["seed"] = int(about["seed"])
         latents = a.x[chosen]
         u, v = latents - known.x.mean(0), known.x - known.x.mean(0)
         found = np.argmax(unit(u) @ unit(v).T, 1)
@@ -106,8 +112,7 @@ def reference(tables: Path, vision: Path, count: int, spec: Mapping[str, Any], s
     from ngw.tasks import pictures
 
     a = features.read(vision)
-    chosen = np.sort(rng(0, "imaging", "images").permutation(len(a.ids))[:count])
-    ids = a.ids[chosen]
+    ids = a.ids[_drawn(a, count)]
     columns = split_captions(tables, "test")
     text = dict(zip(columns["image_id"][::-1], columns["text"][::-1], strict=True))  # each image's first
     real, judge = pictures.prepared(_paths(tables, ids)), _judge(scorer, "vision")

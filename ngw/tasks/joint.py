@@ -157,7 +157,9 @@ def padded(rows: Sequence[Sequence[int]]) -> Tensor:
 def save(folder: str | os.PathLike, model: nn.Module, words: Any, size: int, about: Mapping[str, Any]) -> None:
     """Write the four files that `ngw.encoders.clip` reads, and joint.json (how it was trained); all or nothing."""
     folder = Path(folder)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    partial = folder.with_name(f".{folder.name}.partial")
+    if partial.exists():  # what a killed run left
+        shutil.rmtree(partial)
     try:
         model.save_pretrained(partial)
         words.save(str(partial / "tokenizer.json"))

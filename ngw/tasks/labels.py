@@ -106,12 +106,12 @@ class Labels:
 
 
 def held_out(image_ids: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Which questions are held out of training, bool [n]: all those of a share of the images, one image at least."""
+    """Which items are held out of training, bool [n]: all those of a share of the images, one image at least."""
     images = np.unique(image_ids)
     count = max(1, round(share * len(images)))
     if count >= len(images):
         raise InputError(
-            f"vqa: expected labelled questions of {count + 1} images or more, of which {count} are held out, found "
-            f"{len(images)}; raise labels, or lower held_out."
+            f"training: expected items of {count + 1} images or more, of which {count} are held out, found "
+            f"{len(images)}; give more, or lower held_out."
         )
     return np.isin(image_ids, rng(seed, "vqa", "held out").permutation(images)[:count])

@@ -15,7 +15,7 @@ import numpy as np
 
 from ngw import io
 from ngw.errors import InputError
-from ngw.seeds import rng
+from ngw.seeds import rng, torch_generator
 from ngw.tasks.imaging import Options
 
 CLASS = "KandinskyV22Pipeline"
@@ -60,7 +60,7 @@ class Unclip:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             kind = torch.float16 if device == "cuda" else torch.float32
             loaded = KandinskyV22Pipeline.from_pretrained(
-                self.options.unclip, local_files_only=True, torch_dtype=kind, use_safetensors=True
+                self.options.unclip, local_files_only=True, dtype=kind, use_safetensors=True
             )
             self._pipeline = loaded.to(device)
             self._pipeline.set_progress_bar_config(disable=True)
@@ -90,7 +90,7 @@ class Unclip:
                 image_embeds=torch.tensor(embedding[None]).to(**like), latents=torch.tensor(noise).to(**like),
                 negative_image_embeds=torch.tensor(self.mean[None]).to(**like), height=side, width=side,
                 num_inference_steps=self.options.steps, guidance_scale=self.options.guidance, output_type="np",
-                generator=torch.Generator().manual_seed(int(number)),
+                generator=torch_generator(seed, "imaging", "solver", int(number)),
             ).images[0])  # fmt: skip
         return (np.stack(found) * 255).round().astype(np.uint8)
 
