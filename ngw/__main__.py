@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -280,6 +281,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one stage; bad input is one sentence on standard error and status 2."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin starve one another where cores are shared
     args = parser().parse_args(argv)
     try:
         run(args)

@@ -12,7 +12,6 @@ rule encode:
         "results/benchmarks/encode/{dataset}.{split}.{encoder}.tsv"
     conda:
         "../envs/ngw.yaml"
-    threads: 2
     resources:
         mem_mb=4000,
         runtime=240,

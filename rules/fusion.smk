@@ -13,7 +13,6 @@ rule basis:
         "results/benchmarks/basis/{dataset}.{encoder}.tsv"
     conda:
         "../envs/ngw.yaml"
-    threads: 2
     resources:
         mem_mb=4000,
         runtime=30,
@@ -41,7 +40,6 @@ rule tokens:
         "results/benchmarks/tokens/{dataset}.{split}.{encoder}.tsv"
     conda:
         "../envs/ngw.yaml"
-    threads: 2
     resources:
         mem_mb=4000,
         runtime=240,
