@@ -56,6 +56,7 @@ class Config:
         self._built: dict[str, methods.Method] = {}
         self.run = values["run"]
         self.tables = {name: table for name, table in values["tables"].items() if table is not None}  # null: left out
+        self.energy = values.get("energy", {}).get("country")
         self.captions = self.run.get("captions", 1)
         self.identifiability = {"methods": [], "pairs": ALL} | self.tables.get("identifiability", {})
         self.ablations = {"vary": [], "pairs": ALL, "full": {}} | self.tables.get("ablations", {})

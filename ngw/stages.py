@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ngw import __version__, data, encoders, features, io, methods
+from ngw import __version__, cost, data, encoders, features, io, methods
 from ngw.clouds import Clouds, clouds
 from ngw.errors import InputError
 
@@ -76,12 +74,6 @@ def naming(files: str) -> Iterator[None]:
         raise InputError(f"{files}: {error}") from None
 
 
-def cost_since(start: float) -> dict[str, str]:
-    """Seconds since `start` and this process's peak memory, as a model's metadata."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"train_seconds": f"{time.perf_counter() - start:.3f}", "peak_memory_mb": f"{peak:.1f}"}
-
-
 def _identity(who: Mapping[str, str], method: str, pairs: str, seed: int) -> dict[str, str]:
     return {**who, "method": method, "pairs": str(pairs), "seed": str(seed)}
 
@@ -92,10 +84,10 @@ def fit(
     """The fit stage of a method without a plan of its own: train clouds to a fitted method's file."""
     model = methods.build(spec)
     two, who = _train_clouds(vision, text, "all" if model.pairs == "all" else pairs, seed, captions)
-    start = time.perf_counter()
+    meter = cost.Meter()
     with naming(f"{vision}, {text}"):
         model.fit(two.x, two.y, two.pairs if model.pairs != "none" else None, seed)
-    model.save(output, **_identity(who, method, pairs, seed), **cost_since(start))
+    model.save(output, **_identity(who, method, pairs, seed), **cost.written(meter.read()))
 
 
 def _planned(spec: Mapping) -> methods.Method:
@@ -123,10 +115,11 @@ def transport(
     """The transport stage: the plan's potentials, barycentric targets both ways and diagnostics; never the plan."""
     model = _planned(spec)
     two, who = _train_clouds(vision, text, pairs, seed, captions)
-    start = time.perf_counter()
+    meter = cost.Meter()
     with naming(f"{vision}, {text}"):
         plan = model.solve(two.x, two.y, two.pairs if model.pairs != "none" else None, seed, truth=two.truth)
-    head = {**_identity(who, method, pairs, seed), **cost_since(start), "diagnostics": json.dumps(plan.diagnostics())}
+    head = _identity(who, method, pairs, seed) | cost.written(meter.read())
+    head["diagnostics"] = json.dumps(plan.diagnostics())
     arrays = {name: value for name, value in vars(plan).items() if isinstance(value, np.ndarray)}
     io.write_tensors(output, arrays, head)
     print(json.dumps(plan.diagnostics(), indent=1))
@@ -140,13 +133,11 @@ def maps(
     two, who = _train_clouds(vision, text, pairs, seed, captions)
     identity = _identity(who, method, pairs, seed)
     solved, head = _read_plan(plan, identity)
-    start = time.perf_counter()
+    meter = cost.Meter()
     with naming(str(plan)):
         model.fit_maps(two.x, two.y, two.pairs if model.pairs != "none" else None, solved, seed)
-    cost = cost_since(start)
-    cost["train_seconds"] = f"{float(cost['train_seconds']) + float(head['train_seconds']):.3f}"
-    cost["peak_memory_mb"] = str(max(float(cost["peak_memory_mb"]), float(head["peak_memory_mb"])))
-    model.save(output, **identity, **cost, plan=head["diagnostics"])
+    whole = cost.both(cost.read(head), meter.read())
+    model.save(output, **identity, **cost.written(whole), plan=head["diagnostics"])
 
 
 def retrieval(model: Path, vision: Path, text: Path, predictions: Path, record: Path) -> None:
@@ -163,10 +154,7 @@ def retrieval(model: Path, vision: Path, text: Path, predictions: Path, record: 
         **identity, "kind": head["kind"], "role": aligner.role,
         "task": "retrieval", "task_version": task.VERSION, "n_images": len(a.ids), "n_captions": len(b.ids),
         "converged": bool(aligner.converged_), "note": aligner.note_, "version": __version__, "metrics": result.metrics,
-        "cost": {
-            "train_seconds": float(head["train_seconds"]), "peak_memory_mb": float(head["peak_memory_mb"]),
-            "parameters": int(aligner.n_parameters_),
-        },
+        "cost": {**cost.read(head), "parameters": int(aligner.n_parameters_)},
         "plan": json.loads(head.get("plan", "null")),  # diagnostics, where the method has a plan
         "step": _kept_step(aligner),  # of training, where the method is trained
     })  # fmt: skip

@@ -13,6 +13,9 @@ CONFIG = ngw.config.Config(config, ROOT / "workflow/schemas/config.schema.yaml")
 RUN = ngw.config.RUN
 FUSION = ngw.config.FUSION
 
+if CONFIG.energy:
+    shell.prefix(f"export NGW_ENERGY={CONFIG.energy}; ")
+
 
 wildcard_constraints:
     dataset="|".join(CONFIG.datasets),

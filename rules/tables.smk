@@ -54,3 +54,32 @@ rule figures:
         folder=output_folder,
     shell:
         "python -m ngw figures --table {input.table:q} --output {params.folder:q} > {log} 2>&1"
+
+
+rule efficiency_figures:
+    input:
+        table=rules.tables.output.efficiency[0],
+        code=sources("report/efficiency.py", "report/style.py"),
+    output:
+        expand(
+            "results/figures/efficiency.{run}.{form}",
+            run=[
+                f"{d}.{v}.{t}"
+                for d in CONFIG.run["datasets"]
+                for v, t in CONFIG.run["encoder_pairs"]
+            ],
+            form=["png", "pdf"],
+        ),
+    log:
+        "results/logs/efficiency-figures.log",
+    benchmark:
+        "results/benchmarks/efficiency-figures.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        folder=output_folder,
+    shell:
+        "python -m ngw efficiency-figures --table {input.table:q} --output {params.folder:q} > {log} 2>&1"

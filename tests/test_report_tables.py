@@ -266,18 +266,6 @@ def test_differences_compare_with_the_best_baseline(records, ranks):
     assert "| ngw | 30 | cca | +18.8 |" in render.markdown(tables.difference_table(found, PAIR))
 
 
-def test_efficiency_rows_and_table(records):
-    rows = collate.efficiency(records)
-    row = find(rows, "ngw", "30", "train_seconds")
-    assert (row["mean"], row["low"], row["high"]) == (2.0, 1.5, 2.5)
-    shown = render.efficiency_document(rows, "md")
-    assert "| ngw (all pairs) | 2.0 ± 0.7 | 100 ± 0 | 1,234,567 |" in shown
-    assert "| *random (0 pairs)* |" in shown
-    records[0]["cost"] = {"train_seconds": 1.0, "parameters": 3}
-    with pytest.raises(InputError, match="expected peak_memory_mb as a number"):
-        collate.efficiency(records)
-
-
 def test_build_gives_every_file_and_checks_first(records, ranks):
     files = build.retrieval(records, ranks, [cell(record) for record in records], draws=50)
     assert set(files) == {

@@ -28,7 +28,7 @@ class Distillation(Method):
         relational: float = 1.0,
         steps: int | None = None,
         temperature: float = 0.1,
-        batch: int = 512,
+        batch: int = 256,
         learning_rate: float = 3e-4,
     ) -> None:
         at_least(0, relational=relational, steps=steps or 0)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from ngw.report import efficiency
 from ngw.report.collate import (
     DIFFERENCE_COLUMNS,
     DRAWS,
     bootstrap_all,
     collate,
     differences,
-    efficiency,
     to_csv,
 )
 from ngw.report.records import Cell, Record, Table, check, pair
-from ngw.report.render import console, efficiency_document, retrieval_document
+from ngw.report.render import console, retrieval_document
 
 
 def retrieval(
@@ -29,7 +29,7 @@ def retrieval(
     """
     check(records, expected)
     samples = bootstrap_all(records, tables, draws)
-    rows, costs, compared = collate(records, samples), efficiency(records), differences(records, samples)
+    rows, costs, compared = collate(records, samples), efficiency.rows(records), differences(records, samples)
     sizes = {pair(record): (record["n_images"], record["n_captions"]) for record in records}
     return {
         "retrieval.csv": to_csv(rows),
@@ -38,6 +38,6 @@ def retrieval(
         "retrieval.txt": console(rows, sizes),
         "retrieval-differences.csv": to_csv(compared, DIFFERENCE_COLUMNS),
         "efficiency.csv": to_csv(costs),
-        "efficiency.md": efficiency_document(costs, "md"),
-        "efficiency.tex": efficiency_document(costs, "tex"),
+        "efficiency.md": efficiency.document(costs, "md"),
+        "efficiency.tex": efficiency.document(costs, "tex"),
     }

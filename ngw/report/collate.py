@@ -21,7 +21,6 @@ from ngw.seeds import rng
 
 COLUMNS = (*IDENTITY, "metric", "mean", "std", "low", "high", "n_seeds", "role", "converged")
 DIFFERENCE_COLUMNS = (*IDENTITY, "baseline", "metric", "difference", "low", "high", "p", "n_seeds")
-COSTS = ("train_seconds", "peak_memory_mb", "parameters")
 DRAWS = 1000
 
 Row = dict[str, Any]
@@ -52,18 +51,6 @@ def collate(records: Sequence[Record], samples: Samples) -> list[Row]:
         low, high = interval([samples[cell(record)] for record in runs])
         for k, metric in enumerate(METRICS):
             rows.append(seeds_row(runs, metric, [record["metrics"][metric] for record in runs], low[k], high[k]))
-    return rows
-
-
-def efficiency(records: Sequence[Record]) -> list[Row]:
-    """Rows of the efficiency table: seconds of training, peak memory in MB, number of parameters."""
-    rows = []
-    for runs in by_seeds(records):
-        for metric in COSTS:
-            values = [record["cost"].get(metric) for record in runs]
-            if not all(isinstance(value, int | float) for value in values):
-                raise InputError(f"record {name(cell(runs[0]))}: expected {metric} as a number, found {values}.")
-            rows.append(seeds_row(runs, metric, values, min(values), max(values)))
     return rows
 
 

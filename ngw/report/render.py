@@ -14,7 +14,6 @@ from ngw.report.tables import (
     budget_table,
     budgets,
     difference_table,
-    efficiency_table,
     encoder_pairs,
     main_table,
     of,
@@ -150,14 +149,6 @@ def retrieval_document(rows: Sequence[Row], differences: Sequence[Row], sizes: S
         first, *rest = (markdown(table) for table in _tables(rows, differences, pair, sizes))
         parts += [f"## {pair[0]}, {pair[1]} and {pair[2]}\n", first, "### In full\n", *rest]
     return "\n".join(parts)
-
-
-def efficiency_document(rows: Sequence[Row], form: str) -> str:
-    """The efficiency tables as one document; form: "md" or "tex"."""
-    tables = [efficiency_table(rows, pair) for pair in encoder_pairs(rows)]
-    if form == "tex":
-        return "\n".join(map(tex, tables))
-    return "\n".join(["# Efficiency\n", *map(markdown, tables)])
 
 
 def console(rows: Sequence[Row], sizes: Sizes) -> str:

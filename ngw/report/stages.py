@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ngw import io
+from ngw.errors import InputError
 
 SHEET = 8  # images on the sheet of captions
 
@@ -43,6 +44,27 @@ def figures(table: Path, output: Path) -> None:
 
     rows = from_csv(table.read_text(encoding="utf-8"))
     _draw(rows, lambda pair: recall_figure(rows, pair, cutoffs=(1, 10)), "retrieval", output)
+
+
+def efficiency_figures(table: Path, output: Path) -> None:
+    """The efficiency figures stage: quality against compute for each pair of encoders, from the csv alone."""
+    from ngw.report.collate import from_csv
+    from ngw.report.efficiency import figure
+
+    rows = from_csv(table.read_text(encoding="utf-8"))
+    _draw(rows, lambda pair: figure(rows, pair), "efficiency", output)
+
+
+def stages(benchmarks: Path, output: Path) -> None:
+    """The stages stage: what the jobs of each rule took, from the benchmark files that Snakemake has written."""
+    from ngw.report.efficiency import stages as summed
+    from ngw.report.efficiency import stages_files
+
+    files = {path.relative_to(benchmarks).as_posix(): path for path in sorted(benchmarks.rglob("*.tsv"))}
+    if not files:
+        raise InputError(f"{benchmarks}: expected benchmark files of Snakemake, found none; run the workflow first.")
+    for name, text in stages_files(summed({name: path.read_text() for name, path in files.items()})).items():
+        io.write_text(output / name, text)
 
 
 def _draw(rows: Sequence[Mapping], figure: Callable[[tuple[str, str, str]], Any], name: str, output: Path) -> None:

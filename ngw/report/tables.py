@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ngw.report.collate import COSTS, Row
+from ngw.report.collate import Row
 
 Pair = tuple[str, str, str]  # dataset, vision, text
 
@@ -68,7 +68,13 @@ _STYLE: dict[str, tuple[str, Callable[[float], str], int]] = {
     "mrr": ("MRR", per_cent, 1),
     "median_rank": ("median rank", tenths, -1),
     "foscttm": ("FOSCTTM", per_cent, -1),
+    "mean_recall_1": ("R@1, mean of both", per_cent, 1),
     "train_seconds": ("training (s)", tenths, 0),
+    "cpu_seconds": ("CPU (s)", tenths, 0),
+    "gpu_seconds": ("GPU (s)", tenths, 0),
+    "gpu_memory_mb": ("GPU memory (MB)", whole, 0),
+    "energy_wh": ("energy (Wh)", hundredths, 0),
+    "co2_g": ("CO2 (g)", hundredths, 0),
     "peak_memory_mb": ("peak memory (MB)", whole, 0),
     "parameters": ("parameters", whole, 0),
     "bleu_4": ("BLEU-4", per_cent, 1),
@@ -156,29 +162,12 @@ def budget_table(rows: Sequence[Row], pair: Pair, size: tuple[int, int], pairs: 
 
 def at_budget(rows: Sequence[Row], pairs: str) -> list[Row]:
     """The rows of one budget, and those of controls that ran at another one only, with that beside their names."""
-    once = {method for method, found in _budgets_of(rows).items() if len(found) == 1}
+    once = {method for method, found in budgets_of(rows).items() if len(found) == 1}
     return [
         row | {"pairs": pairs, "method": row["method"] if row["pairs"] == pairs else _aside(row)}
         for row in rows
         if row["pairs"] == pairs or (row["role"] == "control" and row["method"] in once)
     ]
-
-
-def efficiency_table(rows: Sequence[Row], pair: Pair) -> Table:
-    """What each method costs at its largest budget."""
-    rows = of(rows, pair)
-    largest = {method: found[-1] for method, found in _budgets_of(rows).items()}
-    chosen = [row | {"pairs": "largest"} for row in rows if row["pairs"] == largest[row["method"]]]
-    labelled = [row | {"method": f"{row['method']} ({count(largest[row['method']])})"} for row in chosen]
-    lines = lines_of(labelled, [[("largest", metric)] for metric in COSTS])
-    return Table(
-        title=f"Cost of one run at the largest budget of each method: {where(pair)}",
-        slug="-".join(["efficiency", *pair]),
-        corner="method",
-        header=[_STYLE[metric][0] for metric in COSTS],
-        lines=lines,
-        legend=legend_of(lines),
-    )
 
 
 def difference_table(rows: Sequence[Row], pair: Pair) -> Table:
@@ -249,7 +238,7 @@ def _suffix(metric: str) -> str:
     return rest if way in _DIRECTIONS else metric
 
 
-def _budgets_of(rows: Sequence[Row]) -> Mapping[str, list[str]]:
+def budgets_of(rows: Sequence[Row]) -> Mapping[str, list[str]]:
     """The budgets at which each method was run."""
     return {method: budgets(row for row in rows if row["method"] == method) for method in {r["method"] for r in rows}}
 

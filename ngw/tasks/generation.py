@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ngw import __version__, features, io
+from ngw import __version__, cost, features, io
 from ngw._config import CEILING
 from ngw.errors import InputError
-from ngw.stages import IDENTITY, cost_since, naming
+from ngw.stages import IDENTITY, naming
 
 if TYPE_CHECKING:
     from ngw.features import Features
@@ -50,13 +49,13 @@ def captioner(tables: Path, text: Path, options: Mapping[str, Any], seed: int, o
     latents = features.read(text)
     texts = _texts(tables, "train", latents, text)
     made_from = json.dumps([latents.metadata["sha256"], dict(options), seed, __version__])
-    start = time.perf_counter()
+    meter = cost.Meter()
     with naming(str(text)):
         model, trained = task.fit(
             texts, latents.x, latents.image_ids, task.Options(**options), seed,
             output.with_name("checkpoint.safetensors"), made_from,
         )  # fmt: skip
-    told = {"training": json.dumps(trained.record()), **cost_since(start)}
+    told = {"training": json.dumps(trained.record()), **cost.written(meter.read())}
     model.save(
         output,
         {
@@ -84,7 +83,7 @@ def caption(
     if b.metadata["encoder"] != about["text"]:
         raise InputError(f"{text}: expected latents of {about['text']!r}, which the captioner read, found others.")
     training = json.loads(about["training"])
-    cost = {"decoder_seconds": float(about["train_seconds"]), "decoder_step": training["step"]}
+    spent = {"decoder_seconds": float(about["train_seconds"]), "decoder_step": training["step"]}
     if model is None:
         who = {"dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": about["text"]}
         who |= {"method": CEILING, "pairs": "all", "kind": CEILING, "role": "control", "converged": True}
@@ -102,7 +101,7 @@ def caption(
     task.write_results(captions, a.image_ids.tolist(), decoder.write(latents))
     texts = _texts(tables, "train", known, train_text)
     task.write_results(nearest, a.image_ids.tolist(), task.nearest(u, v, texts))
-    io.write_json(record, {**who, "version": __version__, "cost": cost})
+    io.write_json(record, {**who, "version": __version__, "cost": spent})
 
 
 def first_captions(a: Features, b: Features) -> np.ndarray:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ngw import __version__, features, io
+from ngw import __version__, cost, features, io
 from ngw._config import CEILING
 from ngw.errors import InputError
 from ngw.seeds import rng
-from ngw.stages import IDENTITY, cost_since, naming
+from ngw.stages import IDENTITY, naming
 from ngw.tasks.generation import first_captions, split_captions
 
 VERSION = 1  # of the task: what the pictures are judged by
@@ -43,7 +43,7 @@ def imager(tables: Path, vision: Path, options: Mapping[str, Any], seed: int, ou
 
     latents, chosen = features.read(vision), task.Options(**options)
     made_from = json.dumps([latents.metadata["sha256"], dict(options), seed, __version__])
-    start = time.perf_counter()
+    meter = cost.Meter()
     with naming(str(vision)):
         if chosen.unclip is not None:
             from ngw.tasks.unclip import Unclip
@@ -55,7 +55,7 @@ def imager(tables: Path, vision: Path, options: Mapping[str, Any], seed: int, ou
             model, trained = task.fit(paths, latents.x, latents.ids, chosen, seed, checkpoint, made_from)
             told = trained.record()
     who = {"dataset": latents.metadata["dataset"], "vision": latents.metadata["encoder"], "seed": str(seed)}
-    model.save(output, {**who, "training": json.dumps(told), **cost_since(start)})
+    model.save(output, {**who, "training": json.dumps(told), **cost.written(meter.read())})
 
 
 def image(
@@ -77,7 +77,7 @@ def image(
     b, chosen = features.read(text), _drawn(a, count)
     ids, captions = a.ids[chosen], first_captions(a, b)[chosen]
     training = json.loads(about["training"])
-    cost = {"decoder_seconds": float(about["train_seconds"]), "decoder_step": training["step"]}
+    spent = {"decoder_seconds": float(about["train_seconds"]), "decoder_step": training["step"]}
     if model is None:
         who = {"dataset": a.metadata["dataset"], "vision": about["vision"], "text": b.metadata["encoder"]}
         who |= {"method": CEILING, "pairs": "all", "kind": CEILING, "role": "control", "converged": True}
@@ -95,12 +95,12 @@ def image(
         found = np.argmax(unit(v) @ unit(u).T, 1)
     start = time.perf_counter()
     drawn = decoder.draw(latents, ids.tolist(), who["seed"])
-    cost["seconds_an_image"] = (time.perf_counter() - start) / len(ids)
+    spent["seconds_an_image"] = (time.perf_counter() - start) / len(ids)
     pictures.write(images, dict(zip(ids.tolist(), drawn, strict=True)))
     io.write_json(nearest, [
         {"image_id": int(i), "nearest": int(k)} for i, k in zip(ids, known.ids[found], strict=True)
     ])  # fmt: skip
-    io.write_json(record, {**who, "version": __version__, "cost": cost})
+    io.write_json(record, {**who, "version": __version__, "cost": spent})
 
 
 def reference(tables: Path, vision: Path, count: int, spec: Mapping[str, Any], scorer: Path, output: Path) -> None:

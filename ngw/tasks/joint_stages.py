@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ngw import __version__, encoders, features, io, methods
+from ngw import __version__, cost, encoders, features, io, methods
 from ngw.clouds import clouds
 from ngw.errors import InputError
 from ngw.features import Features
-from ngw.stages import cost_since, naming
+from ngw.stages import naming
 
 
 def joint(tables: Path, spec: Mapping[str, Any], pairs: str, captions: int, seed: int, output: Path) -> None:
@@ -28,7 +27,7 @@ def joint(tables: Path, spec: Mapping[str, Any], pairs: str, captions: int, seed
     paths, texts, ids = known_pairs(tables, "all" if options.pairs == "none" else pairs, captions, seed)
     identity = json.dumps([pairs, captions, dict(spec), seed, __version__, len(ids)])
     checkpoint = output.parent / f"{output.name}.checkpoint.safetensors"
-    start = time.perf_counter()
+    meter = cost.Meter()
     with naming(str(tables)):
         if options.pairs == "none":
             from ngw.tasks import averaging
@@ -39,7 +38,7 @@ def joint(tables: Path, spec: Mapping[str, Any], pairs: str, captions: int, seed
             model, words, trained = task.fit(paths, texts, ids, options, seed, checkpoint, identity)
     about = {"pairs": pairs, "seed": seed, "images": len(ids), "version": __version__, "training": trained.record()}
     about |= {"parameters": sum(p.numel() for p in model.parameters())}
-    about |= {name: float(value) for name, value in cost_since(start).items()}
+    about |= meter.read()
     task.save(output, model, words, options.size, about)
 
 
@@ -97,12 +96,13 @@ def joint_retrieval(
     result = task.evaluate(Shared(), *seen)
     trained = folder / "joint.json"
     about = io.read_json(trained) if trained.is_file() else {}  # a published CLIP has no such file
+    none = {"train_seconds": 0.0, "peak_memory_mb": 0.0, "parameters": 0}
     io.write_table(predictions, result.table)
     io.write_json(record, {
         "dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"],
         "method": method, "pairs": pairs, "seed": seed, "kind": spec["kind"], "role": methods.build(spec).role,
         "task": "retrieval", "task_version": task.VERSION, "n_images": len(a.ids), "n_captions": len(b.ids),
         "converged": True, "note": "", "version": __version__, "metrics": result.metrics,
-        "cost": {name: about.get(name, 0) for name in ("train_seconds", "peak_memory_mb", "parameters")},
+        "cost": none | {name: about[name] for name in (*cost.COSTS, "parameters") if name in about},
         "plan": None, "step": about.get("training", {}).get("step"),
     })  # fmt: skip

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ngw import __version__, encoders, io, tokens
+from ngw import __version__, cost, encoders, io, tokens
 from ngw import fusion as fusions
 from ngw.data import COLUMNS, take
 from ngw.errors import InputError
 from ngw.seeds import rng
-from ngw.stages import cost_since, naming
+from ngw.stages import naming
 
 if TYPE_CHECKING:
     from ngw.methods import Method
@@ -116,24 +115,21 @@ def fuse(
         "seed": seed,
     }  # fmt: skip
     with naming(f"{labels}, {images[0]}, {questions[0]}"):
-        start = time.perf_counter()
+        meter = cost.Meter()
         rows = known.labelled(share, seed)
         answerer = vqa.build(dict(spec), a[0], b[0], aligner, known.vocabulary.answers, seed)
         inputs = [_digest(path) for path in (labels, model) if path] + [f.metadata["sha256"] for f in (*a, *b)]
         made_from = json.dumps([identity, dict(spec), dict(training), inputs, __version__])
         sides = vqa.Sides.of(a[0], b[0], known, rows)
         trained = vqa.fit(answerer, sides, known, rows, options, seed, output / "checkpoint.safetensors", made_from)
-        cost = cost_since(start)
+        spent = meter.read() | {"train_seconds": trained.seconds}
     for pictures, asked in zip(a[1:], b[1:], strict=True):
         _answer(answerer, pictures, asked, known, options, output / "predictions")
     record = {
         **identity, "kind": spec["kind"], "role": fusions.build(spec).role, "version": __version__,
         "n_labelled": len(rows), "vocabulary": _reach(known, [asked.metadata["split"] for asked in b[1:]]),
         "alphas": answerer.network.alphas(), "training": trained.record(),
-        "cost": {
-            "train_seconds": trained.seconds, "peak_memory_mb": float(cost["peak_memory_mb"]),
-            "parameters": sum(p.numel() for p in answerer.trained().values()),
-        },
+        "cost": {**spent, "parameters": sum(p.numel() for p in answerer.trained().values())},
     }  # fmt: skip
     io.write_json(output / "training.json", record)
     answerer.save(output / "model.safetensors", {"fusion_spec": json.dumps(dict(spec)), "run": json.dumps(identity)})
@@ -202,7 +198,7 @@ def prior(
 
     chosen = fusions.build(spec)
     questions = io.read_table(tables / "questions.parquet", COLUMNS["questions"])
-    start = time.perf_counter()
+    meter = cost.Meter()
     say = answers.prior_by_type if chosen.by_type else answers.prior
     with naming(str(tables / "questions.parquet")):
         said = say(questions, questions)
@@ -212,16 +208,13 @@ def prior(
             raise InputError(f"{tables}: split {split!r}: expected questions, found none; mend tables.vqa.")
         ids = [questions["question_id"][row] for row in rows]
         answers.write_results(output / "predictions" / f"{split}.json", ids, [said[row] for row in rows], ids)
-    cost = cost_since(start)
+    spent = meter.read()
     io.write_json(output / "training.json", {
         "dataset": dataset, "vision": vision, "text": text, "fusion": fusion, "aligner": None, "pairs": "0",
         "labels": "all", "seed": seed, "kind": spec["kind"], "role": fusions.build(spec).role, "version": __version__,
         "n_labelled": questions["split"].count("train"), "alphas": {}, "training": None,
         "vocabulary": _reach(Labels.read(labels), splits),
-        "cost": {
-            "train_seconds": float(cost["train_seconds"]), "peak_memory_mb": float(cost["peak_memory_mb"]),
-            "parameters": 0,
-        },
+        "cost": {**spent, "parameters": 0},
     })  # fmt: skip
 
 

@@ -1,0 +1,258 @@
+"""The command line's stages and their options: one stage, one rule of the workflow."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from ngw import __version__
+
+EPILOG = "Exit status: 0 done; 2 bad input or usage, told in one sentence; 1 anything else, with its traceback."
+
+
+FILES = {
+    "tables": "folder of the data set's tables",
+    "vision": "feature file of the images",
+    "text": "feature file of the captions",
+    "plan": "plan file of the transport stage",
+    "train-vision": "feature file of the training images",
+    "train-text": "feature file of the training captions",
+    "model": "file of a fitted method",
+    "captioner": "file of the captioner stage",
+    "imager": "file of the imager stage",
+    "captions": "captions in the COCO results format (json)",
+    "nearest": "the nearest training captions, likewise (json)",
+    "run": "record of the caption stage (json)",
+    "labels": "file of the labels stage",
+    "training": "record of the training (json)",
+    "results": "answers in the official format, named after their split (json)",
+    "predictions": "where ranks or scores of single queries go (parquet)",
+    "record": "where the run's record goes (json)",
+    "benchmarks": "folder of Snakemake's benchmark files",
+    "table": "a long-form table (csv)",
+    "output": "where the result goes",
+}
+
+
+def spec(text: str) -> dict:
+    """A component's config entry given as JSON on the command line."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f'expected JSON such as \'{{"kind": "cca"}}\', found {error}') from None
+    if not isinstance(value, dict) or "kind" not in value:
+        raise argparse.ArgumentTypeError(f"expected a JSON object with a kind, found {text}")
+    return value
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every stage with its options."""
+    top = argparse.ArgumentParser(prog="ngw", description="Neural Geometry Warping, stage by stage.", epilog=EPILOG)
+    top.add_argument("--version", action="version", version=__version__)
+    stages = top.add_subparsers(dest="stage", required=True, metavar="stage")
+
+    def stage(name: str, about: str, *inputs: str) -> argparse.ArgumentParser:
+        p = stages.add_parser(name, help=about, description=about)
+        for flag in inputs:
+            p.add_argument(f"--{flag}", type=Path, required=True, help=FILES[flag])
+        return p
+
+    p = stage("data", "Make or read a data set, check it, write its tables.")
+    p.add_argument("--spec", type=spec, required=True, help="the data set's config entry, as JSON")
+    p.add_argument("--output", type=Path, required=True, help="folder for the tables")
+
+    p = stage("encode", "Run a frozen encoder over one split.", "tables", "output")
+    p.add_argument("--dataset", required=True, help="the data set's name")
+    p.add_argument("--split", required=True, choices=["train", "val", "test"])
+    p.add_argument("--encoder", required=True, help="the encoder's name")
+    p.add_argument("--spec", type=spec, required=True, help="the encoder's config entry, as JSON")
+
+    for name, about, inputs in (
+        ("fit", "Fit a method that needs no plan.", ("vision", "text", "output")),
+        ("transport", "Solve entropic optimal transport between the train clouds.", ("vision", "text", "output")),
+        ("maps", "Fit both maps to a plan's barycentric targets.", ("vision", "text", "plan", "output")),
+    ):
+        p = stage(name, about, *inputs)
+        p.add_argument("--method", required=True, help="the method's name, for the record")
+        p.add_argument("--spec", type=spec, required=True, help="the method's config entry, as JSON")
+        p.add_argument("--pairs", required=True, type=pairs, help="the budget of known pairs: a number, or all")
+        p.add_argument("--seed", required=True, type=int)
+        p.add_argument("--captions", type=captions, default=1, help="captions an image in the training cloud")
+
+    stage("retrieval", "Rank a test split both ways.", "model", "vision", "text", "predictions", "record")
+
+    files = ("model", "vision", "text", "train-vision", "train-text", "record")
+    p = stage("identifiability", "Measure what both maps keep on a test split, beside a shuffled null.", *files)
+    p.add_argument("--captions", type=captions, default=1, help="captions an image in the training cloud")
+
+    stage("similarity", "How alike two spaces are before alignment, calibrated.", "vision", "text", "record")
+
+    _fusion(stage)
+    _generation(stage)
+    _report(stage)
+    return top
+
+
+def _fusion(stage: Callable[..., argparse.ArgumentParser]) -> None:
+    """The stages of fusion and visual question answering."""
+    for name, about in (
+        ("basis", "Principal axes in which an encoder's tokens are kept."),
+        ("tokens", "Run a frozen encoder over one split's images or questions, token by token."),
+    ):
+        p = stage(name, about, "tables", "output")
+        p.add_argument("--dataset", required=True, help="the data set's name")
+        p.add_argument("--encoder", required=True, help="the encoder's name")
+        p.add_argument("--spec", type=spec, required=True, help="the encoder's config entry, as JSON")
+        if name == "basis":
+            p.add_argument("--dims", type=json.loads, required=True, help="dimensions kept; null: all, as they are")
+        else:
+            p.add_argument("--split", required=True, choices=["train", "val", "test"])
+            p.add_argument("--basis", type=Path, required=True, help="file of the basis stage")
+
+    p = stage("labels", "Vocabulary and soft targets of all questions.", "tables", "output")
+    p.add_argument("--aligned-on", type=Path, help="tables that the aligners are fitted on, where these are others")
+    p.add_argument("--min-count", type=int, default=9, help="occurrences that make an answer one of the vocabulary")
+    p.add_argument("--splits", nargs="+", default=["train"], help="splits whose answers are counted")
+
+    p = stage("fuse", "Train a fusion network on questions, and answer other splits' questions.", "labels", "output")
+    p.add_argument("--images", type=Path, nargs="+", required=True, help="token files: train, then splits to answer")
+    p.add_argument("--questions", type=Path, nargs="+", required=True, help="token files, in the order of --images")
+    p.add_argument("--model", type=Path, help="the aligner: file of a fitted method")
+    p.add_argument("--training", type=json.loads, default={}, help="options of the training, as JSON")
+    p.add_argument("--share", required=True, type=share, help="per cent of the training questions, or all")
+    _whose(p)
+
+    p = stage("prior", "Answer with the most frequent answer: a control.", "tables", "labels", "output")
+    for name in ("dataset", "vision", "text"):
+        p.add_argument(f"--{name}", required=True, help=f"the name for the record: {name}")
+    p.add_argument("--splits", nargs="+", required=True, help="splits to answer")
+    _whose(p)
+
+    stage("vqa", "Score a results file.", "tables", "training", "results", "predictions", "record")
+
+
+def _generation(stage: Callable[..., argparse.ArgumentParser]) -> None:
+    """The stages of generation."""
+    p = stage("captioner", "Train a caption decoder on captions alone.", "tables", "text", "output")
+    p.add_argument("--options", type=json.loads, default={}, help="the decoder's options, as JSON")
+    p.add_argument("--seed", required=True, type=int)
+
+    files = ("captioner", "vision", "text", "train-text", "tables", "captions", "nearest", "record")
+    p = stage("caption", "Caption test images through a method's maps.", *files)
+    p.add_argument("--model", type=Path, help="file of a fitted method; without it, the captions' own latents")
+
+    stage("captioning", "Score captions.", "tables", "captions", "nearest", "run", "predictions", "record")
+
+    p = stage("imager", "Train an image decoder on images alone.", "tables", "vision", "output")
+    p.add_argument("--options", type=json.loads, default={}, help="the decoder's options, as JSON")
+    p.add_argument("--seed", required=True, type=int)
+
+    p = stage("image", "Draw test captions through a method's maps.", "imager", "vision", "text", "train-vision")
+    p.add_argument("--model", type=Path, help="file of a fitted method; without it, the images' own latents")
+    p.add_argument("--count", type=int, required=True, help="test images drawn at random")
+    p.add_argument("--images", type=Path, required=True, help="where the pictures go (zip of png)")
+    p.add_argument("--nearest", type=Path, required=True, help="where the nearest training images' ids go (json)")
+    p.add_argument("--record", type=Path, required=True, help=FILES["record"])
+
+    p = stage("joint", "Train a CLIP from scratch on raw pixels and words.", "tables", "output")
+    p.add_argument("--pairs", required=True, type=pairs, help="the budget of known pairs: a number, or all")
+    p.add_argument("--captions", type=captions, default=1, help="captions an image among the pairs")
+    p.add_argument("--spec", type=spec, required=True, help="the method's config entry, as JSON")
+    p.add_argument("--seed", required=True, type=int)
+
+    p = stage("joint-retrieval", "Rank a test split by a CLIP.", "tables", "vision", "text", "predictions", "record")
+    p.add_argument("--folder", type=Path, required=True, help="folder of a CLIP")
+    p.add_argument("--spec", type=spec, required=True, help="the method's config entry, as JSON")
+    p.add_argument("--method", required=True, help="the method's name, for the record")
+    p.add_argument("--pairs", required=True, type=pairs, help="its budget of known pairs, for the record")
+    p.add_argument("--seed", required=True, type=int)
+
+    p = stage("reference", "What the judges see of real test images and captions.", "tables", "vision", "output")
+    p.add_argument("--count", type=int, required=True, help="test images drawn at random")
+    p.add_argument("--spec", type=spec, required=True, help="the feature network's config entry, as JSON")
+    p.add_argument("--scorer", type=Path, required=True, help="folder of a CLIP")
+
+    files = ("tables", "run", "predictions", "record")
+    p = stage("imaging", "Judge generated pictures against real ones and captions.", *files)
+    p.add_argument("--images", type=Path, required=True, help="pictures of the image stage (zip)")
+    p.add_argument("--nearest", type=Path, required=True, help="the nearest training images of that stage (json)")
+    p.add_argument("--reference", type=Path, required=True, help="file of the reference stage")
+    p.add_argument("--scorer", type=Path, required=True, help="folder of a CLIP")
+    p.add_argument("--judges", type=json.loads, required=True, help="names of the judges, as JSON")
+
+
+def _whose(p: argparse.ArgumentParser) -> None:
+    """Which fusion a stage is about."""
+    p.add_argument("--fusion", required=True, help="the fusion's name, for the record")
+    p.add_argument("--spec", type=spec, required=True, help="the fusion's config entry, as JSON")
+    p.add_argument("--seed", required=True, type=int)
+
+
+def _report(stage: Callable[..., argparse.ArgumentParser]) -> None:
+    """The stages that make tables and figures."""
+    p = stage("collate", "Collate the runs of a config into tables.", "output")
+    p.add_argument("--grid", required=True, type=json.loads, help="the runs wanted, as JSON: see Config.grid")
+
+    stage("figures", "Draw the figures of a table.", "table", "output")
+    stage("efficiency-figures", "Draw quality against compute.", "table", "output")
+    stage("stages", "Sum what the jobs of each rule took.", "benchmarks", "output")
+
+    p = stage("identifiability-tables", "Collate identifiability records into tables.", "output")
+    p.add_argument("--grid", required=True, type=json.loads, help="the runs wanted, as JSON: see Config.grid")
+
+    stage("identifiability-figures", "Draw the Jacobians' spectra.", "table", "output")
+    p = stage("similarity-tables", "The similarity table, beside what alignment reaches.", "table", "output")
+    p.add_argument("--records", required=True, type=Path, nargs="+", help="records of the similarity stage")
+    p.add_argument("--pairs", required=True, type=pairs, help="the budget whose best R@1 is shown")
+
+    p = stage("ablation-tables", "Collate retrieval records into the ablation table.", "output")
+    p.add_argument("--grid", required=True, type=json.loads, help="the runs wanted, as JSON: see Config.ablation_grid")
+    p.add_argument("--name", default="ablations", help="the files' name, without its ending")
+
+    p = stage("vqa-tables", "Collate VQA records into tables.", "output")
+    p.add_argument("--cells", required=True, type=json.loads, help="the runs wanted, as JSON: see Vqa.cells")
+    p = stage("generation-tables", "Collate caption records into tables.", "output")
+    p.add_argument("--cells", required=True, type=json.loads, help="the runs wanted, as JSON: see Generation.cells")
+    p.add_argument("--images", action="store_true", help="there are pictures beside the captions")
+    for name, about in (
+        ("caption-sheet", "Draw images with what methods say of them."),
+        ("image-sheet", "Draw captions with what methods draw of them."),
+    ):
+        p = stage(name, about, "tables", "vision", "output")
+        p.add_argument("--text", required=True, help="the text encoder's name, for the file's")
+        p.add_argument("--records", type=Path, nargs="+", required=True, help="records of the runs shown")
+    stage("vqa-figures", "Draw accuracy against labels.", "table", "output")
+    p = stage("vqa-examples", "Draw a page of questions, answers and attention.", "tables", "vision", "text", "output")
+    p.add_argument("--records", type=Path, nargs="+", required=True, help="records of the runs shown")
+    p.add_argument("--answers", type=Path, nargs="+", required=True, help="their scored answers, in that order")
+    p.add_argument("--network", type=Path, required=True, help="network of the first run, whose attention is shown")
+    p.add_argument("--model", type=Path, help="its aligner: file of a fitted method")
+
+    stage("ablation-figures", "Draw the ablations, a panel an option.", "table", "output")
+
+
+def pairs(text: str) -> str:
+    """A pair budget: a whole number, or all."""
+    if text != "all" and not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a number or all, found {text!r}")
+    return text
+
+
+def share(text: str) -> str:
+    """A share of labels: per cent, above 0 and below 100, or all."""
+    try:
+        fine = text == "all" or 0 < float(text) < 100
+    except ValueError:
+        fine = False
+    if not fine:
+        raise argparse.ArgumentTypeError(f"expected per cent below 100, or all, found {text!r}")
+    return text
+
+
+def captions(text: str) -> int:
+    """Captions an image: 1 or more."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, found {text!r}")
+    return int(text)
