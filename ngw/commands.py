@@ -124,6 +124,14 @@ def _fusion(stage: Callable[..., argparse.ArgumentParser]) -> None:
     p.add_argument("--share", required=True, type=share, help="per cent of the training questions, or all")
     _whose(p)
 
+    p = stage("joint-vqa", "Train on raw images and questions, and answer others.", "tables", "labels", "output")
+    for name in ("dataset", "vision", "text"):
+        p.add_argument(f"--{name}", required=True, help=f"the name for the record: {name}")
+    p.add_argument("--training", type=json.loads, default={}, help="options of the training, as JSON")
+    p.add_argument("--share", required=True, type=share, help="per cent of the training questions, or all")
+    p.add_argument("--splits", nargs="+", required=True, help="splits to answer")
+    _whose(p)
+
     p = stage("prior", "Answer with the most frequent answer: a control.", "tables", "labels", "output")
     for name in ("dataset", "vision", "text"):
         p.add_argument(f"--{name}", required=True, help=f"the name for the record: {name}")

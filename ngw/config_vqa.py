@@ -40,6 +40,11 @@ class Vqa:
             if aligner is not None:
                 self.config.method(aligner)
         for name in self.table["examples"]:
+            if name in self.staged("joint-vqa"):
+                raise InputError(
+                    f"config: tables.vqa.examples: expected fusions of tokens, found {name!r}, which reads raw items; "
+                    "name another."
+                )
             if name not in self.names:
                 raise InputError(
                     f"config: tables.vqa.examples: expected a fusion of the table, found {name!r}; add it."
@@ -61,9 +66,13 @@ class Vqa:
         """The methods that some fusion of the table uses."""
         return list(dict.fromkeys(a for a in map(self.aligner, self.names) if a is not None))
 
-    def trained(self, trained: bool) -> list[str]:
-        """The fusions of the table that are trained, or those that aren't."""
-        return [name for name in self.names if bool(fusion.build(self.spec(name)).sides) == trained]
+    def staged(self, stage: str) -> list[str]:
+        """The fusions of the table that a stage makes: `fuse`, `joint-vqa` (from raw items) or `prior` (untrained)."""
+
+        def made_by(found: fusion.Fusion) -> str:
+            return "joint-vqa" if found.raw else "fuse" if found.sides else "prior"
+
+        return [name for name in self.names if made_by(fusion.build(self.spec(name))) == stage]
 
     def pairs(self, name: str) -> str:
         """The pair budget of a fusion's aligner; 0 where it has none."""
@@ -81,12 +90,12 @@ class Vqa:
 
     def cells(self) -> list[dict[str, Any]]:
         """Every run of the table: the fields that say who it is. What isn't trained runs once, with all labels."""
-        trained, found = self.trained(True), []
+        untrained, found = self.staged("prior"), []
         for dataset in self.table["datasets"]:
             for vision, text in self.encoder_pairs():
                 for name in self.names:
                     shares = [ALL] + [str(share) for share in self.table["labels"]] * (name in self.table["curve"])
-                    seeds = self.table["seeds"] if name in trained else self.table["seeds"][:1]
+                    seeds = self.table["seeds"][:1] if name in untrained else self.table["seeds"]
                     who = {
                         "dataset": dataset,
                         "vision": vision,

@@ -97,7 +97,7 @@ rule fuse:
     benchmark:
         "results/benchmarks/fuse/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.tsv"
     wildcard_constraints:
-        fusion=names(CONFIG.vqa.trained(True)),
+        fusion=names(CONFIG.vqa.staged("fuse")),
     conda:
         "../envs/ngw.yaml"
     resources:
@@ -127,7 +127,7 @@ rule prior:
     benchmark:
         "results/benchmarks/prior/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.tsv"
     wildcard_constraints:
-        fusion=names(CONFIG.vqa.trained(False)),
+        fusion=names(CONFIG.vqa.staged("prior")),
     conda:
         "../envs/ngw.yaml"
     resources:

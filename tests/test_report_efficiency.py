@@ -108,5 +108,5 @@ def test_stages_of_jobs_too_short_to_sample_have_no_memory():
 
 
 def test_a_file_that_is_no_benchmark_is_refused():
-    with pytest.raises(InputError, match="fit/a.tsv: expected a benchmark file of Snakemake"):
+    with pytest.raises(InputError, match=r"fit/a\.tsv: expected a benchmark file of Snakemake"):
         efficiency.stages({"fit/a.tsv": "method,score\ncca,1\n"})

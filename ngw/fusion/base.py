@@ -92,6 +92,7 @@ class Fusion:
     sides: ClassVar[tuple[str, ...]] = ("a", "b")  # those it reads; none: nothing is trained
     exchanges: ClassVar[bool] = False  # whether a side takes anything from the other
     attends: ClassVar[bool] = False  # whether by attention
+    raw: ClassVar[bool] = False  # whether it reads raw images and questions instead of tokens
     aligned: bool = False  # whether it does so through T_AB and T_BA
     pooled: bool = False  # whether each side is first averaged to one token
     reference: ClassVar[str] = "proposal 2.4"

@@ -1,15 +1,16 @@
-"""The stages of methods that read raw items (joint training, weight averaging), which end as a CLIP, and their row."""
+"""The stages of what reads raw items (joint training, weight averaging): a CLIP and its retrieval; answers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ngw import __version__, cost, encoders, features, io, methods
+from ngw import fusion as fusions
 from ngw.clouds import clouds
 from ngw.errors import InputError
 from ngw.features import Features
@@ -105,4 +106,50 @@ def joint_retrieval(
         "converged": True, "note": "", "version": __version__, "metrics": result.metrics,
         "cost": none | {name: about[name] for name in (*cost.COSTS, "parameters") if name in about},
         "plan": None, "step": about.get("training", {}).get("step"),
+    })  # fmt: skip
+
+
+def joint_vqa(
+    tables: Path, labels: Path, dataset: str, vision: str, text: str, fusion: str, spec: Mapping[str, Any],
+    training: Mapping[str, Any], share: str, seed: int, splits: Sequence[str], output: Path,
+) -> None:  # fmt: skip
+    """The joint-vqa stage: train on raw images and questions, and answer other splits' questions, as the fuse stage.
+
+    vision, text: the fusions' encoders, beside whose rows this one stands.
+    """
+    from ngw.tasks import answers, vqa
+    from ngw.tasks import joint_vqa as task
+    from ngw.tasks.labels import Labels
+
+    known, chosen = Labels.read(labels), fusions.build(spec)
+    options = vqa.Options(**{**training, "epochs": chosen.epochs, "learning_rate": chosen.learning_rate})
+    asked = io.read_table(tables / "questions.parquet", ["question_id", "image_id", "text", "split"])
+    pictures = io.read_table(tables / "images.parquet", ["image_id", "path"])
+    wanted = set(asked["image_id"])
+    paths = {i: path for i, path in zip(pictures["image_id"], pictures["path"], strict=True) if i in wanted}
+    rows = known.labelled(share, seed)
+    with naming(str(tables)):
+        meter = cost.Meter()
+        questions = dict(zip(asked["question_id"], asked["text"], strict=True))
+        read = [questions[int(i)] for i in known.question_ids[rows]]
+        reader = task.Reader(chosen, paths, questions, read)
+        made_from = json.dumps([dataset, dict(spec), dict(training), share, seed, __version__, len(rows)])
+        checkpoint = output / "checkpoint.safetensors"
+        answerer, trained = task.train(chosen, reader, known, rows, options, seed, checkpoint, made_from)
+        spent = meter.read()
+    for split in splits:
+        where = known.rows(split)
+        best = vqa.answer(answerer, reader.rows(known, where), np.arange(len(where)), vqa.device(options.device))
+        ids = known.question_ids[where].tolist()
+        said = [known.vocabulary.answers[column] for column in best]
+        answers.write_results(output / "predictions" / f"{split}.json", ids, said, ids)
+    identity = {
+        "dataset": dataset, "vision": vision, "text": text, "fusion": fusion, "aligner": None, "pairs": "0",
+        "labels": share, "seed": seed,
+    }  # fmt: skip
+    answerer.save(output / "model.safetensors", {"fusion_spec": json.dumps(dict(spec)), "run": json.dumps(identity)})
+    io.write_json(output / "training.json", {
+        **identity, "kind": spec["kind"], "role": chosen.role, "version": __version__, "n_labelled": len(rows),
+        "vocabulary": {split: known.record(split) for split in splits}, "alphas": {}, "training": trained.record(),
+        "cost": {**spent, "parameters": sum(p.numel() for p in answerer.parameters())},
     })  # fmt: skip

@@ -1,4 +1,4 @@
-# Methods that read raw pixels and words (joint training, weight averaging): a CLIP a run, and its retrieval.
+# What reads raw pixels and words (joint training, weight averaging): a CLIP a run, its retrieval; answers.
 rule joint:
     input:
         images=rules.data.output.images,
@@ -55,3 +55,45 @@ rule joint_retrieval:
         "python -m ngw joint-retrieval --folder {input.folder:q} --tables {params.tables:q} --vision {input.vision:q}"
         " --text {input.text:q} --spec {params.spec:q} --method {wildcards.method:q} --pairs {wildcards.pairs}"
         " --seed {wildcards.seed} --predictions {output.predictions:q} --record {output.record:q} > {log:q} 2>&1"
+
+
+rule joint_vqa:
+    input:
+        images=rules.data.output.images,
+        questions=rules.data.output.questions,
+        labels=rules.labels.output.labels,
+        code=fusion_code,
+        task=sources(
+            "training.py",
+            "optim.py",
+            "tasks/joint.py",
+            "tasks/joint_vqa.py",
+            "tasks/labels.py",
+            "tasks/vqa.py",
+        ),
+    output:
+        model=rules.fuse.output.model,
+        training=rules.fuse.output.training,
+        predictions=fusion_predictions(),
+    log:
+        "results/logs/joint-vqa/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/joint-vqa/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.tsv"
+    wildcard_constraints:
+        fusion=names(CONFIG.vqa.staged("joint-vqa")),
+    conda:
+        "../../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=600,
+    params:
+        spec=fusion_spec,
+        training=json.dumps(CONFIG.vqa.table["training"]),
+        splits=CONFIG.vqa.splits,
+        tables=input_folder,
+        folder=output_folder,
+    shell:
+        "python -m ngw joint-vqa --tables {params.tables:q} --labels {input.labels:q} --dataset {wildcards.dataset}"
+        " --vision {wildcards.vision} --text {wildcards.text} --splits {params.splits} --fusion {wildcards.fusion:q}"
+        " --spec {params.spec:q} --training {params.training:q} --share {wildcards.labels} --seed {wildcards.seed}"
+        " --output {params.folder:q} > {log:q} 2>&1"
