@@ -69,7 +69,7 @@ def build(package: ModuleType, base: type, kind: str, **options) -> object:
 
 def sources(cls: type, package: str) -> list[str]:
     """The files inside a package that a class's results depend on, `base` aside: its own, its ancestors', and those
-    of the classes and functions that they import from the package."""
+    of the modules, classes and functions that they import from the package."""
     found: dict[str, None] = {}
     waiting = [c.__module__ for c in cls.__mro__]
     while waiting:
@@ -77,5 +77,6 @@ def sources(cls: type, package: str) -> list[str]:
         if not name.startswith(package + ".") or name.endswith(".base") or name in found:
             continue
         found[name] = None
-        waiting += [getattr(value, "__module__", None) or "" for value in vars(importlib.import_module(name)).values()]
+        for value in vars(importlib.import_module(name)).values():
+            waiting.append(value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", None) or "")
     return [inspect.getsourcefile(importlib.import_module(name)) for name in found]

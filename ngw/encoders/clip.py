@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import cached_property
 
 import numpy as np
 
 from ngw import io
+from ngw.encoders import _huggingface
+from ngw.encoders._images import Preprocessor
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
 
@@ -17,9 +19,9 @@ FILES = ("config.json", "preprocessor_config.json", "tokenizer.json", "model.saf
 class Clip(Encoder):
     """Projected features of images or of texts, in the space that both share (`get_image_features`, ..._text_...).
 
-    side: vision or text.  model: a folder with the four files of `FILES`.  width: of the shared space.
-    Images: shortest side to `size`, bicubic by Pillow, centre crop, mean and deviation, as preprocessor_config.json
-    says (Radford et al. 2021; transformers' CLIPImageProcessor).  Texts: own tokenizer, cut before the end token.
+    side: vision or text.  model: as `_huggingface.folder` takes it, with the four files of `FILES`.  width: of the
+    shared space.  Images: as preprocessor_config.json says (Radford et al. 2021).  Texts: own tokenizer, cut before the
+    end token.
     """
 
     def __init__(
@@ -27,102 +29,70 @@ class Clip(Encoder):
         side: str = "vision",
         model: str = "clip-vit-base-patch32",
         width: int = 512,
+        revision: str | None = None,
+        precision: str = "float32",
         licence: str = "MIT",
         training_data: str = "image-text pairs",
     ) -> None:
         if side not in ("vision", "text"):
             raise ValueError(f"side is vision or text, not {side!r}")
-        self.modality, self.folder, self.width, self.token_width = side, model, width, width
+        self.modality, self.name, self.revision, self.width, self.token_width = side, model, revision, width, width
         self.n_tokens = 1  # the pooled feature; word and patch tokens aren't offered
-        self.licence, self.training_data, self.version = licence, training_data, model
+        self.precision = _huggingface.check_precision(precision)
+        self.licence, self.training_data = licence, training_data
+        self.version = model if revision is None else f"{model}@{revision}"
         self.preprocessing = "as preprocessor_config.json says" if side == "vision" else "own tokenizer"
-        self._loaded = None
 
-    @property
-    def loaded(self):
-        """The network and, of texts, the tokenizer; loaded once."""
-        if self._loaded is None:
-            self._loaded = self._load()
-        return self._loaded
+    @cached_property
+    def folder(self):
+        """Where the files lie, checked to be there and a CLIP's."""
+        where = _huggingface.folder(self.name, self.revision)
+        _huggingface.need(where, *FILES)
+        if io.read_json(where / "config.json").get("model_type") != "clip":
+            raise InputError(f"{where / 'config.json'}: expected model_type clip, found another; name another folder.")
+        return where
 
-    def _load(self):
-        from safetensors import SafetensorError
-        from tokenizers import Tokenizer
+    @cached_property
+    def model(self):
+        """The network, loaded once."""
         from transformers import CLIPModel
 
-        folder = Path(self.folder)
-        for file in FILES:
-            if not (folder / file).is_file():
-                raise InputError(f"{folder / file}: no such file; {folder} is not a whole CLIP folder: name another.")
-        if io.read_json(folder / "config.json").get("model_type") != "clip":
-            raise InputError(f"{folder / 'config.json'}: expected model_type clip, found another; name another folder.")
-        try:
-            model = CLIPModel.from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)
-        except (OSError, ValueError, SafetensorError) as error:
-            found = " ".join(str(error).split())
-            raise InputError(f"{folder}: expected whole model files, found {found}; replace them.") from None
-        if model.config.projection_dim != self.width:
-            raise InputError(
-                f"{folder}: expected width {self.width}, found {model.config.projection_dim}; mend `width`."
-            )
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        tokenizer.enable_truncation(model.config.text_config.max_position_embeddings)
-        tokenizer.enable_padding()
-        self.preprocessor = io.read_json(folder / "preprocessor_config.json")
-        return tokenizer, model
+        return _huggingface.load(self.folder, CLIPModel, self.width, self.precision)
+
+    @cached_property
+    def tokenizer(self):
+        """The text side's tokenizer."""
+        return _huggingface.tokenizer(self.folder, self.model.config.text_config.max_position_embeddings)
+
+    @cached_property
+    def preprocessor(self) -> Preprocessor:
+        """The image side's processing."""
+        file = self.folder / "preprocessor_config.json"
+        return Preprocessor(io.read_json(file), str(file))
 
     def view(self, path: str):
         """What the network sees of an image file, as a picture."""
-        from PIL import Image
-
-        self.loaded  # noqa: B018 (reads the preprocessor)
-        try:
-            image = Image.open(path).convert("RGB")
-        except (OSError, SyntaxError) as error:
-            raise InputError(
-                f"{path}: expected a readable image, found {error}; replace it, or set on_error: skip."
-            ) from None
-        size, crop = _side(self.preprocessor["size"]), _side(self.preprocessor["crop_size"])
-        scale = size / min(image.size)
-        image = image.resize(
-            (max(size, round(image.width * scale)), max(size, round(image.height * scale))), Image.Resampling.BICUBIC
-        )
-        left, top = (image.width - crop) // 2, (image.height - crop) // 2
-        return image.crop((left, top, left + crop, top + crop))
-
-    def preprocess(self, path: str) -> np.ndarray:
-        """One image file as [3, crop, crop] float32."""
-        pixels = np.asarray(self.view(path), np.float32) / 255
-        mean, deviation = (np.float32(self.preprocessor[name]) for name in ("image_mean", "image_std"))
-        return ((pixels - mean) / deviation).transpose(2, 0, 1)
+        return self.preprocessor.view(path)
 
     def count_tokens(self, items: Sequence[str]) -> np.ndarray:
         """How many tokens each text has, its marks included."""
-        rows = self.loaded[0].encode_batch(list(items))
-        return np.array([sum(row.attention_mask) for row in rows], np.int64)
+        return np.array([sum(row.attention_mask) for row in self.tokenizer.encode_batch(list(items))], np.int64)
 
     def encode(self, items: Sequence[str], tokens: bool = False) -> Encoding:
         """Pooled [b, width], of unit length; token features are not offered."""
         import torch
 
         if tokens:
-            raise InputError(f"{self.folder}: a CLIP gives pooled features alone; take another encoder for fusion.")
-        tokenizer, model = self.loaded
+            raise InputError(f"{self.name}: a CLIP gives pooled features alone; take another encoder for fusion.")
+        model = self.model
         with torch.inference_mode():
             if self.modality == "vision":
-                found = model.get_image_features(
-                    pixel_values=torch.from_numpy(np.stack([self.preprocess(item) for item in items]))
-                )
+                pixels = torch.from_numpy(np.stack([self.preprocessor.pixels(item) for item in items]))
+                found = model.get_image_features(pixel_values=pixels.to(model.device, model.dtype))
             else:
-                rows = tokenizer.encode_batch(list(items))
-                found = model.get_text_features(
-                    input_ids=torch.tensor([row.ids for row in rows]),
-                    attention_mask=torch.tensor([row.attention_mask for row in rows]),
-                )
-            found = getattr(found, "pooler_output", found)
-            return Encoding(torch.nn.functional.normalize(found, dim=-1).numpy())
-
-
-def _side(size) -> int:
-    """Pixels, as preprocessor files write them: a number, {shortest_edge: ..} or {height: .., width: ..}."""
-    return size if isinstance(size, int) else size.get("shortest_edge", size.get("height"))
+                rows = self.tokenizer.encode_batch(list(items))
+                parts = ([row.ids for row in rows], [row.attention_mask for row in rows])
+                ids, mask = (torch.tensor(part, device=model.device) for part in parts)
+                found = model.get_text_features(input_ids=ids, attention_mask=mask)
+            found = getattr(found, "pooler_output", found).float()
+            return Encoding(torch.nn.functional.normalize(found, dim=-1).cpu().numpy())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ngw.encoders._images import read
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
 
@@ -66,13 +67,7 @@ class EfficientNetLite(Encoder):
         """What the network sees of an image file, [size, size] RGB; the file is named where it can't be read."""
         from PIL import Image
 
-        try:
-            with Image.open(path) as file:
-                image = file.convert("RGB")
-        except (OSError, SyntaxError) as error:
-            raise InputError(
-                f"{path}: expected a readable image, found {error}; replace it, or set on_error: skip."
-            ) from None
+        image = read(path)
         side = min(image.size) * self.size / (self.size + 32)
         left, top = (image.width - side) / 2, (image.height - side) / 2
         box = (left, top, left + side, top + side)

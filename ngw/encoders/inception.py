@@ -12,6 +12,7 @@ from types import ModuleType
 
 import numpy as np
 
+from ngw.encoders._images import read
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
 
@@ -77,14 +78,13 @@ class Inception(Encoder):
     def encode(self, items: Sequence[str], tokens: bool = False) -> Encoding:
         """Features of image files, all of one size in a batch."""
         import torch
-        from PIL import Image
 
         if tokens:
             raise InputError(
                 "inception: expected to be a judge of pictures, which has no tokens; name another encoder."
             )
         model = self.model
-        pixels = np.stack([np.asarray(Image.open(item).convert("RGB")) for item in items])
+        pixels = np.stack([np.asarray(read(item)) for item in items])
         with torch.inference_mode():
             return Encoding(model(torch.from_numpy(pixels).permute(0, 3, 1, 2))[0].numpy())
 

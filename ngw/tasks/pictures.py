@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ngw import io
+from ngw.encoders._images import read as read_image
 from ngw.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,10 +27,7 @@ def square(path: str | os.PathLike, size: int) -> Image:
     """An image file in RGB, the largest square of its centre at size x size pixels by Pillow's bicubic."""
     from PIL import Image
 
-    try:
-        image = Image.open(path).convert("RGB")
-    except (OSError, SyntaxError) as error:
-        raise InputError(f"{path}: expected a readable image, found {error}; replace it.") from None
+    image = read_image(path)
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
     return image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))

@@ -1,0 +1,107 @@
+"""Image encoders through `transformers`: a folder in the Hugging Face format (DINOv2, ViT), or a name on the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ngw import io
+from ngw.encoders import _huggingface
+from ngw.encoders._images import Preprocessor
+from ngw.encoders.base import Encoder, Encoding
+from ngw.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class TransformersVision(Encoder):
+    """Last hidden states: patches as a grid of tokens, and the class token (or their mean) as the pooled feature.
+
+    model: as `_huggingface.folder` takes it, with config.json, preprocessor_config.json and safetensors.
+    pooling: "cls", after the last norm, as DINOv2's and ViT's own evaluations take it (Oquab et al. 2024; Dosovitskiy
+    et al. 2021), or "mean" over the patches.  Register tokens (DINOv2 with registers) are left out.
+    precision: of the network on a GPU; on a CPU float32 is the fast one.
+    """
+
+    modality = "vision"
+
+    def __init__(
+        self,
+        model: str = "facebook/dinov2-base",
+        width: int = 768,
+        revision: str | None = None,
+        pooling: str = "cls",
+        precision: str = "float32",
+        pickle: bool = False,
+        licence: str = "Apache-2.0",
+        training_data: str = "as its model card says",
+    ) -> None:
+        if pooling not in ("cls", "mean"):
+            raise ValueError(f"pooling is cls or mean, not {pooling!r}")
+        self.name, self.revision, self.pooling, self.pickle = model, revision, pooling, pickle
+        self.precision = _huggingface.check_precision(precision)
+        self.width = self.token_width = width
+        self.licence, self.training_data = licence, training_data
+        self.preprocessing = f"as preprocessor_config.json says, by Pillow; {pooling}"
+        self.version = model if revision is None else f"{model}@{revision}"
+
+    @cached_property
+    def folder(self):
+        """Where the files lie, checked to be there."""
+        where = _huggingface.folder(self.name, self.revision, self.pickle)
+        weights = "pytorch_model.bin" if self.pickle else "*.safetensors"
+        _huggingface.need(where, "config.json", "preprocessor_config.json", weights)
+        return where
+
+    @cached_property
+    def preprocessor(self) -> Preprocessor:
+        """The folder's image processing."""
+        file = self.folder / "preprocessor_config.json"
+        return Preprocessor(io.read_json(file), str(file))
+
+    @cached_property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        patch = io.read_json(self.folder / "config.json").get("patch_size")
+        if not isinstance(patch, int):
+            raise InputError(f"{self.folder / 'config.json'}: expected a patch_size, found {patch}; is it a ViT's?")
+        height, width = self.preprocessor.side()
+        return height // patch, width // patch
+
+    @property
+    def n_tokens(self) -> int:
+        """Patches an image."""
+        return self.grid[0] * self.grid[1]
+
+    @cached_property
+    def model(self):
+        """The network, loaded once."""
+        from transformers import AutoModel
+
+        return _huggingface.load(self.folder, AutoModel, self.width, self.precision, self.pickle)
+
+    def view(self, path: str) -> Image:
+        """What the network sees of an image file."""
+        return self.preprocessor.view(path)
+
+    def encode(self, items: Sequence[str], tokens: bool = False) -> Encoding:
+        """Features of image files: pooled [b, width]; tokens [b, rows * columns, width], rows of the grid first."""
+        import torch
+
+        with torch.inference_mode():
+            pixels = torch.from_numpy(np.stack([self.preprocessor.pixels(path) for path in items]))
+            hidden = self.model(pixel_values=pixels.to(self.model.device, self.model.dtype)).last_hidden_state.float()
+            if hidden.shape[1] <= self.n_tokens:
+                raise InputError(
+                    f"{self.name}: expected {self.n_tokens} patches and a class token, found {hidden.shape[1]} states; "
+                    "does preprocessor_config.json give the size that the network was made for?"
+                )
+            patches = hidden[:, -self.n_tokens :]
+            pooled = (hidden[:, 0] if self.pooling == "cls" else patches.mean(1)).cpu().numpy()
+        if not tokens:
+            return Encoding(pooled)
+        return Encoding(pooled, patches.cpu().numpy(), np.ones(patches.shape[:2], bool))
