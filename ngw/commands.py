@@ -89,6 +89,15 @@ def parser() -> argparse.ArgumentParser:
 
     stage("similarity", "How alike two spaces are before alignment, calibrated.", "vision", "text", "record")
 
+    p = stage("align", "Align two .npy files of your own, and rank rows that were held out. No rule runs this.")
+    for name in ("x", "y"):
+        p.add_argument(f"--{name}", type=Path, required=True, help="features [n, d], .npy; row k of both is one item")
+    p.add_argument("--pairs", type=pairs, default="all", help="how many training rows are known pairs, or all")
+    p.add_argument("--test", type=float, default=0.2, help="rows held out: a number, or a share below 1")
+    p.add_argument("--methods", nargs="+", default=["warp", "cca", "ridge", "unaligned"], help="kinds, see ngw/methods")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--output", type=Path, help="where the first method's fitted file goes")
+
     _fusion(stage)
     _generation(stage)
     _report(stage)

@@ -92,7 +92,9 @@ def batches(encoder, items: Sequence[str], tokens: bool = False, batch: int = 32
     """(rows of the items, their encoding), batch by batch; texts in order of length, so that a batch pads little."""
     from tqdm import tqdm
 
-    order = sorted(range(len(items)), key=lambda i: len(items[i])) if encoder.modality == "text" else range(len(items))
+    order = range(len(items))
+    if encoder.modality == "text" and not encoder.by_id:
+        order = sorted(order, key=lambda i: len(items[i]))
     with tqdm(total=len(items), unit="image" if encoder.modality == "vision" else "text") as bar:
         for start in range(0, len(items), batch):
             rows = list(order[start : start + batch])
@@ -116,7 +118,7 @@ def encode(
     arrays = {"ids": ("int64", (n,)), "image_ids": ("int64", (n,)), "pooled": ("float32", (n, encoder.width))}
     with writer(path, arrays, {**encoder.card(), **metadata}) as out:
         out["ids"][:], out["image_ids"][:] = ids, image_ids
-        for rows, encoding in batches(encoder, items, batch=batch):
+        for rows, encoding in batches(encoder, ids if encoder.by_id else items, batch=batch):
             bad = ~np.isfinite(encoding.pooled).all(1)
             if bad.any():
                 raise InputError(

@@ -98,8 +98,10 @@ def write_tensors(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], met
         temporary.write_bytes(save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata=dict(metadata)))
 
 
-def read_tensors(path: str | os.PathLike, what: str, needed: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """(arrays, metadata) of a safetensors file; `needed` is a key that the metadata of a `what` has."""
+def read_tensors(
+    path: str | os.PathLike, what: str, needed: str | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """(arrays, metadata) of a safetensors file; `needed`: a key that a `what`'s metadata has."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -108,6 +110,6 @@ def read_tensors(path: str | os.PathLike, what: str, needed: str) -> tuple[dict[
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (FileNotFoundError, SafetensorError) as error:
         raise InputError(f"{path}: expected {what}, found {error}; delete it and rerun its stage.") from None
-    if needed not in metadata:
+    if needed is not None and needed not in metadata:
         raise InputError(f"{path}: expected {what}, found other tensors; check the path.")
     return arrays, metadata

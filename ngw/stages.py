@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -206,3 +206,15 @@ def similarity(vision: Path, text: Path, record: Path) -> None:
         **who, "split": a.metadata["split"], "n": len(x), "task": "similarity", "version": __version__,
         "metrics": metrics,
     })  # fmt: skip
+
+
+def align(x: Path, y: Path, pairs: str, test: float, methods: Sequence[str], seed: int, output: Path | None) -> None:
+    """The align command, which no rule runs: two .npy files of one's own to a table, and the first method's file."""
+    from ngw.encoders.precomputed import npy
+    from ngw.tasks.align import compare
+
+    with naming(f"{x}, {y}"):
+        found = compare(npy(x), npy(y), pairs, int(test) if test >= 1 else test, methods, seed)
+    print(found)
+    if output is not None:
+        next(iter(found.models.values())).save(output, x=str(x), y=str(y), pairs=pairs, seed=str(seed))

@@ -24,6 +24,7 @@ class Encoder:
     A subclass states its card (modality, widths, licence, training data, preprocessing with its source).
     """
 
+    by_id: ClassVar[bool] = False  # whether `encode` takes ids instead of items
     modality: ClassVar[str]  # "vision": items are image paths; "text": items are strings
     width: int  # of the pooled feature
     token_width: int

@@ -1,0 +1,108 @@
+"""One's own features, made elsewhere: npy, safetensors or parquet files with ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ngw import io
+from ngw.encoders.base import Encoder, Encoding
+from ngw.errors import InputError
+
+
+class Precomputed(Encoder):
+    """Features looked up by the id of an image or a caption; nothing is computed.
+
+    file: .npy [n, width], which wants `ids`, a .npy of n whole numbers in the same order; .safetensors with `features`
+    and `ids`; or .parquet with columns `id` and `features` (lists).  One file for all splits.  An .npy is mapped, not
+    read.
+    """
+
+    by_id = True
+    token_width, n_tokens = 1, 1  # pooled features alone
+
+    def __init__(
+        self,
+        modality: str = "vision",
+        file: str = "features.safetensors",
+        width: int = 768,
+        ids: str | None = None,
+        licence: str = "one's own",
+        training_data: str = "one's own",
+    ) -> None:
+        if modality not in ("vision", "text"):
+            raise ValueError(f"modality is vision or text, not {modality!r}")
+        if Path(file).suffix not in (".npy", ".safetensors", ".parquet"):
+            raise ValueError(f"file ends in .npy, .safetensors or .parquet, not {file!r}")
+        if (Path(file).suffix == ".npy") != (ids is not None):
+            raise ValueError("ids, a file, goes with an .npy file, and with no other")
+        self.modality, self.file, self.width, self.ids = modality, Path(file), width, ids
+        self.licence, self.training_data = licence, training_data
+        self.preprocessing, self.version = "none here", file
+
+    @cached_property
+    def table(self) -> tuple[dict[int, int], np.ndarray]:
+        """{id: row}, and the features [n, width]; checked."""
+        ids, x = self._read()
+        if x.ndim != 2 or x.shape[1] != self.width or x.dtype.kind != "f":
+            raise InputError(
+                f"{self.file}: expected features [n, {self.width}] of floats, found {list(x.shape)} of {x.dtype}; mend "
+                "`width` in the config, or the file."
+            )
+        if ids.ndim != 1 or ids.dtype.kind not in "iu" or len(ids) != len(x):
+            raise InputError(
+                f"{self.ids or self.file}: expected {len(x)} whole numbers as ids, found {list(ids.shape)} of "
+                f"{ids.dtype}; write one for each row."
+            )
+        row = {int(i): k for k, i in enumerate(ids)}
+        if len(row) < len(ids):
+            values, counts = np.unique(ids, return_counts=True)
+            raise InputError(
+                f"{self.ids or self.file}: id {values[counts.argmax()]}: expected once, found {counts.max()} times; "
+                "remove the doubles."
+            )
+        return row, x
+
+    def _read(self) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and features as the file has them."""
+        if self.file.suffix == ".npy":
+            return npy(Path(self.ids)), npy(self.file)
+        if self.file.suffix == ".parquet":
+            columns = io.read_table(self.file, ["id", "features"])
+            widths = {len(features) for features in columns["features"]}
+            if len(widths) != 1:
+                raise InputError(
+                    f"{self.file}: expected features of one length, found lengths {sorted(widths)[:5]}; mend the file."
+                )
+            return np.asarray(columns["id"]), np.asarray(columns["features"], np.float32)
+        arrays, _ = io.read_tensors(self.file, "features and ids")
+        for name in ("features", "ids"):
+            if name not in arrays:
+                raise InputError(f"{self.file}: expected a tensor {name!r}, found {', '.join(arrays)}; mend the file.")
+        return arrays["ids"], arrays["features"]
+
+    def encode(self, items: Sequence[int], tokens: bool = False) -> Encoding:
+        """The features of some ids, pooled [b, width]."""
+        if tokens:
+            raise InputError(f"{self.file}: precomputed features have no tokens; take another encoder for fusion.")
+        row, x = self.table
+        missing = [i for i in items if i not in row]
+        if missing:
+            raise InputError(
+                f"{self.file}: id {missing[0]}: expected its features, found none ({len(row)} other ids are there); "
+                "write them, or take the item out of the data set."
+            )
+        return Encoding(np.asarray(x[[row[i] for i in items]], np.float32))
+
+
+def npy(path: Path) -> np.ndarray:
+    """An .npy file, mapped; pickled objects are refused."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; mend the path in the config.") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: expected an .npy file of numbers, found {error}; write it again.") from None

@@ -1,0 +1,62 @@
+"""One's own encoder as a Python function: `call: my_package.my_module:encode`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ngw.encoders.base import Encoder, Encoding
+from ngw.errors import InputError
+
+
+class Python(Encoder):
+    """call(items) -> an array [len(items), width]; items are image paths or texts, at most 32 at once.
+
+    The module must be importable where the jobs run: installed, or on PYTHONPATH.  Change `version` when what it
+    computes changes, so that its features are made anew.
+    """
+
+    token_width, n_tokens = 1, 1  # pooled features alone
+
+    def __init__(
+        self,
+        call: str = "my_module:encode",
+        modality: str = "vision",
+        width: int = 768,
+        version: str = "1",
+        licence: str = "one's own",
+        training_data: str = "one's own",
+    ) -> None:
+        if modality not in ("vision", "text"):
+            raise ValueError(f"modality is vision or text, not {modality!r}")
+        if call.count(":") != 1 or not all(call.split(":")):
+            raise ValueError(f"call is module:function, not {call!r}")
+        self.call, self.modality, self.width = call, modality, width
+        self.licence, self.training_data, self.version = licence, training_data, f"{call} {version}"
+        self.preprocessing = "its own"
+
+    def function(self) -> Callable[[list], np.ndarray]:
+        """What `call` names."""
+        module, name = self.call.split(":")
+        try:
+            return getattr(importlib.import_module(module), name)
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"{self.call}: expected a module {error.name}, found none; install it, or add its folder to PYTHONPATH."
+            ) from None
+        except AttributeError:
+            raise InputError(f"{self.call}: expected a function {name}, found none in {module}; mend `call`.") from None
+
+    def encode(self, items: Sequence[str], tokens: bool = False) -> Encoding:
+        """What the function says of some items."""
+        if tokens:
+            raise InputError(f"{self.call}: a function gives pooled features alone; take another encoder for fusion.")
+        found = np.asarray(self.function()(list(items)))
+        if found.shape != (len(items), self.width) or found.dtype.kind != "f":
+            raise InputError(
+                f"{self.call}: expected floats [{len(items)}, {self.width}], found {list(found.shape)} of "
+                f"{found.dtype}; mend the function, or `width`."
+            )
+        return Encoding(found.astype(np.float32))
