@@ -180,7 +180,7 @@ def _generation(stage: Callable[..., argparse.ArgumentParser]) -> None:
     p.add_argument("--seed", required=True, type=int)
 
     p = stage("joint-retrieval", "Rank a test split by a CLIP.", "tables", "vision", "text", "predictions", "record")
-    p.add_argument("--folder", type=Path, required=True, help="folder of a CLIP")
+    p.add_argument("--folder", required=True, help="a CLIP: folder, or name@revision on the hub")
     p.add_argument("--spec", type=spec, required=True, help="the method's config entry, as JSON")
     p.add_argument("--method", required=True, help="the method's name, for the record")
     p.add_argument("--pairs", required=True, type=pairs, help="its budget of known pairs, for the record")
@@ -189,14 +189,14 @@ def _generation(stage: Callable[..., argparse.ArgumentParser]) -> None:
     p = stage("reference", "What the judges see of real test images and captions.", "tables", "vision", "output")
     p.add_argument("--count", type=int, required=True, help="test images drawn at random")
     p.add_argument("--spec", type=spec, required=True, help="the feature network's config entry, as JSON")
-    p.add_argument("--scorer", type=Path, required=True, help="folder of a CLIP")
+    p.add_argument("--scorer", required=True, help="a CLIP: folder, or name@revision on the hub")
 
     files = ("tables", "run", "predictions", "record")
     p = stage("imaging", "Judge generated pictures against real ones and captions.", *files)
     p.add_argument("--images", type=Path, required=True, help="pictures of the image stage (zip)")
     p.add_argument("--nearest", type=Path, required=True, help="the nearest training images of that stage (json)")
     p.add_argument("--reference", type=Path, required=True, help="file of the reference stage")
-    p.add_argument("--scorer", type=Path, required=True, help="folder of a CLIP")
+    p.add_argument("--scorer", required=True, help="a CLIP: folder, or name@revision on the hub")
     p.add_argument("--judges", type=json.loads, required=True, help="names of the judges, as JSON")
 
 

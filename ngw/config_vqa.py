@@ -89,11 +89,14 @@ class Vqa:
         ]
 
     def cells(self) -> list[dict[str, Any]]:
-        """Every run of the table: the fields that say who it is. What isn't trained runs once, with all labels."""
-        untrained, found = self.staged("prior"), []
+        """Every run of the table: the fields that say who it is.
+
+        What isn't trained runs once, with all labels; what reads raw items beside the first pair of encoders alone.
+        """
+        untrained, raw, found = self.staged("prior"), self.staged("joint-vqa"), []
         for dataset in self.table["datasets"]:
-            for vision, text in self.encoder_pairs():
-                for name in self.names:
+            for k, (vision, text) in enumerate(self.encoder_pairs()):
+                for name in self.names if k == 0 else [name for name in self.names if name not in raw]:
                     shares = [ALL] + [str(share) for share in self.table["labels"]] * (name in self.table["curve"])
                     seeds = self.table["seeds"][:1] if name in untrained else self.table["seeds"]
                     who = {

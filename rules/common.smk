@@ -72,9 +72,15 @@ def method_code(wildcards):
 
 
 def joint_folder(wildcards):
-    """The CLIP of a method that reads raw items: a published one, or the one that is trained here."""
+    """The CLIP of a method that reads raw items, where it is trained here; a published one is no file of ours."""
     path = "results/joint/{dataset}/{method}/pairs{pairs}/seed{seed}"
-    return CONFIG.method(wildcards.method).model or path.format(**wildcards)
+    published = CONFIG.method(wildcards.method).model
+    return [] if published else path.format(**wildcards)
+
+
+def joint_model(wildcards, input):
+    """That CLIP's folder, or the published one's name."""
+    return CONFIG.method(wildcards.method).model or input.folder
 
 
 def output_folder(wildcards, output):
@@ -199,11 +205,20 @@ def network_spec():
 
 
 def scorer(wildcards):
-    """The CLIP that judges pictures: a folder of one's own, or one that is trained here."""
+    """The CLIP that judges pictures, where it is trained here; a published one is no file of ours."""
     if not CONFIG.generation.images:
         return []
     name = CONFIG.generation.images["scorer"]
-    return CONFIG.generation.scorers[name].get("model", f"results/scorers/{name}")
+    published = "model" in CONFIG.generation.scorers[name]
+    return [] if published else f"results/scorers/{name}"
+
+
+def scorer_model(wildcards, input):
+    """That CLIP's folder, or the published one's name."""
+    return (
+        input.scorer
+        or CONFIG.generation.scorers[CONFIG.generation.images["scorer"]]["model"]
+    )
 
 
 def scorer_data(wildcards):

@@ -99,11 +99,12 @@ rule reference:
         runtime=120,
     params:
         tables=input_folder,
+        scorer=scorer_model,
         size=(CONFIG.generation.images or {}).get("count"),
         spec=network_spec(),
     shell:
         "python -m ngw reference --tables {params.tables:q} --vision {input.vision:q} --count {params.size}"
-        " --spec {params.spec:q} --scorer {input.scorer:q} --output {output.reference:q} > {log} 2>&1"
+        " --spec {params.spec:q} --scorer {params.scorer:q} --output {output.reference:q} > {log} 2>&1"
 
 
 rule imaging:
@@ -129,12 +130,13 @@ rule imaging:
         runtime=60,
     params:
         tables=input_folder,
+        scorer=scorer_model,
         judges=(
             json.dumps(CONFIG.generation.judges()) if CONFIG.generation.images else ""
         ),
     shell:
         "python -m ngw imaging --tables {params.tables:q} --images {input.images:q} --nearest {input.nearest:q}"
-        " --run {input.run:q} --reference {input.reference:q} --scorer {input.scorer:q} --judges {params.judges:q}"
+        " --run {input.run:q} --reference {input.reference:q} --scorer {params.scorer:q} --judges {params.judges:q}"
         " --predictions {output.predictions:q} --record {output.record:q} > {log:q} 2>&1"
 
 

@@ -6,7 +6,11 @@ import re
 from pathlib import Path
 
 import numpy as np
+import yaml
 
+import ngw
+from ngw import data, encoders
+from ngw.__main__ import main
 from ngw.methods import Method
 
 README = Path(__file__).parents[1] / "README.md"
@@ -27,12 +31,33 @@ def test_align_your_own_models(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     x, y = rotated()
     pairs = np.stack([np.arange(20), np.arange(20)], axis=1)
-    names = {"x": x, "y": y, "z": y, "pairs": pairs, "x_new": x[40:], "y_new": y[40:]}
+    names = {"ngw": ngw, "x": x, "y": y, "z": y, "pairs": pairs, "x_new": x[40:], "y_new": y[40:]}
     (code,) = [block for block in blocks() if "ngw.Warp" in block]
     exec(code, names)
     assert (tmp_path / "warp.safetensors").is_file()
     assert names["plan"].converged
     assert ((names["u"] @ names["v"].T).argmax(1) == np.arange(20)).all()
+
+
+def test_two_files_to_a_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, z in zip(("images", "texts"), rotated(1400), strict=True):
+        np.save(f"{name}.npy", z)
+    (code,) = [block for block in blocks() if "ngw.compare" in block]
+    exec(code, {})
+    assert len(capsys.readouterr().out.splitlines()) == 6  # title, head, four methods
+    (line,) = re.findall(r"python -m ngw (align .*)", README.read_text(encoding="utf-8"))
+    assert main(line.split()) == 0
+    assert [row.split()[0] for row in capsys.readouterr().out.splitlines()[2:]] == ["warp", "cca"]
+    assert ngw.Warp.load("warp.safetensors").transform(np.load("images.npy")[:2]).shape == (2, 6)
+
+
+def test_the_entries_of_ones_own_data_and_encoders_exist():
+    (block,) = re.findall(r"```yaml\n(datasets:\n  mine.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    config = yaml.safe_load(block)
+    assert data.check(config["datasets"]["mine"]).__name__ == "ngw.data.folder"
+    found = {name: encoders.build(spec) for name, spec in config["encoders"].items()}
+    assert {name: encoder.width for name, encoder in found.items()} == {"dinov2": 768, "mine": 768, "other": 768}
 
 
 def test_the_baseline_is_a_method_that_recovers_a_rotation():

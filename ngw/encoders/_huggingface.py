@@ -12,7 +12,10 @@ from ngw.encoders import _packages
 from ngw.errors import InputError
 
 HUB = re.compile(r"[\w.-]+/[\w.-]+")
-PATTERNS = ("config.json", "preprocessor_config.json", "tokenizer.json", "*.safetensors", "*.safetensors.index.json")
+PATTERNS = (
+    "config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json",
+    "special_tokens_map.json", "vocab.json", "merges.txt", "*.safetensors", "*.safetensors.index.json",
+)  # fmt: skip
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
@@ -20,13 +23,16 @@ def folder(model: str, revision: str | None = None, pickle: bool = False) -> Pat
     """Where a model's files lie.
 
     model: a folder, `package:<name>`, the pip package that carries one as `model/`, or a name on the hub, which wants a
-    `revision` (a commit), so that a table means the same weights tomorrow.  A hub model is taken from the cache, and
-    downloaded where it isn't there; its weights are safetensors unless `pickle` allows pytorch_model.bin.
+    `revision` (a commit; name@revision says both), so that a table means the same weights tomorrow.  A hub model is
+    taken from the cache, and downloaded where it isn't there; its weights are safetensors unless `pickle` allows
+    pytorch_model.bin.
     """
     if model.startswith("package:"):
         return _packages.folder(model.removeprefix("package:")) / "model"
     if Path(model).is_dir():
         return Path(model)
+    if revision is None and "@" in model:
+        model, _, revision = model.partition("@")
     if not HUB.fullmatch(model):
         raise InputError(f"{model}: no such folder; name one, or a model on the hub such as facebook/dinov2-base.")
     if revision is None:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ngw import io
+from ngw.encoders import _huggingface
 from ngw.errors import InputError
 from ngw.methods.base import unit
 from ngw.seeds import entropy, rng, torch_generator
@@ -38,8 +39,9 @@ AT_ONCE = 128  # captions written at once
 class Options:
     """How the captioner is made and trained.
 
-    model: null for a small one from scratch, or a folder with a causal language model of `transformers` and its
-    tokenizer, which is then trained on.  dims, layers, heads: of the small one.  prefix: tokens made from the latent.
+    model: null for a small one from scratch, or a causal language model of `transformers` with its tokenizer, by folder
+    or name@revision on the hub, which is then trained on.  dims, layers, heads: of the small one.  prefix: tokens made
+    from the latent.
     noise: length of the noise that is added to a latent's direction, which has length 1.
     beams: of the search; length: the most tokens of a caption.
     """
@@ -106,7 +108,7 @@ class Pretrained:
     def __init__(self, folder: str) -> None:
         from transformers import AutoTokenizer
 
-        self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self.tokenizer = AutoTokenizer.from_pretrained(_huggingface.folder(folder), local_files_only=True)
         self.end = self.tokenizer.eos_token_id
 
     def encode(self, text: str) -> list[int]:
@@ -199,7 +201,8 @@ def language_model(options: Options, words: Words | Pretrained) -> nn.Module:
     if isinstance(words, Pretrained):
         from transformers import AutoModelForCausalLM
 
-        return AutoModelForCausalLM.from_pretrained(options.model, local_files_only=True)
+        where = _huggingface.folder(options.model)
+        return AutoModelForCausalLM.from_pretrained(where, local_files_only=True, use_safetensors=True)
     from transformers import GPT2Config, GPT2LMHeadModel
 
     config = GPT2Config(

@@ -12,6 +12,7 @@ import numpy as np
 
 from ngw import __version__, cost, features, io
 from ngw._config import CEILING
+from ngw.encoders import _huggingface
 from ngw.errors import InputError
 from ngw.seeds import rng
 from ngw.stages import IDENTITY, naming
@@ -103,7 +104,7 @@ def image(
     io.write_json(record, {**who, "version": __version__, "cost": spent})
 
 
-def reference(tables: Path, vision: Path, count: int, spec: Mapping[str, Any], scorer: Path, output: Path) -> None:
+def reference(tables: Path, vision: Path, count: int, spec: Mapping[str, Any], scorer: str, output: Path) -> None:
     """The reference stage: what the judges (a feature network, a CLIP) see of the real test images and their captions.
 
     spec: of the feature network, an encoder of images.  scorer: a folder with a CLIP.
@@ -122,10 +123,11 @@ def reference(tables: Path, vision: Path, count: int, spec: Mapping[str, Any], s
     }, {"reference": json.dumps(dict(spec))})  # fmt: skip
 
 
-def _judge(folder: Path, side: str):
-    """One side of the CLIP in a folder."""
+def _judge(scorer: str, side: str):
+    """One side of a CLIP: a folder's, or a published one's."""
     from ngw import encoders
 
+    folder = _huggingface.folder(scorer)
     width = io.read_json(folder / "config.json")["projection_dim"]
     return encoders.build({"kind": "clip", "side": side, "model": str(folder), "width": width})
 
@@ -136,7 +138,7 @@ def _encoded(encoder, items: list) -> np.ndarray:
 
 
 def imaging(
-    tables: Path, images: Path, nearest: Path, run: Path, reference: Path, scorer: Path, judges: Mapping[str, Any],
+    tables: Path, images: Path, nearest: Path, run: Path, reference: Path, scorer: str, judges: Mapping[str, Any],
     predictions: Path, record: Path,
 ) -> None:  # fmt: skip
     """The imaging stage: generated pictures against real ones and against their captions, and the run's record.

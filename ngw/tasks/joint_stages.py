@@ -12,6 +12,7 @@ import numpy as np
 from ngw import __version__, cost, encoders, features, io, methods
 from ngw import fusion as fusions
 from ngw.clouds import clouds
+from ngw.encoders import _huggingface
 from ngw.errors import InputError
 from ngw.features import Features
 from ngw.stages import naming
@@ -70,7 +71,7 @@ class Shared:
 
 
 def joint_retrieval(
-    folder: Path, tables: Path, vision: Path, text: Path, spec: Mapping[str, Any], method: str, pairs: str, seed: int,
+    folder: str, tables: Path, vision: Path, text: Path, spec: Mapping[str, Any], method: str, pairs: str, seed: int,
     predictions: Path, record: Path,
 ) -> None:  # fmt: skip
     """The joint-retrieval stage: a CLIP ranks the test split both ways, beside the aligners of these two encoders.
@@ -82,12 +83,13 @@ def joint_retrieval(
     a, b = features.read(vision), features.read(text)
     images = io.read_table(tables / "images.parquet", ["image_id", "path"])
     captions = io.read_table(tables / "captions.parquet", ["caption_id", "text"])
-    width = io.read_json(folder / "config.json")["projection_dim"]
+    where = _huggingface.folder(folder)
+    width = io.read_json(where / "config.json")["projection_dim"]
     seen = []
     for side, cloud, names, items in (
         ("vision", a, images["image_id"], images["path"]), ("text", b, captions["caption_id"], captions["text"]),
     ):  # fmt: skip
-        encoder = encoders.build({"kind": "clip", "side": side, "model": str(folder), "width": width})
+        encoder = encoders.build({"kind": "clip", "side": side, "model": str(where), "width": width})
         item = dict(zip(names, items, strict=True))
         rows = [item[int(i)] for i in cloud.ids]
         x = np.empty((len(rows), width), np.float32)
@@ -95,7 +97,7 @@ def joint_retrieval(
             x[places] = encoding.pooled
         seen.append(Features(cloud.ids, cloud.image_ids, x, cloud.metadata))
     result = task.evaluate(Shared(), *seen)
-    trained = folder / "joint.json"
+    trained = where / "joint.json"
     about = io.read_json(trained) if trained.is_file() else {}  # a published CLIP has no such file
     none = {"train_seconds": 0.0, "peak_memory_mb": 0.0, "parameters": 0}
     io.write_table(predictions, result.table)

@@ -51,8 +51,9 @@ rule joint_retrieval:
     params:
         spec=method_spec,
         tables=input_folder,
+        folder=joint_model,
     shell:
-        "python -m ngw joint-retrieval --folder {input.folder:q} --tables {params.tables:q} --vision {input.vision:q}"
+        "python -m ngw joint-retrieval --folder {params.folder:q} --tables {params.tables:q} --vision {input.vision:q}"
         " --text {input.text:q} --spec {params.spec:q} --method {wildcards.method:q} --pairs {wildcards.pairs}"
         " --seed {wildcards.seed} --predictions {output.predictions:q} --record {output.record:q} > {log:q} 2>&1"
 
