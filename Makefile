@@ -4,12 +4,12 @@ CORES ?= $(shell nproc)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY := .venv/.ready
 
-.PHONY: all all-ablations env lint test bench clean
+.PHONY: all all-ablations env lint test test-slurm bench clean
 
 all: $(READY)
 	@snakemake --cores $(CORES) --rerun-incomplete --show-failed-logs --scheduler greedy --quiet host reason rules
 	@cat results/tables/*.txt
-	@echo "Tables: results/tables  Figures: results/figures"
+	@echo "All of it on one page: results/index.html  Tables: results/tables  Figures: results/figures"
 
 all-ablations: $(READY)
 	@snakemake all_ablations --cores $(CORES) --rerun-incomplete --show-failed-logs --quiet host reason rules
@@ -33,10 +33,14 @@ lint: $(READY)
 test: lint
 	pytest -n $(CORES) --dist loadfile
 
+# A real SLURM of one node, from Debian's packages slurm-wlm, munge, slurmdbd and mariadb-server; as root.
+test-slurm: $(READY)
+	REQUIRE_SLURM=1 pytest -m slurm tests/slurm
+
 bench: $(READY)
 	python benchmarks/sinkhorn.py --size small
 	python benchmarks/ranking.py --size small
 	python benchmarks/maps.py --size small
 
 clean:
-	rm -rf results/data results/features results/runs results/labels results/fusions results/decoders results/tables results/figures results/logs results/benchmarks
+	rm -rf results/index.html results/data results/features results/runs results/labels results/fusions results/decoders results/tables results/figures results/logs results/benchmarks

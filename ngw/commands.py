@@ -215,6 +215,10 @@ def _report(stage: Callable[..., argparse.ArgumentParser]) -> None:
     stage("figures", "Draw the figures of a table.", "table", "output")
     stage("efficiency-figures", "Draw quality against compute.", "table", "output")
     stage("stages", "Sum what the jobs of each rule took.", "benchmarks", "output")
+    p = stage("page", "Write every table and figure as one HTML file.", "output")
+    p.add_argument("--tables", type=Path, required=True, help="folder of the tables")
+    p.add_argument("--figures", type=Path, required=True, help="folder of the figures")
+    p.add_argument("--config", type=json.loads, required=True, help="the config, as JSON")
 
     p = stage("identifiability-tables", "Collate identifiability records into tables.", "output")
     p.add_argument("--grid", required=True, type=json.loads, help="the runs wanted, as JSON: see Config.grid")

@@ -1,4 +1,4 @@
-# Where the time went. Last of all: it reads the benchmark files that the other jobs have left.
+# Last of all: where the time went, from the benchmark files that the other jobs have left, and the report page.
 rule stages:
     input:
         TABLES,
@@ -17,3 +17,24 @@ rule stages:
         folder=output_folder,
     shell:
         "python -m ngw stages --benchmarks {params.benchmarks:q} --output {params.folder:q} > {log} 2>&1"
+
+
+rule page:
+    input:
+        TABLES,
+        rules.stages.output,
+        code=sources("report/page.py", "report/provenance.py"),
+    output:
+        page="results/index.html",
+    log:
+        "results/logs/page.log",
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=json.dumps(config),
+    shell:
+        "python -m ngw page --tables results/tables --figures results/figures --config {params.config:q}"
+        " --output {output.page:q} > {log} 2>&1"

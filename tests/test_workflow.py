@@ -117,6 +117,7 @@ def test_the_tiny_run_leaves_nothing_half_written(finished):
     assert not [path for path in results.rglob("*") if ".tmp" in path.name or path.name.endswith(".partial")]
     for name in ("retrieval.csv", "retrieval.md", "retrieval.tex", "retrieval.txt", "efficiency.csv"):
         assert (results / "tables" / name).stat().st_size > 100
+    assert "effnet-lite0" in (results / "index.html").read_text(encoding="utf-8")
     figures = sorted(path.name for path in (results / "figures").iterdir())
     assert {f"retrieval.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
     assert {f"vqa.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)

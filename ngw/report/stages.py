@@ -67,6 +67,22 @@ def stages(benchmarks: Path, output: Path) -> None:
         io.write_text(output / name, text)
 
 
+def page(tables: Path, figures: Path, config: Mapping[str, Any], output: Path) -> None:
+    """The page stage: every table and figure in one HTML file, with the config and the machine that made them."""
+    import yaml
+
+    from ngw.report.page import page as written
+    from ngw.report.page import sections
+    from ngw.report.provenance import about
+
+    documents = {path.stem: path.read_text(encoding="utf-8") for path in sorted(tables.glob("*.md"))}
+    if not documents:
+        raise InputError(f"{tables}: expected tables, found none; run the workflow first.")
+    shown = {path.name: path.read_bytes() for path in sorted(figures.glob("*.png"))}
+    text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+    io.write_text(output, written("Neural Geometry Warping", about(), text, sections(documents, shown)))
+
+
 def _draw(rows: Sequence[Mapping], figure: Callable[[tuple[str, str, str]], Any], name: str, output: Path) -> None:
     """The figure of each pair of encoders among the rows, as png and pdf."""
     from ngw.report.tables import encoder_pairs
