@@ -26,6 +26,11 @@ from ngw.optim import Adam
 Batch = TypeVar("Batch")
 
 
+def device() -> str:
+    """Where networks are trained and used: a GPU where torch finds one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 @dataclass(frozen=True)
 class Schedule:
     """How long and how fast: Adam with its rate on a cosine to 0 over `steps`; a look each `every` steps.

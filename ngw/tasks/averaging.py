@@ -21,7 +21,7 @@ from ngw.methods.weight_averaging import WeightAveraging
 from ngw.seeds import rng
 from ngw.tasks.joint import cropped, network, padded, stored, tokenizer
 from ngw.tasks.labels import held_out
-from ngw.training import Schedule, Trained, train
+from ngw.training import Schedule, Trained, device, train
 
 SWEEPS = 10  # of the neurons' matching, at most
 TEMPERATURE = 0.1  # of the cosines between views
@@ -37,7 +37,7 @@ class Views(NamedTuple):
 def contrast(first: Tensor, second: Tensor) -> Tensor:
     """How well each item's first view [b, w] finds its own second view, and the other way round (NT-Xent)."""
     u, v = (nn.functional.normalize(z, dim=-1) for z in (first, second))
-    logits, truth = u @ v.T / TEMPERATURE, torch.arange(len(u))
+    logits, truth = u @ v.T / TEMPERATURE, torch.arange(len(u), device=u.device)
     return (nn.functional.cross_entropy(logits, truth) + nn.functional.cross_entropy(logits.T, truth)) / 2
 
 
@@ -59,7 +59,8 @@ def fit(
     """Train both towers on images and on captions that nobody pairs; text_ids: the image that each caption is of, by
     which captions are held out. Returns the merged CLIP, its tokenizer and how training went."""
     words = tokenizer(texts, options.words)
-    model = network(options, words.get_vocab_size(), seed)
+    model, where = network(options, words.get_vocab_size(), seed), device()
+    model.to(where)
     model.logit_scale.requires_grad_(False)
     pixels = stored(paths, options.size)
     tokens = [[t for t in row.ids if t] for row in words.encode_batch(list(texts))]
@@ -71,8 +72,8 @@ def fit(
 
     def made(rows: np.ndarray, said: np.ndarray, draw: np.random.Generator) -> Views:
         return Views(
-            tuple(cropped(pixels[rows], options.size, options.crop, draw) for _ in range(2)),
-            tuple(padded([part(tokens[k], options.keep, draw) for k in said]) for _ in range(2)),
+            tuple(cropped(pixels[rows], options.size, options.crop, draw).to(where) for _ in range(2)),
+            tuple(padded([part(tokens[k], options.keep, draw) for k in said]).to(where) for _ in range(2)),
         )
 
     def batch(step: int) -> Views:
@@ -90,6 +91,7 @@ def fit(
     trained = train(
         parameters, batch, lambda views: loss(model, views), error, schedule, checkpoint, identity, label="towers"
     )
+    model.cpu()
     if options.align == "ot":
         match(model)
     merge(model, options.weight)

@@ -26,7 +26,7 @@ from ngw.errors import InputError
 from ngw.methods.base import unit
 from ngw.seeds import entropy, rng, torch_generator
 from ngw.tasks.labels import held_out
-from ngw.training import Schedule, Trained, train
+from ngw.training import Schedule, Trained, device, train
 
 VERSION = 1  # of the task
 PAD, END, UNKNOWN = 0, 1, 2
@@ -155,7 +155,7 @@ class Captioner(nn.Module):
         """Cross-entropy a token, of captions behind their prefix."""
         start = self.start(batch.latents)
         said = self.lm.get_input_embeddings()(batch.tokens.clamp_min(0))
-        mask = torch.cat([torch.ones(start.shape[:2], dtype=torch.bool), batch.tokens >= 0], 1)
+        mask = torch.cat([torch.ones(start.shape[:2], dtype=torch.bool, device=start.device), batch.tokens >= 0], 1)
         logits = self.lm(inputs_embeds=torch.cat([start, said], 1), attention_mask=mask).logits
         logits = logits[:, self.options.prefix - 1 : -1]
         return nn.functional.cross_entropy(logits.flatten(0, 1), batch.tokens.flatten(), ignore_index=-100)
@@ -171,9 +171,10 @@ class Captioner(nn.Module):
         end = END if isinstance(self.words, Words) else self.words.end
         found = []
         for first in range(0, len(latents), AT_ONCE):
-            start = self.start(self.direction(torch.tensor(latents[first : first + AT_ONCE], dtype=torch.float32)))
+            some = torch.tensor(latents[first : first + AT_ONCE], dtype=torch.float32, device=self.mean.device)
+            start = self.start(self.direction(some))
             rows = self.lm.generate(
-                inputs_embeds=start, attention_mask=torch.ones(start.shape[:2], dtype=torch.long), do_sample=False,
+                inputs_embeds=start, attention_mask=torch.ones_like(start[..., 0], dtype=torch.long), do_sample=False,
                 num_beams=self.options.beams, max_new_tokens=self.options.length, eos_token_id=end, pad_token_id=PAD,
             )  # fmt: skip
             found += [self.words.decode(row.tolist()) for row in rows]
@@ -181,7 +182,7 @@ class Captioner(nn.Module):
 
     def save(self, path: str | os.PathLike, metadata: Mapping[str, str]) -> None:
         """Write weights, vocabulary and options as one safetensors file."""
-        arrays = {name: value.detach().numpy() for name, value in self.state_dict().items()}
+        arrays = {name: value.detach().cpu().numpy() for name, value in self.state_dict().items()}
         words = self.words.words[3:] if isinstance(self.words, Words) else None
         head = {"captioner": json.dumps(asdict(self.options)), "words": json.dumps(words), **metadata}
         io.write_tensors(path, arrays, head)
@@ -193,7 +194,7 @@ def load(path: str | os.PathLike) -> tuple[Captioner, dict[str, str]]:
     options, words = Options(**json.loads(head["captioner"])), json.loads(head["words"])
     model = Captioner(options, Words(words) if words else Pretrained(options.model), arrays["mean"], 0)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
-    return model.eval(), head
+    return model.eval().to(device()), head
 
 
 def language_model(options: Options, words: Words | Pretrained) -> nn.Module:
@@ -226,17 +227,18 @@ def fit(
     held = held_out(image_ids, options.held_out, seed)
     training, kept = np.flatnonzero(~held), np.flatnonzero(held)[:1000]
     size = min(options.batch, len(training))
-    x = model.direction(torch.tensor(latents, dtype=torch.float32))
+    x, where = model.direction(torch.tensor(latents, dtype=torch.float32)), device()
+    model.to(where)
 
     def batch(step: int) -> Batch:
         places = training[rng(seed, "captioning", "batch", step).integers(len(training), size=size)]
         noise = torch.randn(size, x.shape[1], generator=torch_generator(seed, "captioning", "noise", step))
         near = x[places] + options.noise / x.shape[1] ** 0.5 * noise
-        return Batch(nn.functional.normalize(near, dim=-1), padded([tokens[k] for k in places]))
+        return Batch(nn.functional.normalize(near, dim=-1).to(where), padded([tokens[k] for k in places]).to(where))
 
     def error() -> float:
         with torch.no_grad():
-            return float(model(Batch(x[kept], padded([tokens[k] for k in kept]))))
+            return float(model(Batch(x[kept].to(where), padded([tokens[k] for k in kept]).to(where))))
 
     steps = max(1, round(options.epochs * len(training) / size))
     schedule = Schedule(steps, options.learning_rate, max(1, -(-steps // options.looks)), options.patience)

@@ -24,7 +24,7 @@ from ngw import io
 from ngw.errors import InputError
 from ngw.seeds import entropy, rng, torch_generator
 from ngw.tasks.labels import held_out
-from ngw.training import Schedule, Trained, train
+from ngw.training import Schedule, Trained, device, train
 
 if TYPE_CHECKING:
     from ngw.tasks.pictures import Codec
@@ -140,7 +140,7 @@ class Imager(nn.Module):
         """Weighted squared error: that of the velocity (Salimans and Ho 2022), no level above `MOST_WEIGHT`."""
         noisy = self.levels.add_noise(batch.codes, batch.noise, batch.levels)
         found = self.denoise(noisy, batch.levels, batch.latents, batch.drafts, batch.free)
-        weight = (1 / (1 - self.levels.alphas_cumprod[batch.levels])).clamp(max=MOST_WEIGHT)
+        weight = (1 / (1 - self.levels.alphas_cumprod.to(batch.levels.device)[batch.levels])).clamp(max=MOST_WEIGHT)
         return (weight * (found - batch.codes).square().mean((1, 2, 3))).mean()
 
     @torch.no_grad()
@@ -159,7 +159,8 @@ class Imager(nn.Module):
         found, starts = [], range(0, len(latents), AT_ONCE)
         for first in tqdm(starts, desc="draw", unit="batch", mininterval=1, disable=len(starts) < 2):
             chosen = slice(first, first + AT_ONCE)
-            found.append(self._draw(torch.tensor(latents[chosen], dtype=torch.float32), ids[chosen], seed))
+            some = torch.tensor(latents[chosen], dtype=torch.float32, device=self.mean.device)
+            found.append(self._draw(some, ids[chosen], seed))
         return np.concatenate(found)
 
     def _draw(self, latents: Tensor, ids: Sequence[int], seed: int) -> np.ndarray:
@@ -170,9 +171,9 @@ class Imager(nn.Module):
         directions, n, guidance = self.direction(latents), len(latents), self.options.guidance
         drafts = self.draft(directions)
         first = [rng(seed, "imaging", "first noise", int(i)).standard_normal(self.codec.shape) for i in ids]
-        codes = torch.tensor(np.stack(first), dtype=torch.float32)
-        seen, unseen = torch.zeros(n, dtype=torch.bool), torch.ones(n, dtype=torch.bool)
-        for level in solver.timesteps:
+        codes = torch.tensor(np.stack(first), dtype=torch.float32, device=latents.device)
+        seen, unseen = (torch.full((n,), free, device=latents.device) for free in (False, True))
+        for level in solver.timesteps.to(latents.device):
             clean = self.denoise(codes, level.expand(n), directions, drafts, seen)
             if guidance != 1:
                 plain = self.denoise(codes, level.expand(n), directions, drafts, unseen)
@@ -182,7 +183,7 @@ class Imager(nn.Module):
 
     def save(self, path: str | os.PathLike, metadata: Mapping[str, str]) -> None:
         """Write weights and options as one safetensors file."""
-        arrays = {name: value.detach().numpy() for name, value in self.state_dict().items()}
+        arrays = {name: value.detach().cpu().numpy() for name, value in self.state_dict().items()}
         io.write_tensors(path, arrays, {"imager": json.dumps(asdict(self.options)), **metadata})
 
 
@@ -198,7 +199,7 @@ def load(path: str | os.PathLike) -> tuple[Imager | Unclip, dict[str, str]]:
         return Unclip(options, **arrays), head
     model = Imager(options, codec(options.size, options.vae), arrays, 0)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
-    return model.eval(), head
+    return model.eval().to(device()), head
 
 
 def denoiser(options: Options, codec: Codec) -> nn.Module:
@@ -263,18 +264,20 @@ def fit(
     held = held_out(image_ids, options.held_out, seed)
     training, kept = np.flatnonzero(~held), np.flatnonzero(held)[:256]
     size = min(options.batch, len(training))
-    directions = model.direction(torch.tensor(latents, dtype=torch.float32))
+    directions, where = model.direction(torch.tensor(latents, dtype=torch.float32)), device()
+    model.to(where)
 
     def made(rows: np.ndarray, address: str, step: int, noise: float, drop: float) -> Batch:
         draw = torch_generator(seed, "imaging", address, step)
         near = directions[rows] + noise / directions.shape[1] ** 0.5 * torch.randn(
             len(rows), directions.shape[1], generator=draw
         )
-        return Batch(
+        parts = (
             codes[rows], torch.randn(codes[rows].shape, generator=draw),
             torch.randint(NOISE_STEPS, (len(rows),), generator=draw), nn.functional.normalize(near, dim=-1),
             drafts[rows], torch.rand(len(rows), generator=draw) < drop,
         )  # fmt: skip
+        return Batch(*(part.to(where) for part in parts))
 
     def batch(step: int) -> Batch:
         rows = training[rng(seed, "imaging", "rows", step).integers(len(training), size=size)]

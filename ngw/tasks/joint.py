@@ -23,7 +23,7 @@ from ngw.seeds import entropy, rng
 from ngw.tasks.captioning import WORD
 from ngw.tasks.labels import held_out
 from ngw.tasks.pictures import square
-from ngw.training import Schedule, Trained, train
+from ngw.training import Schedule, Trained, device, train
 
 VERSION = 1  # of the task
 SPECIAL = ("[PAD]", "[UNK]", "[START]", "[END]")
@@ -81,7 +81,7 @@ def contrastive(model: nn.Module, batch: Batch) -> Tensor:
     found = model(input_ids=batch.tokens, pixel_values=batch.pixels, attention_mask=(batch.tokens != 0).long())
     scale = model.logit_scale.exp().clamp(max=MOST_SCALE)
     logits = scale * found.text_embeds @ found.image_embeds.T
-    truth = torch.arange(len(logits))
+    truth = torch.arange(len(logits), device=logits.device)
     return (nn.functional.cross_entropy(logits, truth) + nn.functional.cross_entropy(logits.T, truth)) / 2
 
 
@@ -96,7 +96,8 @@ def fit(
     if len(paths) != len(captions) or len(paths) < 4:
         raise InputError(f"joint: expected 4 images or more with captions each, found {len(paths)}; give more pairs.")
     words = tokenizer([text for texts in captions for text in texts], options.words)
-    model = network(options, words.get_vocab_size(), seed)
+    model, where = network(options, words.get_vocab_size(), seed), device()
+    model.to(where)
     pixels = stored(paths, options.size)
     held = held_out(image_ids, max(options.held_out, 2 / len(paths)), seed)
     training, kept = np.flatnonzero(~held), np.flatnonzero(held)[:256]
@@ -105,7 +106,7 @@ def fit(
 
     def made(rows: np.ndarray, draw: np.random.Generator, crop: float) -> Batch:
         said = [tokens[k][draw.integers(len(tokens[k]))] for k in rows]
-        return Batch(cropped(pixels[rows], options.size, crop, draw), padded(said))
+        return Batch(cropped(pixels[rows], options.size, crop, draw).to(where), padded(said).to(where))
 
     def batch(step: int) -> Batch:
         draw = rng(seed, "joint", "batch", step)
@@ -122,7 +123,7 @@ def fit(
     trained = train(
         parameters, batch, lambda b: contrastive(model, b), error, schedule, checkpoint, identity, label="joint"
     )
-    return model.eval(), words, trained
+    return model.eval().cpu(), words, trained
 
 
 def stored(paths: Sequence[str], size: int) -> Tensor:

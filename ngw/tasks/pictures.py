@@ -16,6 +16,7 @@ from torch import Tensor
 from ngw import io
 from ngw.encoders._images import read as read_image
 from ngw.errors import InputError
+from ngw.training import device
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,7 +55,7 @@ class Codec:
 
     def decode(self, codes: Tensor) -> np.ndarray:
         """The pictures of codes, uint8 [n, size, size, 3]."""
-        return ((codes.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+        return ((codes.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
 class Latents(Codec):
@@ -70,15 +71,15 @@ class Latents(Codec):
         if name not in ("AutoencoderKL", "AutoencoderTiny"):
             raise InputError(f"{folder}: expected AutoencoderKL or AutoencoderTiny, found {name}; name another `vae`.")
         self.network = getattr(diffusers, name).from_pretrained(folder, local_files_only=True).eval()
-        self.network.requires_grad_(False)
+        self.network.requires_grad_(False).to(device())
         self.scale = self.network.config.scaling_factor
         self.shape = tuple(self._latents(torch.zeros(1, 3, size, size)).shape[1:])
 
     @torch.no_grad()
     def _latents(self, pixels: Tensor) -> Tensor:
         """The mean of the posterior, where there is one."""
-        found = self.network.encode(pixels)
-        return found.latent_dist.mean if hasattr(found, "latent_dist") else found.latents
+        found = self.network.encode(pixels.to(self.network.device))
+        return (found.latent_dist.mean if hasattr(found, "latent_dist") else found.latents).cpu()
 
     def encode(self, paths: Sequence[str]) -> Tensor:
         """The codes of image files, 16 at a time."""
@@ -92,7 +93,7 @@ class Latents(Codec):
     @torch.no_grad()
     def decode(self, codes: Tensor) -> np.ndarray:
         """The pictures of codes, uint8 [n, size, size, 3]."""
-        parts = [self.network.decode(part).sample for part in (codes / self.scale).split(16)]
+        parts = [self.network.decode(part.to(self.network.device)).sample for part in (codes / self.scale).split(16)]
         return super().decode(torch.cat(parts))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ngw import fusion, io
+from ngw import fusion, io, training
 from ngw.errors import InputError
 from ngw.fusion._network import linear
 from ngw.methods import Method
@@ -147,13 +147,13 @@ def fit(
     where = device(options.device)
     model.to(where)
     held = held_out(labels.image_ids[rows], options.held_out, seed)
-    training, kept = np.flatnonzero(~held), np.flatnonzero(held)
+    learned, kept = np.flatnonzero(~held), np.flatnonzero(held)
     targets = labels.targets[rows]
-    model.start_from(np.asarray(targets[training].mean(0), np.float32).ravel())
-    size = min(options.batch, len(training))
+    model.start_from(np.asarray(targets[learned].mean(0), np.float32).ravel())
+    size = min(options.batch, len(learned))
 
     def batch(step: int) -> Batch:
-        places = training[stream(len(training), step * size, size, seed)]
+        places = learned[stream(len(learned), step * size, size, seed)]
         return sides.batch(places, where, targets[places].toarray())
 
     def loss(batch: Batch) -> Tensor:
@@ -191,7 +191,7 @@ def answer(model: Answerer, sides: Sides, places: np.ndarray, device: str = "cpu
 def device(name: str) -> str:
     """A device that is there."""
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return training.device()
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("training: device: expected a GPU that torch can use, found none; take device: auto.")
     return name
