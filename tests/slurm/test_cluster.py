@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -20,10 +22,17 @@ def jobs(cluster: Cluster, run: Run) -> list[tuple[str, str, str, str]]:
     return [tuple(line.split("|")) for line in lines]
 
 
-def running(cluster: Cluster, rule: str) -> list[str]:
-    """The ids of jobs of a rule that run now."""
-    lines = cluster.output("squeue", "-h", "-t", "RUNNING", "-o", "%i|%k").splitlines()
-    return [line.split("|")[0] for line in lines if f"rule_{rule}_" in line or line.split("|")[1].startswith(rule)]
+def processes(folder: Path, stage: str) -> list[int]:
+    """The processes that run a stage in that folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words, where = (entry / "cmdline").read_bytes().split(b"\0"), (entry / "cwd").resolve()
+        except OSError:  # it has ended meanwhile
+            continue
+        if where == folder and words[1:4] == [b"-m", b"ngw", stage.encode()]:
+            found.append(int(entry.name))
+    return found
 
 
 def test_a_run_through_slurm_gives_the_local_table(cluster, local, copy):
@@ -41,15 +50,15 @@ def test_a_run_through_slurm_gives_the_local_table(cluster, local, copy):
 
 def test_what_was_killed_is_made_again_and_what_was_done_is_not(cluster, local, copy):
     run = Run(copy, TABLE)
-    until(lambda: running(cluster, "encode"), "an encoding job", 120)
-    victim = running(cluster, "encode")[0]
-    subprocess.run(["scancel", "--signal=KILL", "--full", victim], check=True)  # as a node's failure would
-    until(lambda: (copy / TRAINED).is_file(), "features", 200)
+    victims = until(lambda: processes(copy, "encode"), "an encoding job", 120)
+    os.kill(victims[0], signal.SIGKILL)
+    until(lambda: "rule fit:" in run.text, "a job that reads both training clouds", 300)
     run.kill()  # and the workflow itself
     name = re.search(r"SLURM run ID: (\S+)", run.text)[1]
     subprocess.run(["scancel", "--name", name], check=True)
     until(lambda: not cluster.output("squeue", "-h").strip(), "an empty queue", 60)
     done = {path: path.stat().st_mtime_ns for path in (copy / "results/features").rglob("*.safetensors")}
+    assert run.text.count("Error in rule encode") == 1  # then it was tried again
     unlocked = Run(copy, "--unlock", log="unlock.log")
     assert unlocked.wait() == 0, unlocked.text
     again = Run(copy, TABLE, log="again.log")
@@ -73,13 +82,16 @@ def test_a_job_over_its_time_fails_by_name_and_the_others_go_on(cluster, copy):
     (copy / "slow.py").write_text("import time\n\n\ndef encode(items):\n    time.sleep(600)\n")
     text = (copy / "tests/config.yaml").read_text()
     (copy / "tests/config.yaml").write_text(
-        text.replace("{kind: efficientnet-lite, variant: lite0}", "{kind: python, call: 'slow:encode', width: 4}")
+        text.replace("  effnet-lite0: {kind: efficientnet-lite, variant: lite0}\n", "")
+        .replace("encoders:\n", "encoders:\n  slow: {kind: python, call: 'slow:encode', width: 4}\n")
+        .replace("effnet-lite0", "slow")
     )
-    other = "results/features/scenes/test/minilm-l6.safetensors"
-    run = Run(copy, "--retries", "0", "--set-resources", "encode:runtime=1", "--", ENCODED, other)
+    slow = ENCODED.replace("effnet-lite0", "slow")
+    other = "results/data/scenes-unseen/images.parquet"
+    run = Run(copy, "--retries", "0", "--set-resources", "encode:runtime=1", "--", slow, other)
     assert run.wait() == 1
     assert (copy / other).is_file()
-    assert not (copy / ENCODED).exists()
+    assert not (copy / slow).exists()
     assert "Error in rule encode" in run.text
     states = {state for _, state, _, _ in until(lambda: jobs(cluster, run), "accounting")}
     assert "TIMEOUT" in states
