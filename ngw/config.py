@@ -231,6 +231,7 @@ class Config:
             "methods": {n: [p for p in self.budgets(n) if p in kept.get(n, [p])] for n in table["methods"]},
             "seeds": self.run["seeds"],
             **(seeds if seeds["seeds_of"] else {}),
+            **({"references": table["references"]} if "references" in table else {}),
         }
 
 

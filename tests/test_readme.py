@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +72,14 @@ def test_the_baseline_is_a_method_that_recovers_a_rotation():
     assert isinstance(method, Method)
     np.testing.assert_allclose(method.transform(x[40:]), y[40:], atol=1e-3)
     np.testing.assert_allclose(method.inverse_transform(y[40:]), x[40:], atol=1e-3)
+
+
+def test_the_tutorial_prints_a_table_and_draws_a_figure(tmp_path):
+    script = README.parent / "examples" / "align_two_models.py"
+    assert len(script.read_text(encoding="utf-8").splitlines()) < 40
+    command = [sys.executable, str(script), str(tmp_path / "figure.png")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    rows = {line.split()[0]: float(line.split()[1]) for line in done.stdout.splitlines()[2:] if len(line.split()) == 7}
+    assert rows.keys() == {"warp", "cca", "ridge"}
+    assert min(rows.values()) > 20  # chance is 1
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")

@@ -266,6 +266,21 @@ def test_differences_compare_with_the_best_baseline(records, ranks):
     assert "| ngw | 30 | cca | +18.8 |" in render.markdown(tables.difference_table(found, PAIR))
 
 
+def test_published_numbers_stand_apart_with_their_source(records, ranks):
+    published = [
+        {"model": "CLIP & co", "dataset": "scenes", "i2t": 50.12, "t2i": 30.44, "source": "a readme"},
+        {"model": "other", "dataset": "coco", "i2t": 1.0, "t2i": 2.0, "source": "a table"},
+    ]
+    files = build.retrieval(records, ranks, [cell(record) for record in records], draws=50, references=published)
+    own, apart = files["retrieval.md"].split("## Published elsewhere")
+    assert "CLIP" not in own
+    assert "| CLIP & co (a readme) | 50.1 / 30.4 |" in apart
+    assert "not computed here" in apart
+    assert "other" not in apart  # a data set that isn't run
+    assert r"CLIP \& co (a readme) & 50.1 / 30.4 \\" in files["retrieval.tex"]
+    assert "CLIP" not in files["retrieval.csv"] + files["retrieval.txt"]
+
+
 def test_build_gives_every_file_and_checks_first(records, ranks):
     files = build.retrieval(records, ranks, [cell(record) for record in records], draws=50)
     assert set(files) == {

@@ -139,15 +139,20 @@ def _tables(rows: Sequence[Row], differences: Sequence[Row], pair: Pair, sizes: 
     return found + ([difference_table(differences, pair)] if of(differences, pair) else [])
 
 
-def retrieval_document(rows: Sequence[Row], differences: Sequence[Row], sizes: Sizes, form: str) -> str:
-    """All retrieval tables as one document; form: "md" or "tex"."""
+def retrieval_document(
+    rows: Sequence[Row], differences: Sequence[Row], sizes: Sizes, form: str, published: Sequence[Table] = ()
+) -> str:
+    """All retrieval tables as one document, tables of others' numbers (`published`) last; form: "md" or "tex"."""
     pairs = encoder_pairs(rows)
     if form == "tex":
-        return "\n".join(tex(table) for pair in pairs for table in _tables(rows, differences, pair, sizes))
+        ours = [table for pair in pairs for table in _tables(rows, differences, pair, sizes)]
+        return "\n".join(map(tex, [*ours, *published]))
     parts = ["# Image-text retrieval\n"]
     for pair in pairs:
         first, *rest = (markdown(table) for table in _tables(rows, differences, pair, sizes))
         parts += [f"## {pair[0]}, {pair[1]} and {pair[2]}\n", first, "### In full\n", *rest]
+    if published:
+        parts += ["## Published elsewhere\n", *map(markdown, published)]
     return "\n".join(parts)
 
 

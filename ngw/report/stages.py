@@ -33,7 +33,8 @@ def collate(grid: Mapping[str, Any], output: Path) -> None:
 
     wanted = cells(grid)
     records, ranks = _retrieval_runs(wanted)
-    for name, text in tables(records, ranks, [cell(c) for c in wanted]).items():
+    references = grid.get("references", [])
+    for name, text in tables(records, ranks, [cell(c) for c in wanted], references=references).items():
         io.write_text(output / name, text)
 
 
