@@ -93,6 +93,26 @@ def load(where: Path, kind: Any, width: int, precision: str, pickle: bool = Fals
     return model.eval().requires_grad_(False).to("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def merged(model, name: str, other: str | None, weight: float):
+    """A network, its trunk the mean of its own and another's (`ngw.encoders._merge`) where another is named."""
+    if other is None:
+        return model
+    from safetensors import SafetensorError
+    from transformers import AutoModel
+
+    from ngw.encoders._merge import merge
+
+    where = folder(other)
+    need(where, "config.json", "*.safetensors")
+    try:
+        second = AutoModel.from_pretrained(where, local_files_only=True, use_safetensors=True)
+    except (OSError, ValueError, SafetensorError) as error:
+        found = " ".join(str(error).split())
+        raise InputError(f"{where}: expected whole model files, found {found}; replace them.") from None
+    merge(model, second, weight, (name, other))
+    return model
+
+
 def check_precision(name: str) -> str:
     """The name of a precision that exists."""
     if name not in PRECISIONS:

@@ -1,0 +1,53 @@
+"""What the pages speak of exists: modules, functions, files, stages, links between pages."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from ngw.commands import parser
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "results/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+NAMES = [path.relative_to(ROOT).as_posix() for path in PAGES]
+FILE = re.compile(r"`((?:ngw|tests|rules|docs|examples|benchmarks|profiles|workflow|envs)/[\w./-]+\.\w+)`")
+OWN = re.compile(r"/(?:my_\w+|mine)\.")  # files that a reader is to write
+DOTTED = re.compile(r"`(ngw(?:\.\w+)+)`")
+STAGE = re.compile(r"(?:python -m ngw|`ngw) ([a-z][a-z-]+)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_the_files_that_a_page_names_are_there(page):
+    missing = [name for name in FILE.findall(page.read_text()) if not (ROOT / name).is_file() and not OWN.search(name)]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_the_links_of_a_page_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)]+)\)", page.read_text())
+    missing = [link for link in links if "://" not in link and not (page.parent / link.split("#")[0]).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_the_modules_and_functions_that_a_page_names_are_there(page):
+    for name in set(DOTTED.findall(page.read_text())):
+        parts = name.split(".")
+        for k in range(len(parts), 0, -1):  # the longest part that is a module, then its attributes
+            try:
+                found = importlib.import_module(".".join(parts[:k]))
+            except ModuleNotFoundError:
+                continue
+            for attribute in parts[k:]:
+                found = getattr(found, attribute)
+            break
+
+
+def test_the_stages_that_pages_name_exist():
+    stages = set(parser()._subparsers._group_actions[0].choices)
+    named = {name for page in PAGES for name in STAGE.findall(page.read_text())}
+    assert named - stages == set()
+    assert len(named) > 3
