@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,16 +90,26 @@ def writer(path: str | os.PathLike, arrays: Mapping[str, tuple[str, tuple[int, .
 
 
 def batches(encoder, items: Sequence[str], tokens: bool = False, batch: int = 32) -> Iterator[tuple[list[int], Any]]:
-    """(rows of the items, their encoding), batch by batch; texts in order of length, so that a batch pads little."""
+    """(rows of the items, their encoding), batch by batch; texts in order of length, so that a batch pads little.
+
+    A batch is read and preprocessed while the network works on the one before.
+    """
     from tqdm import tqdm
 
     order = range(len(items))
     if encoder.modality == "text" and not encoder.by_id:
         order = sorted(order, key=lambda i: len(items[i]))
-    with tqdm(total=len(items), unit="image" if encoder.modality == "vision" else "text") as bar:
-        for start in range(0, len(items), batch):
-            rows = list(order[start : start + batch])
-            yield rows, encoder.encode([items[i] for i in rows], tokens=tokens)
+    starts = [list(order[start : start + batch]) for start in range(0, len(items), batch)]
+    unit = "image" if encoder.modality == "vision" else "text"
+    with ThreadPoolExecutor(1) as ahead, tqdm(total=len(items), unit=unit) as bar:
+
+        def prepared(k: int):
+            return ahead.submit(encoder.prepare, [items[i] for i in starts[k]]) if k < len(starts) else None
+
+        coming = prepared(0)
+        for k, rows in enumerate(starts):
+            now, coming = coming.result(), prepared(k + 1)
+            yield rows, encoder.encode(now, tokens=tokens)
             bar.update(len(rows))
 
 

@@ -124,6 +124,48 @@ def test_texts_are_pooled_as_asked_and_padding_changes_nothing(name, pooling, tm
     np.testing.assert_allclose(prefixed, encoders.build(spec).encode(["query: a cat"]).pooled)
 
 
+def test_pictures_are_prepared_while_the_network_works(photographs, tmp_path):
+    import threading
+    import time
+
+    from ngw import features
+
+    vision_folder(tmp_path, "vit")
+    encoder = encoders.build({"kind": "transformers-vision", "model": str(tmp_path), "width": 16})
+    encoder.model  # noqa: B018 (loads)
+    plain, prepare, encode, log = encoder.encode(photographs).pooled, encoder.prepare, encoder.encode, []
+
+    def slow(items, tokens=False):
+        time.sleep(0.2)
+        log.append("encoded")
+        return encode(items, tokens)
+
+    def noted(items):
+        log.append("prepared" if threading.current_thread() is not threading.main_thread() else "in the way")
+        return prepare(items)
+
+    encoder.encode, encoder.prepare = slow, noted
+    found = dict(
+        zip(
+            [0, 1, 2],
+            np.concatenate([e.pooled for _, e in features.batches(encoder, photographs, batch=1)]),
+            strict=True,
+        )
+    )
+    np.testing.assert_allclose([found[k] for k in range(3)], plain, atol=1e-5)
+    assert log == ["prepared", "prepared", "encoded", "prepared", "encoded", "encoded"]
+
+
+def test_an_unreadable_picture_is_named_through_the_threads(photographs, tmp_path):
+    from ngw import features
+
+    vision_folder(tmp_path, "vit")
+    (tmp_path / "bad.png").write_bytes(b"x")
+    encoder = encoders.build({"kind": "transformers-vision", "model": str(tmp_path), "width": 16})
+    with pytest.raises(InputError, match=r"bad\.png: expected a readable image"):
+        list(features.batches(encoder, [*photographs, str(tmp_path / "bad.png")], batch=2))
+
+
 def test_half_precision_is_near_and_leaves_as_float32(photographs, tmp_path):
     vision_folder(tmp_path, "vit")
     spec = {"kind": "transformers-vision", "model": str(tmp_path), "width": 16}

@@ -38,6 +38,10 @@ class Encoder:
         """Features of a batch of items, in their order."""
         raise TypeError(f"{type(self).__name__} must define encode")
 
+    def prepare(self, items: Sequence[str]) -> Any:
+        """What `encode` takes as well as items: read and preprocessed, while the network works on the batch before."""
+        return items
+
     def view(self, item: str) -> Any:
         """What a vision encoder sees of an image, as a picture whose grid its tokens are, rows first."""
         raise TypeError(f"{type(self).__name__} must define view")

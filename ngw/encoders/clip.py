@@ -9,7 +9,7 @@ import numpy as np
 
 from ngw import io
 from ngw.encoders import _huggingface
-from ngw.encoders._images import Preprocessor
+from ngw.encoders._images import Preprocessor, stack
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
 
@@ -78,7 +78,11 @@ class Clip(Encoder):
         """How many tokens each text has, its marks included."""
         return np.array([sum(row.attention_mask) for row in self.tokenizer.encode_batch(list(items))], np.int64)
 
-    def encode(self, items: Sequence[str], tokens: bool = False) -> Encoding:
+    def prepare(self, items: Sequence[str]) -> Sequence[str] | np.ndarray:
+        """Image files as pixels [b, 3, h, w]; texts as they are."""
+        return stack(self.preprocessor.pixels, items) if self.modality == "vision" else items
+
+    def encode(self, items: Sequence[str] | np.ndarray, tokens: bool = False) -> Encoding:
         """Pooled [b, width], of unit length; token features are not offered."""
         import torch
 
@@ -87,7 +91,7 @@ class Clip(Encoder):
         model = self.model
         with torch.inference_mode():
             if self.modality == "vision":
-                pixels = torch.from_numpy(np.stack([self.preprocessor.pixels(item) for item in items]))
+                pixels = torch.from_numpy(items if isinstance(items, np.ndarray) else self.prepare(items))
                 found = model.get_image_features(pixel_values=pixels.to(model.device, model.dtype))
             else:
                 rows = self.tokenizer.encode_batch(list(items))

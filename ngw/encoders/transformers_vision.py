@@ -10,7 +10,7 @@ import numpy as np
 
 from ngw import io
 from ngw.encoders import _huggingface
-from ngw.encoders._images import Preprocessor
+from ngw.encoders._images import Preprocessor, stack
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
 
@@ -96,12 +96,16 @@ class TransformersVision(Encoder):
         """What the network sees of an image file."""
         return self.preprocessor.view(path)
 
-    def encode(self, items: Sequence[str], tokens: bool = False) -> Encoding:
-        """Features of image files: pooled [b, width]; tokens [b, rows * columns, width], rows of the grid first."""
+    def prepare(self, items: Sequence[str]) -> np.ndarray:
+        """Image files as pixels [b, 3, h, w]."""
+        return stack(self.preprocessor.pixels, items)
+
+    def encode(self, items: Sequence[str] | np.ndarray, tokens: bool = False) -> Encoding:
+        """Features of image files, or of their pixels: pooled [b, width]; tokens [b, rows * columns, width], by rows."""
         import torch
 
         with torch.inference_mode():
-            pixels = torch.from_numpy(np.stack([self.preprocessor.pixels(path) for path in items]))
+            pixels = torch.from_numpy(items if isinstance(items, np.ndarray) else self.prepare(items))
             hidden = self.model(pixel_values=pixels.to(self.model.device, self.model.dtype)).last_hidden_state.float()
             if hidden.shape[1] <= self.n_tokens:
                 raise InputError(
