@@ -128,6 +128,22 @@ def test_the_tiny_run_leaves_nothing_half_written(finished):
     assert {f"identifiability.scenes.effnet-lite0.minilm-l6.{form}" for form in ("pdf", "png")} <= set(figures)
 
 
+def test_a_number_leads_back_to_the_data_command_by_command(finished):
+    record = "results/runs/scenes/effnet-lite0__minilm-l6/ngw/pairs16/seed0/metrics/retrieval.json"
+    command = [sys.executable, "-m", "ngw", "provenance"]
+    environment = {**os.environ, "PYTHONPATH": str(finished)}
+    done = subprocess.run([*command, record], cwd=finished, env=environment, capture_output=True, text=True, check=True)
+    rules = re.findall(r": rule (\w+), 20", done.stdout)
+    assert set(rules) == {"retrieval", "encode", "data", "maps", "transport"}
+    assert rules[0] == "retrieval"
+    assert done.stdout.count("$ python -m ngw ") == len(rules)
+    again = subprocess.run(
+        [*command, "nothing"], cwd=finished, env=environment, capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 2
+    assert "nothing: expected a file that Snakemake has made" in again.stderr
+
+
 def test_a_second_run_has_nothing_to_do(finished):
     assert scheduled(finished) == {}
 

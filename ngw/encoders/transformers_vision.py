@@ -101,7 +101,7 @@ class TransformersVision(Encoder):
         return stack(self.preprocessor.pixels, items)
 
     def encode(self, items: Sequence[str] | np.ndarray, tokens: bool = False) -> Encoding:
-        """Features of image files, or of their pixels: pooled [b, width]; tokens [b, rows * columns, width], by rows."""
+        """Features of image files, or of their pixels: pooled [b, width]; tokens [b, rows * columns, width]."""
         import torch
 
         with torch.inference_mode():

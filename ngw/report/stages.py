@@ -84,6 +84,13 @@ def page(tables: Path, figures: Path, config: Mapping[str, Any], output: Path) -
     io.write_text(output, written("Neural Geometry Warping", about(), text, sections(documents, shown)))
 
 
+def provenance(file: str, depth: int) -> None:
+    """The provenance command, which no rule runs: how a file was made and what it came from, from Snakemake's notes."""
+    from ngw.report.provenance import trace
+
+    print("\n".join(trace(file, Path(), depth)))
+
+
 def _draw(rows: Sequence[Mapping], figure: Callable[[tuple[str, str, str]], Any], name: str, output: Path) -> None:
     """The figure of each pair of encoders among the rows, as png and pdf."""
     from ngw.report.tables import encoder_pairs
