@@ -10,6 +10,7 @@ rule tables:
         tex="results/tables/retrieval.tex",
         txt="results/tables/retrieval.txt",
         differences="results/tables/retrieval-differences.csv",
+        against="results/tables/retrieval-against-ngw.csv",
         efficiency=multiext("results/tables/efficiency", ".csv", ".md", ".tex"),
     log:
         "results/logs/tables.log",

@@ -13,7 +13,7 @@ import pytest
 
 from ngw.errors import InputError
 from ngw.metrics.retrieval import summary
-from ngw.report import build, collate, render, tables
+from ngw.report import against, build, collate, render, tables
 from ngw.report.records import cell, check
 
 PAIR = ("scenes", "effnet-lite0", "minilm-l6")
@@ -266,6 +266,28 @@ def test_differences_compare_with_the_best_baseline(records, ranks):
     assert "| ngw | 30 | cca | +18.8 |" in render.markdown(tables.difference_table(found, PAIR))
 
 
+def test_every_row_stands_against_ngw_with_a_correction_for_their_number(records, ranks):
+    samples = collate.bootstrap_all(records, ranks, draws=200)
+    found = against.rows(records, samples)
+    assert [(row["method"], row["pairs"]) for row in found] == [
+        (method, pairs) for method in ("ngw~epsilon=0.1", "cca", "ridge") for pairs in ("30", "all")
+    ]
+    ridge = found[-1]
+    assert ridge["difference"] == pytest.approx(-(0.75 + 0.625) / 2)
+    assert ridge["p"] <= ridge["p_holm"] <= 3.001 * ridge["p"]  # three rows at this budget
+    assert 0 < ridge["detectable"] < 1
+    shown = render.markdown(against.table(found, PAIR))
+    assert "| cca | -18.8 | -18.8 |" in shown
+    assert re.search(r"\| ridge \| -68\.8(\\\*)? \|", shown)
+    assert "| smallest difference to be found |" in shown
+    assert against.rows([r for r in records if r["method"] != "ngw"], samples) == []
+
+
+def test_holms_correction_by_hand():
+    assert against.holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
+    assert against.holm([0.5, 0.9]).tolist() == [1.0, 1.0]
+
+
 def test_published_numbers_stand_apart_with_their_source(records, ranks):
     published = [
         {"model": "CLIP & co", "dataset": "scenes", "i2t": 50.12, "t2i": 30.44, "source": "a readme"},
@@ -285,11 +307,11 @@ def test_build_gives_every_file_and_checks_first(records, ranks):
     files = build.retrieval(records, ranks, [cell(record) for record in records], draws=50)
     assert set(files) == {
         "retrieval.csv", "retrieval.md", "retrieval.tex", "retrieval.txt", "retrieval-differences.csv",
-        "efficiency.csv", "efficiency.md", "efficiency.tex",
+        "retrieval-against-ngw.csv", "efficiency.csv", "efficiency.md", "efficiency.tex",
     }  # fmt: skip
     assert all(text.endswith("\n") for text in files.values())
     assert [line for line in files["retrieval.md"].splitlines() if line.startswith("#")] == [
-        "# Image-text retrieval", "## scenes, effnet-lite0 and minilm-l6", "### In full",
+        "# Image-text retrieval", "## scenes, effnet-lite0 and minilm-l6", "### In full", "## Against ngw",
     ]  # fmt: skip
     assert "with 0 pairs" not in files["retrieval.md"]  # at 0 there are controls only, and they stand everywhere
     with pytest.raises(InputError, match="has no record"):

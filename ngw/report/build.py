@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ngw.report import efficiency
+from ngw.report import against, efficiency
 from ngw.report.collate import (
     DIFFERENCE_COLUMNS,
     DRAWS,
@@ -17,6 +17,7 @@ from ngw.report.collate import (
 from ngw.report.records import Cell, Record, Table, check, pair
 from ngw.report.references import tables as references_of
 from ngw.report.render import console, retrieval_document
+from ngw.report.tables import encoder_pairs
 
 
 def retrieval(
@@ -36,12 +37,15 @@ def retrieval(
     rows, costs, compared = collate(records, samples), efficiency.rows(records), differences(records, samples)
     sizes = {pair(record): (record["n_images"], record["n_captions"]) for record in records}
     published = references_of(references, list(dict.fromkeys(record["dataset"] for record in records)))
+    rivals = against.rows(records, samples)
+    extra = [against.table(rivals, one) for one in encoder_pairs(rivals)]
     return {
         "retrieval.csv": to_csv(rows),
-        "retrieval.md": retrieval_document(rows, compared, sizes, "md", published),
-        "retrieval.tex": retrieval_document(rows, compared, sizes, "tex", published),
+        "retrieval.md": retrieval_document(rows, compared, sizes, "md", extra, published),
+        "retrieval.tex": retrieval_document(rows, compared, sizes, "tex", extra, published),
         "retrieval.txt": console(rows, sizes),
         "retrieval-differences.csv": to_csv(compared, DIFFERENCE_COLUMNS),
+        "retrieval-against-ngw.csv": to_csv(rivals, against.COLUMNS),
         "efficiency.csv": to_csv(costs),
         "efficiency.md": efficiency.document(costs, "md"),
         "efficiency.tex": efficiency.document(costs, "tex"),

@@ -140,17 +140,20 @@ def _tables(rows: Sequence[Row], differences: Sequence[Row], pair: Pair, sizes: 
 
 
 def retrieval_document(
-    rows: Sequence[Row], differences: Sequence[Row], sizes: Sizes, form: str, published: Sequence[Table] = ()
-) -> str:
+    rows: Sequence[Row], differences: Sequence[Row], sizes: Sizes, form: str, against: Sequence[Table] = (),
+    published: Sequence[Table] = (),
+) -> str:  # fmt: skip
     """All retrieval tables as one document, tables of others' numbers (`published`) last; form: "md" or "tex"."""
     pairs = encoder_pairs(rows)
     if form == "tex":
         ours = [table for pair in pairs for table in _tables(rows, differences, pair, sizes)]
-        return "\n".join(map(tex, [*ours, *published]))
+        return "\n".join(map(tex, [*ours, *against, *published]))
     parts = ["# Image-text retrieval\n"]
     for pair in pairs:
         first, *rest = (markdown(table) for table in _tables(rows, differences, pair, sizes))
         parts += [f"## {pair[0]}, {pair[1]} and {pair[2]}\n", first, "### In full\n", *rest]
+    if against:
+        parts += ["## Against ngw\n", *map(markdown, against)]
     if published:
         parts += ["## Published elsewhere\n", *map(markdown, published)]
     return "\n".join(parts)
