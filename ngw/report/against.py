@@ -83,8 +83,8 @@ def table(found: Sequence[Row], pair: Pair) -> Table:
         header=columns,
         lines=lines,
         legend=[
-            "Star: p below 0.05, by a bootstrap paired and clustered by image, two-sided, Holm's correction within a budget; it "
-            "tells this test set's chance, not that of other pairs or seeds.",
+            "Star: p below 0.05, by a bootstrap paired and clustered by image, two-sided, Holm's correction within a "
+            "budget; it tells this test set's chance, not that of other pairs or seeds.",
             "Smallest difference to be found: with 80 % power at 5 %, the median over the column's rows.",
         ],
     )

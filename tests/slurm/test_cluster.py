@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 from cluster import Cluster, until
-from conftest import TABLE, Run
+from runs import TABLE, Run
 
 ENCODED = "results/features/scenes/test/effnet-lite0.safetensors"
 TRAINED = "results/features/scenes/train/effnet-lite0.safetensors"
