@@ -9,7 +9,6 @@ rule ablation_tables:
             f"{RUN}/predictions/retrieval.parquet".format(**cell)
             for cell in ngw.config.cells(CONFIG.ablation_grid())
         ],
-        code=sources("report/*.py"),
     output:
         multiext("results/tables/ablations", ".csv", ".md", ".tex"),
     log:
@@ -22,6 +21,7 @@ rule ablation_tables:
         mem_mb=4000,
         runtime=30,
     params:
+        code=sources("report/*.py"),
         grid=json.dumps(CONFIG.ablation_grid()),
         name="ablations",
         folder=output_folder,
@@ -40,7 +40,6 @@ use rule ablation_tables as all_ablation_tables with:
             f"{RUN}/predictions/retrieval.parquet".format(**cell)
             for cell in ngw.config.cells(CONFIG.ablation_grid(full=True))
         ],
-        code=sources("report/*.py"),
     output:
         multiext("results/tables/ablations-full", ".csv", ".md", ".tex"),
     log:
@@ -48,6 +47,7 @@ use rule ablation_tables as all_ablation_tables with:
     benchmark:
         "results/benchmarks/ablation-tables-full.tsv"
     params:
+        code=sources("report/*.py"),
         grid=json.dumps(CONFIG.ablation_grid(full=True)),
         name="ablations-full",
         folder=output_folder,
@@ -56,7 +56,6 @@ use rule ablation_tables as all_ablation_tables with:
 rule ablation_figures:
     input:
         table=rules.ablation_tables.output[0],
-        code=sources("report/ablations.py", "report/style.py"),
     output:
         expand(
             "results/figures/ablations.{run}.{form}",
@@ -77,6 +76,7 @@ rule ablation_figures:
         mem_mb=2000,
         runtime=30,
     params:
+        code=sources("report/ablations.py", "report/style.py"),
         folder=output_folder,
     shell:
         "python -m ngw ablation-figures --table {input.table:q} --output {params.folder:q} > {log} 2>&1"
@@ -85,7 +85,6 @@ rule ablation_figures:
 use rule ablation_figures as all_ablation_figures with:
     input:
         table=rules.all_ablation_tables.output[0],
-        code=sources("report/ablations.py", "report/style.py"),
     output:
         expand(
             "results/figures/ablations-full.{run}.{form}",

@@ -1,12 +1,12 @@
 # The config, checked; wildcard constraints; input and parameter functions. The only file of rules with `def`.
 import json
-import os
 import re
 import shlex
 from pathlib import Path
 
 import ngw.config
 import ngw.fusion
+import ngw.registry
 
 ROOT = Path(workflow.basedir).parent
 CONFIG = ngw.config.Config(config, ROOT / "workflow/schemas/config.schema.yaml")
@@ -36,14 +36,17 @@ def baseline_rules():
     )
 
 
-def relative(paths):
-    """Paths as seen from the working directory, so that a moved repository reruns nothing."""
-    return sorted(os.path.relpath(path) for path in paths)
+def fingerprint(paths):
+    """Of source files' contents, a parameter of what depends on them: an edit reruns it, a touch or a move doesn't.
+
+    Not inputs: hundreds of jobs with dozens of them each kept Snakemake busier than the jobs.
+    """
+    return ngw.registry.fingerprint(tuple(sorted(map(str, paths))))
 
 
 def sources(*patterns):
-    """Source files of the package, as inputs: an edit reruns what depends on them, a touch reruns nothing."""
-    return relative(
+    """The fingerprint of files of the package."""
+    return fingerprint(
         path for pattern in patterns for path in (ROOT / "ngw").glob(pattern)
     )
 
@@ -60,7 +63,7 @@ def encoder_spec(wildcards):
 
 
 def encoder_code(wildcards):
-    return relative(ngw.encoders.code(CONFIG.encoders[wildcards.encoder]["kind"]))
+    return fingerprint(ngw.encoders.code(CONFIG.encoders[wildcards.encoder]["kind"]))
 
 
 def method_spec(wildcards):
@@ -68,7 +71,7 @@ def method_spec(wildcards):
 
 
 def method_code(wildcards):
-    return relative(CONFIG.code(wildcards.method))
+    return fingerprint(CONFIG.code(wildcards.method))
 
 
 def joint_folder(wildcards):
@@ -108,9 +111,8 @@ def fusion_spec(wildcards):
 def fusion_code(wildcards):
     aligner = CONFIG.vqa.aligner(wildcards.fusion)
     own = ngw.fusion.code(CONFIG.vqa.spec(wildcards.fusion)["kind"])
-    return relative([*own, *(CONFIG.code(aligner) if aligner else [])]) + sources(
-        "fusion/base.py"
-    )
+    aligned = CONFIG.code(aligner) if aligner else []
+    return fingerprint([*own, *aligned, ROOT / "ngw/fusion/base.py"])
 
 
 def fusion_tokens(side):

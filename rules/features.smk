@@ -3,7 +3,6 @@ rule encode:
     input:
         images=rules.data.output.images,
         captions=rules.data.output.captions,
-        code=encoder_code,
     output:
         features="results/features/{dataset}/{split}/{encoder}.safetensors",
     log:
@@ -16,6 +15,7 @@ rule encode:
         mem_mb=4000,
         runtime=240,
     params:
+        code=encoder_code,
         spec=encoder_spec,
         tables=input_folder,
     shell:

@@ -3,8 +3,6 @@ rule basis:
     input:
         images=rules.data.output.images,
         questions=rules.data.output.questions,
-        code=encoder_code,
-        tokens=sources("tokens.py"),
     output:
         basis="results/features/{dataset}/{encoder}.basis.safetensors",
     log:
@@ -17,6 +15,8 @@ rule basis:
         mem_mb=4000,
         runtime=30,
     params:
+        code=encoder_code,
+        tokens=sources("tokens.py"),
         spec=encoder_spec,
         dims=json.dumps(CONFIG.vqa.table["tokens"]),
         tables=input_folder,
@@ -30,8 +30,6 @@ rule tokens:
         images=rules.data.output.images,
         questions=rules.data.output.questions,
         basis=rules.basis.output.basis,
-        code=encoder_code,
-        tokens=sources("tokens.py"),
     output:
         tokens="results/features/{dataset}/{split}/{encoder}.tokens.safetensors",
     log:
@@ -44,6 +42,8 @@ rule tokens:
         mem_mb=4000,
         runtime=240,
     params:
+        code=encoder_code,
+        tokens=sources("tokens.py"),
         spec=encoder_spec,
         tables=input_folder,
     shell:
@@ -56,7 +56,6 @@ rule labels:
     input:
         questions=rules.data.output.questions,
         aligned_on=aligned_on,
-        code=sources("tasks/answers.py", "tasks/labels.py", "metrics/vqa.py"),
     output:
         labels="results/labels/{dataset}.safetensors",
     log:
@@ -69,6 +68,7 @@ rule labels:
         mem_mb=4000,
         runtime=30,
     params:
+        code=sources("tasks/answers.py", "tasks/labels.py", "metrics/vqa.py"),
         tables=input_folder,
         aligned_on=aligned_on_option,
         min_count=CONFIG.vqa.table["min_count"],
@@ -84,10 +84,6 @@ rule fuse:
         images=fusion_tokens("vision"),
         questions=fusion_tokens("text"),
         model=fusion_model,
-        code=fusion_code,
-        task=sources(
-            "training.py", "optim.py", "tokens.py", "tasks/labels.py", "tasks/vqa.py"
-        ),
     output:
         model=f"{FUSION}/model.safetensors",
         training=f"{FUSION}/training.json",
@@ -104,6 +100,10 @@ rule fuse:
         mem_mb=4000,
         runtime=240,
     params:
+        code=fusion_code,
+        task=sources(
+            "training.py", "optim.py", "tokens.py", "tasks/labels.py", "tasks/vqa.py"
+        ),
         spec=fusion_spec,
         training=json.dumps(CONFIG.vqa.table["training"]),
         model=model_option,
@@ -118,7 +118,6 @@ rule prior:
     input:
         questions=rules.data.output.questions,
         labels=rules.labels.output.labels,
-        code=sources("tasks/answers.py", "fusion/prior.py"),
     output:
         training=f"{FUSION}/training.json",
         predictions=fusion_predictions(),
@@ -134,6 +133,7 @@ rule prior:
         mem_mb=2000,
         runtime=30,
     params:
+        code=sources("tasks/answers.py", "fusion/prior.py"),
         spec=fusion_spec,
         splits=CONFIG.vqa.splits,
         tables=input_folder,

@@ -3,7 +3,6 @@ rule captioner:
     input:
         captions=rules.data.output.captions,
         text="results/features/{dataset}/train/{text}.safetensors",
-        code=sources("training.py", "optim.py", "tasks/captioning.py"),
     output:
         captioner="results/decoders/{dataset}/{text}/seed{seed}/captioner.safetensors",
     log:
@@ -16,6 +15,7 @@ rule captioner:
         mem_mb=4000,
         runtime=240,
     params:
+        code=sources("training.py", "optim.py", "tasks/captioning.py"),
         options=json.dumps(CONFIG.generation.table["captioner"]),
         tables=input_folder,
     shell:
@@ -61,7 +61,6 @@ rule captioning:
         captions=rules.caption.output.captions,
         nearest=rules.caption.output.nearest,
         run=rules.caption.output.record,
-        code=sources("metrics/text.py"),
     output:
         predictions=f"{RUN}/predictions/captioning.parquet",
         record=f"{RUN}/metrics/captioning.json",
@@ -75,6 +74,7 @@ rule captioning:
         mem_mb=4000,
         runtime=60,
     params:
+        code=sources("metrics/text.py"),
         tables=input_folder,
     shell:
         "python -m ngw captioning --tables {params.tables:q} --captions {input.captions:q} --nearest {input.nearest:q}"
@@ -93,7 +93,6 @@ rule generation_tables:
             if CONFIG.generation.images
             else []
         ),
-        code=sources("report/*.py"),
     output:
         csv="results/tables/generation.csv",
         md="results/tables/generation.md",
@@ -109,6 +108,7 @@ rule generation_tables:
         mem_mb=4000,
         runtime=30,
     params:
+        code=sources("report/*.py"),
         cells=json.dumps(CONFIG.generation.cells()),
         images="--images" if CONFIG.generation.images else "",
         folder=output_folder,
@@ -123,7 +123,6 @@ rule caption_sheet:
         vision="results/features/{dataset}/test/{vision}.safetensors",
         runs=sheet_runs("predictions/captioning.parquet"),
         records=sheet_runs("metrics/captioning.json"),
-        code=sources("report/generation.py", "report/style.py"),
     output:
         expand(
             "results/figures/captions.{{dataset}}.{{vision}}.{{text}}.{form}",
@@ -139,6 +138,7 @@ rule caption_sheet:
         mem_mb=2000,
         runtime=30,
     params:
+        code=sources("report/generation.py", "report/style.py"),
         tables=input_folder,
         folder=output_folder,
     shell:

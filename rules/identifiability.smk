@@ -6,9 +6,6 @@ rule identifiability:
         text="results/features/{dataset}/test/{text}.safetensors",
         train_vision=rules.transport.input.vision,
         train_text=rules.transport.input.text,
-        code=method_code,
-        task=sources("tasks/identifiability.py", "metrics/*.py"),
-        engine=ENGINE,  # the null is a fit
     output:
         record=f"{RUN}/metrics/identifiability.json",
     log:
@@ -23,6 +20,9 @@ rule identifiability:
         mem_mb=4000,
         runtime=60,
     params:
+        code=method_code,
+        task=sources("tasks/identifiability.py", "metrics/*.py"),
+        engine=ENGINE,  # the null is a fit
         captions=CONFIG.captions,
     shell:
         "python -m ngw identifiability --model {input.model:q} --vision {input.vision:q} --text {input.text:q}"
@@ -36,7 +36,6 @@ rule identifiability_tables:
             f"{RUN}/metrics/identifiability.json".format(**cell)
             for cell in ngw.config.cells(CONFIG.identifiability_grid())
         ],
-        code=sources("report/*.py"),
     output:
         tables=multiext("results/tables/identifiability", ".csv", ".md", ".tex"),
         spectrum="results/tables/identifiability-spectrum.csv",
@@ -50,6 +49,7 @@ rule identifiability_tables:
         mem_mb=2000,
         runtime=30,
     params:
+        code=sources("report/*.py"),
         grid=json.dumps(CONFIG.identifiability_grid()),
         folder=output_folder,
     shell:
@@ -59,7 +59,6 @@ rule identifiability_tables:
 rule identifiability_figures:
     input:
         table=rules.identifiability_tables.output.spectrum,
-        code=sources("report/identifiability.py", "report/style.py"),
     output:
         expand(
             "results/figures/identifiability.{run}.{form}",
@@ -80,6 +79,7 @@ rule identifiability_figures:
         mem_mb=2000,
         runtime=30,
     params:
+        code=sources("report/identifiability.py", "report/style.py"),
         folder=output_folder,
     shell:
         "python -m ngw identifiability-figures --table {input.table:q} --output {params.folder:q} > {log} 2>&1"
@@ -89,7 +89,6 @@ rule similarity:
     input:
         vision="results/features/{dataset}/test/{vision}.safetensors",
         text="results/features/{dataset}/test/{text}.safetensors",
-        code=sources("tasks/identifiability.py", "metrics/*.py"),
     output:
         record="results/similarity/{dataset}/{vision}__{text}.json",
     log:
@@ -101,6 +100,8 @@ rule similarity:
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        code=sources("tasks/identifiability.py", "metrics/*.py"),
     shell:
         "python -m ngw similarity --vision {input.vision:q} --text {input.text:q}"
         " --record {output.record:q} > {log:q} 2>&1"
@@ -114,7 +115,6 @@ rule similarity_tables:
             for v, t in CONFIG.run["encoder_pairs"]
         ],
         table=rules.tables.output.csv,
-        code=sources("report/*.py"),
     output:
         multiext("results/tables/similarity", ".csv", ".md", ".tex"),
     log:
@@ -127,6 +127,7 @@ rule similarity_tables:
         mem_mb=2000,
         runtime=30,
     params:
+        code=sources("report/*.py"),
         pairs=CONFIG.identifiability["pairs"],
         folder=output_folder,
     shell:

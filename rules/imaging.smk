@@ -3,7 +3,6 @@ rule imager:
     input:
         images=rules.data.output.images,
         vision="results/features/{dataset}/train/{vision}.safetensors",
-        code=sources("training.py", "optim.py", "tasks/imaging.py", "tasks/pictures.py"),
     output:
         imager="results/decoders/{dataset}/{vision}/seed{seed}/imager.safetensors",
     log:
@@ -16,6 +15,7 @@ rule imager:
         mem_mb=4000,
         runtime=240,
     params:
+        code=sources("training.py", "optim.py", "tasks/imaging.py", "tasks/pictures.py"),
         options=json.dumps(CONFIG.generation.table["imager"]),
         tables=input_folder,
     shell:
@@ -57,7 +57,6 @@ rule image:
 rule scorer:
     input:
         images=scorer_data,
-        code=sources("training.py", "optim.py", "tasks/joint.py", "methods/joint.py"),
     output:
         folder=directory("results/scorers/{scorer}"),
     log:
@@ -72,6 +71,7 @@ rule scorer:
         mem_mb=4000,
         runtime=240,
     params:
+        code=sources("training.py", "optim.py", "tasks/joint.py", "methods/joint.py"),
         tables=input_folder,
         captions=scorer_option("captions", 5),
         spec=scorer_spec,
@@ -115,7 +115,6 @@ rule imaging:
         run=rules.image.output.record,
         reference=rules.reference.output.reference,
         scorer=scorer,
-        code=sources("metrics/image.py"),
     output:
         predictions=f"{RUN}/predictions/imaging.parquet",
         record=f"{RUN}/metrics/imaging.json",
@@ -129,6 +128,7 @@ rule imaging:
         mem_mb=4000,
         runtime=60,
     params:
+        code=sources("metrics/image.py"),
         tables=input_folder,
         scorer=scorer_model,
         judges=(
@@ -146,7 +146,6 @@ rule image_sheet:
         vision="results/features/{dataset}/test/{vision}.safetensors",
         pictures=sheet_runs("predictions/images.zip"),
         records=sheet_runs("images.json"),
-        code=sources("report/imaging.py", "report/style.py"),
     output:
         expand(
             "results/figures/images.{{dataset}}.{{vision}}.{{text}}.{form}",
@@ -162,6 +161,7 @@ rule image_sheet:
         mem_mb=2000,
         runtime=30,
     params:
+        code=sources("report/imaging.py", "report/style.py"),
         tables=input_folder,
         folder=output_folder,
     shell:

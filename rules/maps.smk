@@ -4,8 +4,6 @@ rule maps:
         vision=rules.transport.input.vision,
         text=rules.transport.input.text,
         plan=rules.transport.output.plan,
-        code=method_code,
-        engine=ENGINE,
     output:
         model=f"{RUN}/model.safetensors",
     log:
@@ -20,6 +18,8 @@ rule maps:
         mem_mb=4000,
         runtime=60,
     params:
+        code=method_code,
+        engine=ENGINE,
         spec=method_spec,
         captions=CONFIG.captions,
     shell:
@@ -32,8 +32,6 @@ rule fit:
     input:
         vision=rules.transport.input.vision,
         text=rules.transport.input.text,
-        code=method_code,
-        engine=ENGINE,
     output:
         model=f"{RUN}/model.safetensors",
     log:
@@ -48,6 +46,8 @@ rule fit:
         mem_mb=4000,
         runtime=60,
     params:
+        code=method_code,
+        engine=ENGINE,
         spec=method_spec,
         captions=CONFIG.captions,
     shell:

@@ -4,8 +4,6 @@ rule retrieval:
         model=f"{RUN}/model.safetensors",
         vision="results/features/{dataset}/test/{vision}.safetensors",
         text="results/features/{dataset}/test/{text}.safetensors",
-        code=method_code,
-        task=sources("tasks/retrieval.py", "metrics/retrieval.py"),
     output:
         predictions=f"{RUN}/predictions/retrieval.parquet",
         record=f"{RUN}/metrics/retrieval.json",
@@ -20,6 +18,9 @@ rule retrieval:
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        code=method_code,
+        task=sources("tasks/retrieval.py", "metrics/retrieval.py"),
     shell:
         "python -m ngw retrieval --model {input.model:q} --vision {input.vision:q} --text {input.text:q}"
         " --predictions {output.predictions:q} --record {output.record:q} > {log:q} 2>&1"

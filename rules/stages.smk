@@ -2,7 +2,6 @@
 rule stages:
     input:
         TABLES,
-        code=sources("report/efficiency.py"),
     output:
         multiext("results/tables/stages", ".csv", ".md", ".tex"),
     log:
@@ -13,6 +12,7 @@ rule stages:
         mem_mb=2000,
         runtime=30,
     params:
+        code=sources("report/efficiency.py"),
         benchmarks="results/benchmarks",
         folder=output_folder,
     shell:
@@ -23,7 +23,6 @@ rule page:
     input:
         TABLES,
         rules.stages.output,
-        code=sources("report/page.py", "report/provenance.py"),
     output:
         page="results/index.html",
     log:
@@ -34,6 +33,7 @@ rule page:
         mem_mb=2000,
         runtime=30,
     params:
+        code=sources("report/page.py", "report/provenance.py"),
         config=json.dumps(config),
     shell:
         "python -m ngw page --tables results/tables --figures results/figures --config {params.config:q}"

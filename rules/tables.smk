@@ -3,7 +3,6 @@ rule tables:
     input:
         records=runs("metrics/retrieval.json"),
         predictions=runs("predictions/retrieval.parquet"),
-        code=sources("report/*.py"),
     output:
         csv="results/tables/retrieval.csv",
         md="results/tables/retrieval.md",
@@ -22,6 +21,7 @@ rule tables:
         mem_mb=4000,
         runtime=30,
     params:
+        code=sources("report/*.py"),
         grid=json.dumps(CONFIG.grid()),
         folder=output_folder,
     shell:
@@ -31,7 +31,6 @@ rule tables:
 rule figures:
     input:
         table=rules.tables.output.csv,
-        code=sources("report/figures.py", "report/style.py"),
     output:
         expand(
             "results/figures/retrieval.{run}.{form}",
@@ -52,6 +51,7 @@ rule figures:
         mem_mb=2000,
         runtime=30,
     params:
+        code=sources("report/figures.py", "report/style.py"),
         folder=output_folder,
     shell:
         "python -m ngw figures --table {input.table:q} --output {params.folder:q} > {log} 2>&1"
@@ -60,7 +60,6 @@ rule figures:
 rule efficiency_figures:
     input:
         table=rules.tables.output.efficiency[0],
-        code=sources("report/efficiency.py", "report/style.py"),
     output:
         expand(
             "results/figures/efficiency.{run}.{form}",
@@ -81,6 +80,7 @@ rule efficiency_figures:
         mem_mb=2000,
         runtime=30,
     params:
+        code=sources("report/efficiency.py", "report/style.py"),
         folder=output_folder,
     shell:
         "python -m ngw efficiency-figures --table {input.table:q} --output {params.folder:q} > {log} 2>&1"

@@ -3,8 +3,6 @@ rule transport:
     input:
         vision="results/features/{dataset}/train/{vision}.safetensors",
         text="results/features/{dataset}/train/{text}.safetensors",
-        code=method_code,
-        engine=ENGINE,
     output:
         plan=f"{RUN}/plan.safetensors",
     log:
@@ -19,6 +17,8 @@ rule transport:
         mem_mb=4000,
         runtime=60,
     params:
+        code=method_code,
+        engine=ENGINE,
         spec=method_spec,
         captions=CONFIG.captions,
     shell:

@@ -4,7 +4,6 @@ rule vqa:
         questions=rules.data.output.questions,
         training=f"{FUSION}/training.json",
         results=f"{FUSION}/predictions/{CONFIG.vqa.table['split']}.json",
-        code=sources("metrics/vqa.py"),
     output:
         predictions=f"{FUSION}/predictions/vqa.parquet",
         record=f"{FUSION}/metrics/vqa.json",
@@ -20,6 +19,7 @@ rule vqa:
         mem_mb=4000,
         runtime=30,
     params:
+        code=sources("metrics/vqa.py"),
         tables=input_folder,
     shell:
         "python -m ngw vqa --tables {params.tables:q} --training {input.training:q}"
@@ -31,7 +31,6 @@ rule vqa_tables:
     input:
         records=fusion_runs("metrics/vqa.json"),
         predictions=fusion_runs("predictions/vqa.parquet"),
-        code=sources("report/*.py"),
     output:
         csv="results/tables/vqa.csv",
         md="results/tables/vqa.md",
@@ -48,6 +47,7 @@ rule vqa_tables:
         mem_mb=4000,
         runtime=30,
     params:
+        code=sources("report/*.py"),
         grid=json.dumps(CONFIG.vqa.cells()),
         folder=output_folder,
     shell:
@@ -57,7 +57,6 @@ rule vqa_tables:
 rule vqa_figures:
     input:
         table=rules.vqa_tables.output.csv,
-        code=sources("report/figures.py", "report/style.py", "report/vqa*.py"),
     output:
         expand(
             "results/figures/vqa.{run}.{form}",
@@ -74,6 +73,7 @@ rule vqa_figures:
         mem_mb=2000,
         runtime=30,
     params:
+        code=sources("report/figures.py", "report/style.py", "report/vqa*.py"),
         folder=output_folder,
     shell:
         "python -m ngw vqa-figures --table {input.table:q} --output {params.folder:q} > {log} 2>&1"
@@ -89,7 +89,6 @@ rule vqa_examples:
         vision=f"results/features/{{dataset}}/{CONFIG.vqa.table['split']}/{{vision}}.tokens.safetensors",
         text=f"results/features/{{dataset}}/{CONFIG.vqa.table['split']}/{{text}}.tokens.safetensors",
         model=example_model,
-        code=sources("report/vqa*.py", "report/style.py"),
     output:
         expand(
             "results/figures/vqa-examples.{{dataset}}.{{vision}}.{{text}}.{form}",
@@ -105,6 +104,7 @@ rule vqa_examples:
         mem_mb=4000,
         runtime=30,
     params:
+        code=sources("report/vqa*.py", "report/style.py"),
         tables=input_folder,
         model=model_option,
         folder=output_folder,

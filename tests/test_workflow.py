@@ -61,7 +61,7 @@ def scheduled(folder: Path) -> dict[str, set[str]]:
         if rule:
             method = re.search(r"(?:method|fusion)=([^,\s]+)", block)
             jobs.setdefault(rule[1], set()).add(method[1] if method else "")
-    for target in ("all", "all_vqa", "all_generation"):
+    for target in ("all", "all_vqa", "all_generation", "stages", "page"):  # what ends every run
         jobs.pop(target, None)
     return jobs
 

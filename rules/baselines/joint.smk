@@ -3,8 +3,6 @@ rule joint:
     input:
         images=rules.data.output.images,
         captions=rules.data.output.captions,
-        code=method_code,
-        task=sources("training.py", "optim.py", "tasks/joint.py", "tasks/averaging.py"),
     output:
         folder=directory("results/joint/{dataset}/{method}/pairs{pairs}/seed{seed}"),
     log:
@@ -19,6 +17,8 @@ rule joint:
         mem_mb=4000,
         runtime=600,
     params:
+        code=method_code,
+        task=sources("training.py", "optim.py", "tasks/joint.py", "tasks/averaging.py"),
         spec=method_spec,
         tables=input_folder,
         captions=CONFIG.captions,
@@ -33,7 +33,6 @@ rule joint_retrieval:
         folder=joint_folder,
         vision=rules.retrieval.input.vision,
         text=rules.retrieval.input.text,
-        task=rules.retrieval.input.task,
     output:
         predictions=rules.retrieval.output.predictions,
         record=rules.retrieval.output.record,
@@ -49,6 +48,7 @@ rule joint_retrieval:
         mem_mb=4000,
         runtime=60,
     params:
+        task=sources("tasks/retrieval.py", "metrics/retrieval.py"),
         spec=method_spec,
         tables=input_folder,
         folder=joint_model,
@@ -63,15 +63,6 @@ rule joint_vqa:
         images=rules.data.output.images,
         questions=rules.data.output.questions,
         labels=rules.labels.output.labels,
-        code=fusion_code,
-        task=sources(
-            "training.py",
-            "optim.py",
-            "tasks/joint.py",
-            "tasks/joint_vqa.py",
-            "tasks/labels.py",
-            "tasks/vqa.py",
-        ),
     output:
         model=rules.fuse.output.model,
         training=rules.fuse.output.training,
@@ -88,6 +79,15 @@ rule joint_vqa:
         mem_mb=4000,
         runtime=600,
     params:
+        code=fusion_code,
+        task=sources(
+            "training.py",
+            "optim.py",
+            "tasks/joint.py",
+            "tasks/joint_vqa.py",
+            "tasks/labels.py",
+            "tasks/vqa.py",
+        ),
         spec=fusion_spec,
         training=json.dumps(CONFIG.vqa.table["training"]),
         splits=CONFIG.vqa.splits,
