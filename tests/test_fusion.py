@@ -431,7 +431,8 @@ def test_specs_are_checked_without_torch():
     program = "import sys; from ngw import fusion; [fusion.build({'kind': k}) for k in fusion.kinds()]; "
     program += "assert 'torch' not in sys.modules; print(*fusion.kinds())"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
-    assert found == ["concat", "cross-attention", "gated", "image-only", "prior", "question-only"]
+    kinds = ["concat", "cross-attention", "gated", "image-only", "joint", "prior", "question-only", "weight-averaging"]
+    assert found == kinds
 
 
 def test_an_edit_of_the_weights_file_reruns_every_kind():

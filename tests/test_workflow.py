@@ -206,7 +206,7 @@ def test_every_method_and_the_ceiling_draw_the_same_images(finished):
 
 def test_the_answers_are_official_results_of_every_question(finished):
     rows = table(finished / "results/tables/vqa.csv")
-    assert {key[0] for key in rows} == {"ngw-fusion", "ngw-fusion~aligner=cca", "concat", "prior"}
+    assert {key[0] for key in rows} == {"ngw-fusion", "ngw-fusion~aligner=cca", "concat", "joint", "prior"}
     run = "fusions/scenes/effnet-lite0__minilm-l6/concat/pairs0/labels50/seed0"
     results = json.loads((finished / "results" / run / "predictions/test.json").read_text())
     record = json.loads((finished / "results" / run / "metrics/vqa.json").read_text())
