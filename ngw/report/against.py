@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ngw.report.collate import Row, Samples, by_seeds, mean_of, rounded
+from ngw.report.collate import Row, Samples, by_seeds, mean_of, place, rounded
 from ngw.report.records import IDENTITY, Record, cell, identity
 from ngw.report.statistics import METRICS, paired_difference
 from ngw.report.tables import Line, Number, Pair, Table, budgets, of, where
@@ -34,10 +34,10 @@ def rows(records: Sequence[Record], samples: Samples) -> list[Row]:
     """
     column, found = METRICS.index(METRIC), []
     groups = [runs for runs in by_seeds(records) if runs[0]["role"] != "control"]
-    own = {_place(runs): runs for runs in groups if runs[0]["method"] == REFERENCE}
+    own = {place(runs): runs for runs in groups if runs[0]["method"] == REFERENCE}
     families: dict[tuple, list[Row]] = {}
     for runs in groups:
-        ours = own.get(_place(runs))
+        ours = own.get(place(runs))
         if ours is None or runs is ours:
             continue
         theirs, mine = ([samples[cell(record)][:, column] for record in side] for side in (runs, ours))
@@ -48,17 +48,12 @@ def rows(records: Sequence[Record], samples: Samples) -> list[Row]:
         }  # fmt: skip
         who: dict[str, Any] = identity(runs[0]) | {"reference": REFERENCE, "metric": METRIC, "n_seeds": len(runs)}
         row = who | {key: rounded(value) for key, value in numbers.items()}
-        families.setdefault(_place(runs), []).append(row)
+        families.setdefault(place(runs), []).append(row)
         found.append(row)
     for family in families.values():
         for row, p in zip(family, holm([row["p"] for row in family]), strict=True):
             row["p_holm"] = rounded(float(p))
     return found
-
-
-def _place(runs: Sequence[Record]) -> tuple:
-    """What two methods must have in common to be compared."""
-    return tuple(runs[0][key] for key in IDENTITY if key != "method")
 
 
 def table(found: Sequence[Row], pair: Pair) -> Table:

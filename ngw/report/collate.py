@@ -61,7 +61,7 @@ def differences(records: Sequence[Record], samples: Samples, metric: str = "mean
     """
     column, groups, rows = METRICS.index(metric), by_seeds(records), []
     for runs in groups:
-        rivals = [other for other in groups if other[0]["role"] == "baseline" and _place(other) == _place(runs)]
+        rivals = [other for other in groups if other[0]["role"] == "baseline" and place(other) == place(runs)]
         if runs[0]["role"] != "method" or not rivals:
             continue
         best = max(rivals, key=lambda other: mean_of(other, metric))
@@ -81,7 +81,7 @@ def by_seeds(records: Sequence[Record]) -> list[list[Record]]:
     return list(groups.values())
 
 
-def _place(runs: Sequence[Record]) -> tuple:
+def place(runs: Sequence[Record]) -> tuple:
     """What two methods must have in common to be compared."""
     return tuple(runs[0][key] for key in IDENTITY if key != "method")
 
