@@ -39,7 +39,7 @@ def baseline_rules():
 def fingerprint(paths):
     """Of source files' contents, a parameter of what depends on them: an edit reruns it, a touch or a move doesn't.
 
-    Not inputs: hundreds of jobs with dozens of them each kept Snakemake busier than the jobs.
+    Not inputs: Snakemake looks at every input of every ready job after each job, a second or more with dozens a job.
     """
     return ngw.registry.fingerprint(tuple(sorted(map(str, paths))))
 
