@@ -8,43 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ngw import __version__
+from ngw._arguments import FILES, captions, pairs, share, spec, whose
+from ngw.commands_joint import joint
 
 EPILOG = "Exit status: 0 done; 2 bad input or usage, told in one sentence; 1 anything else, with its traceback."
-
-
-FILES = {
-    "tables": "folder of the data set's tables",
-    "vision": "feature file of the images",
-    "text": "feature file of the captions",
-    "plan": "plan file of the transport stage",
-    "train-vision": "feature file of the training images",
-    "train-text": "feature file of the training captions",
-    "model": "file of a fitted method",
-    "captioner": "file of the captioner stage",
-    "imager": "file of the imager stage",
-    "captions": "captions in the COCO results format (json)",
-    "nearest": "the nearest training captions, likewise (json)",
-    "run": "record of the caption stage (json)",
-    "labels": "file of the labels stage",
-    "training": "record of the training (json)",
-    "results": "answers in the official format, named after their split (json)",
-    "predictions": "where ranks or scores of single queries go (parquet)",
-    "record": "where the run's record goes (json)",
-    "benchmarks": "folder of Snakemake's benchmark files",
-    "table": "a long-form table (csv)",
-    "output": "where the result goes",
-}
-
-
-def spec(text: str) -> dict:
-    """A component's config entry given as JSON on the command line."""
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f'expected JSON such as \'{{"kind": "cca"}}\', found {error}') from None
-    if not isinstance(value, dict) or "kind" not in value:
-        raise argparse.ArgumentTypeError(f"expected a JSON object with a kind, found {text}")
-    return value
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,6 +47,8 @@ def parser() -> argparse.ArgumentParser:
         p.add_argument("--pairs", required=True, type=pairs, help="the budget of known pairs: a number, or all")
         p.add_argument("--seed", required=True, type=int)
         p.add_argument("--captions", type=captions, default=1, help="captions an image in the training cloud")
+        if name == "fit":
+            p.add_argument("--teacher", type=Path, help="file of the joint-bridge stage: a joint model to learn from")
 
     stage("retrieval", "Rank a test split both ways.", "model", "vision", "text", "predictions", "record")
 
@@ -100,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
 
     _fusion(stage)
     _generation(stage)
+    joint(stage)
     _report(stage)
     return top
 
@@ -131,21 +101,13 @@ def _fusion(stage: Callable[..., argparse.ArgumentParser]) -> None:
     p.add_argument("--model", type=Path, help="the aligner: file of a fitted method")
     p.add_argument("--training", type=json.loads, default={}, help="options of the training, as JSON")
     p.add_argument("--share", required=True, type=share, help="per cent of the training questions, or all")
-    _whose(p)
-
-    p = stage("joint-vqa", "Train on raw images and questions, and answer others.", "tables", "labels", "output")
-    for name in ("dataset", "vision", "text"):
-        p.add_argument(f"--{name}", required=True, help=f"the name for the record: {name}")
-    p.add_argument("--training", type=json.loads, default={}, help="options of the training, as JSON")
-    p.add_argument("--share", required=True, type=share, help="per cent of the training questions, or all")
-    p.add_argument("--splits", nargs="+", required=True, help="splits to answer")
-    _whose(p)
+    whose(p)
 
     p = stage("prior", "Answer with the most frequent answer: a control.", "tables", "labels", "output")
     for name in ("dataset", "vision", "text"):
         p.add_argument(f"--{name}", required=True, help=f"the name for the record: {name}")
     p.add_argument("--splits", nargs="+", required=True, help="splits to answer")
-    _whose(p)
+    whose(p)
 
     stage("vqa", "Score a results file.", "tables", "training", "results", "predictions", "record")
 
@@ -159,8 +121,12 @@ def _generation(stage: Callable[..., argparse.ArgumentParser]) -> None:
     files = ("captioner", "vision", "text", "train-text", "tables", "captions", "nearest", "record")
     p = stage("caption", "Caption test images through a method's maps.", *files)
     p.add_argument("--model", type=Path, help="file of a fitted method; without it, the captions' own latents")
+    p.add_argument("--bridge", type=Path, help="file of the joint-bridge stage, instead of a method's")
 
-    stage("captioning", "Score captions.", "tables", "captions", "nearest", "run", "predictions", "record")
+    stage("paraphrases", "Narrow METEOR's paraphrases to a data set's words.", "tables", "output")
+
+    p = stage("captioning", "Score captions.", "tables", "captions", "nearest", "run", "predictions", "record")
+    p.add_argument("--paraphrases", type=Path, help="file of the paraphrases stage; without it METEOR reads them all")
 
     p = stage("imager", "Train an image decoder on images alone.", "tables", "vision", "output")
     p.add_argument("--options", type=json.loads, default={}, help="the decoder's options, as JSON")
@@ -168,28 +134,17 @@ def _generation(stage: Callable[..., argparse.ArgumentParser]) -> None:
 
     p = stage("image", "Draw test captions through a method's maps.", "imager", "vision", "text", "train-vision")
     p.add_argument("--model", type=Path, help="file of a fitted method; without it, the images' own latents")
+    p.add_argument("--bridge", type=Path, help="file of the joint-bridge stage, instead of a method's")
     p.add_argument("--count", type=int, required=True, help="test images drawn at random")
     p.add_argument("--images", type=Path, required=True, help="where the pictures go (zip of png)")
     p.add_argument("--nearest", type=Path, required=True, help="where the nearest training images' ids go (json)")
     p.add_argument("--record", type=Path, required=True, help=FILES["record"])
 
-    p = stage("joint", "Train a CLIP from scratch on raw pixels and words.", "tables", "output")
-    p.add_argument("--pairs", required=True, type=pairs, help="the budget of known pairs: a number, or all")
-    p.add_argument("--captions", type=captions, default=1, help="captions an image among the pairs")
-    p.add_argument("--spec", type=spec, required=True, help="the method's config entry, as JSON")
-    p.add_argument("--seed", required=True, type=int)
-
-    p = stage("joint-retrieval", "Rank a test split by a CLIP.", "tables", "vision", "text", "predictions", "record")
-    p.add_argument("--folder", required=True, help="a CLIP: folder, or name@revision on the hub")
-    p.add_argument("--spec", type=spec, required=True, help="the method's config entry, as JSON")
-    p.add_argument("--method", required=True, help="the method's name, for the record")
-    p.add_argument("--pairs", required=True, type=pairs, help="its budget of known pairs, for the record")
-    p.add_argument("--seed", required=True, type=int)
-
     p = stage("reference", "What the judges see of real test images and captions.", "tables", "vision", "output")
     p.add_argument("--count", type=int, required=True, help="test images drawn at random")
     p.add_argument("--spec", type=spec, required=True, help="the feature network's config entry, as JSON")
     p.add_argument("--scorer", required=True, help="a CLIP: folder, or name@revision on the hub")
+    p.add_argument("--options", type=json.loads, default={}, help="the image decoder's options, as JSON")
 
     files = ("tables", "run", "predictions", "record")
     p = stage("imaging", "Judge generated pictures against real ones and captions.", *files)
@@ -198,13 +153,6 @@ def _generation(stage: Callable[..., argparse.ArgumentParser]) -> None:
     p.add_argument("--reference", type=Path, required=True, help="file of the reference stage")
     p.add_argument("--scorer", required=True, help="a CLIP: folder, or name@revision on the hub")
     p.add_argument("--judges", type=json.loads, required=True, help="names of the judges, as JSON")
-
-
-def _whose(p: argparse.ArgumentParser) -> None:
-    """Which fusion a stage is about."""
-    p.add_argument("--fusion", required=True, help="the fusion's name, for the record")
-    p.add_argument("--spec", type=spec, required=True, help="the fusion's config entry, as JSON")
-    p.add_argument("--seed", required=True, type=int)
 
 
 def _report(stage: Callable[..., argparse.ArgumentParser]) -> None:
@@ -255,28 +203,3 @@ def _report(stage: Callable[..., argparse.ArgumentParser]) -> None:
     p.add_argument("--model", type=Path, help="its aligner: file of a fitted method")
 
     stage("ablation-figures", "Draw the ablations, a panel an option.", "table", "output")
-
-
-def pairs(text: str) -> str:
-    """A pair budget: a whole number, or all."""
-    if text != "all" and not text.isdigit():
-        raise argparse.ArgumentTypeError(f"expected a number or all, found {text!r}")
-    return text
-
-
-def share(text: str) -> str:
-    """A share of labels: per cent, above 0 and below 100, or all."""
-    try:
-        fine = text == "all" or 0 < float(text) < 100
-    except ValueError:
-        fine = False
-    if not fine:
-        raise argparse.ArgumentTypeError(f"expected per cent below 100, or all, found {text!r}")
-    return text
-
-
-def captions(text: str) -> int:
-    """Captions an image: 1 or more."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, found {text!r}")
-    return int(text)

@@ -18,6 +18,7 @@ from ngw._config import RUN as RUN
 from ngw._config import derived_spec, known, with_name
 from ngw.clouds import ALL
 from ngw.config_generation import Generation
+from ngw.config_raw import RawItems
 from ngw.config_vqa import Vqa
 from ngw.errors import InputError, did_you_mean
 
@@ -62,6 +63,7 @@ class Config:
         self.ablations = {"vary": [], "pairs": ALL, "full": {}} | self.tables.get("ablations", {})
         self._check_names()
         self.vqa = Vqa(self, values.get("fusions", {}), self.tables.get("vqa"))
+        self.raw = RawItems(self)
         self.generation = Generation(self, self.tables.get("generation"), values.get("scorers", {}))
         self._check_components()
 
@@ -98,11 +100,8 @@ class Config:
         for name, spec in self.encoders.items():
             with_name(f"encoders.{name}", encoders.build, spec)
         for name in dict.fromkeys([*self.methods, *self.selected()]):
-            if getattr(self.method(name), "raw", False) and name in self.elsewhere():
-                raise InputError(
-                    f"config: method {name!r} reads raw items: expected it in tables.retrieval alone, found it in "
-                    "another table or as an aligner; take it out there."
-                )
+            self.method(name)
+        self.raw.check()
         for some in self.tables["retrieval"].get("only", []):
             known("tables.retrieval.only", "method", some["method"].split("~")[0], self.methods)
         for name, scorer in self.generation.scorers.items():
@@ -121,13 +120,13 @@ class Config:
                     )
 
     def selected(self) -> list[str]:
-        """The methods that some table names."""
-        return list(dict.fromkeys([*self.tables["retrieval"]["methods"], *self.elsewhere()]))
+        """The methods that some table names, or a fusion."""
+        named = [*self.tables["retrieval"]["methods"], *self.generation.methods, *self.of_features()]
+        return list(dict.fromkeys([*named, *self.ablation_grid(full=True)["methods"]]))
 
-    def elsewhere(self) -> list[str]:
-        """The methods that some table but the retrieval table names, or a fusion."""
-        named = [*self.identifiability["methods"], *self.generation.methods]
-        return [*named, *self.ablation_grid(full=True)["methods"], *self.vqa.aligners()]
+    def of_features(self) -> list[str]:
+        """The methods of which a table or a fusion wants maps between the encoders' features."""
+        return [*self.identifiability["methods"], *self.vqa.aligners()]
 
     def method_spec(self, name: str) -> dict[str, Any]:
         """A method's kind and hyperparameters; `base~option=value~...` derives them from a defined one."""
@@ -154,12 +153,8 @@ class Config:
 
     def staged(self, staged: bool) -> str:
         """A regular expression of the selected methods that have (or lack) a transport stage of their own."""
-        names = [n for n in self.selected() if hasattr(self.method(n), "solve") == staged and n not in self.raw()]
+        names = [n for n in self.selected() if hasattr(self.method(n), "solve") == staged and n not in self.raw.names()]
         return "|".join(map(re.escape, names)) or "(?!)"
-
-    def raw(self) -> list[str]:
-        """The methods of the retrieval table that read raw items, not features: they have stages of their own."""
-        return [name for name in self.tables["retrieval"]["methods"] if getattr(self.method(name), "raw", False)]
 
     def budget(self, name: str, pairs: int | str) -> str:
         """The one budget at which a method runs in a table of one: that, or the one that the method's kind has."""

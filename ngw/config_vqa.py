@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 DEFAULTS = {
     "fusions": [], "curve": [], "labels": [], "pairs": ALL, "tokens": 128, "min_count": 9, "vocabulary": ["train"],
     "split": "test", "answer": [], "training": {}, "aligned_on": {}, "examples": [],
+    "only": [],
 }  # fmt: skip
 
 
@@ -39,6 +40,8 @@ class Vqa:
                 raise InputError(f"config: fusions.{name}: expected {wanted}, found {aligner!r}; mend it.")
             if aligner is not None:
                 self.config.method(aligner)
+        for some in self.table["only"]:
+            known("tables.vqa.only", "fusion", some["fusion"].split("~")[0], self.fusions)
         for name in self.table["examples"]:
             if name in self.staged("joint-vqa"):
                 raise InputError(
@@ -94,11 +97,12 @@ class Vqa:
         What isn't trained runs once, with all labels; what reads raw items beside the first pair of encoders alone.
         """
         untrained, raw, found = self.staged("prior"), self.staged("joint-vqa"), []
+        kept = {some["fusion"]: some["seeds"] for some in self.table["only"]}
         for dataset in self.table["datasets"]:
             for k, (vision, text) in enumerate(self.encoder_pairs()):
                 for name in self.names if k == 0 else [name for name in self.names if name not in raw]:
                     shares = [ALL] + [str(share) for share in self.table["labels"]] * (name in self.table["curve"])
-                    seeds = self.table["seeds"][:1] if name in untrained else self.table["seeds"]
+                    seeds = self.table["seeds"][:1] if name in untrained else kept.get(name, self.table["seeds"])
                     who = {
                         "dataset": dataset,
                         "vision": vision,

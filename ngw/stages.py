@@ -79,15 +79,37 @@ def _identity(who: Mapping[str, str], method: str, pairs: str, seed: int) -> dic
 
 
 def fit(
-    vision: Path, text: Path, spec: Mapping, method: str, pairs: str, seed: int, captions: int, output: Path
-) -> None:
-    """The fit stage of a method without a plan of its own: train clouds to a fitted method's file."""
+    vision: Path, text: Path, spec: Mapping, method: str, pairs: str, seed: int, captions: int, teacher: Path | None,
+    output: Path,
+) -> None:  # fmt: skip
+    """The fit stage of a method without a plan of its own: train clouds to a fitted method's file.
+
+    teacher: the joint-bridge stage's file of the jointly trained model that a method learns from.
+    """
     model = methods.build(spec)
-    two, who = _train_clouds(vision, text, "all" if model.pairs == "all" else pairs, seed, captions)
+    budget = "all" if model.pairs == "all" else pairs
+    two, who = _train_clouds(vision, text, budget, seed, captions)
+    if teacher is not None:
+        model.taught_by(*_taught(teacher, vision, text, budget, seed, captions))
     meter = cost.Meter()
     with naming(f"{vision}, {text}"):
         model.fit(two.x, two.y, two.pairs if model.pairs != "none" else None, seed)
     model.save(output, **_identity(who, method, pairs, seed), **cost.written(meter.read()))
+
+
+def _taught(
+    teacher: Path, vision: Path, text: Path, pairs: str, seed: int, captions: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A jointly trained model's features of the train clouds' rows: `clouds` draws them alike."""
+    arrays, _ = io.read_tensors(teacher, "a bridge", "bridge")
+    sides = []
+    for path, name in ((vision, "train_images"), (text, "train_captions")):
+        cloud = features.read(path)
+        if len(arrays[name]) != len(cloud.ids):
+            raise InputError(f"{teacher}: expected {name} of {path}, found others; make the bridge again.")
+        sides.append(features.Features(cloud.ids, cloud.image_ids, arrays[name], cloud.metadata))
+    two = clouds(*sides, pairs, seed, captions)
+    return two.x, two.y
 
 
 def _planned(spec: Mapping) -> methods.Method:

@@ -81,6 +81,24 @@ def joint_folder(wildcards):
     return [] if published else path.format(**wildcards)
 
 
+def towers_folder(wildcards):
+    """The towers whose trunks a method merges, those of the first method that trains them alike."""
+    first = CONFIG.raw.towers(wildcards.method)
+    return f"results/joint/{{dataset}}/{first}/towers/seed{{seed}}"
+
+
+def teacher(wildcards):
+    """The bridge of the jointly trained model that a method learns from, at its budget and seed; none where it hasn't."""
+    name = getattr(CONFIG.method(wildcards.method), "teacher", None)
+    run = {**wildcards, "method": name}
+    return f"{RUN}/bridge.safetensors".format(**run) if name else []
+
+
+def teacher_option(wildcards, input):
+    """`--teacher FILE` where there is one."""
+    return f"--teacher {shlex.quote(input.teacher)}" if input.teacher else ""
+
+
 def joint_model(wildcards, input):
     """That CLIP's folder, or the published one's name."""
     return CONFIG.method(wildcards.method).model or input.folder
@@ -168,10 +186,17 @@ def vqa_names():
 
 
 def decoded_model(wildcards):
-    """The fitted method whose maps carry latents to a decoder; none at its ceiling."""
+    """The fitted method whose maps carry latents to a decoder, or a joint model's bridge; none at its ceiling."""
     if wildcards.method not in CONFIG.generation.methods:
         return []
-    return f"{RUN}/model.safetensors".format(**wildcards)
+    file = "bridge" if wildcards.method in CONFIG.raw.names() else "model"
+    return f"{RUN}/{file}.safetensors".format(**wildcards)
+
+
+def decoded_option(wildcards, input):
+    """`--model FILE` or `--bridge FILE`."""
+    kind = "bridge" if wildcards.method in CONFIG.raw.names() else "model"
+    return f"--{kind} {shlex.quote(input.model)}" if input.model else ""
 
 
 def decoded_runs(file):

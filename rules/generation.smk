@@ -48,16 +48,39 @@ rule caption:
         runtime=120,
     params:
         tables=input_folder,
-        model=model_option,
+        model=decoded_option,
     shell:
         "python -m ngw caption --captioner {input.captioner:q} {params.model} --vision {input.vision:q}"
         " --text {input.text:q} --train-text {input.train_text:q} --tables {params.tables:q}"
         " --captions {output.captions:q} --nearest {output.nearest:q} --record {output.record:q} > {log:q} 2>&1"
 
 
+rule paraphrases:
+    input:
+        captions=rules.data.output.captions,
+    output:
+        table="results/data/{dataset}/paraphrases.gz",
+        words="results/data/{dataset}/paraphrases.json",
+    log:
+        "results/logs/paraphrases/{dataset}.log",
+    benchmark:
+        "results/benchmarks/paraphrases/{dataset}.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=sources("metrics/paraphrases.py"),
+        tables=input_folder,
+    shell:
+        "python -m ngw paraphrases --tables {params.tables:q} --output {output.table:q} > {log} 2>&1"
+
+
 rule captioning:
     input:
         references=rules.data.output.captions,
+        paraphrases=rules.paraphrases.output.table,
         captions=rules.caption.output.captions,
         nearest=rules.caption.output.nearest,
         run=rules.caption.output.record,
@@ -78,7 +101,8 @@ rule captioning:
         tables=input_folder,
     shell:
         "python -m ngw captioning --tables {params.tables:q} --captions {input.captions:q} --nearest {input.nearest:q}"
-        " --run {input.run:q} --predictions {output.predictions:q} --record {output.record:q} > {log:q} 2>&1"
+        " --run {input.run:q} --paraphrases {input.paraphrases:q} --predictions {output.predictions:q}"
+        " --record {output.record:q} > {log:q} 2>&1"
 
 
 rule generation_tables:

@@ -47,7 +47,7 @@ rule image:
         runtime=120,
     params:
         size=(CONFIG.generation.images or {}).get("count"),
-        model=model_option,
+        model=decoded_option,
     shell:
         "python -m ngw image --imager {input.imager:q} {params.model} --vision {input.vision:q} --text {input.text:q}"
         " --train-vision {input.train_vision:q} --count {params.size} --images {output.images:q}"
@@ -102,9 +102,11 @@ rule reference:
         scorer=scorer_model,
         size=(CONFIG.generation.images or {}).get("count"),
         spec=network_spec(),
+        options=json.dumps(CONFIG.generation.table["imager"]),
     shell:
         "python -m ngw reference --tables {params.tables:q} --vision {input.vision:q} --count {params.size}"
-        " --spec {params.spec:q} --scorer {params.scorer:q} --output {output.reference:q} > {log} 2>&1"
+        " --spec {params.spec:q} --scorer {params.scorer:q} --options {params.options:q} --output {output.reference:q}"
+        " > {log} 2>&1"
 
 
 rule imaging:

@@ -32,6 +32,7 @@ rule fit:
     input:
         vision=rules.transport.input.vision,
         text=rules.transport.input.text,
+        teacher=teacher,
     output:
         model=f"{RUN}/model.safetensors",
     log:
@@ -50,7 +51,8 @@ rule fit:
         engine=ENGINE,
         spec=method_spec,
         captions=CONFIG.captions,
+        teacher=teacher_option,
     shell:
         "python -m ngw fit --vision {input.vision:q} --text {input.text:q} --method {wildcards.method:q}"
         " --spec {params.spec:q} --pairs {wildcards.pairs} --seed {wildcards.seed} --captions {params.captions}"
-        " --output {output.model:q} > {log:q} 2>&1"
+        " {params.teacher} --output {output.model:q} > {log:q} 2>&1"

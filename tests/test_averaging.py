@@ -104,6 +104,8 @@ def test_the_merged_model_is_a_clip(tmp_path, align):
     net, words, trained = averaging.fit(paths, texts, np.arange(24), np.arange(24), options, 0)
     assert trained.curve["step"][-1] == 4
     a, b = averaging.trunks(net)
+    assert not any(torch.equal(a[name], b[name]) for name in a if name.endswith("fc1.weight"))
+    averaging.merged(net, options)
     assert all(torch.equal(a[name], b[name]) for name in a)
     joint.save(tmp_path / "clip", net, words, options.size, {})
     assert Clip("text", str(tmp_path / "clip"), 8).encode(texts[:2]).pooled.shape == (2, 8)

@@ -126,15 +126,6 @@ def test_a_language_model_of_a_folder_is_trained_on(tmp_path):
     )
 
 
-def test_the_nearest_caption_is_the_one_with_the_largest_cosine():
-    known = np.array([[1.0, 0.0], [0.0, 9.0], [-1.0, -1.0]])
-    assert captioning.nearest(np.array([[0.1, 0.2], [5.0, 1.0], [-3.0, -2.0]]), known, ["x", "y", "z"]) == [
-        "y",
-        "x",
-        "z",
-    ]
-
-
 def test_the_results_file_is_cocos(tmp_path):
     captioning.write_results(tmp_path / "r.json", [3, 5], ["A dog.", ""])
     assert json.loads((tmp_path / "r.json").read_text()) == [

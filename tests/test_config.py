@@ -236,19 +236,42 @@ def test_pictures_are_compared_by_an_image_encoder_and_judged_by_unseen_data():
     refused(values, "expected either a model or a dataset")
 
 
-def test_a_method_of_raw_items_stands_in_the_retrieval_table_alone():
+def test_a_method_of_raw_items_stands_in_no_table_of_maps():
     values = tiny()
-    values["tables"]["generation"]["methods"] = ["ngw", "joint"]
-    with pytest.raises(InputError, match=r"'joint' reads raw items: expected it in tables\.retrieval alone"):
+    values["tables"]["identifiability"]["methods"] = ["ngw", "joint"]
+    with pytest.raises(
+        InputError, match=r"'joint' reads raw items: expected no table of maps, found it in tables\.ide"
+    ):
         Config(values, SCHEMA)
+
+
+def test_a_teacher_is_a_jointly_trained_model_of_the_config():
+    values = tiny()
+    values["methods"]["distillation-joint"]["teacher"] = "jiont"
+    with pytest.raises(InputError, match=r"methods\.distillation-joint\.teacher: method 'jiont' is not.* mean 'joint'"):
+        Config(values, SCHEMA)
+    values["methods"]["distillation-joint"]["teacher"] = "cca"
+    with pytest.raises(InputError, match="expected a jointly trained model, found 'cca'"):
+        Config(values, SCHEMA)
+
+
+def test_methods_that_merge_the_same_towers_share_them():
+    values = tiny()
+    averaging = values["methods"]["weight-averaging"]
+    values["methods"] |= {"matched": averaging | {"align": "ot"}, "longer": averaging | {"steps": 9}}
+    names = ["weight-averaging~weight=0.25", "matched", "longer", "weight-averaging"]
+    values["tables"]["retrieval"]["methods"] += [name for name in names if name != "weight-averaging"]
+    raw = Config(values, SCHEMA).raw
+    assert {name: raw.towers(name) for name in names} == dict.fromkeys(names, "weight-averaging") | {"longer": "longer"}
+    assert set(raw.averaged()) == set(names)
 
 
 def test_staged_splits_the_selected_methods_in_two():
     good = Config(tiny(), SCHEMA)
-    assert good.raw() == ["joint"]
+    assert good.raw.names() == ["joint", "weight-averaging"]
     for name in good.selected():
         with_plan, without = (bool(re.fullmatch(good.staged(flag), name)) for flag in (True, False))
-        assert (with_plan != without) == (name != "joint")
+        assert (with_plan != without) == (name not in good.raw.names())
         assert with_plan == name.startswith("ngw")
 
 

@@ -282,7 +282,7 @@ def test_the_ceiling_draws_own_latents_by_the_decoders_seed(painted, tmp_path, w
     options = {"size": 8, "dims": 16, "layers": 1, "heads": 2, "epochs": 0.2, "looks": 1, "steps": 2}
     generation_images.imager(tmp_path, vision, options, 3, tmp_path / "i")
     out = [tmp_path / name for name in ("p.zip", "n.json", "r.json")]
-    generation_images.image(tmp_path / "i", None, vision, text, vision, 5, *out)
+    generation_images.image(tmp_path / "i", None, None, vision, text, vision, 5, *out)
     assert {k: io.read_json(out[2])[k] for k in ("method", "pairs", "seed", "vision")} == {
         "method": "true-latents", "pairs": "all", "seed": 3, "vision": "vision-encoder",
     }  # fmt: skip

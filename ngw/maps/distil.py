@@ -33,18 +33,31 @@ def relation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     return kl_div(log_softmax(told, 1), softmax(wanted, 1), reduction="batchmean")
 
 
+def across(student: Tensor, partners: Tensor, u: Tensor, v: Tensor, temperature: float) -> Tensor:
+    """KL divergence, mean over rows, of the student's softmax over cosines to all partners from a joint teacher's.
+
+    student, partners: [b, d]; u, v: the teacher's features [b, e] of the student's inputs and of their partners.
+    """
+    told, wanted = (
+        normalize(one, dim=1) @ normalize(other, dim=1).T / temperature for one, other in ((student, partners), (u, v))
+    )
+    return kl_div(log_softmax(told, 1), softmax(wanted, 1), reduction="batchmean")
+
+
 def train(
     x: np.ndarray, y: np.ndarray, relational: float, marks: Sequence[int], temperature: float, batch: int,
-    learning_rate: float, seed: int,
+    learning_rate: float, seed: int, joint: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:  # fmt: skip
     """Students (w [d_x, d_y], b [d_y]) after each number of steps in `marks`, which increase.
 
-    x [k, d_x]: the student's input; y [k, d_y]: the teacher's features of the same items.
+    x [k, d_x]: the student's input; y [k, d_y]: the teacher's features of the same items.  joint: a joint teacher's
+    features of x's items and of their partners, [k, e] each, whose similarities are imitated instead of y's own.
     """
     w, b, _ = ridge(x, y)
     _, s, vt = thin_svd(x)
     white = (vt[:AXES].T * np.sqrt(len(x) / (s**2 + (s**2).mean()))[:AXES]).astype(np.float32)  # [d_x, r]
     z, base, target = (torch.tensor(a, dtype=torch.float32) for a in (x @ white, x @ w + b, y))
+    sides = None if joint is None else [torch.tensor(a, dtype=torch.float32) for a in joint]
     change = torch.zeros(z.shape[1], y.shape[1], requires_grad=True)
     optimiser = Adam([change], learning_rate, max(marks))
     generator, found = torch_generator(seed, "distillation", "batches"), []
@@ -56,7 +69,9 @@ def train(
         rows = torch.randperm(len(x), generator=generator)[:batch]
         told = base[rows] + z[rows] @ change
         loss = feature(told, target[rows])
-        if relational:
+        if relational and sides is None:
             loss = loss + relational * relation(told, target[rows], temperature)
+        elif relational:
+            loss = loss + relational * across(told, target[rows], *(side[rows] for side in sides), temperature)
         optimiser.step(loss)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ngw.errors import InputError
 from ngw.methods._selection import choose, matching
 from ngw.methods.base import Method, at_least, positive, unit
 
@@ -18,6 +19,9 @@ class Distillation(Method):
     similarity distribution over the batch from the teacher's at `temperature` (Park et al. 2019; Fang et al. 2021).
     Both students are linear and start at ridge regression's solution; steps are chosen on held-out pairs, by the
     routine of all methods, unless given.
+
+    teacher: null, or a jointly trained model (a method of the config that reads raw items): its similarities between
+    images and texts are imitated instead, those of T_AB's images to y by its rows (`taught_by` gives its features).
     """
 
     reference = "Hinton et al. 2015; Romero et al. 2015; Park et al. 2019"
@@ -30,26 +34,46 @@ class Distillation(Method):
         temperature: float = 0.1,
         batch: int = 256,
         learning_rate: float = 3e-4,
+        teacher: str | None = None,
     ) -> None:
         at_least(0, relational=relational, steps=steps or 0)
         at_least(2, batch=batch)
         positive(temperature=temperature, learning_rate=learning_rate)
         self.relational, self.steps, self.temperature = relational, steps, temperature
-        self.batch, self.learning_rate = batch, learning_rate
+        self.batch, self.learning_rate, self.teacher = batch, learning_rate, teacher
+        self._joint: tuple[np.ndarray, np.ndarray] | None = None
+
+    def taught_by(self, u: np.ndarray, v: np.ndarray) -> None:
+        """The joint teacher's features of the clouds that `fit` will get, row by row: [n, e] and [m, e]."""
+        self._joint = (u, v)
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         px, py = x[pairs[:, 0]], y[pairs[:, 1]]
-        self.steps_ = self._choose(px, py, seed)
-        ((self.w_ab_, self.b_ab_),) = self._student(px, py, (self.steps_,), seed)
-        ((self.w_ba_, self.b_ba_),) = self._student(py, px, (self.steps_,), seed)
+        joint = self._known(x, y, pairs)
+        self.steps_ = self._choose(px, py, joint, seed)
+        ((self.w_ab_, self.b_ab_),) = self._student(px, py, joint, (self.steps_,), seed)
+        ((self.w_ba_, self.b_ba_),) = self._student(py, px, joint and joint[::-1], (self.steps_,), seed)
 
-    def _choose(self, px: np.ndarray, py: np.ndarray, seed: int) -> int:
+    def _known(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """The joint teacher's features of the known pairs, where there is one."""
+        if self.teacher is None:
+            return None
+        found = None if self._joint is None else tuple(map(len, self._joint))
+        if found != (len(x), len(y)):
+            raise InputError(
+                f"distillation: teacher {self.teacher!r}: expected its features of {len(x)} and {len(y)} rows, found "
+                f"{found}; give them by taught_by, or to the fit stage by --teacher."
+            )
+        return self._joint[0][pairs[:, 0]], self._joint[1][pairs[:, 1]]
+
+    def _choose(self, px: np.ndarray, py: np.ndarray, joint: tuple[np.ndarray, np.ndarray] | None, seed: int) -> int:
         """The number of steps with the best matching of held-out pairs; one training serves all its stops."""
         marks = MARKS if self.steps is None else (self.steps,)
 
         def scores(kept: np.ndarray, held: np.ndarray) -> list[float]:
-            there = self._student(px[kept], py[kept], marks, seed)
-            back = self._student(py[kept], px[kept], marks, seed)
+            told = None if joint is None else (joint[0][kept], joint[1][kept])
+            there = self._student(px[kept], py[kept], told, marks, seed)
+            back = self._student(py[kept], px[kept], told and told[::-1], marks, seed)
             return [
                 matching(
                     np.hstack([unit(px[held] @ w + b), unit(px[held])]),
@@ -61,12 +85,17 @@ class Distillation(Method):
         return choose(marks, scores, len(px), seed, trials=3)
 
     def _student(
-        self, x: np.ndarray, y: np.ndarray, marks: tuple[int, ...], seed: int
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        joint: tuple[np.ndarray, np.ndarray] | None,
+        marks: tuple[int, ...],
+        seed: int,
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """The student (w, b) after each number of steps in marks."""
         from ngw.maps.distil import train
 
-        return train(x, y, self.relational, marks, self.temperature, self.batch, self.learning_rate, seed)
+        return train(x, y, self.relational, marks, self.temperature, self.batch, self.learning_rate, seed, joint)
 
     def _to_y(self, x: np.ndarray) -> np.ndarray:
         return x @ self.w_ab_ + self.b_ab_

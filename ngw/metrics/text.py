@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ngw.errors import InputError
+from ngw.metrics.paraphrases import covering
 
 METRICS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider")
 ORDERS = 4  # of n-grams
@@ -54,9 +55,13 @@ def scores(candidates: Mapping[int, str], references: Mapping[int, Sequence[str]
 
 
 def scores_of(
-    candidates: Mapping[str, Mapping[int, str]], references: Mapping[int, Sequence[str]]
+    candidates: Mapping[str, Mapping[int, str]], references: Mapping[int, Sequence[str]], table: Path | None = None
 ) -> dict[str, Scores]:
-    """`scores` of several sets of candidates, by name; the Java programs start once (METEOR reads 10 s of tables)."""
+    """`scores` of several sets of candidates, by name; the Java programs start once.
+
+    table: METEOR's paraphrases narrowed to the words of a data set (`ngw.metrics.paraphrases`), which saves it reading
+    all; taken where it covers these captions, so the scores are the same.
+    """
     for said in candidates.values():
         _check(said, references)
     ids = list(references)
@@ -64,7 +69,9 @@ def scores_of(
     words = iter(tokenize(flat + [said[i] for said in candidates.values() for i in ids]))
     known = {i: [next(words) for _ in references[i]] for i in ids}
     said = {name: {i: [next(words)] for i in ids} for name in candidates}
-    meteor = _meteor(known, said)
+    if table is not None:
+        table = covering(table, (text for side in (known, *said.values()) for of in side.values() for text in of))
+    meteor = _meteor(known, said, table)
     return {name: _scores(known, said[name], *meteor[name]) for name in candidates}
 
 
@@ -151,6 +158,11 @@ def java() -> str:
     return found
 
 
+def whole_table() -> Path:
+    """METEOR's table of English paraphrases."""
+    return _folder() / "meteor" / "data" / "paraphrase-en.gz"
+
+
 def _folder() -> Path:
     """Where pycocoevalcap and its programs lie."""
     found = find_spec("pycocoevalcap")
@@ -160,12 +172,12 @@ def _folder() -> Path:
 
 
 def _meteor(
-    known: Mapping[int, Sequence[str]], said: Mapping[str, Mapping[int, Sequence[str]]]
+    known: Mapping[int, Sequence[str]], said: Mapping[str, Mapping[int, Sequence[str]]], table: Path | None
 ) -> dict[str, tuple[float, list[float]]]:
     """METEOR (Denkowski and Lavie 2014) of each set and of its candidates, by pycocoevalcap's dialogue with it."""
     from pycocoevalcap.meteor.meteor import Meteor
 
-    with _meteor_process() as process:
+    with _meteor_process(table) as process:
         scorer = Meteor.__new__(Meteor)  # not its __init__, which wants java on the PATH
         scorer.meteor_p, scorer.lock = process, _Lock()
         try:
@@ -185,12 +197,12 @@ class _Lock:
 
 
 @contextmanager
-def _meteor_process() -> Iterator[subprocess.Popen]:
-    """METEOR, waiting for lines on its standard input."""
+def _meteor_process(table: Path | None) -> Iterator[subprocess.Popen]:
+    """METEOR, waiting for lines on its standard input; table: of paraphrases, instead of its own."""
     folder = _folder() / "meteor"
     command = [java(), "-Dfile.encoding=UTF-8", "-jar", "-Xmx2G", "meteor-1.5.jar"]
     with subprocess.Popen(
-        [*command, "-", "-", "-stdio", "-l", "en", "-norm"],
+        [*command, "-", "-", "-stdio", "-l", "en", "-norm", *(["-a", str(table.resolve())] if table else [])],
         cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     ) as process:  # fmt: skip
         try:

@@ -63,7 +63,7 @@ def named(found: Sequence[Row], names: Mapping[str, str]) -> list[Row]:
 
 def budget_table(found: Sequence[Row], record: Record, who: Pair, pairs: str) -> Table:
     """Pictures at one pair budget; record: one of the table's, which names the judges and what real images reach."""
-    chosen, names = at_budget(of(found, who), pairs), record["names"]
+    chosen, names = at_budget(of(found, who), pairs, unpaired=True), record["names"]
     lines = lines_of(chosen, [[(pairs, metric)] for metric in SHOWN])
     return Table(
         title=f"Images from captions with {count(pairs)}: {where(who)} ({record['n_images']:,} test images)",

@@ -160,13 +160,23 @@ def budget_table(rows: Sequence[Row], pair: Pair, size: tuple[int, int], pairs: 
     )
 
 
-def at_budget(rows: Sequence[Row], pairs: str) -> list[Row]:
-    """The rows of one budget, and those of controls that ran at another one only, with that beside their names."""
+def taught(rows: Sequence[Row]) -> list[str]:
+    """The budgets of methods, controls aside; 0 only where there is no other."""
+    found = budgets(row for row in rows if row["role"] != "control")
+    return [pairs for pairs in found if pairs != "0"] or found
+
+
+def at_budget(rows: Sequence[Row], pairs: str, unpaired: bool = False) -> list[Row]:
+    """The rows of one budget, and those of controls that ran at another one only, with that beside their names.
+
+    unpaired: those of methods that need no pair, too.
+    """
     once = {method for method, found in budgets_of(rows).items() if len(found) == 1}
     return [
         row | {"pairs": pairs, "method": row["method"] if row["pairs"] == pairs else _aside(row)}
         for row in rows
-        if row["pairs"] == pairs or (row["role"] == "control" and row["method"] in once)
+        if row["pairs"] == pairs
+        or (row["method"] in once and (row["role"] == "control" or (unpaired and row["pairs"] == "0")))
     ]
 
 

@@ -57,7 +57,7 @@ def fit(
     seed: int, checkpoint: Path | None = None, identity: str = "",
 ) -> tuple[nn.Module, Any, Trained]:  # fmt: skip
     """Train both towers on images and on captions that nobody pairs; text_ids: the image that each caption is of, by
-    which captions are held out. Returns the merged CLIP, its tokenizer and how training went."""
+    which captions are held out. Returns both as a CLIP, its tokenizer and how training went."""
     words = tokenizer(texts, options.words)
     model, where = network(options, words.get_vocab_size(), seed), device()
     model.to(where)
@@ -91,11 +91,14 @@ def fit(
     trained = train(
         parameters, batch, lambda views: loss(model, views), error, schedule, checkpoint, identity, label="towers"
     )
-    model.cpu()
+    return model.eval().cpu(), words, trained
+
+
+def merged(model: nn.Module, options: WeightAveraging) -> None:
+    """Match the text trunk's neurons to the image trunk's where the method does so, and make both their mean."""
     if options.align == "ot":
         match(model)
     merge(model, options.weight)
-    return model.eval(), words, trained
 
 
 def part(row: Sequence[int], keep: float, draw: np.random.Generator) -> list[int]:

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from ngw import io
 from ngw.encoders import _huggingface
 from ngw.errors import InputError
-from ngw.methods.base import unit
 from ngw.seeds import entropy, rng, torch_generator
 from ngw.tasks.labels import held_out
 from ngw.training import Schedule, Trained, device, train
@@ -251,14 +250,6 @@ def padded(rows: Sequence[Sequence[int]]) -> Tensor:
     """Token lists as one tensor [n, longest], -100 beyond each one's end."""
     longest = max(map(len, rows))
     return torch.tensor([[*row, *[-100] * (longest - len(row))] for row in rows])
-
-
-def nearest(queries: np.ndarray, known: np.ndarray, texts: Sequence[str]) -> list[str]:
-    """The retrieval captioner: for each query [n, e] the text whose vector [m, e] has the largest product with it."""
-    known, found = unit(known).T, []
-    for first in range(0, len(queries), 512):
-        found += (unit(queries[first : first + 512]) @ known).argmax(1).tolist()
-    return [texts[k] for k in found]
 
 
 def write_results(path: str | os.PathLike, image_ids: Sequence[int], captions: Sequence[str]) -> None:

@@ -8,12 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ngw import __version__, cost, features, io
-from ngw._config import CEILING
 from ngw.errors import InputError
-from ngw.stages import IDENTITY, naming
+from ngw.stages import naming
 
 if TYPE_CHECKING:
     from ngw.features import Features
@@ -68,15 +65,16 @@ def captioner(tables: Path, text: Path, options: Mapping[str, Any], seed: int, o
 
 
 def caption(
-    captioner: Path, model: Path | None, vision: Path, text: Path, train_text: Path, tables: Path, captions: Path,
-    nearest: Path, record: Path,
+    captioner: Path, model: Path | None, bridge: Path | None, vision: Path, text: Path, train_text: Path, tables: Path,
+    captions: Path, nearest: Path, record: Path,
 ) -> None:  # fmt: skip
     """The caption stage: what the captioner says to the test images' mapped latents, and the nearest training captions.
 
-    Without a model the latents are those of the images' own first captions: the decoder's ceiling.
+    Latents come by a fitted model, or a joint model's bridge; without either they are those of the images' own first
+    captions: the decoder's ceiling.
     """
-    from ngw import methods
     from ngw.tasks import captioning as task
+    from ngw.tasks import carried
 
     decoder, about = task.load(captioner)
     a, b, known = features.read(vision), features.read(text), features.read(train_text, about["text"])
@@ -84,33 +82,26 @@ def caption(
         raise InputError(f"{text}: expected latents of {about['text']!r}, which the captioner read, found others.")
     training = json.loads(about["training"])
     spent = {"decoder_seconds": float(about["train_seconds"]), "decoder_step": training["step"]}
-    if model is None:
-        who = {"dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": about["text"]}
-        who |= {"method": CEILING, "pairs": "all", "kind": CEILING, "role": "control", "converged": True}
-        who["seed"] = int(about["seed"])
-        latents = first_captions(a, b)
-        centre = known.x.mean(0)
-        u, v = latents - centre, known.x - centre
-    else:
-        aligner, head = methods.load_with_metadata(model)
-        who = {name: head[name] for name in IDENTITY} | {"seed": int(head["seed"]), "kind": head["kind"]}
-        who |= {"role": aligner.role, "converged": bool(aligner.converged_)}
-        with naming(f"{model}, {vision}"):
-            latents = aligner.transform(a.x)
-            u, v = aligner.embed(a.x, known.x)
-    task.write_results(captions, a.image_ids.tolist(), decoder.write(latents))
+    found = carried.to_text(model, bridge, a, b, known, int(about["seed"]))
+    task.write_results(captions, a.image_ids.tolist(), decoder.write(found.latents))
     texts = _texts(tables, "train", known, train_text)
-    task.write_results(nearest, a.image_ids.tolist(), task.nearest(u, v, texts))
-    io.write_json(record, {**who, "version": __version__, "cost": spent})
+    near = [texts[k] for k in carried.nearest(found.queries, found.known)]
+    task.write_results(nearest, a.image_ids.tolist(), near)
+    io.write_json(record, {**found.who, "version": __version__, "cost": spent})
 
 
-def first_captions(a: Features, b: Features) -> np.ndarray:
-    """The latent of each image's first caption, [n_images, d]."""
-    row = {int(image): k for k, image in reversed(list(enumerate(b.image_ids)))}
-    return b.x[[row[int(image)] for image in a.image_ids]]
+def paraphrases(tables: Path, output: Path) -> None:
+    """The paraphrases stage: of METEOR's paraphrases those that a data set's captions can use."""
+    from ngw.metrics.paraphrases import write
+    from ngw.metrics.text import tokenize, whole_table
+
+    texts = io.read_table(tables / "captions.parquet", ["text"])["text"]
+    print(f"{write(whole_table(), tokenize(texts), output):,} pairs of phrases")
 
 
-def captioning(tables: Path, captions: Path, nearest: Path, run: Path, predictions: Path, record: Path) -> None:
+def captioning(
+    tables: Path, captions: Path, nearest: Path, run: Path, paraphrases: Path | None, predictions: Path, record: Path
+) -> None:
     """The captioning stage: both results files against all references of the test images, and the run's record."""
     from ngw.metrics.text import METRICS, results, scores_of
 
@@ -120,7 +111,7 @@ def captioning(tables: Path, captions: Path, nearest: Path, run: Path, predictio
         references[image].append(caption)
     said = {prefix: results(io.read_json(file), str(file)) for prefix, file in (("", captions), ("nearest_", nearest))}
     with naming(f"{captions}, {nearest}"):
-        found = scores_of(said, references)
+        found = scores_of(said, references, paraphrases)
     metrics = {prefix + name: of.metrics[name] for prefix, of in found.items() for name in METRICS}
     table: dict[str, Any] = {"image_id": list(references)}
     for prefix, of in found.items():

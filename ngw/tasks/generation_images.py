@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from ngw import __version__, cost, features, io
-from ngw._config import CEILING
 from ngw.encoders import _huggingface
 from ngw.errors import InputError
 from ngw.seeds import rng
-from ngw.stages import IDENTITY, naming
-from ngw.tasks.generation import first_captions, split_captions
+from ngw.stages import naming
+from ngw.tasks.generation import split_captions
 
 VERSION = 1  # of the task: what the pictures are judged by
 
@@ -60,63 +59,52 @@ def imager(tables: Path, vision: Path, options: Mapping[str, Any], seed: int, ou
 
 
 def image(
-    imager: Path, model: Path | None, vision: Path, text: Path, train_vision: Path, count: int, images: Path,
-    nearest: Path, record: Path,
+    imager: Path, model: Path | None, bridge: Path | None, vision: Path, text: Path, train_vision: Path, count: int,
+    images: Path, nearest: Path, record: Path,
 ) -> None:  # fmt: skip
     """The image stage: what the imager draws of test captions' mapped latents, and the nearest training images.
 
-    Without a model the latents are those of the captions' own images: the decoder's ceiling.
-    count: test images drawn at random, of each the first caption; all where there are fewer.
+    Latents come by a fitted model, or a joint model's bridge; without either they are those of the captions' own
+    images: the decoder's ceiling.  count: test images drawn at random, of each the first caption; all where there are
+    fewer.
     """
-    from ngw import methods
-    from ngw.methods.base import unit
+    from ngw.tasks import carried, pictures
     from ngw.tasks import imaging as task
-    from ngw.tasks import pictures
 
     decoder, about = task.load(imager)
     a, known = (features.read(path, about["vision"]) for path in (vision, train_vision))
     b, chosen = features.read(text), _drawn(a, count)
-    ids, captions = a.ids[chosen], first_captions(a, b)[chosen]
-    training = json.loads(about["training"])
+    ids, training = a.ids[chosen], json.loads(about["training"])
     spent = {"decoder_seconds": float(about["train_seconds"]), "decoder_step": training["step"]}
-    if model is None:
-        who = {"dataset": a.metadata["dataset"], "vision": about["vision"], "text": b.metadata["encoder"]}
-        who |= {"method": CEILING, "pairs": "all", "kind": CEILING, "role": "control", "converged": True}
-        who["seed"] = int(about["seed"])
-        latents = a.x[chosen]
-        u, v = latents - known.x.mean(0), known.x - known.x.mean(0)
-        found = np.argmax(unit(u) @ unit(v).T, 1)
-    else:
-        aligner, head = methods.load_with_metadata(model)
-        who = {name: head[name] for name in IDENTITY} | {"seed": int(head["seed"]), "kind": head["kind"]}
-        who |= {"role": aligner.role, "converged": bool(aligner.converged_)}
-        with naming(f"{model}, {text}"):
-            latents = aligner.inverse_transform(captions)
-            u, v = aligner.embed(known.x, captions)
-        found = np.argmax(unit(v) @ unit(u).T, 1)
+    found = carried.to_vision(model, bridge, a, b, known, int(about["seed"]), chosen)
     start = time.perf_counter()
-    drawn = decoder.draw(latents, ids.tolist(), who["seed"])
+    drawn = decoder.draw(found.latents, ids.tolist(), found.who["seed"])
     spent["seconds_an_image"] = (time.perf_counter() - start) / len(ids)
     pictures.write(images, dict(zip(ids.tolist(), drawn, strict=True)))
-    io.write_json(nearest, [
-        {"image_id": int(i), "nearest": int(k)} for i, k in zip(ids, known.ids[found], strict=True)
-    ])  # fmt: skip
-    io.write_json(record, {**who, "version": __version__, "cost": spent})
+    near = known.ids[carried.nearest(found.queries, found.known)]
+    io.write_json(nearest, [{"image_id": int(i), "nearest": int(k)} for i, k in zip(ids, near, strict=True)])
+    io.write_json(record, {**found.who, "version": __version__, "cost": spent})
 
 
-def reference(tables: Path, vision: Path, count: int, spec: Mapping[str, Any], scorer: str, output: Path) -> None:
+def reference(
+    tables: Path, vision: Path, count: int, spec: Mapping[str, Any], scorer: str, options: Mapping[str, Any],
+    output: Path,
+) -> None:  # fmt: skip
     """The reference stage: what the judges (a feature network, a CLIP) see of the real test images and their captions.
 
-    spec: of the feature network, an encoder of images.  scorer: a folder with a CLIP.
+    spec: of the feature network, an encoder of images.  scorer: a folder with a CLIP.  options: the image decoder's,
+    whose size the real images pass through, so that judges see no difference of resolution.
     """
     from ngw import encoders
+    from ngw.tasks import imaging as task
     from ngw.tasks import pictures
 
     a = features.read(vision)
     ids = a.ids[_drawn(a, count)]
     columns = split_captions(tables, "test")
     text = dict(zip(columns["image_id"][::-1], columns["text"][::-1], strict=True))  # each image's first
-    real, judge = pictures.prepared(_paths(tables, ids)), _judge(scorer, "vision")
+    real = pictures.prepared(_paths(tables, ids), task.Options(**options).size)
+    judge = _judge(scorer, "vision")
     io.write_tensors(output, {
         "ids": ids, "features": _encoded(encoders.build(spec), real), "images": _encoded(judge, real),
         "texts": _encoded(_judge(scorer, "text"), [text[int(i)] for i in ids]),

@@ -19,29 +19,59 @@ from ngw.stages import naming
 
 
 def joint(tables: Path, spec: Mapping[str, Any], pairs: str, captions: int, seed: int, output: Path) -> None:
-    """The joint stage: train a CLIP on a budget of known pairs, those that the aligners of this seed know.
-
-    Of weight averaging, on all images and all captions, whose pairs take no part.
-    """
+    """The joint stage: train a CLIP on a budget of known pairs, those that the aligners of this seed know."""
     from ngw.tasks import joint as task
 
     options = methods.build(spec)
-    paths, texts, ids = known_pairs(tables, "all" if options.pairs == "none" else pairs, captions, seed)
+    paths, texts, ids = known_pairs(tables, pairs, captions, seed)
     identity = json.dumps([pairs, captions, dict(spec), seed, __version__, len(ids)])
-    checkpoint = output.parent / f"{output.name}.checkpoint.safetensors"
     meter = cost.Meter()
     with naming(str(tables)):
-        if options.pairs == "none":
-            from ngw.tasks import averaging
+        found = task.fit(paths, texts, ids, options, seed, _checkpoint(output), identity)
+    _save(output, *found, options.size, {"pairs": pairs, "seed": seed, "images": len(ids), **meter.read()})
 
-            flat, owners = [t for of in texts for t in of], np.repeat(ids, [len(of) for of in texts])
-            model, words, trained = averaging.fit(paths, flat, ids, owners, options, seed, checkpoint, identity)
-        else:
-            model, words, trained = task.fit(paths, texts, ids, options, seed, checkpoint, identity)
-    about = {"pairs": pairs, "seed": seed, "images": len(ids), "version": __version__, "training": trained.record()}
-    about |= {"parameters": sum(p.numel() for p in model.parameters())}
-    about |= meter.read()
-    task.save(output, model, words, options.size, about)
+
+def towers(tables: Path, spec: Mapping[str, Any], captions: int, seed: int, output: Path) -> None:
+    """The towers stage: one tower learns from all training images, one of its shape from their captions, unpaired."""
+    from ngw.tasks import averaging
+
+    options = methods.build(spec)
+    paths, texts, ids = known_pairs(tables, "all", captions, seed)
+    flat, owners = [text for of in texts for text in of], np.repeat(ids, [len(of) for of in texts])
+    identity = json.dumps([captions, dict(spec), seed, __version__, len(ids)])
+    meter = cost.Meter()
+    with naming(str(tables)):
+        found = averaging.fit(paths, flat, ids, owners, options, seed, _checkpoint(output), identity)
+    _save(output, *found, options.size, {"pairs": "none", "seed": seed, "images": len(ids), **meter.read()})
+
+
+def merge(towers: Path, spec: Mapping[str, Any], output: Path) -> None:
+    """The merge stage: both trunks become their mean, after a matching where the method has one."""
+    from tokenizers import Tokenizer
+    from transformers import CLIPModel
+
+    from ngw.tasks import averaging
+    from ngw.tasks import joint as task
+
+    options, about, meter = methods.build(spec), io.read_json(towers / "joint.json"), cost.Meter()
+    model = CLIPModel.from_pretrained(towers, local_files_only=True)
+    averaging.merged(model, options)
+    words = Tokenizer.from_file(str(towers / "tokenizer.json"))
+    spent = cost.both({name: about[name] for name in cost.COSTS if name in about}, meter.read())
+    task.save(output, model, words, options.size, about | spent)
+
+
+def _checkpoint(output: Path) -> Path:
+    return output.parent / f"{output.name}.checkpoint.safetensors"
+
+
+def _save(output: Path, model: Any, words: Any, trained: Any, size: int, about: Mapping[str, Any]) -> None:
+    """A trained CLIP's folder, with how it came to be."""
+    from ngw.tasks import joint as task
+
+    parameters = sum(p.numel() for p in model.parameters())
+    told = {"version": __version__, "training": trained.record(), "parameters": parameters}
+    task.save(output, model, words, size, {**about, **told})
 
 
 def known_pairs(tables: Path, pairs: str, captions: int, seed: int) -> tuple[list[str], list[list[str]], np.ndarray]:
@@ -62,12 +92,28 @@ def known_pairs(tables: Path, pairs: str, captions: int, seed: int) -> tuple[lis
     return [pictures["path"][k] for k in texts], list(texts.values()), ids[list(texts)]
 
 
+_ITEMS = {"vision": ("images.parquet", "image_id", "path"), "text": ("captions.parquet", "caption_id", "text")}
+
+
 class Shared:
     """Two clouds that lie in one space already."""
 
     def embed(self, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Both as they are: unit rows, whose products are their cosines."""
         return u, v
+
+
+def _seen(where: Path, tables: Path, side: str, cloud: Features) -> Features:
+    """The items of a feature file, as one side of a CLIP sees them."""
+    file, *columns = _ITEMS[side]
+    known = io.read_table(tables / file, columns)
+    item = dict(zip(*(known[column] for column in columns), strict=True))
+    width = io.read_json(where / "config.json")["projection_dim"]
+    encoder = encoders.build({"kind": "clip", "side": side, "model": str(where), "width": width})
+    x = np.empty((len(cloud.ids), width), np.float32)
+    for places, encoding in features.batches(encoder, [item[int(i)] for i in cloud.ids]):
+        x[places] = encoding.pooled
+    return Features(cloud.ids, cloud.image_ids, x, cloud.metadata)
 
 
 def joint_retrieval(
@@ -81,21 +127,8 @@ def joint_retrieval(
     from ngw.tasks import retrieval as task
 
     a, b = features.read(vision), features.read(text)
-    images = io.read_table(tables / "images.parquet", ["image_id", "path"])
-    captions = io.read_table(tables / "captions.parquet", ["caption_id", "text"])
     where = _huggingface.folder(folder)
-    width = io.read_json(where / "config.json")["projection_dim"]
-    seen = []
-    for side, cloud, names, items in (
-        ("vision", a, images["image_id"], images["path"]), ("text", b, captions["caption_id"], captions["text"]),
-    ):  # fmt: skip
-        encoder = encoders.build({"kind": "clip", "side": side, "model": str(where), "width": width})
-        item = dict(zip(names, items, strict=True))
-        rows = [item[int(i)] for i in cloud.ids]
-        x = np.empty((len(rows), width), np.float32)
-        for places, encoding in features.batches(encoder, rows):
-            x[places] = encoding.pooled
-        seen.append(Features(cloud.ids, cloud.image_ids, x, cloud.metadata))
+    seen = [_seen(where, tables, side, cloud) for side, cloud in (("vision", a), ("text", b))]
     result = task.evaluate(Shared(), *seen)
     trained = where / "joint.json"
     about = io.read_json(trained) if trained.is_file() else {}  # a published CLIP has no such file
@@ -108,6 +141,32 @@ def joint_retrieval(
         "converged": True, "note": "", "version": __version__, "metrics": result.metrics,
         "cost": none | {name: about[name] for name in (*cost.COSTS, "parameters") if name in about},
         "plan": None, "step": about.get("training", {}).get("step"),
+    })  # fmt: skip
+
+
+def joint_bridge(
+    folder: str, tables: Path, vision: Path, text: Path, train_vision: Path, train_text: Path, spec: Mapping[str, Any],
+    method: str, pairs: str, seed: int, output: Path,
+) -> None:  # fmt: skip
+    """The joint-bridge stage: a CLIP's features of all items, and the frozen encoders' latents that they lead to.
+
+    vision, text: the frozen encoders' test features; train_vision, train_text: of the training items.
+    """
+    from ngw.tasks import carried
+
+    where = _huggingface.folder(folder)
+    files = {"images": vision, "captions": text, "train_images": train_vision, "train_captions": train_text}
+    frozen = {name: features.read(path) for name, path in files.items()}
+    inside = {
+        name: _seen(where, tables, "vision" if name.endswith("images") else "text", cloud).x
+        for name, cloud in frozen.items()
+    }
+    arrays, penalties = carried.bridged(inside, frozen["train_images"].x, frozen["train_captions"].x)
+    a, b = frozen["images"].metadata, frozen["captions"].metadata
+    io.write_tensors(output, arrays, {
+        "bridge": json.dumps(penalties), "dataset": a["dataset"], "vision": a["encoder"], "text": b["encoder"],
+        "method": method, "pairs": pairs, "seed": str(seed), "kind": spec["kind"], "role": methods.build(spec).role,
+        "images_sha256": a["sha256"], "captions_sha256": b["sha256"], "ngw": __version__,
     })  # fmt: skip
 
 

@@ -122,11 +122,16 @@ def read(path: str | os.PathLike) -> dict[int, memory.BytesIO]:
         raise InputError(f"{path}: expected a zip of {{id}}.png, found {error}; delete it and rerun.") from None
 
 
-def prepared(files: Sequence) -> list[memory.BytesIO]:
-    """Images (paths or open files) as encoders get them for comparison: square, `EVALUATED` pixels, PNG."""
+def prepared(files: Sequence, drawn: int = EVALUATED) -> list[memory.BytesIO]:
+    """Images (paths or open files) as encoders get them for comparison: square, `EVALUATED` pixels, PNG.
+
+    drawn: the pixels that they pass through before, where those are fewer.
+    """
     found = []
     for file in files:
-        png = memory.BytesIO()
-        square(file, EVALUATED).save(png, "PNG", compress_level=0)
+        png, picture = memory.BytesIO(), square(file, min(drawn, EVALUATED))
+        if drawn < EVALUATED:
+            picture = picture.resize((EVALUATED, EVALUATED), resample=3)  # bicubic
+        picture.save(png, "PNG", compress_level=0)
         found.append(png)
     return found

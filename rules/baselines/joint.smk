@@ -1,4 +1,4 @@
-# What reads raw pixels and words (joint training, weight averaging): a CLIP a run, its retrieval; answers.
+# Joint training from raw pixels and words: a CLIP a run; its retrieval, its way to decoders, its answers.
 rule joint:
     input:
         images=rules.data.output.images,
@@ -10,7 +10,7 @@ rule joint:
     benchmark:
         "results/benchmarks/joint/{dataset}.{method}.pairs{pairs}.seed{seed}.tsv"
     wildcard_constraints:
-        method=names(CONFIG.raw()),
+        method=names(set(CONFIG.raw.names()) - set(CONFIG.raw.averaged())),
     conda:
         "../../envs/ngw.yaml"
     resources:
@@ -18,7 +18,7 @@ rule joint:
         runtime=600,
     params:
         code=method_code,
-        task=sources("training.py", "optim.py", "tasks/joint.py", "tasks/averaging.py"),
+        task=sources("training.py", "optim.py", "tasks/joint.py"),
         spec=method_spec,
         tables=input_folder,
         captions=CONFIG.captions,
@@ -41,7 +41,7 @@ rule joint_retrieval:
     benchmark:
         "results/benchmarks/joint-retrieval/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
     wildcard_constraints:
-        method=names(CONFIG.raw()),
+        method=names(CONFIG.raw.names()),
     conda:
         "../../envs/ngw.yaml"
     resources:
@@ -56,6 +56,39 @@ rule joint_retrieval:
         "python -m ngw joint-retrieval --folder {params.folder:q} --tables {params.tables:q} --vision {input.vision:q}"
         " --text {input.text:q} --spec {params.spec:q} --method {wildcards.method:q} --pairs {wildcards.pairs}"
         " --seed {wildcards.seed} --predictions {output.predictions:q} --record {output.record:q} > {log:q} 2>&1"
+
+
+rule joint_bridge:
+    input:
+        images=rules.data.output.images,
+        folder=joint_folder,
+        vision=rules.caption.input.vision,
+        text=rules.caption.input.text,
+        train_vision="results/features/{dataset}/train/{vision}.safetensors",
+        train_text=rules.caption.input.train_text,
+    output:
+        bridge=f"{RUN}/bridge.safetensors",
+    log:
+        "results/logs/joint-bridge/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/joint-bridge/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+    wildcard_constraints:
+        method=names(CONFIG.raw.names()),
+    conda:
+        "../../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        task=sources("tasks/carried.py", "maps/linear.py"),
+        spec=method_spec,
+        tables=input_folder,
+        folder=joint_model,
+    shell:
+        "python -m ngw joint-bridge --folder {params.folder:q} --tables {params.tables:q} --vision {input.vision:q}"
+        " --text {input.text:q} --train-vision {input.train_vision:q} --train-text {input.train_text:q}"
+        " --spec {params.spec:q} --method {wildcards.method:q} --pairs {wildcards.pairs} --seed {wildcards.seed}"
+        " --output {output.bridge:q} > {log:q} 2>&1"
 
 
 rule joint_vqa:

@@ -1,0 +1,50 @@
+# Weight averaging: two towers, each of its own modality alone, trained once; a mean of their trunks for each method.
+rule towers:
+    input:
+        images=rules.data.output.images,
+        captions=rules.data.output.captions,
+    output:
+        folder=directory("results/joint/{dataset}/{method}/towers/seed{seed}"),
+    log:
+        "results/logs/towers/{dataset}.{method}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/towers/{dataset}.{method}.seed{seed}.tsv"
+    wildcard_constraints:
+        method=names(map(CONFIG.raw.towers, CONFIG.raw.averaged())),
+    conda:
+        "../../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=600,
+    params:
+        code=method_code,
+        task=sources("training.py", "optim.py", "tasks/joint.py", "tasks/averaging.py"),
+        spec=method_spec,
+        tables=input_folder,
+        captions=CONFIG.captions,
+    shell:
+        "python -m ngw towers --tables {params.tables:q} --spec {params.spec:q} --captions {params.captions}"
+        " --seed {wildcards.seed} --output {output.folder:q} > {log:q} 2>&1"
+
+
+rule merge:
+    input:
+        towers=towers_folder,
+    output:
+        folder=directory("results/joint/{dataset}/{method}/pairs{pairs}/seed{seed}"),
+    log:
+        "results/logs/merge/{dataset}.{method}.pairs{pairs}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/merge/{dataset}.{method}.pairs{pairs}.seed{seed}.tsv"
+    wildcard_constraints:
+        method=names(CONFIG.raw.averaged()),
+    conda:
+        "../../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        task=sources("tasks/averaging.py"),
+        spec=method_spec,
+    shell:
+        "python -m ngw merge --towers {input.towers:q} --spec {params.spec:q} --output {output.folder:q} > {log:q} 2>&1"
