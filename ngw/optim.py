@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
+from ngw import distributed
+
 
 class Adam:
     """Adam (Kingma and Ba 2015), its rate falling to 0 on a cosine over `steps` (Loshchilov and Hutter 2017).
@@ -39,8 +41,8 @@ class Adam:
         return rise * self.learning_rate * (1 + math.cos(math.pi * min(self.done, self.steps) / self.steps)) / 2
 
     def step(self, loss: Tensor) -> None:
-        """One step down the gradient of a loss that was made from all of the parameters."""
-        gradients = torch.autograd.grad(loss, self.parameters)
+        """One step down the gradient, its mean over the processes, of a loss that was made from all parameters."""
+        gradients = distributed.mean(torch.autograd.grad(loss, self.parameters))
         with torch.no_grad():
             for p, gradient, mean, square, decay in zip(
                 self.parameters, gradients, self.mean, self.square, self.decay, strict=True

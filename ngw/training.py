@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ngw import io
+from ngw import distributed, io
 from ngw.errors import InputError
 from ngw.optim import Adam
 
@@ -39,6 +39,8 @@ class Schedule:
     average: decay of a moving average of the weights, which is then what is looked at and kept; 0: the weights as they
     are. It begins short, min(average, (1 + step) / (10 + step)), so that the random weights are soon forgotten.
     warmup: steps over which the rate rises from 0.
+    precision: float32, or bfloat16 for mixed precision: weights and their updates stay in float32 (Micikevicius et al.,
+    ICLR 2018; bfloat16 needs no scaling of the loss).
     """
 
     steps: int
@@ -47,6 +49,12 @@ class Schedule:
     patience: int
     average: float = 0.0
     warmup: int = 0
+    precision: str = "float32"
+
+    def autocast(self) -> torch.autocast:
+        """The context in which losses are computed."""
+        mixed = self.precision != "float32"
+        return torch.autocast(device(), getattr(torch, self.precision) if mixed else None, enabled=mixed)
 
 
 @dataclass
@@ -118,21 +126,23 @@ def train(
     before, last = run.trained.seconds, float("nan")
     start = time.perf_counter()
     try:
-        with tqdm(total=schedule.steps, initial=optimiser.done, desc=label, unit="step", mininterval=1) as bar:
+        steps = {"total": schedule.steps, "initial": optimiser.done, "unit": "step"}
+        with tqdm(desc=label, mininterval=1, disable=not distributed.first(), **steps) as bar:
             while True:
                 step = optimiser.done
                 due = step % schedule.every == 0 or step == schedule.steps
                 looking = due and step not in run.trained.curve["step"]  # a resumed run has looked already
-                if looking and run.look(last, run.at_average(held_out), schedule):
+                if looking and run.look(last, distributed.agreed(run.at_average(held_out)), schedule):
                     run.trained.stopped = step < schedule.steps
                 run.trained.seconds = before + time.perf_counter() - start
                 run.trained.waiting += ahead.waited
                 ahead.waited = 0.0
                 if run.trained.stopped or step == schedule.steps:
                     break
-                if looking and checkpoint is not None:
+                if looking and checkpoint is not None and distributed.first():
                     run.write(checkpoint, identity)
-                now = loss(ahead.take(step))
+                with schedule.autocast():
+                    now = loss(ahead.take(step))
                 optimiser.step(now)
                 run.move_average(schedule.average)
                 last = float(now.detach())
@@ -144,7 +154,7 @@ def train(
     finally:
         ahead.close()
     run.set(run.best)
-    if checkpoint is not None:
+    if checkpoint is not None and distributed.first():
         checkpoint.unlink(missing_ok=True)
     return run.trained
 

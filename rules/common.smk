@@ -99,6 +99,13 @@ def teacher_option(wildcards, input):
     return f"--teacher {shlex.quote(input.teacher)}" if input.teacher else ""
 
 
+def launcher(wildcards, resources):
+    """Who starts a training that several GPUs of one machine can share: torchrun, where the job has been given more."""
+    gpus = re.search(r"gpu(?::\w+)?:(\d+)", str(resources.get("gres", "")))
+    many = gpus and int(gpus[1]) > 1
+    return f"torchrun --standalone --nproc-per-node {gpus[1]}" if many else "python"
+
+
 def joint_model(wildcards, input):
     """That CLIP's folder, or the published one's name."""
     return CONFIG.method(wildcards.method).model or input.folder

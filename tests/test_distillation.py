@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from ngw.maps.distil import feature, relation, train
+from ngw.errors import InputError
+from ngw.maps.distil import across, feature, relation, train
 from ngw.maps.linear import ridge
 from ngw.methods import build
 from ngw.methods.distillation import Distillation
@@ -81,3 +82,40 @@ def test_the_method_chooses_its_steps_on_held_out_pairs_and_maps_both_ways():
 def test_options_that_cannot_be(options, words):
     with pytest.raises(ValueError, match=words):
         Distillation(**options)
+
+
+def test_a_joint_teachers_similarities_are_those_between_its_two_sides():
+    x, y = (torch.tensor(z) for z in views(5))
+    assert float(across(x, x, y, y, 0.1)) > 0
+    assert float(across(x, x, 2 * x, x, 0.1)) == pytest.approx(0, abs=1e-6)  # lengths don't count
+    student, partners, u, v = (z[:2, :2] for z in (x, x.flip(0), y, y.flip(0)))
+    told, wanted = (
+        torch.softmax(torch.nn.functional.cosine_similarity(one[:, None], other[None], dim=2) / 0.5, 1)
+        for one, other in ((student, partners), (u, v))
+    )
+    expected = float((wanted * (wanted / told).log()).sum() / 2)
+    assert float(across(student, partners, u, v, 0.5)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_student_of_a_joint_teacher_comes_nearer_to_its_similarities():
+    x, y = views()
+    pairs, (u, v) = np.arange(40), (np.roll(z[:, :8], 1, 0) for z in views(seed=3))
+    found = {}
+    for steps in (0, 40):
+        method = Distillation(teacher="joint", steps=steps, learning_rate=1e-2)
+        method.taught_by(u, v)
+        method.fit(x, y, pairs)
+        told = (method.transform(x) - y.mean(0), y - y.mean(0), u, v)
+        rows = [torch.tensor(np.asarray(z[:40], np.float32)) for z in told]
+        found[steps] = float(across(*rows, 0.1))
+    assert found[40] < 0.8 * found[0]
+
+
+def test_a_joint_teacher_must_have_spoken_of_these_rows():
+    x, y = views()
+    method = Distillation(teacher="joint", steps=1)
+    with pytest.raises(InputError, match=r"teacher 'joint': expected its features of 60 and 60 rows, found None"):
+        method.fit(x, y, np.arange(40))
+    method.taught_by(x[:50], y)
+    with pytest.raises(InputError, match=r"expected its features of 60 and 60 rows, found \(50, 60\)"):
+        method.fit(x, y, np.arange(40))

@@ -239,6 +239,14 @@ def test_pictures_are_compared_as_squares_of_256_pixels(tmp_path):
     assert image.getpixel((128, 128)) == (9, 8, 7)
 
 
+def test_real_pictures_pass_through_the_size_of_drawn_ones(tmp_path):
+    checks = np.indices((64, 64)).sum(0) % 2 * 255
+    Image.fromarray(np.stack([checks] * 3, -1).astype(np.uint8)).save(tmp_path / "checks.png")
+    fine, coarse = (np.asarray(Image.open(pictures.prepared([tmp_path / "checks.png"], n)[0])) for n in (256, 8))
+    assert fine.shape == coarse.shape == (256, 256, 3)
+    assert fine.std() > 50 > 5 > coarse.std()  # what 8 pixels can't show is grey
+
+
 def test_metrics_bear_the_names_of_their_judges():
     judges = {"network": "effnet-lite0", "axes": 32, "scorer": "scenes-clip"}
     assert generation_images.metric_names("efficientnet-lite", judges) == {

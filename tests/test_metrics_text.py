@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from ngw.errors import InputError
-from ngw.metrics import text
+from ngw.metrics import paraphrases, text
 
 pytest.importorskip("pycocoevalcap")
 COCO = Path(__file__).parents[2] / "shared" / "data" / "coco-val2017" / "captions_val2017.json"
@@ -110,6 +111,38 @@ def test_several_sets_are_scored_as_each_alone():
         alone = text.scores(said, KNOWN)
         assert both[name].metrics == alone.metrics
         np.testing.assert_array_equal(both[name].items["meteor"], alone.items["meteor"])
+
+
+@pytest.fixture(scope="module")
+def narrowed(tmp_path_factory):
+    """METEOR's paraphrases that these captions can use, under a path with a space."""
+    table = tmp_path_factory.mktemp("a folder") / "paraphrases.gz"
+    said = text.tokenize([*SAID.values(), *(caption for of in KNOWN.values() for caption in of)])
+    assert 0 < paraphrases.write(text.whole_table(), said, table) < 100_000
+    return table
+
+
+def test_paraphrases_that_nobody_says_change_no_score(narrowed):
+    whole, part = (text.scores_of({"": SAID}, KNOWN, table)[""] for table in (None, narrowed))
+    assert part.metrics == whole.metrics
+    np.testing.assert_array_equal(part.items["meteor"], whole.items["meteor"])
+    assert paraphrases.covering(narrowed, ["two cats"]) == narrowed
+
+
+def test_captions_with_other_words_get_the_whole_table(narrowed, tmp_path):
+    assert paraphrases.covering(narrowed, ["two cats", "a zebra"]) is None
+    with pytest.raises(InputError, match=r"nowhere.gz: no such file; run the paraphrases stage"):
+        paraphrases.covering(tmp_path / "nowhere.gz", ["two cats"])
+
+
+def test_a_pair_of_phrases_stays_where_all_of_its_words_are_known(tmp_path):
+    pairs = [("0.5", "a man", "the man"), ("0.1", "a man", "a guy"), ("0.2", "don't", "do n't"), ("0.3", "!", "a")]
+    with gzip.open(tmp_path / "whole.gz", "wt") as file:
+        file.writelines(f"{line}\n" for pair in pairs for line in pair)
+    words = paraphrases.words(["A man, the don 't do n"])
+    assert paraphrases.narrow(tmp_path / "whole.gz", words, tmp_path / "part.gz") == 3
+    kept = gzip.decompress((tmp_path / "part.gz").read_bytes()).decode().splitlines()
+    assert kept == [line for pair in pairs if "guy" not in pair[2] for line in pair]
 
 
 def test_bleu_of_a_sample_follows_from_the_parts():

@@ -17,6 +17,8 @@ class Joint(Method):
     size, patch: pixels.  dims, layers, heads: of both towers.  width: of the shared space.  words: most tokens of a
     text, marks included.  crop: the least share of an image's area that augmentation keeps.  steps: at most; training
     ends when `patience` of its `looks` at held-out pairs in a row bring nothing.  warmup: share of the steps.
+    parts: of a batch, computed one after another where its activations don't fit a GPU.  precision: float32, or
+    bfloat16 for mixed precision.
     """
 
     raw = True
@@ -41,9 +43,13 @@ class Joint(Method):
         looks: int = 10,
         patience: int = 3,
         held_out: float = 0.05,
+        parts: int = 1,
+        precision: str = "float32",
     ) -> None:
         at_least(1, size=size, patch=patch, dims=dims, layers=layers, heads=heads, width=width, steps=steps)
-        at_least(1, looks=looks, patience=patience)
+        at_least(1, looks=looks, patience=patience, parts=parts)
+        if precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision is float32 or bfloat16, not {precision!r}")
         at_least(2, batch=batch)
         at_least(3, words=words)
         positive(learning_rate=learning_rate)
@@ -56,7 +62,7 @@ class Joint(Method):
         self.model, self.size, self.patch, self.dims, self.layers, self.heads = model, size, patch, dims, layers, heads
         self.width, self.words, self.crop, self.steps, self.batch = width, words, crop, steps, batch
         self.learning_rate, self.warmup, self.looks = learning_rate, warmup, looks
-        self.patience, self.held_out = patience, held_out
+        self.patience, self.held_out, self.parts, self.precision = patience, held_out, parts, precision
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         raise InputError(

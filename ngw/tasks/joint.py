@@ -10,13 +10,16 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from ngw import distributed
 from ngw.errors import InputError
 from ngw.methods.joint import Joint
 from ngw.seeds import entropy, rng
@@ -76,20 +79,34 @@ def network(options: Joint, vocabulary: int, seed: int) -> nn.Module:
         return CLIPModel(config)
 
 
-def contrastive(model: nn.Module, batch: Batch) -> Tensor:
-    """The symmetric cross-entropy of CLIP over a batch, whose images are all different."""
-    found = model(input_ids=batch.tokens, pixel_values=batch.pixels, attention_mask=(batch.tokens != 0).long())
+def contrastive(model: nn.Module, batch: Batch, parts: int = 1) -> Tensor:
+    """The symmetric cross-entropy of CLIP over a batch, whose images are all different.
+
+    parts: pieces of the batch, of which one at a time holds its activations; they are computed again on the way back
+    (Chen et al. 2016), so the gradient is that of the whole batch, negatives included, at a part's memory.
+    Of several processes each has its own rows of the batch, and all rows are one another's negatives.
+    """
+    embedded = _embedded if parts == 1 else partial(checkpoint, _embedded, use_reentrant=False)
+    pieces = zip(batch.pixels.chunk(parts), batch.tokens.chunk(parts), strict=True)
+    texts, images = (torch.cat(side) for side in zip(*(embedded(model, *piece) for piece in pieces), strict=True))
+    texts, images = distributed.together(texts), distributed.together(images)
     scale = model.logit_scale.exp().clamp(max=MOST_SCALE)
-    logits = scale * found.text_embeds @ found.image_embeds.T
+    logits = scale * texts @ images.T
     truth = torch.arange(len(logits), device=logits.device)
     return (nn.functional.cross_entropy(logits, truth) + nn.functional.cross_entropy(logits.T, truth)) / 2
 
 
+def _embedded(model: nn.Module, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit vectors [b, width] of texts and of images."""
+    found = model(input_ids=tokens, pixel_values=pixels, attention_mask=(tokens != 0).long())
+    return found.text_embeds, found.image_embeds
+
+
 def fit(
     paths: Sequence[str], captions: Sequence[Sequence[str]], image_ids: np.ndarray, options: Joint, seed: int,
-    checkpoint: Path | None = None, identity: str = "",
+    saved: Path | None = None, identity: str = "",
 ) -> tuple[nn.Module, Any, Trained]:  # fmt: skip
-    """Train on image files and the captions of each; held-out images choose the step.
+    """Train on image files and the captions of each; held-out images choose the step.  saved: the checkpoint.
 
     Returns the network, its tokenizer and how training went.
     """
@@ -110,19 +127,19 @@ def fit(
 
     def batch(step: int) -> Batch:
         draw = rng(seed, "joint", "batch", step)
-        return made(draw.permutation(training)[:size], draw, options.crop)
+        return made(distributed.part(draw.permutation(training)[:size]), draw, options.crop)
 
     def error() -> float:
         with torch.no_grad():
-            return float(contrastive(model, made(kept, rng(seed, "joint", "held out"), 1.0)))
+            return float(contrastive(model, made(distributed.part(kept), rng(seed, "joint", "held out"), 1.0)))
 
     every = max(1, -(-options.steps // options.looks))
     warmup = round(options.warmup * options.steps)
-    schedule = Schedule(options.steps, options.learning_rate, every, options.patience, warmup=warmup)
-    parameters = dict(model.named_parameters())
-    trained = train(
-        parameters, batch, lambda b: contrastive(model, b), error, schedule, checkpoint, identity, label="joint"
+    schedule = Schedule(
+        options.steps, options.learning_rate, every, options.patience, warmup=warmup, precision=options.precision
     )
+    parameters, loss = dict(model.named_parameters()), partial(contrastive, model, parts=options.parts)
+    trained = train(parameters, batch, loss, error, schedule, saved, identity, label="joint")
     return model.eval().cpu(), words, trained
 
 

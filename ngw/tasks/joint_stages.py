@@ -19,16 +19,22 @@ from ngw.stages import naming
 
 
 def joint(tables: Path, spec: Mapping[str, Any], pairs: str, captions: int, seed: int, output: Path) -> None:
-    """The joint stage: train a CLIP on a budget of known pairs, those that the aligners of this seed know."""
+    """The joint stage: train a CLIP on a budget of known pairs, those that the aligners of this seed know.
+
+    Under `torchrun` the processes share each batch, and the first of them writes.
+    """
+    from ngw import distributed
     from ngw.tasks import joint as task
 
+    distributed.start()
     options = methods.build(spec)
     paths, texts, ids = known_pairs(tables, pairs, captions, seed)
     identity = json.dumps([pairs, captions, dict(spec), seed, __version__, len(ids)])
     meter = cost.Meter()
     with naming(str(tables)):
         found = task.fit(paths, texts, ids, options, seed, _checkpoint(output), identity)
-    _save(output, *found, options.size, {"pairs": pairs, "seed": seed, "images": len(ids), **meter.read()})
+    if distributed.first():
+        _save(output, *found, options.size, {"pairs": pairs, "seed": seed, "images": len(ids), **meter.read()})
 
 
 def towers(tables: Path, spec: Mapping[str, Any], captions: int, seed: int, output: Path) -> None:

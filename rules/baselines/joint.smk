@@ -18,12 +18,13 @@ rule joint:
         runtime=600,
     params:
         code=method_code,
-        task=sources("training.py", "optim.py", "tasks/joint.py"),
+        task=sources("training.py", "optim.py", "distributed.py", "tasks/joint.py"),
         spec=method_spec,
         tables=input_folder,
         captions=CONFIG.captions,
+        launch=launcher,
     shell:
-        "python -m ngw joint --tables {params.tables:q} --spec {params.spec:q} --pairs {wildcards.pairs}"
+        "{params.launch} -m ngw joint --tables {params.tables:q} --spec {params.spec:q} --pairs {wildcards.pairs}"
         " --captions {params.captions} --seed {wildcards.seed} --output {output.folder:q} > {log:q} 2>&1"
 
 

@@ -1,0 +1,70 @@
+"""Several processes, one a GPU, at one training: `torchrun` starts them, each computes its part of every batch.
+
+Alone, as a job without `torchrun` is, every function here hands back what it was given.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, distributed
+
+
+def start() -> None:
+    """Join the processes that `torchrun` has started, and take the GPU of this one."""
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not distributed.is_initialized():
+        gpu = torch.cuda.is_available()
+        if gpu:
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        distributed.init_process_group("nccl" if gpu else "gloo")
+
+
+def size() -> int:
+    """How many processes there are."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def first() -> bool:
+    """Whether this is the process that writes files."""
+    return not distributed.is_initialized() or distributed.get_rank() == 0
+
+
+def part(rows: np.ndarray) -> np.ndarray:
+    """This process's rows of a batch: as many for each, so that up to `size` - 1 of the last are left out."""
+    each = len(rows) // size()
+    place = distributed.get_rank() if distributed.is_initialized() else 0
+    return rows[place * each : (place + 1) * each]
+
+
+def together(z: Tensor) -> Tensor:
+    """The rows of all processes, [size n, d], from [n, d] of each; gradients reach every process's own."""
+    if size() == 1:
+        return z
+    from torch.distributed.nn.functional import all_gather
+
+    return torch.cat(all_gather(z.contiguous()))
+
+
+def mean(gradients: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The mean over the processes of each gradient.
+
+    Of a loss over all rows that every process computes from `together`, whose backward pass sums what the processes
+    send, that is the gradient.
+    """
+    if size() > 1:
+        for gradient in gradients:
+            distributed.all_reduce(gradient)
+            gradient /= size()
+    return gradients
+
+
+def agreed(value: float) -> float:
+    """The first process's value, so that all decide alike."""
+    if size() == 1:
+        return value
+    told = torch.tensor(value, dtype=torch.float64, device="cuda" if torch.cuda.is_available() else "cpu")
+    distributed.broadcast(told, 0)
+    return float(told)
