@@ -35,6 +35,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--split", required=True, choices=["train", "val", "test"])
     p.add_argument("--encoder", required=True, help="the encoder's name")
     p.add_argument("--spec", type=spec, required=True, help="the encoder's config entry, as JSON")
+    p.add_argument("--shard", help="a part of the split alone, 2/8 the second of eight")
+
+    p = stage("gather", "Put the shards of an encoding together.", "output")
+    p.add_argument("--shards", type=Path, nargs="+", required=True, help="files of the encode stage, in their order")
 
     for name, about, inputs in (
         ("fit", "Fit a method that needs no plan.", ("vision", "text", "output")),

@@ -58,7 +58,7 @@ class Config:
         self.run = values["run"]
         self.tables = {name: table for name, table in values["tables"].items() if table is not None}  # null: left out
         self.energy = values.get("energy", {}).get("country")
-        self.captions = self.run.get("captions", 1)
+        self.captions, self.shards = self.run.get("captions", 1), self.run.get("shards", 1)
         self.identifiability = {"methods": [], "pairs": ALL} | self.tables.get("identifiability", {})
         self.ablations = {"vary": [], "pairs": ALL, "full": {}} | self.tables.get("ablations", {})
         self._check_names()

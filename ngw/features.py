@@ -139,6 +139,45 @@ def encode(
             out["pooled"][rows] = encoding.pooled
 
 
+def shard(part: str, n: int) -> slice:
+    """The rows of n items that are part `k/parts` (1/4, say): as many in each, give or take one.
+
+    Raises `InputError` where it is no such part, or leaves one without an item.
+    """
+    k, _, parts = part.partition("/")
+    if not (k.isdecimal() and parts.isdecimal() and 1 <= int(k) <= int(parts) <= n):
+        raise InputError(f"shard: expected k/parts, 1/1 to {n}/{n} of {n} items, found {part!r}; lower run.shards.")
+    return slice((int(k) - 1) * n // int(parts), int(k) * n // int(parts))
+
+
+def gather(paths: Sequence[str | os.PathLike], output: str | os.PathLike) -> None:
+    """One feature file of the shards' rows, in their order, read and written a shard at a time.
+
+    Raises `InputError` where a shard is broken, or isn't the one of its place in a whole of these.
+    """
+    heads = []
+    for k, path in enumerate(paths, 1):
+        head = _opened(path).metadata() or {}
+        same = {name: value for name, value in head.items() if name not in ("sha256", "shard")}
+        if head.get("shard") != f"{k}/{len(paths)}" or (heads and same != heads[0]):
+            raise InputError(
+                f"{path}: expected shard {k}/{len(paths)} of one encoding, found {head.get('shard')} of "
+                f"{head.get('encoder')}; delete it and rerun."
+            )
+        heads.append(same)
+    sizes = [len(_opened(path).get_slice("ids")[:]) for path in paths]
+    width = _opened(paths[0]).get_slice("pooled").get_shape()[1]
+    n, told = sum(sizes), {name: value for name, value in heads[0].items() if name != "schema"}
+    arrays = {"ids": ("int64", (n,)), "image_ids": ("int64", (n,)), "pooled": ("float32", (n, width))}
+    with writer(output, arrays, told) as out:
+        first = 0
+        for path in paths:
+            part = read(path)
+            rows = slice(first, first + len(part.ids))
+            out["ids"][rows], out["image_ids"][rows], out["pooled"][rows] = part.ids, part.image_ids, part.x
+            first = rows.stop
+
+
 def _opened(path: str | os.PathLike):
     """The safetensors file, or an `InputError` that names it where it is missing or truncated."""
     from safetensors import SafetensorError, safe_open

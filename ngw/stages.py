@@ -25,8 +25,10 @@ def prepare(spec: Mapping[str, Any], output: Path) -> None:
     data.prepare(spec, output / "raw").save(output)
 
 
-def encode(tables: Path, split: str, dataset: str, encoder: str, spec: Mapping[str, Any], output: Path) -> None:
-    """The features stage: one split through one frozen encoder."""
+def encode(
+    tables: Path, split: str, dataset: str, encoder: str, spec: Mapping[str, Any], shard: str | None, output: Path
+) -> None:
+    """The features stage: one split, or a shard of it (2/8, say), through one frozen encoder."""
     frozen = encoders.build(spec)
     if frozen.modality == "vision":
         columns = io.read_table(tables / "images.parquet", ["image_id", "path"], split)
@@ -40,7 +42,13 @@ def encode(tables: Path, split: str, dataset: str, encoder: str, spec: Mapping[s
             f"{tables}: split {split!r}: expected {wanted}, found none; enlarge the split, or take other data."
         )
     head = {"dataset": dataset, "split": split, "encoder": encoder, "spec": json.dumps(dict(spec)), "ngw": __version__}
-    features.encode(frozen, items, ids, columns["image_id"], output, head)
+    rows, part = (slice(None), {}) if shard is None else (features.shard(shard, len(ids)), {"shard": shard})
+    features.encode(frozen, items[rows], ids[rows], columns["image_id"][rows], output, head | part)
+
+
+def gather(shards: Sequence[Path], output: Path) -> None:
+    """The gather stage: shards of one encoding to its feature file."""
+    features.gather(shards, output)
 
 
 def _train_clouds(vision: Path, text: Path, pairs: str, seed: int, captions: int) -> tuple[Clouds, dict[str, str]]:

@@ -26,6 +26,7 @@ wildcard_constraints:
     pairs=r"\d+|all",
     labels=r"\d+(\.\d+)?|all",
     seed=r"\d+",
+    shard=r"\d+",
 
 
 def baseline_rules():

@@ -1,4 +1,4 @@
-# Features: every split through every frozen encoder, once, shared by all methods.
+# Features: every split through every frozen encoder, once, shared by all methods; large splits in shards, a job each.
 rule encode:
     input:
         images=rules.data.output.images,
@@ -9,6 +9,8 @@ rule encode:
         "results/logs/encode/{dataset}.{split}.{encoder}.log",
     benchmark:
         "results/benchmarks/encode/{dataset}.{split}.{encoder}.tsv"
+    wildcard_constraints:
+        split="train|val|test" if CONFIG.shards == 1 else "val|test",
     conda:
         "../envs/ngw.yaml"
     resources:
@@ -21,3 +23,55 @@ rule encode:
     shell:
         "python -m ngw encode --tables {params.tables:q} --dataset {wildcards.dataset} --split {wildcards.split}"
         " --encoder {wildcards.encoder} --spec {params.spec:q} --output {output.features:q} > {log} 2>&1"
+
+
+rule encode_shard:
+    input:
+        images=rules.data.output.images,
+        captions=rules.data.output.captions,
+    output:
+        features=temp(
+            "results/features/{dataset}/train/{encoder}.shard{shard}.safetensors"
+        ),
+    log:
+        "results/logs/encode-shard/{dataset}.train.{encoder}.shard{shard}.log",
+    benchmark:
+        "results/benchmarks/encode-shard/{dataset}.train.{encoder}.shard{shard}.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        code=encoder_code,
+        spec=encoder_spec,
+        tables=input_folder,
+        shards=CONFIG.shards,
+    shell:
+        "python -m ngw encode --tables {params.tables:q} --dataset {wildcards.dataset} --split train"
+        " --shard {wildcards.shard}/{params.shards} --encoder {wildcards.encoder} --spec {params.spec:q}"
+        " --output {output.features:q} > {log} 2>&1"
+
+
+rule gather:
+    input:
+        shards=expand(
+            rules.encode_shard.output.features,
+            shard=range(1, CONFIG.shards + 1),
+            allow_missing=True,
+        ),
+    output:
+        features="results/features/{dataset}/{split}/{encoder}.safetensors",
+    log:
+        "results/logs/gather/{dataset}.{split}.{encoder}.log",
+    benchmark:
+        "results/benchmarks/gather/{dataset}.{split}.{encoder}.tsv"
+    wildcard_constraints:
+        split="(?!)" if CONFIG.shards == 1 else "train",
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "python -m ngw gather --shards {input.shards:q} --output {output.features:q} > {log} 2>&1"

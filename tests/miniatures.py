@@ -150,6 +150,7 @@ run:
   encoder_pairs: [[dinov2-large, mpnet]]
   seeds: [0]
   pairs: [0, 20, all]
+  shards: 2
 tables:
   retrieval:
     methods: [ngw, cca, random, joint, joint-pretrained]
@@ -157,7 +158,7 @@ tables:
   identifiability: null
   ablations: null
   generation:
-    methods: [ngw]
+    methods: [ngw, joint-pretrained]
     pairs: [all]
     captioner: {{model: "{models}/gpt2", prefix: 2, epochs: 1, looks: 2, length: 8, beams: 2}}
     images: {{count: 10, network: dinov2-large, axes: 4}}

@@ -204,3 +204,42 @@ def test_duplicate_ids(pair, rewrite):
 def test_other_shapes_and_types(pair, rewrite, pooled, found):
     rewrite(pair[0], pooled=pooled)
     refused(pair[0], rf"expected float32 \[n, d\] with n ids, found {found}")
+
+
+def shards(folder, encoder, parts=2):
+    """The texts in parts, a file each."""
+    paths = []
+    for k in range(1, parts + 1):
+        rows, paths = features.shard(f"{k}/{parts}", 5), [*paths, folder / f"{k}"]
+        head = {"encoder": "count", "dataset": "five", "shard": f"{k}/{parts}"}
+        features.encode(encoder, TEXTS[rows], IDS[rows], OWNERS[rows], paths[-1], head)
+    return paths
+
+
+@pytest.mark.parametrize("parts", [1, 2, 5])
+def test_shards_together_are_the_whole(tmp_path, count, parts):
+    features.gather(shards(tmp_path, count(), parts), tmp_path / "gathered")
+    encode(count(), tmp_path / "whole")
+    gathered, whole = (features.read(tmp_path / name, "count") for name in ("gathered", "whole"))
+    assert gathered.metadata == whole.metadata
+    for name in ("ids", "image_ids", "x"):
+        np.testing.assert_array_equal(getattr(gathered, name), getattr(whole, name))
+
+
+def test_shards_share_the_items_evenly_and_have_some_each():
+    sizes = [features.shard(f"{k}/3", 11) for k in (1, 2, 3)]
+    assert [len(range(11)[rows]) for rows in sizes] == [3, 4, 4]
+    for wrong in ("0/3", "4/3", "3", "x/2", "1/12"):
+        with pytest.raises(InputError, match=rf"expected k/parts, 1/1 to 11/11 of 11 items, found '{wrong}'"):
+            features.shard(wrong, 11)
+
+
+def test_a_shard_out_of_place_or_of_another_encoder_is_refused(tmp_path, count):
+    first, second = shards(tmp_path, count())
+    with pytest.raises(InputError, match=r"2: expected shard 1/2 of one encoding, found 2/2 of count"):
+        features.gather([second, first], tmp_path / "gathered")
+    rows = features.shard("2/2", 5)
+    features.encode(count(), TEXTS[rows], IDS[rows], OWNERS[rows], second, {"encoder": "other", "shard": "2/2"})
+    with pytest.raises(InputError, match=r"2: expected shard 2/2 of one encoding, found 2/2 of other"):
+        features.gather([first, second], tmp_path / "gathered")
+    assert not (tmp_path / "gathered").exists()

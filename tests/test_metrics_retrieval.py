@@ -221,3 +221,20 @@ def test_non_finite_features_are_named(side, row, value):
 def test_inputs_that_do_not_fit_are_refused(u, v, owner, words):
     with pytest.raises(ValueError, match=words):
         ranks(u, v, np.array(owner))
+
+
+def test_folds_are_ranked_each_among_its_own_and_come_out_higher():
+    draw = np.random.default_rng(0)
+    owner = draw.permutation(np.repeat(np.arange(23), 2))  # three folds of seven, two images left over
+    u = draw.standard_normal((23, 4)).astype(np.float32)
+    v = (u[owner] + draw.standard_normal((46, 4))).astype(np.float32)
+    found, expected = retrieval.folded(u, v, owner, folds=3, fold=7), []
+    for first in (0, 7, 14):
+        rows = np.flatnonzero((owner >= first) & (owner < first + 7))
+        scores = u[first : first + 7] @ v[rows].T
+        expected.append(np.mean([owner[rows[best]] == first + k for k, best in enumerate(scores.argmax(1))]))
+    assert found["i2t_recall_1_1k"] == pytest.approx(np.mean(expected))
+    assert list(found) == list(retrieval.FOLDED)
+    whole = retrieval.summary(*retrieval.ranks(u, v, owner))
+    assert all(found[f"{name}_1k"] > whole[name] for name in ("i2t_recall_5", "t2i_recall_1", "t2i_recall_5"))
+    assert retrieval.folded(u, v, owner, folds=4, fold=7) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import subprocess
 import sys
@@ -83,3 +84,13 @@ def test_the_tutorial_prints_a_table_and_draws_a_figure(tmp_path):
     assert rows.keys() == {"warp", "cca", "ridge"}
     assert min(rows.values()) > 20  # chance is 1
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_tables_are_those_of_the_last_make():
+    names: dict = {"__name__": "readme", "__file__": str(README.parent / "docs" / "readme.py")}
+    exec(compile((README.parent / "docs" / "readme.py").read_text(encoding="utf-8"), "readme.py", "exec"), names)
+    with names["NUMBERS"].open(encoding="utf-8") as file:
+        numbers = names["Numbers"](csv.DictReader(file))
+    text = README.read_text(encoding="utf-8")
+    assert re.findall(r"<!-- table (\w+) -->", text) == list(names["BLOCKS"])
+    assert names["filled"](text, numbers) == text

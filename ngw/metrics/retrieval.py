@@ -19,6 +19,8 @@ from collections.abc import Iterator
 import numpy as np
 
 CUTOFFS = (1, 5, 10)
+FOLDS, FOLD = 5, 1000
+FOLDED = tuple(f"{way}_recall_{k}_1k" for way in ("i2t", "t2i") for k in CUTOFFS)  # metrics of `folded`
 _BYTES_PER_SCORE = 48  # float32 score, masks, and in the worst case (all nearly equal) float64 scores and two indices
 _MAX_SIDE = 1024  # larger tiles leave the cache and gain nothing; counts within a tile fit 16 bits
 
@@ -185,3 +187,20 @@ def summary(i2t: np.ndarray, t2i: np.ndarray) -> dict[str, float]:
         metrics[f"{direction}_foscttm"] = float(foscttm(np.mean(values), candidates))
     metrics["mean_recall_1"] = (metrics["i2t_recall_1"] + metrics["t2i_recall_1"]) / 2
     return metrics
+
+
+def folded(u: np.ndarray, v: np.ndarray, owner: np.ndarray, folds: int = FOLDS, fold: int = FOLD) -> dict[str, float]:
+    """Recall@K as the mean of five folds of 1,000 images, each ranked among its own: COCO's "1k", by `FOLDED`.
+
+    It is higher than that of all 5,000 images, so it bears another name (Karpathy and Fei-Fei, CVPR 2015, section 4.2).
+    u, v, owner as in `ranks`; the folds are the first images in their order. Nothing where there are fewer.
+    """
+    if len(u) < folds * fold:
+        return {}
+    found: dict[str, list[float]] = {name: [] for name in FOLDED}
+    for part in _blocks(folds * fold, fold):
+        rows = np.flatnonzero((owner >= part.start) & (owner < part.stop))
+        for way, values in zip(("i2t", "t2i"), ranks(u[part], v[rows], owner[rows] - part.start), strict=True):
+            for k in CUTOFFS:
+                found[f"{way}_recall_{k}_1k"].append(recall_at(values, k))
+    return {name: float(np.mean(values)) for name, values in found.items()}

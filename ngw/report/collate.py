@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ngw.errors import InputError
+from ngw.metrics.retrieval import FOLDED
 from ngw.report.records import IDENTITY, Cell, Record, Table, cell, identity, name, queries
 from ngw.report.statistics import METRICS, bootstrap, interval, paired_difference, resample
 from ngw.seeds import rng
@@ -51,6 +52,9 @@ def collate(records: Sequence[Record], samples: Samples) -> list[Row]:
         low, high = interval([samples[cell(record)] for record in runs])
         for k, metric in enumerate(METRICS):
             rows.append(seeds_row(runs, metric, [record["metrics"][metric] for record in runs], low[k], high[k]))
+        for metric in FOLDED:  # of large test sets; the interval is the seeds' own
+            values = [record["metrics"][metric] for record in runs if metric in record["metrics"]]
+            rows += [seeds_row(runs, metric, values, min(values), max(values))] if len(values) == len(runs) else []
     return rows
 
 

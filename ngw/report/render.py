@@ -135,7 +135,9 @@ def _tables(rows: Sequence[Row], differences: Sequence[Row], pair: Pair, sizes: 
     """Every retrieval table of one encoder pair on one data set: the main one, one a budget, the comparison."""
     size, here = sizes[pair], of(rows, pair)
     taught = [pairs for pairs in budgets(here) if any(r["pairs"] == pairs and r["role"] != "control" for r in here)]
-    found = [main_table(rows, pair, size), *(budget_table(rows, pair, size, pairs) for pairs in taught)]
+    folds = main_table(rows, pair, size, folds=True)
+    found = [main_table(rows, pair, size), *[folds] * bool(folds.lines)]
+    found += [budget_table(rows, pair, size, pairs) for pairs in taught]
     return found + ([difference_table(differences, pair)] if of(differences, pair) else [])
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ngw.clouds import owners
 from ngw.features import Features
 from ngw.methods.base import Method
-from ngw.metrics.retrieval import ranks, summary
+from ngw.metrics.retrieval import folded, ranks, summary
 
 VERSION = 1  # of the protocol; it stands in every record
 
@@ -36,4 +36,5 @@ def evaluate(method: Method, a: Features, b: Features) -> Result:
         "image_id": np.concatenate([a.image_ids, b.image_ids]),
         "rank": np.concatenate([i2t, t2i]).astype(np.float64),
     }
-    return Result(table, {name: float(value) for name, value in summary(i2t, t2i).items()})
+    metrics = {**summary(i2t, t2i), **folded(u, v, owner)}
+    return Result(table, {name: float(value) for name, value in metrics.items()})

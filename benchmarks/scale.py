@@ -1,0 +1,94 @@
+"""The paper's size without its data: 113,287 images and captions of 768 features, 10,000 known pairs, on any machine.
+
+    python benchmarks/scale.py FOLDER [--images 113287] [--rounds 6]
+
+Writes feature files of the official split sizes (COCO Karpathy: 113,287 training images, 5,000 test images with 25,000
+captions) of a synthetic pair of encoders, then runs the stages transport, maps and retrieval as the workflow does, each
+in a process, and prints what each took: seconds, CPU seconds, peak memory. Finished stages are not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ngw import features
+
+LATENT, WIDTH, TEST, CAPTIONS, BLOCK = 384, 768, 5000, 5, 8192
+SPECTRUM = np.arange(1, LATENT + 1) ** -0.5  # of what both encoders see: no few directions hold it all
+
+
+def points(first: int, count: int, stream: int) -> np.ndarray:
+    """What some items show, [count, LATENT], by their numbers: the same for both sides."""
+    rows = [np.random.default_rng([stream, k]).standard_normal((BLOCK, LATENT)) for k in
+            range(first // BLOCK, (first + count - 1) // BLOCK + 1)]  # fmt: skip
+    start = first % BLOCK
+    return np.concatenate(rows)[start : start + count] * SPECTRUM
+
+
+def write(path: Path, modality: str, items: int, per_item: int, stream: int, noise: float) -> None:
+    """A feature file of `per_item` views of each item, block by block: memory doesn't grow with it."""
+    n, mixing = items * per_item, np.random.default_rng(len(modality)).standard_normal((LATENT, WIDTH)) / LATENT**0.5
+    head = {"dataset": "synthetic", "split": path.parent.name, "encoder": modality, "modality": modality}
+    shapes = {"ids": ("int64", (n,)), "image_ids": ("int64", (n,)), "pooled": ("float32", (n, WIDTH))}
+    with features.writer(path, shapes, head) as out:
+        out["ids"][:], out["image_ids"][:] = np.arange(n), np.arange(n) // per_item
+        for first in range(0, items, BLOCK):
+            count = min(BLOCK, items - first)
+            seen = np.repeat(points(first, count, stream) @ mixing, per_item, 0)
+            own = np.random.default_rng([stream, first, len(modality)]).standard_normal(seen.shape)
+            rows = slice(first * per_item, (first + count) * per_item)
+            out["pooled"][rows] = np.tanh(seen) + noise * own
+
+
+def stage(name: str, *options: str) -> tuple[float, float, float]:
+    """Run a stage in a process: (seconds, CPU seconds, peak memory in MB)."""
+    start = time.perf_counter()
+    process = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-m", "ngw", name, *options])
+    _, status, used = os.wait4(process, 0)
+    if status:
+        sys.exit(f"{name}: status {status}")
+    return time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+
+
+def main() -> None:
+    """Write the features that aren't there, run the stages that haven't run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--images", type=int, default=113_287)
+    parser.add_argument("--pairs", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--noise", type=float, default=0.05)
+    chosen = parser.parse_args()
+    sides = [(split, side) for split in ("train", "test") for side in ("vision", "text")]
+    file = {(split, side): chosen.folder / split / f"{side}.safetensors" for split, side in sides}
+    for (split, side), path in file.items():
+        if not path.is_file():
+            items, each = (chosen.images, 1) if split == "train" else (TEST, CAPTIONS if side == "text" else 1)
+            write(path, side, items, each, ("train", "test").index(split), chosen.noise)
+    run, spec = chosen.folder / f"rounds{chosen.rounds}", json.dumps({"kind": "warp", "rounds": chosen.rounds})
+    clouds = ["--vision", str(file["train", "vision"]), "--text", str(file["train", "text"])]
+    who = ["--method", "ngw", "--spec", spec, "--pairs", str(chosen.pairs), "--seed", "0"]
+    plan, model, record = run / "plan.safetensors", run / "model.safetensors", run / "retrieval.json"
+    test = ["--model", str(model), "--vision", str(file["test", "vision"]), "--text", str(file["test", "text"])]
+    test += ["--predictions", str(run / "ranks.parquet"), "--record", str(record)]
+    for name, output, options in (
+        ("transport", plan, [*clouds, *who, "--output", str(plan)]),
+        ("maps", model, [*clouds, *who, "--plan", str(plan), "--output", str(model)]),
+        ("retrieval", record, test),
+    ):
+        if not output.is_file():
+            seconds, cpu, memory = stage(name, *options)
+            print(f"{name}: {seconds:,.0f} s, {cpu:,.0f} CPU s, peak {memory:,.0f} MB", flush=True)
+    metrics = json.loads(record.read_text())["metrics"]
+    print({key: round(value, 3) for key, value in metrics.items() if "recall_1" in key or "mrr" in key})
+
+
+if __name__ == "__main__":
+    main()

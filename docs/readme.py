@@ -1,0 +1,188 @@
+"""The README's tables, filled in from the tables of the last `make`: run `python docs/readme.py` after it.
+
+The numbers go to docs/numbers.csv first, and from there into the README, where `<!-- table NAME -->` stands.
+Without `results/tables` the README is filled in from docs/numbers.csv alone; a test checks that nothing would change.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+NUMBERS, README, TABLES = DOCS / "numbers.csv", DOCS.parent / "README.md", DOCS.parent / "results" / "tables"
+COLUMNS = ("table", "method", "pairs", "labels", "metric", "mean", "n_seeds", "role", "converged")
+KEPT = {
+    "retrieval": ("i2t_recall_1", "t2i_recall_1"),
+    "vqa": ("accuracy",),
+    "generation": (
+        "bleu_4", "meteor", "cider", "nearest_cider", "score[scenes-clip]", "nearest_score[scenes-clip]",
+        "real_score[scenes-clip]", "fd[effnet-lite0-pca32]", "kd[effnet-lite0]",
+    ),
+}  # fmt: skip
+
+Row = dict[str, str]
+
+
+def taken(folder: Path) -> list[Row]:
+    """The numbers that the README shows, from the csv tables in a folder."""
+    found = []
+    for table, metrics in KEPT.items():
+        for row in csv.DictReader((folder / f"{table}.csv").open(encoding="utf-8")):
+            if row["metric"] in metrics:
+                found.append({"labels": "", "converged": "true", **row, "table": table, "method": name(row)})
+    return [{column: row[column] for column in COLUMNS} for row in found]
+
+
+def name(row: Row) -> str:
+    """A method's name, or a fusion's."""
+    return row.get("fusion") or row["method"]
+
+
+def written(rows: Iterable[Row]) -> str:
+    """Rows as csv."""
+    text = io.StringIO()
+    out = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    out.writeheader()
+    out.writerows(rows)
+    return text.getvalue()
+
+
+class Numbers:
+    """The numbers, by table, method, pairs or labels, and metric."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self.rows = list(rows)
+        self.by = {(r["table"], r["method"], r["labels"] or r["pairs"], r["metric"]): r for r in self.rows}
+
+    def methods(self, table: str) -> list[Row]:
+        """A row of each method, controls last, in the table's order."""
+        first: dict[str, Row] = {}
+        for row in self.rows:
+            if row["table"] == table:
+                first.setdefault(row["method"], row)
+        return sorted(first.values(), key=lambda row: row["role"] == "control")
+
+    def cells(self, table: str, method: str, where: str, metrics: Iterable[str], scale: float = 100) -> list[float]:
+        """The values of some metrics; none where the method didn't run."""
+        found = [self.by.get((table, method, where, metric)) for metric in metrics]
+        return [scale * float(row["mean"]) for row in found if row]
+
+    def marked(self, table: str, method: str, where: str, metric: str) -> str:
+        """The dagger of what did not converge."""
+        row = self.by.get((table, method, where, metric))
+        return " †" if row and row["converged"] == "false" else ""
+
+
+def grid(corner: str, columns: list[str], lines: list[tuple[str, str, list[tuple[float | None, str]]]]) -> str:
+    """A markdown table, the best of a column in bold. lines: name, role, a cell's (value, larger is better; text)."""
+    best = [
+        max((cells[k][0] for _, role, cells in lines if role != "control" and cells[k][0] is not None), default=None)
+        for k in range(len(columns))
+    ]
+    text = [f"| {corner} | " + " | ".join(columns) + " |", "| --- |" + " ---: |" * len(columns)]
+    for label, role, cells in lines:
+        shown = []
+        for (value, cell), top in zip(cells, best, strict=True):
+            bold = role != "control" and value is not None and value == top
+            shown.append(f"**{cell}**" if bold else f"*{cell}*" if role == "control" and cell != "–" else cell)
+        label = f"*{label}*" if role == "control" else f"**{label}**" if role == "method" else label
+        text.append(f"| {label} | " + " | ".join(shown) + " |")
+    return "\n".join(text)
+
+
+def retrieval(numbers: Numbers) -> str:
+    """R@1 both ways, a column a budget."""
+    budgets = sorted(
+        {r["pairs"] for r in numbers.rows if r["table"] == "retrieval"}, key=lambda p: (p == "all", p.zfill(9))
+    )
+    lines = []
+    for row in numbers.methods("retrieval"):
+        cells = []
+        for pairs in budgets:
+            found = numbers.cells("retrieval", row["method"], pairs, KEPT["retrieval"])
+            mark = numbers.marked("retrieval", row["method"], pairs, "i2t_recall_1")
+            both = f"{found[0]:.1f} / {found[1]:.1f}{mark}" if found else "–"
+            cells.append((sum(found) if found else None, both))
+        seeds = ", one seed" if row["n_seeds"] == "1" and row["role"] != "control" else ""
+        lines.append((row["method"] + seeds, row["role"], cells))
+    return grid("known pairs", budgets, lines)
+
+
+def vqa(numbers: Numbers) -> str:
+    """Accuracy, a column a share of the labels."""
+    said = {
+        "ngw-fusion": "ngw-fusion: cross-attention through `T_AB` and `T_BA`",
+        "no-alignment": "no-alignment: cross-attention between the raw spaces",
+        "concat": "concat: both sides averaged and concatenated",
+        "joint": "joint: a small transformer from scratch on pixels and words, one seed",
+        "weight-averaging": "weight-averaging of an image-only and a question-only transformer, one seed",
+    }
+    shares = sorted({r["labels"] for r in numbers.rows if r["table"] == "vqa"}, key=lambda s: (s == "all", s.zfill(9)))
+    lines = []
+    for row in numbers.methods("vqa"):
+        if "~" in row["method"]:
+            continue
+        found = [numbers.cells("vqa", row["method"], share, ["accuracy"]) for share in shares]
+        cells = [(value[0], f"{value[0]:.1f}") if value else (None, "–") for value in found]
+        lines.append((said.get(row["method"], row["method"]), row["role"], cells))
+    return grid("labelled questions", ["all" if s == "all" else f"{s} %" for s in shares], lines)
+
+
+def captions(numbers: Numbers) -> str:
+    """BLEU-4, METEOR, CIDEr and the nearest caption's CIDEr at both budgets."""
+    metrics, lines = ("bleu_4", "meteor", "cider", "nearest_cider"), []
+    for row in numbers.methods("generation"):
+        cells = []
+        for pairs in ("300", "all"):
+            where = pairs if numbers.cells("generation", row["method"], pairs, metrics) else row["pairs"]
+            found = numbers.cells("generation", row["method"], where, metrics)
+            mark = numbers.marked("generation", row["method"], where, "bleu_4")
+            cells += [(value, f"{value:.1f}{mark}") for value in found]
+        lines.append((row["method"], row["role"], cells))
+    columns = ["300: BLEU-4", "METEOR", "CIDEr", "nearest", "all: BLEU-4", "METEOR", "CIDEr", "nearest"]
+    return grid("known pairs", columns, lines)
+
+
+def pictures(numbers: Numbers) -> str:
+    """Scores and distances at 300 pairs."""
+    scales = {
+        "score[scenes-clip]": 1,
+        "nearest_score[scenes-clip]": 1,
+        "fd[effnet-lite0-pca32]": -1,
+        "kd[effnet-lite0]": -100,
+    }
+    lines = []
+    for row in numbers.methods("generation"):
+        where = "300" if numbers.cells("generation", row["method"], "300", scales) else row["pairs"]
+        cells = []
+        for metric, scale in scales.items():
+            value = numbers.cells("generation", row["method"], where, [metric], scale)[0]
+            mark = numbers.marked("generation", row["method"], where, metric)
+            cells.append((value, f"{abs(value) if scale < 0 else value:.1f}{mark}"))
+        lines.append((row["method"], row["role"], cells))
+    return grid("300 known pairs", ["score", "nearest", "Frechet, 32 axes", "kernel"], lines)
+
+
+BLOCKS: dict[str, Callable[[Numbers], str]] = {
+    "retrieval": retrieval, "vqa": vqa, "captions": captions, "pictures": pictures,
+}  # fmt: skip
+
+
+def filled(text: str, numbers: Numbers) -> str:
+    """The README with its tables made of these numbers."""
+
+    def block(match: re.Match) -> str:
+        return f"<!-- table {match[1]} -->\n{BLOCKS[match[1]](numbers)}\n<!-- end -->"
+
+    return re.sub(r"<!-- table (\w+) -->\n.*?<!-- end -->", block, text, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    if TABLES.is_dir():
+        NUMBERS.write_text(written(taken(TABLES)), encoding="utf-8")
+    known = list(csv.DictReader(NUMBERS.open(encoding="utf-8")))
+    README.write_text(filled(README.read_text(encoding="utf-8"), Numbers(known)), encoding="utf-8")

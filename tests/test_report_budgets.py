@@ -1,0 +1,44 @@
+"""What stands at a budget: rows of it, controls beside them, methods without pairs where asked; folds of large sets."""
+
+from __future__ import annotations
+
+from ngw.report.tables import at_budget, main_table, taught
+
+PAIR = ("coco", "v", "t")
+
+
+def row(method, pairs, role="method", metric="i2t_recall_1", mean=0.5):
+    who = {"dataset": "coco", "vision": "v", "text": "t", "method": method, "pairs": pairs, "metric": metric}
+    return who | {"mean": mean, "std": 0.0, "low": mean, "high": mean, "n_seeds": 1, "role": role, "converged": True}
+
+
+ROWS = [
+    row("ngw", "30"), row("ngw", "all"), row("averaged", "0", "baseline"), row("unaligned", "0", "control"),
+    row("oracle", "all", "control"), row("shuffled", "30", "control"), row("shuffled", "all", "control"),
+]  # fmt: skip
+
+
+def names(rows):
+    return [row["method"] for row in rows]
+
+
+def test_controls_of_one_budget_stand_beside_the_others():
+    assert names(at_budget(ROWS, "30")) == ["ngw", "unaligned (0 pairs)", "oracle (all pairs)", "shuffled"]
+
+
+def test_methods_without_pairs_stand_at_every_budget_where_asked():
+    found = names(at_budget(ROWS, "all", unpaired=True))
+    assert found == ["ngw", "averaged (0 pairs)", "unaligned (0 pairs)", "oracle", "shuffled"]
+
+
+def test_no_table_for_no_pairs_where_some_methods_have_pairs():
+    assert taught(ROWS) == ["30", "all"]
+    assert taught([row("averaged", "0"), row("shuffled", "30", "control")]) == ["0"]
+
+
+def test_folds_have_a_table_of_their_own_that_names_them():
+    folds = [row("ngw", "30", metric=f"{way}_recall_1_1k", mean=0.75) for way in ("i2t", "t2i")]
+    table = main_table([*ROWS, *folds], PAIR, (5000, 25000), folds=True)
+    assert "1k, the mean of 5 folds of 1,000 images" in table.title
+    assert [[number.text for cell in line.cells for number in cell] for line in table.lines] == [["75.0", "75.0"]]
+    assert main_table(ROWS, PAIR, (1000, 5000), folds=True).lines == []
