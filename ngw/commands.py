@@ -126,10 +126,12 @@ def _generation(stage: Callable[..., argparse.ArgumentParser]) -> None:
     p = stage("caption", "Caption test images through a method's maps.", *files)
     p.add_argument("--model", type=Path, help="file of a fitted method; without it, the captions' own latents")
     p.add_argument("--bridge", type=Path, help="file of the joint-bridge stage, instead of a method's")
+    p.add_argument("--count", type=int, help="test images drawn at random; without it all")
 
     stage("paraphrases", "Narrow METEOR's paraphrases to a data set's words.", "tables", "output")
 
     p = stage("captioning", "Score captions.", "tables", "captions", "nearest", "run", "predictions", "record")
+    p.add_argument("--count", type=int, help="test images that were drawn; without it all")
     p.add_argument("--paraphrases", type=Path, help="file of the paraphrases stage; without it METEOR reads them all")
 
     p = stage("imager", "Train an image decoder on images alone.", "tables", "vision", "output")

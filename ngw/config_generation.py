@@ -18,7 +18,14 @@ class Generation:
     """The section `tables.generation`; without it there are no runs."""
 
     def __init__(self, config: Config, table: Mapping[str, Any] | None, scorers: Mapping[str, Any]) -> None:
-        defaults = {"methods": [], "pairs": [ALL], "seeds": config.run["seeds"], "captioner": {}, "imager": {}}
+        defaults = {
+            "methods": [],
+            "pairs": [ALL],
+            "seeds": config.run["seeds"],
+            "captioner": {},
+            "imager": {},
+            "count": None,
+        }
         self.config, self.scorers, self.table = config, scorers, {**defaults, **(table or {})}
         self.images = {"count": 1000, "axes": None, **self.table["images"]} if "images" in self.table else None
         self._check_scorers()

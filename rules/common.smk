@@ -207,6 +207,12 @@ def decoded_option(wildcards, input):
     return f"--{kind} {shlex.quote(input.model)}" if input.model else ""
 
 
+def caption_count(wildcards):
+    """`--count N` where not all test images are captioned."""
+    count = CONFIG.generation.table["count"]
+    return f"--count {count}" if count else ""
+
+
 def decoded_runs(file):
     """That file of every run that the generation table needs."""
     return [f"{RUN}/{file}".format(**cell) for cell in CONFIG.generation.cells()]

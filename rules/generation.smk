@@ -49,10 +49,11 @@ rule caption:
     params:
         tables=input_folder,
         model=decoded_option,
+        some=caption_count,
     shell:
         "python -m ngw caption --captioner {input.captioner:q} {params.model} --vision {input.vision:q}"
         " --text {input.text:q} --train-text {input.train_text:q} --tables {params.tables:q}"
-        " --captions {output.captions:q} --nearest {output.nearest:q} --record {output.record:q} > {log:q} 2>&1"
+        " {params.some} --captions {output.captions:q} --nearest {output.nearest:q} --record {output.record:q} > {log:q} 2>&1"
 
 
 rule paraphrases:
@@ -99,9 +100,10 @@ rule captioning:
     params:
         code=sources("metrics/text.py"),
         tables=input_folder,
+        some=caption_count,
     shell:
         "python -m ngw captioning --tables {params.tables:q} --captions {input.captions:q} --nearest {input.nearest:q}"
-        " --run {input.run:q} --paraphrases {input.paraphrases:q} --predictions {output.predictions:q}"
+        " --run {input.run:q} {params.some} --paraphrases {input.paraphrases:q} --predictions {output.predictions:q}"
         " --record {output.record:q} > {log:q} 2>&1"
 
 

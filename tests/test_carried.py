@@ -38,6 +38,14 @@ def test_the_nearest_is_the_row_with_the_largest_cosine():
     assert carried.nearest(queries, known, block=2).tolist() == [1, 0, 2]
 
 
+def test_the_items_that_are_drawn_are_the_same_for_all():
+    rows = carried.drawn(50, 20, "captioning", "images")
+    assert rows.tolist() == sorted(set(rows.tolist()))
+    assert len(rows) == 20
+    np.testing.assert_array_equal(rows, carried.drawn(50, 20, "captioning", "images"))
+    assert carried.drawn(5, None, "x").tolist() == carried.drawn(5, 9, "x").tolist() == [0, 1, 2, 3, 4]
+
+
 def test_a_joint_space_leads_to_latents_within_each_modality():
     """Where an encoder's latents follow from the joint model's features, test items get what their partners say."""
     draw = np.random.default_rng(0)
@@ -54,7 +62,7 @@ def test_a_joint_space_leads_to_latents_within_each_modality():
 def test_a_bridge_carries_images_to_texts_and_first_captions_to_images(sides, tmp_path):
     a, b = sides
     path = bridge(tmp_path / "b", a, b)
-    there = carried.to_text(None, path, a, b, b, 0)
+    there = carried.to_text(None, path, a, b, b, 0, np.arange(12))
     assert there.who["method"] == "joint"
     assert there.who["seed"] == 3
     assert there.latents.shape == (12, 5)
@@ -66,14 +74,14 @@ def test_a_bridge_carries_images_to_texts_and_first_captions_to_images(sides, tm
 def test_a_bridge_of_other_features_is_refused(sides, tmp_path):
     a, b = sides
     with pytest.raises(InputError, match="expected the images of these features, found others; make the bridge again"):
-        carried.to_text(None, bridge(tmp_path / "b", a, b, images_sha256="0"), a, b, b, 0)
+        carried.to_text(None, bridge(tmp_path / "b", a, b, images_sha256="0"), a, b, b, 0, np.arange(12))
 
 
 def test_a_fitted_methods_maps_carry_both_ways_and_nothing_is_the_ceiling(sides, tmp_path):
     a, b = sides
     model = Ridge().fit(a.x, b.x, np.stack([np.arange(12), np.arange(0, 24, 2)], 1))
     model.save(tmp_path / "m", dataset="points", vision="v", text="t", method="ridge", pairs="all", seed="1")
-    there = carried.to_text(tmp_path / "m", None, a, b, b, 0)
+    there = carried.to_text(tmp_path / "m", None, a, b, b, 0, np.arange(12))
     np.testing.assert_allclose(there.latents, model.transform(a.x))
     assert there.who["kind"] == "ridge"
     rows = np.array([5, 0])
@@ -82,4 +90,4 @@ def test_a_fitted_methods_maps_carry_both_ways_and_nothing_is_the_ceiling(sides,
     ceiling = carried.to_vision(None, None, a, b, a, 7, rows)
     np.testing.assert_array_equal(ceiling.latents, a.x[rows])
     assert carried.nearest(ceiling.queries, ceiling.known).tolist() == rows.tolist()
-    assert json.dumps(ceiling.who) == json.dumps(carried.to_text(None, None, a, b, b, 7).who)
+    assert json.dumps(ceiling.who) == json.dumps(carried.to_text(None, None, a, b, b, 7, rows).who)

@@ -251,10 +251,11 @@ def caption_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path]
         found = io.read_table(file.parent.parent / "predictions" / "captioning.parquet", ["image_id", "caption"])
         said[io.read_json(file)["method"]] = dict(zip(found["image_id"], found["caption"], strict=True))
     encoder = encoders.build(json.loads(cloud.metadata["spec"]))
-    order = rng(0, "captions", "sheet").permutation(len(cloud.ids))[:SHEET]
+    ids = [i for i in cloud.ids.tolist() if all(i in of for of in said.values())]
+    order = rng(0, "captions", "sheet").permutation(len(ids))[:SHEET]
     items = [
         Captioned(encoder.view(path[i]), reference[i], {name: of[i] for name, of in said.items()})
-        for i in cloud.ids[order].tolist()
+        for i in (ids[k] for k in order)
     ]
     name = f"captions.{cloud.metadata['dataset']}.{cloud.metadata['encoder']}.{text}"
     _write(sheet(items), name, output)

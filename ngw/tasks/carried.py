@@ -14,6 +14,7 @@ from ngw.errors import InputError
 from ngw.features import Features
 from ngw.maps.linear import ridge
 from ngw.methods.base import unit
+from ngw.seeds import rng
 from ngw.stages import IDENTITY, naming
 
 
@@ -27,17 +28,24 @@ class Carried(NamedTuple):
     known: np.ndarray
 
 
-def to_text(model: Path | None, bridge: Path | None, a: Features, b: Features, train: Features, seed: int) -> Carried:
-    """Text latents for the test images `a`; b: the test captions; train: the training captions."""
+def drawn(n: int, count: int | None, *address: str) -> np.ndarray:
+    """Rows of `count` of n items at random, in order: the same for all methods; all where there are fewer, or None."""
+    return np.sort(rng(0, *address).permutation(n)[:count])
+
+
+def to_text(
+    model: Path | None, bridge: Path | None, a: Features, b: Features, train: Features, seed: int, rows: np.ndarray
+) -> Carried:
+    """Text latents for the test images in some rows of `a`; b: the test captions; train: the training captions."""
     if bridge is not None:
         who, spaces = read_bridge(bridge, a, b)
-        return Carried(who, spaces["text"], spaces["images"], spaces["train_captions"])
+        return Carried(who, spaces["text"][rows], spaces["images"][rows], spaces["train_captions"])
     if model is None:
-        latents, centre = first_captions(a, b), train.x.mean(0)
+        latents, centre = first_captions(a, b)[rows], train.x.mean(0)
         return Carried(_ceiling(a, b, seed), latents, latents - centre, train.x - centre)
     aligner, who = _fitted(model)
     with naming(f"{model}, {a.metadata['encoder']}"):
-        return Carried(who, aligner.transform(a.x), *aligner.embed(a.x, train.x))
+        return Carried(who, aligner.transform(a.x[rows]), *aligner.embed(a.x[rows], train.x))
 
 
 def to_vision(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ngw.features import Features
 
 VERSION = 1  # of the task: what the captions are scored by
+DRAWN = ("captioning", "images")  # the address of the test images that are captioned
 
 
 def split_captions(tables: Path, split: str) -> dict[str, list]:
@@ -66,9 +67,11 @@ def captioner(tables: Path, text: Path, options: Mapping[str, Any], seed: int, o
 
 def caption(
     captioner: Path, model: Path | None, bridge: Path | None, vision: Path, text: Path, train_text: Path, tables: Path,
-    captions: Path, nearest: Path, record: Path,
+    count: int | None, captions: Path, nearest: Path, record: Path,
 ) -> None:  # fmt: skip
     """The caption stage: what the captioner says to the test images' mapped latents, and the nearest training captions.
+
+    count: test images drawn at random; None: all.
 
     Latents come by a fitted model, or a joint model's bridge; without either they are those of the images' own first
     captions: the decoder's ceiling.
@@ -82,11 +85,12 @@ def caption(
         raise InputError(f"{text}: expected latents of {about['text']!r}, which the captioner read, found others.")
     training = json.loads(about["training"])
     spent = {"decoder_seconds": float(about["train_seconds"]), "decoder_step": training["step"]}
-    found = carried.to_text(model, bridge, a, b, known, int(about["seed"]))
-    task.write_results(captions, a.image_ids.tolist(), decoder.write(found.latents))
+    rows = carried.drawn(len(a.ids), count, *DRAWN)
+    found, ids = carried.to_text(model, bridge, a, b, known, int(about["seed"]), rows), a.image_ids[rows].tolist()
+    task.write_results(captions, ids, decoder.write(found.latents))
     texts = _texts(tables, "train", known, train_text)
     near = [texts[k] for k in carried.nearest(found.queries, found.known)]
-    task.write_results(nearest, a.image_ids.tolist(), near)
+    task.write_results(nearest, ids, near)
     io.write_json(record, {**found.who, "version": __version__, "cost": spent})
 
 
@@ -100,15 +104,22 @@ def paraphrases(tables: Path, output: Path) -> None:
 
 
 def captioning(
-    tables: Path, captions: Path, nearest: Path, run: Path, paraphrases: Path | None, predictions: Path, record: Path
-) -> None:
-    """The captioning stage: both results files against all references of the test images, and the run's record."""
-    from ngw.metrics.text import METRICS, results, scores_of
+    tables: Path, captions: Path, nearest: Path, run: Path, count: int | None, paraphrases: Path | None,
+    predictions: Path, record: Path,
+) -> None:  # fmt: skip
+    """The captioning stage: both results files against all references of the test images, and the run's record.
 
-    references = defaultdict(list)
+    count: test images that were drawn; None: all.
+    """
+    from ngw.metrics.text import METRICS, results, scores_of
+    from ngw.tasks.carried import drawn
+
+    images = io.read_table(tables / "images.parquet", ["image_id"], "test")["image_id"]
+    chosen, references = {images[k] for k in drawn(len(images), count, *DRAWN)}, defaultdict(list)
     columns = split_captions(tables, "test")
     for image, caption in zip(columns["image_id"], columns["text"], strict=True):
-        references[image].append(caption)
+        if image in chosen:
+            references[image].append(caption)
     said = {prefix: results(io.read_json(file), str(file)) for prefix, file in (("", captions), ("nearest_", nearest))}
     with naming(f"{captions}, {nearest}"):
         found = scores_of(said, references, paraphrases)

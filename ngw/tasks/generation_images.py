@@ -13,11 +13,11 @@ import numpy as np
 from ngw import __version__, cost, features, io
 from ngw.encoders import _huggingface
 from ngw.errors import InputError
-from ngw.seeds import rng
 from ngw.stages import naming
 from ngw.tasks.generation import split_captions
 
 VERSION = 1  # of the task: what the pictures are judged by
+DRAWN = ("imaging", "images")  # the address of the test images whose captions are drawn
 
 
 def _paths(tables: Path, ids: np.ndarray) -> list[str]:
@@ -30,11 +30,6 @@ def _paths(tables: Path, ids: np.ndarray) -> list[str]:
             f"{tables}: image {missing[0]}: expected its file, found none ({len(missing)} such); re-encode."
         )
     return [path[int(i)] for i in ids]
-
-
-def _drawn(a: features.Features, count: int) -> np.ndarray:
-    """Rows of `count` images at random, or of all where there are fewer, in order: the same for all methods."""
-    return np.sort(rng(0, "imaging", "images").permutation(len(a.ids))[:count])
 
 
 def imager(tables: Path, vision: Path, options: Mapping[str, Any], seed: int, output: Path) -> None:
@@ -73,7 +68,7 @@ def image(
 
     decoder, about = task.load(imager)
     a, known = (features.read(path, about["vision"]) for path in (vision, train_vision))
-    b, chosen = features.read(text), _drawn(a, count)
+    b, chosen = features.read(text), carried.drawn(len(a.ids), count, *DRAWN)
     ids, training = a.ids[chosen], json.loads(about["training"])
     spent = {"decoder_seconds": float(about["train_seconds"]), "decoder_step": training["step"]}
     found = carried.to_vision(model, bridge, a, b, known, int(about["seed"]), chosen)
@@ -98,9 +93,10 @@ def reference(
     from ngw import encoders
     from ngw.tasks import imaging as task
     from ngw.tasks import pictures
+    from ngw.tasks.carried import drawn
 
     a = features.read(vision)
-    ids = a.ids[_drawn(a, count)]
+    ids = a.ids[drawn(len(a.ids), count, *DRAWN)]
     columns = split_captions(tables, "test")
     text = dict(zip(columns["image_id"][::-1], columns["text"][::-1], strict=True))  # each image's first
     real = pictures.prepared(_paths(tables, ids), task.Options(**options).size)
