@@ -20,6 +20,8 @@ STAGES = (
     "ngw.tasks.generation_images",
     "ngw.tasks.joint_stages",
     "ngw.report.stages",
+    "ngw.report.sheets",
+    "ngw.report.status",
 )
 
 

@@ -169,6 +169,20 @@ def _report(stage: Callable[..., argparse.ArgumentParser]) -> None:
     stage("figures", "Draw the figures of a table.", "table", "output")
     stage("efficiency-figures", "Draw quality against compute.", "table", "output")
     stage("stages", "Sum what the jobs of each rule took.", "benchmarks", "output")
+    stage(
+        "alignment-figures",
+        "Draw clouds before and after, and examples.",
+        "model",
+        "vision",
+        "text",
+        "tables",
+        "output",
+    )
+
+    p = stage("status", "Tell what of a config's runs is done and what is left. No rule runs this.")
+    p.add_argument("--configfile", type=Path, nargs="*", default=[], help="config files over config.yaml")
+    p.add_argument("--root", type=Path, default=Path(), help="the project's folder")
+
     p = stage("provenance", "Tell how a file of the workflow was made, and from what. No rule runs this.")
     p.add_argument("file", help="its path as the workflow writes it, such as results/tables/retrieval.csv")
     p.add_argument("--depth", type=int, default=9, help="how many files back; 1: what it was made from")

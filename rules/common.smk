@@ -230,6 +230,19 @@ def sheet_runs(file):
     return files
 
 
+def shown_model(wildcards):
+    """The fitted method whose alignment is drawn: the first of the table that has features, at a middle budget."""
+    name = next(
+        name
+        for name in CONFIG.tables["retrieval"]["methods"]
+        if name not in CONFIG.raw.names()
+    )
+    budgets = CONFIG.grid()["methods"][name]
+    run = {"method": name, "pairs": budgets[len(budgets) // 2]}
+    seed = CONFIG.run["seeds"][0]
+    return f"{RUN}/model.safetensors".format(**wildcards, **run, seed=seed)
+
+
 def generation_names():
     """What the sheets are called: each data set with each pair of encoders."""
     return [

@@ -84,3 +84,34 @@ rule efficiency_figures:
         folder=output_folder,
     shell:
         "python -m ngw efficiency-figures --table {input.table:q} --output {params.folder:q} > {log} 2>&1"
+
+
+rule alignment_figures:
+    input:
+        tables=rules.data.output.captions,
+        images=rules.data.output.images,
+        model=shown_model,
+        vision="results/features/{dataset}/test/{vision}.safetensors",
+        text="results/features/{dataset}/test/{text}.safetensors",
+    output:
+        expand(
+            "results/figures/{figure}.{{dataset}}.{{vision}}.{{text}}.{form}",
+            figure=["alignment", "retrieval-examples"],
+            form=["png", "pdf"],
+        ),
+    log:
+        "results/logs/alignment-figures.{dataset}.{vision}.{text}.log",
+    benchmark:
+        "results/benchmarks/alignment-figures.{dataset}.{vision}.{text}.tsv"
+    conda:
+        "../envs/ngw.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=sources("report/alignment.py", "report/sheets.py", "report/style.py"),
+        tables=input_folder,
+        folder=output_folder,
+    shell:
+        "python -m ngw alignment-figures --model {input.model:q} --vision {input.vision:q} --text {input.text:q}"
+        " --tables {params.tables:q} --output {params.folder:q} > {log:q} 2>&1"

@@ -17,7 +17,10 @@ ORDER = (
     ("similarity", "Similarity before alignment"),
     ("stages", "Where the time went"),
 )
-FIGURES = {"captions": "generation", "images": "generation", "vqa-examples": "vqa"}  # those named otherwise
+FIGURES = {  # those named otherwise
+    "alignment": "retrieval", "retrieval-examples": "retrieval", "captions": "generation", "images": "generation",
+    "vqa-examples": "vqa",
+}  # fmt: skip
 
 _STYLE = """
 :root { --ink: #1d2733; --soft: #5c6b7a; --line: #d9e0e7; --page: #ffffff; --panel: #f5f7f9; --mark: #c2410c; }

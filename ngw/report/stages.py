@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ngw import io
 from ngw.errors import InputError
-
-SHEET = 8  # images on the sheet of captions
 
 
 def _retrieval_runs(wanted: Sequence[Mapping[str, Any]]) -> tuple[list[dict], dict[tuple, dict]]:
@@ -97,10 +94,10 @@ def _draw(rows: Sequence[Mapping], figure: Callable[[tuple[str, str, str]], Any]
 
     output.mkdir(parents=True, exist_ok=True)
     for pair in encoder_pairs(rows):
-        _write(figure(pair), f"{name}.{'.'.join(pair)}", output)
+        write_figure(figure(pair), f"{name}.{'.'.join(pair)}", output)
 
 
-def _write(figure: Any, name: str, output: Path) -> None:
+def write_figure(figure: Any, name: str, output: Path) -> None:
     """A figure as png and pdf."""
     from ngw.report.style import encode as encode_figure
 
@@ -201,7 +198,7 @@ def vqa_examples(
     found = task.examples(a, b, network, None if model is None else load(model), said, asked, images)
     examples = [Example(**fields) for fields in found]
     name = f"vqa-examples.{a.metadata['dataset']}.{a.metadata['encoder']}.{b.metadata['encoder']}"
-    _write(examples_figure(examples), name, output)
+    write_figure(examples_figure(examples), name, output)
 
 
 def generation_tables(cells: Sequence[Mapping[str, Any]], images: bool, output: Path) -> None:
@@ -233,54 +230,3 @@ def _decoded_runs(
     records = [io.read_json(f"{path}/metrics/{task}.json") for path in paths]
     scores = [io.read_table(f"{path}/predictions/{task}.parquet", columns) for path in paths]
     return records, {cell(record): table for record, table in zip(records, scores, strict=True)}
-
-
-def caption_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path], output: Path) -> None:
-    """The caption sheet stage: test images drawn at random, a reference, and what each method's run says."""
-    from ngw import encoders, features
-    from ngw.report.generation import Captioned, sheet
-    from ngw.seeds import rng
-
-    cloud = features.read(vision)
-    paths = io.read_table(tables / "images.parquet", ["image_id", "path"])
-    path = dict(zip(paths["image_id"], paths["path"], strict=True))
-    known = io.read_table(tables / "captions.parquet", ["image_id", "text"])
-    reference = dict(zip(known["image_id"][::-1], known["text"][::-1], strict=True))  # each image's first
-    said = {}
-    for file in records:
-        found = io.read_table(file.parent.parent / "predictions" / "captioning.parquet", ["image_id", "caption"])
-        said[io.read_json(file)["method"]] = dict(zip(found["image_id"], found["caption"], strict=True))
-    encoder = encoders.build(json.loads(cloud.metadata["spec"]))
-    ids = [i for i in cloud.ids.tolist() if all(i in of for of in said.values())]
-    order = rng(0, "captions", "sheet").permutation(len(ids))[:SHEET]
-    items = [
-        Captioned(encoder.view(path[i]), reference[i], {name: of[i] for name, of in said.items()})
-        for i in (ids[k] for k in order)
-    ]
-    name = f"captions.{cloud.metadata['dataset']}.{cloud.metadata['encoder']}.{text}"
-    _write(sheet(items), name, output)
-
-
-def image_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path], output: Path) -> None:
-    """The image sheet stage: test captions drawn at random, their real images, and what each method's run draws."""
-    from PIL import Image
-
-    from ngw import features
-    from ngw.report.imaging import Drawn, sheet
-    from ngw.seeds import rng
-    from ngw.tasks import pictures
-
-    cloud = features.read(vision)
-    paths = io.read_table(tables / "images.parquet", ["image_id", "path"])
-    path = dict(zip(paths["image_id"], paths["path"], strict=True))
-    known = io.read_table(tables / "captions.parquet", ["image_id", "text"])
-    caption = dict(zip(known["image_id"][::-1], known["text"][::-1], strict=True))  # each image's first
-    drawn = {io.read_json(f)["method"]: pictures.read(f.parent / "predictions" / "images.zip") for f in records}
-    ids = sorted(set.intersection(*map(set, drawn.values())))
-    chosen = [ids[k] for k in rng(0, "images", "sheet").permutation(len(ids))[:SHEET]]
-    items = [
-        Drawn(caption[i], pictures.square(path[i], 160), {name: Image.open(of[i]) for name, of in drawn.items()})
-        for i in chosen
-    ]
-    name = f"images.{cloud.metadata['dataset']}.{cloud.metadata['encoder']}.{text}"
-    _write(sheet(items), name, output)

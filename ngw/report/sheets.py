@@ -1,0 +1,98 @@
+"""The stages that show examples: sheets of captions and of pictures, clouds before and after, retrieval both ways."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ngw import io
+from ngw.report.stages import write_figure
+from ngw.seeds import rng
+
+SHEET = 8  # images on a sheet
+CLOUD, PLAN, QUERIES, FOUND = 300, 48, 5, 3  # test pairs of the clouds and of the plan; queries each way, candidates
+EPSILON = 0.02  # of the plan that is shown, in units of the mean cost
+
+
+def alignment_figures(model: Path, vision: Path, text: Path, tables: Path, output: Path) -> None:
+    """The alignment figures stage: what a fitted method makes of test images and captions drawn at random."""
+    from ngw import encoders, features, methods, ot
+    from ngw.clouds import owners
+    from ngw.report import alignment as task
+
+    aligner, head = methods.load_with_metadata(model)
+    a, b = features.read(vision), features.read(text)
+    owner, u, v = owners(a, b), *aligner.embed(a.x, b.x)
+    first = np.unique(owner, return_index=True)[1]  # each image's first caption
+    rows = rng(0, "alignment", "images").permutation(len(a.ids))[:CLOUD]
+    pairs = (a.x[rows], b.x[first[rows]], u[rows], v[first[rows]])
+    plan = ot.sinkhorn(pairs[2][:PLAN], pairs[3][:PLAN], cost="cosine", epsilon=EPSILON).dense()
+    who = f"{head['method']}, {head['pairs']} pairs"
+    where = f"{a.metadata['dataset']}.{a.metadata['encoder']}.{b.metadata['encoder']}"
+    write_figure(task.clouds_figure(task.Seen(*pairs, plan), who), f"alignment.{where}", output)
+
+    paths = dict(zip(*io.read_table(tables / "images.parquet", ["image_id", "path"]).values(), strict=True))
+    texts = dict(zip(*io.read_table(tables / "captions.parquet", ["caption_id", "text"]).values(), strict=True))
+    encoder = encoders.build(json.loads(a.metadata["spec"]))
+    images, captions = rows[:QUERIES], first[rows[QUERIES : 2 * QUERIES]]
+    to_text, to_image = task.nearest(u, v, owner, images.tolist(), captions.tolist(), FOUND)
+    wanted = {*images.tolist(), *(row for found in to_image for row, _ in found)}
+    views = {row: encoder.view(paths[int(a.ids[row])]) for row in wanted}
+    said = [texts[int(i)] for i in b.ids]
+    shown = [
+        [task.Ranked(views[int(i)], found) for i, found in zip(images, task.of_rows(to_text, said), strict=True)],
+        [task.Ranked(said[int(j)], found) for j, found in zip(captions, task.of_rows(to_image, views), strict=True)],
+    ]
+    write_figure(task.examples_figure(*shown, who), f"retrieval-examples.{where}", output)
+
+
+def caption_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path], output: Path) -> None:
+    """The caption sheet stage: test images drawn at random, a reference, and what each method's run says."""
+    from ngw import encoders, features
+    from ngw.report.generation import Captioned, sheet
+
+    cloud = features.read(vision)
+    paths = io.read_table(tables / "images.parquet", ["image_id", "path"])
+    path = dict(zip(paths["image_id"], paths["path"], strict=True))
+    known = io.read_table(tables / "captions.parquet", ["image_id", "text"])
+    reference = dict(zip(known["image_id"][::-1], known["text"][::-1], strict=True))  # each image's first
+    said = {}
+    for file in records:
+        found = io.read_table(file.parent.parent / "predictions" / "captioning.parquet", ["image_id", "caption"])
+        said[io.read_json(file)["method"]] = dict(zip(found["image_id"], found["caption"], strict=True))
+    encoder = encoders.build(json.loads(cloud.metadata["spec"]))
+    ids = [i for i in cloud.ids.tolist() if all(i in of for of in said.values())]
+    order = rng(0, "captions", "sheet").permutation(len(ids))[:SHEET]
+    items = [
+        Captioned(encoder.view(path[i]), reference[i], {name: of[i] for name, of in said.items()})
+        for i in (ids[k] for k in order)
+    ]
+    name = f"captions.{cloud.metadata['dataset']}.{cloud.metadata['encoder']}.{text}"
+    write_figure(sheet(items), name, output)
+
+
+def image_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path], output: Path) -> None:
+    """The image sheet stage: test captions drawn at random, their real images, and what each method's run draws."""
+    from PIL import Image
+
+    from ngw import features
+    from ngw.report.imaging import Drawn, sheet
+    from ngw.tasks import pictures
+
+    cloud = features.read(vision)
+    paths = io.read_table(tables / "images.parquet", ["image_id", "path"])
+    path = dict(zip(paths["image_id"], paths["path"], strict=True))
+    known = io.read_table(tables / "captions.parquet", ["image_id", "text"])
+    caption = dict(zip(known["image_id"][::-1], known["text"][::-1], strict=True))  # each image's first
+    drawn = {io.read_json(f)["method"]: pictures.read(f.parent / "predictions" / "images.zip") for f in records}
+    ids = sorted(set.intersection(*map(set, drawn.values())))
+    chosen = [ids[k] for k in rng(0, "images", "sheet").permutation(len(ids))[:SHEET]]
+    items = [
+        Drawn(caption[i], pictures.square(path[i], 160), {name: Image.open(of[i]) for name, of in drawn.items()})
+        for i in chosen
+    ]
+    name = f"images.{cloud.metadata['dataset']}.{cloud.metadata['encoder']}.{text}"
+    write_figure(sheet(items), name, output)
