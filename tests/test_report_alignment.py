@@ -1,0 +1,67 @@
+"""Figures of alignment: planes in which true pairs meet, examples by hand, and the same bytes from the same data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ngw.report import alignment, style
+
+
+def pairs(n=60, noise=0.1, seed=0):
+    draw = np.random.default_rng(seed)
+    u = draw.standard_normal((n, 8)) * [4, 3, 1, 1, 1, 1, 1, 1]
+    return u, u + noise * draw.standard_normal(u.shape)
+
+
+def test_in_the_shared_plane_true_pairs_lie_together():
+    u, v = pairs()
+    one, other = alignment.shared_plane(u, v)
+    assert one.shape == other.shape == (60, 2)
+    apart = np.linalg.norm(one - other, axis=1).mean()
+    assert apart < 0.2 < 1 < np.linalg.norm(one - np.roll(other, 1, 0), axis=1).mean()
+
+
+def test_what_disagrees_is_left_out_of_the_shared_plane():
+    """A direction of large spread in which both sides disagree isn't shown."""
+    u, v = pairs()
+    u[:, 7], v[:, 7] = 9 * np.sign(np.arange(60) % 2 - 0.5), -9 * np.sign(np.arange(60) % 2 - 0.5)
+    one, other = alignment.shared_plane(u, v)
+    assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.9
+
+
+def test_each_clouds_own_plane_has_unit_spread():
+    z = alignment.plane(pairs()[0] * 50 + 7)
+    np.testing.assert_allclose(z.mean(0), 0, atol=1e-9)
+    assert np.sqrt((z**2).mean()) == pytest.approx(1)
+
+
+def test_the_nearest_by_hand():
+    u, v = np.eye(3), np.array([[0.9, 0.2, 0], [0.1, 0.8, 0.3], [1.0, 0, 0], [0, 0.1, 0.7]])
+    owner = np.array([0, 1, 1, 2])
+    to_text, to_image = alignment.nearest(u, v, owner, [0, 1], [2, 3], 2)
+    assert to_text == [[(2, False), (0, True)], [(1, True), (0, False)]]
+    assert to_image == [[(0, False), (1, True)], [(2, True), (1, False)]]
+    assert alignment.of_rows(to_text, ["a", "b", "c", "d"]) == [
+        [("c", False), ("a", True)], [("b", True), ("a", False)],
+    ]  # fmt: skip
+
+
+def test_both_figures_draw_and_say_what_is_right():
+    u, v = pairs()
+    seen = alignment.Seen(u, v[:, :5], u, v, np.eye(12) / 12)
+    figure = alignment.clouds_figure(seen, "ngw, 300 pairs")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "before: each in its own plane", "after: ngw, 300 pairs", "the plan of 12 of them",
+    ]  # fmt: skip
+    assert style.encode(figure, "png") == style.encode(alignment.clouds_figure(seen, "ngw, 300 pairs"), "png")
+    picture = np.zeros((4, 4, 3), np.uint8)
+    to_text = [alignment.Ranked(picture, [("a dog", True), ("a cat", False)])]
+    to_image = [alignment.Ranked("a cow", [(picture, False), (picture, True)])]
+    figure = alignment.examples_figure(to_text, to_image, "ngw")
+    words = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert words == ["✓ a dog", "– a cat", "a cow"]
+    framed = [axes for axes in figure.axes if axes.axison]
+    assert len(framed) == 1
+    assert figure.axes.index(framed[0]) == 4
+    assert style.encode(figure, "pdf").startswith(b"%PDF")
