@@ -22,6 +22,7 @@ STAGES = (
     "ngw.report.stages",
     "ngw.report.sheets",
     "ngw.report.status",
+    "ngw.report.plan",
 )
 
 

@@ -179,9 +179,13 @@ def _report(stage: Callable[..., argparse.ArgumentParser]) -> None:
         "output",
     )
 
-    p = stage("status", "Tell what of a config's runs is done and what is left. No rule runs this.")
-    p.add_argument("--configfile", type=Path, nargs="*", default=[], help="config files over config.yaml")
-    p.add_argument("--root", type=Path, default=Path(), help="the project's folder")
+    for name, about in (
+        ("status", "Tell what of a config's runs is done and what is left. No rule runs this."),
+        ("plan", "Estimate jobs, hours, memory and storage of a config before it runs. No rule runs this."),
+    ):
+        p = stage(name, about)
+        p.add_argument("configfile", type=Path, nargs="*", default=[], help="config files over config.yaml")
+        p.add_argument("--root", type=Path, default=Path(), help="the project's folder")
 
     p = stage("provenance", "Tell how a file of the workflow was made, and from what. No rule runs this.")
     p.add_argument("file", help="its path as the workflow writes it, such as results/tables/retrieval.csv")

@@ -1,4 +1,4 @@
-"""One set of pins for pip, conda and the container: every dependency has one, and no rule is without its environment."""
+"""One set of pins for pip, conda and the container: every dependency has one, no rule is without its environment."""
 
 from __future__ import annotations
 
