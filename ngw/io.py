@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,10 @@ from ngw.errors import InputError
 
 @contextmanager
 def atomic(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success fsync it and rename it there, on failure remove it."""
+    """Yield a temporary path beside `path`; on success fsync it and rename it there, on failure remove it.
+
+    A disk that is full is an `InputError` that names the file; nothing of it stays.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
@@ -26,6 +31,14 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        free = shutil.disk_usage(path.parent).free
+        raise InputError(
+            f"{path}: expected room for the file, found {free:,} bytes on its disk, or a quota that is used up; free "
+            "some and run again (nothing half-written is left)."
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
 
