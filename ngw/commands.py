@@ -14,6 +14,9 @@ from ngw.commands_joint import joint
 EPILOG = "Exit status: 0 done; 2 bad input or usage, told in one sentence; 1 anything else, with its traceback."
 
 
+RUNS = "folders of runs, which their records and scores go to"
+
+
 def parser() -> argparse.ArgumentParser:
     """Every stage with its options."""
     top = argparse.ArgumentParser(prog="ngw", description="Neural Geometry Warping, stage by stage.", epilog=EPILOG)
@@ -130,7 +133,8 @@ def _generation(stage: Callable[..., argparse.ArgumentParser]) -> None:
 
     stage("paraphrases", "Narrow METEOR's paraphrases to a data set's words.", "tables", "output")
 
-    p = stage("captioning", "Score captions.", "tables", "captions", "nearest", "run", "predictions", "record")
+    p = stage("captioning", "Score what runs have written.", "tables")
+    p.add_argument("--runs", type=Path, nargs="+", required=True, help=RUNS)
     p.add_argument("--count", type=int, help="test images that were drawn; without it all")
     p.add_argument("--paraphrases", type=Path, help="file of the paraphrases stage; without it METEOR reads them all")
 
@@ -152,10 +156,8 @@ def _generation(stage: Callable[..., argparse.ArgumentParser]) -> None:
     p.add_argument("--scorer", required=True, help="a CLIP: folder, or name@revision on the hub")
     p.add_argument("--options", type=json.loads, default={}, help="the image decoder's options, as JSON")
 
-    files = ("tables", "run", "predictions", "record")
-    p = stage("imaging", "Judge generated pictures against real ones and captions.", *files)
-    p.add_argument("--images", type=Path, required=True, help="pictures of the image stage (zip)")
-    p.add_argument("--nearest", type=Path, required=True, help="the nearest training images of that stage (json)")
+    p = stage("imaging", "Judge what runs have drawn against real images and captions.", "tables")
+    p.add_argument("--runs", type=Path, nargs="+", required=True, help=RUNS)
     p.add_argument("--reference", type=Path, required=True, help="file of the reference stage")
     p.add_argument("--scorer", required=True, help="a CLIP: folder, or name@revision on the hub")
     p.add_argument("--judges", type=json.loads, required=True, help="names of the judges, as JSON")

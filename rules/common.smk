@@ -213,6 +213,25 @@ def caption_count(wildcards):
     return f"--count {count}" if count else ""
 
 
+def decoded_of_pair(file):
+    """That file of every run of the table beside one pair of encoders, a pattern of their names."""
+    pair = {name: f"{{{name}}}" for name in ("dataset", "vision", "text")}
+    cells = CONFIG.generation.cells()
+    if not cells:  # nobody asks for it, but a rule must have an output
+        return [f"results/runs/{{dataset}}/{{vision}}__{{text}}/none/{file}"]
+    first = {name: cells[0][name] for name in pair}
+    return [
+        f"{RUN}/{file}".format(**{**cell, **pair})
+        for cell in cells
+        if first.items() <= cell.items()
+    ]
+
+
+def run_folders(wildcards, input):
+    """The folders of the runs whose records these are."""
+    return [str(Path(path).parent) for path in input.runs]
+
+
 def decoded_runs(file):
     """That file of every run that the generation table needs."""
     return [f"{RUN}/{file}".format(**cell) for cell in CONFIG.generation.cells()]

@@ -82,16 +82,16 @@ rule captioning:
     input:
         references=rules.data.output.captions,
         paraphrases=rules.paraphrases.output.table,
-        captions=rules.caption.output.captions,
-        nearest=rules.caption.output.nearest,
-        run=rules.caption.output.record,
+        captions=decoded_of_pair("predictions/captions.json"),
+        nearest=decoded_of_pair("predictions/captions-nearest.json"),
+        runs=decoded_of_pair("captions.json"),
     output:
-        predictions=f"{RUN}/predictions/captioning.parquet",
-        record=f"{RUN}/metrics/captioning.json",
+        predictions=decoded_of_pair("predictions/captioning.parquet"),
+        records=decoded_of_pair("metrics/captioning.json"),
     log:
-        "results/logs/captioning/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+        "results/logs/captioning.{dataset}.{vision}__{text}.log",
     benchmark:
-        "results/benchmarks/captioning/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+        "results/benchmarks/captioning.{dataset}.{vision}__{text}.tsv"
     conda:
         "../envs/ngw.yaml"
     resources:
@@ -100,11 +100,11 @@ rule captioning:
     params:
         code=sources("metrics/text.py"),
         tables=input_folder,
+        runs=run_folders,
         some=caption_count,
     shell:
-        "python -m ngw captioning --tables {params.tables:q} --captions {input.captions:q} --nearest {input.nearest:q}"
-        " --run {input.run:q} {params.some} --paraphrases {input.paraphrases:q} --predictions {output.predictions:q}"
-        " --record {output.record:q} > {log:q} 2>&1"
+        "python -m ngw captioning --tables {params.tables:q} --runs {params.runs:q} {params.some}"
+        " --paraphrases {input.paraphrases:q} > {log:q} 2>&1"
 
 
 rule generation_tables:

@@ -112,18 +112,18 @@ rule reference:
 rule imaging:
     input:
         data=rules.data.output.images,
-        images=rules.image.output.images,
-        nearest=rules.image.output.nearest,
-        run=rules.image.output.record,
+        images=decoded_of_pair("predictions/images.zip"),
+        nearest=decoded_of_pair("predictions/images-nearest.json"),
+        runs=decoded_of_pair("images.json"),
         reference=rules.reference.output.reference,
         scorer=scorer,
     output:
-        predictions=f"{RUN}/predictions/imaging.parquet",
-        record=f"{RUN}/metrics/imaging.json",
+        predictions=decoded_of_pair("predictions/imaging.parquet"),
+        records=decoded_of_pair("metrics/imaging.json"),
     log:
-        "results/logs/imaging/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+        "results/logs/imaging.{dataset}.{vision}__{text}.log",
     benchmark:
-        "results/benchmarks/imaging/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+        "results/benchmarks/imaging.{dataset}.{vision}__{text}.tsv"
     conda:
         "../envs/ngw.yaml"
     resources:
@@ -132,14 +132,14 @@ rule imaging:
     params:
         code=sources("metrics/image.py"),
         tables=input_folder,
+        runs=run_folders,
         scorer=scorer_model,
         judges=(
             json.dumps(CONFIG.generation.judges()) if CONFIG.generation.images else ""
         ),
     shell:
-        "python -m ngw imaging --tables {params.tables:q} --images {input.images:q} --nearest {input.nearest:q}"
-        " --run {input.run:q} --reference {input.reference:q} --scorer {params.scorer:q} --judges {params.judges:q}"
-        " --predictions {output.predictions:q} --record {output.record:q} > {log:q} 2>&1"
+        "python -m ngw imaging --tables {params.tables:q} --runs {params.runs:q} --reference {input.reference:q}"
+        " --scorer {params.scorer:q} --judges {params.judges:q} > {log:q} 2>&1"
 
 
 rule image_sheet:

@@ -273,13 +273,13 @@ def test_pictures_of_other_images_than_the_real_ones_are_refused(tmp_path):
     from ngw import io
 
     io.write_tensors(tmp_path / "r", {"ids": np.array([1, 2, 3])}, {"reference": json.dumps({"kind": "clip"})})
-    pictures.write(tmp_path / "p.zip", {1: np.zeros((4, 4, 3), np.uint8), 2: np.zeros((4, 4, 3), np.uint8)})
-    io.write_json(tmp_path / "n.json", [{"image_id": k, "nearest": 1} for k in (1, 2, 3)])
-    with pytest.raises(InputError, match=r"p.zip: expected a picture for each of the 3 real images .* found 2"):
-        generation_images.imaging(
-            tmp_path, tmp_path / "p.zip", tmp_path / "n.json", tmp_path / "x", tmp_path / "r", tmp_path, {}, tmp_path,
-            tmp_path,
-        )  # fmt: skip
+    run = tmp_path / "run"
+    pictures.write(
+        run / "predictions" / "images.zip", {1: np.zeros((4, 4, 3), np.uint8), 2: np.zeros((4, 4, 3), np.uint8)}
+    )
+    io.write_json(run / "predictions" / "images-nearest.json", [{"image_id": k, "nearest": 1} for k in (1, 2, 3)])
+    with pytest.raises(InputError, match=r"images.zip: expected a picture for each of the 3 real images .* found 2"):
+        generation_images.imaging(tmp_path, [run], tmp_path / "r", tmp_path, {})
 
 
 def test_the_ceiling_draws_own_latents_by_the_decoders_seed(painted, tmp_path, write_cloud):

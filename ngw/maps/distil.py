@@ -13,7 +13,7 @@ from ngw.maps.linear import ridge, thin_svd
 from ngw.optim import Adam
 from ngw.seeds import torch_generator
 
-AXES = 512  # leading coordinates of the student's input in which it is trained
+AXES = 256  # leading coordinates of the student's input in which it is trained
 
 
 def feature(student: Tensor, teacher: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ def scores_of(
     all; taken where it covers these captions, so the scores are the same.
     """
     for said in candidates.values():
-        _check(said, references)
+        check(said, references)
     ids = list(references)
     flat = [text for i in ids for text in references[i]]
     words = iter(tokenize(flat + [said[i] for said in candidates.values() for i in ids]))
@@ -225,7 +225,7 @@ def results(value: Any, where: str) -> dict[int, str]:
     return found
 
 
-def _check(candidates: Mapping[int, str], references: Mapping[int, Sequence[str]]) -> None:
+def check(candidates: Mapping[int, str], references: Mapping[int, Sequence[str]]) -> None:
     """The same images on both sides, and references that say something."""
     if not candidates:
         raise InputError("captions: expected candidates, found none; generate some first.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from ngw.stages import naming
 
 if TYPE_CHECKING:
     from ngw.features import Features
+    from ngw.metrics.text import Scores
 
 VERSION = 1  # of the task: what the captions are scored by
 DRAWN = ("captioning", "images")  # the address of the test images that are captioned
@@ -103,15 +104,13 @@ def paraphrases(tables: Path, output: Path) -> None:
     print(f"{write(whole_table(), tokenize(texts), output):,} pairs of phrases")
 
 
-def captioning(
-    tables: Path, captions: Path, nearest: Path, run: Path, count: int | None, paraphrases: Path | None,
-    predictions: Path, record: Path,
-) -> None:  # fmt: skip
-    """The captioning stage: both results files against all references of the test images, and the run's record.
+def captioning(tables: Path, runs: Sequence[Path], count: int | None, paraphrases: Path | None) -> None:
+    """The captioning stage: what each run has written, against all references of the test images; each one's record.
 
-    count: test images that were drawn; None: all.
+    All runs at once, since starting the two Java programs takes longer than scoring a run.  runs: their folders, with
+    the files of the caption stage.  count: test images that were drawn; None: all.
     """
-    from ngw.metrics.text import METRICS, results, scores_of
+    from ngw.metrics.text import check, results, scores_of
     from ngw.tasks.carried import drawn
 
     images = io.read_table(tables / "images.parquet", ["image_id"], "test")["image_id"]
@@ -120,16 +119,32 @@ def captioning(
     for image, caption in zip(columns["image_id"], columns["text"], strict=True):
         if image in chosen:
             references[image].append(caption)
-    said = {prefix: results(io.read_json(file), str(file)) for prefix, file in (("", captions), ("nearest_", nearest))}
-    with naming(f"{captions}, {nearest}"):
-        found = scores_of(said, references, paraphrases)
+    said = {}
+    for run in runs:
+        for prefix, name in (("", "captions"), ("nearest_", "captions-nearest")):
+            file = run / "predictions" / f"{name}.json"
+            said[f"{prefix}{run}"] = results(io.read_json(file), str(file))
+            with naming(str(file)):
+                check(said[f"{prefix}{run}"], references)
+    found = scores_of(said, references, paraphrases)
+    for run in runs:
+        both = {prefix: found[f"{prefix}{run}"] for prefix in ("", "nearest_")}
+        _write_scores(run, list(references), {prefix: said[f"{prefix}{run}"] for prefix in both}, both)
+
+
+def _write_scores(
+    run: Path, ids: list[int], said: Mapping[str, Mapping[int, str]], found: Mapping[str, Scores]
+) -> None:
+    """A run's scores, image by image and together; by the prefix of whose captions they are."""
+    from ngw.metrics.text import METRICS
+
     metrics = {prefix + name: of.metrics[name] for prefix, of in found.items() for name in METRICS}
-    table: dict[str, Any] = {"image_id": list(references)}
+    table: dict[str, Any] = {"image_id": ids}
     for prefix, of in found.items():
-        table |= {prefix + "caption": [said[prefix][i] for i in references], prefix + "bleu": of.bleu.tolist()}
+        table |= {prefix + "caption": [said[prefix][i] for i in ids], prefix + "bleu": of.bleu.tolist()}
         table |= {prefix + name: values for name, values in of.items.items()}
-    io.write_table(predictions, table)
-    io.write_json(record, {
-        **io.read_json(run), "task": "captioning", "task_version": VERSION, "n_images": len(table["image_id"]),
+    io.write_table(run / "predictions" / "captioning.parquet", table)
+    io.write_json(run / "metrics" / "captioning.json", {
+        **io.read_json(run / "captions.json"), "task": "captioning", "task_version": VERSION, "n_images": len(ids),
         "metrics": metrics,
     })  # fmt: skip

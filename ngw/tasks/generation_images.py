@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from ngw import __version__, cost, features, io
 from ngw.encoders import _huggingface
 from ngw.errors import InputError
+from ngw.metrics.image import clip_score
 from ngw.stages import naming
 from ngw.tasks.generation import split_captions
 
@@ -121,44 +122,56 @@ def _encoded(encoder, items: list) -> np.ndarray:
     return np.concatenate([encoder.encode(items[k : k + 32]).pooled for k in range(0, len(items), 32)])
 
 
-def imaging(
-    tables: Path, images: Path, nearest: Path, run: Path, reference: Path, scorer: str, judges: Mapping[str, Any],
-    predictions: Path, record: Path,
-) -> None:  # fmt: skip
-    """The imaging stage: generated pictures against real ones and against their captions, and the run's record.
+def imaging(tables: Path, runs: Sequence[Path], reference: Path, scorer: str, judges: Mapping[str, Any]) -> None:
+    """The imaging stage: each run's pictures against real ones and against their captions; each one's record.
 
-    judges: {"network": name, "axes": int or None, "scorer": name} of the feature network and the CLIP.
+    All runs at once, since the judges take longer to load than to look.  runs: their folders, with the files of the
+    image stage.  judges: {"network": name, "axes": int or None, "scorer": name} of the feature network and the CLIP.
     """
+    from tqdm import tqdm
+
     from ngw import encoders
-    from ngw.metrics.image import clip_score
-    from ngw.tasks import pictures
 
     arrays, head = io.read_tensors(reference, "a reference", "reference")
-    ids = arrays["ids"].tolist()
-    drawn, found = pictures.read(images), {e["image_id"]: e["nearest"] for e in io.read_json(nearest)}
-    for file, known in ((images, drawn), (nearest, found)):
+    made = {run: _pictures(run, arrays["ids"].tolist(), reference) for run in runs}
+    spec, judge = json.loads(head["reference"]), _judge(scorer, "vision")
+    network, names = encoders.build(spec), metric_names(spec["kind"], judges)
+    for run, (drawn, found) in tqdm(made.items(), desc="judge", unit="run", mininterval=1):
+        with naming(f"{run}, {reference}"):
+            distances = compared(_encoded(network, drawn), arrays["features"], judges["axes"])
+            scores = {
+                "score": clip_score(_encoded(judge, drawn), arrays["texts"]),
+                "nearest_score": clip_score(_encoded(judge, _prepared(tables, found)), arrays["texts"]),
+                "real_score": clip_score(arrays["images"], arrays["texts"]),
+            }
+        io.write_table(run / "predictions" / "imaging.parquet", {"image_id": arrays["ids"], **scores})
+        io.write_json(run / "metrics" / "imaging.json", {
+            **io.read_json(run / "images.json"), "task": "imaging", "task_version": VERSION,
+            "n_images": len(arrays["ids"]), "names": names,
+            "metrics": {**distances, **{name: float(values.mean()) for name, values in scores.items()}},
+        })  # fmt: skip
+
+
+def _pictures(run: Path, ids: list[int], reference: Path) -> tuple[list, list[int]]:
+    """A run's pictures of these test images, as judges get them, and the ids of the nearest training images."""
+    from ngw.tasks import pictures
+
+    files = run / "predictions" / "images.zip", run / "predictions" / "images-nearest.json"
+    drawn, found = pictures.read(files[0]), {e["image_id"]: e["nearest"] for e in io.read_json(files[1])}
+    for file, known in zip(files, (drawn, found), strict=True):
         if set(known) != set(ids):
             raise InputError(
                 f"{file}: expected a picture for each of the {len(ids)} real images of {reference}, found {len(known)} "
                 f"({len(set(known) & set(ids))} of them those); draw them again."
             )
-    made = pictures.prepared([drawn[i] for i in ids])
-    spec, judge = json.loads(head["reference"]), _judge(scorer, "vision")
-    with naming(f"{images}, {reference}"):
-        distances = compared(_encoded(encoders.build(spec), made), arrays["features"], judges["axes"])
-    scores = {
-        "": clip_score(_encoded(judge, made), arrays["texts"]),
-        "nearest_": clip_score(
-            _encoded(judge, pictures.prepared(_paths(tables, np.array([found[i] for i in ids])))), arrays["texts"]
-        ),
-        "real_": clip_score(arrays["images"], arrays["texts"]),
-    }
-    names = metric_names(spec["kind"], judges)
-    io.write_table(predictions, {"image_id": ids, **{f"{who}score": values for who, values in scores.items()}})
-    io.write_json(record, {
-        **io.read_json(run), "task": "imaging", "task_version": VERSION, "n_images": len(ids), "names": names,
-        "metrics": {**distances, **{f"{who}score": float(values.mean()) for who, values in scores.items()}},
-    })  # fmt: skip
+    return pictures.prepared([drawn[i] for i in ids]), [found[i] for i in ids]
+
+
+def _prepared(tables: Path, ids: list[int]) -> list:
+    """Images of the data set as judges get them."""
+    from ngw.tasks import pictures
+
+    return pictures.prepared(_paths(tables, np.array(ids)))
 
 
 def metric_names(kind: str, judges: Mapping[str, Any]) -> dict[str, str]:
