@@ -33,16 +33,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--spec", type=spec, required=True, help="the data set's config entry, as JSON")
     p.add_argument("--output", type=Path, required=True, help="folder for the tables")
 
-    p = stage("encode", "Run a frozen encoder over one split.", "tables", "output")
-    p.add_argument("--dataset", required=True, help="the data set's name")
-    p.add_argument("--split", required=True, choices=["train", "val", "test"])
-    p.add_argument("--encoder", required=True, help="the encoder's name")
-    p.add_argument("--spec", type=spec, required=True, help="the encoder's config entry, as JSON")
-    p.add_argument("--shard", help="a part of the split alone, 2/8 the second of eight")
-
-    p = stage("gather", "Put the shards of an encoding together.", "output")
-    p.add_argument("--shards", type=Path, nargs="+", required=True, help="files of the encode stage, in their order")
-
+    _encoding(stage)
     for name, about, inputs in (
         ("fit", "Fit a method that needs no plan.", ("vision", "text", "output")),
         ("transport", "Solve entropic optimal transport between the train clouds.", ("vision", "text", "output")),
@@ -65,20 +56,25 @@ def parser() -> argparse.ArgumentParser:
 
     stage("similarity", "How alike two spaces are before alignment, calibrated.", "vision", "text", "record")
 
-    p = stage("align", "Align two .npy files of your own, and rank rows that were held out. No rule runs this.")
-    for name in ("x", "y"):
-        p.add_argument(f"--{name}", type=Path, required=True, help="features [n, d], .npy; row k of both is one item")
-    p.add_argument("--pairs", type=pairs, default="all", help="how many training rows are known pairs, or all")
-    p.add_argument("--test", type=float, default=0.2, help="rows held out: a number, or a share below 1")
-    p.add_argument("--methods", nargs="+", default=["warp", "cca", "ridge", "unaligned"], help="kinds, see ngw/methods")
-    p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--output", type=Path, help="where the first method's fitted file goes")
-
     _fusion(stage)
     _generation(stage)
     joint(stage)
     _report(stage)
+    _tools(stage)
     return top
+
+
+def _encoding(stage: Callable[..., argparse.ArgumentParser]) -> None:
+    """The stages of features."""
+    p = stage("encode", "Run a frozen encoder over one split.", "tables", "output")
+    p.add_argument("--dataset", required=True, help="the data set's name")
+    p.add_argument("--split", required=True, choices=["train", "val", "test"])
+    p.add_argument("--encoder", required=True, help="the encoder's name")
+    p.add_argument("--spec", type=spec, required=True, help="the encoder's config entry, as JSON")
+    p.add_argument("--shard", help="a part of the split alone, 2/8 the second of eight")
+
+    p = stage("gather", "Put the shards of an encoding together.", "output")
+    p.add_argument("--shards", type=Path, nargs="+", required=True, help="files of the encode stage, in their order")
 
 
 def _fusion(stage: Callable[..., argparse.ArgumentParser]) -> None:
@@ -171,27 +167,9 @@ def _report(stage: Callable[..., argparse.ArgumentParser]) -> None:
     stage("figures", "Draw the figures of a table.", "table", "output")
     stage("efficiency-figures", "Draw quality against compute.", "table", "output")
     stage("stages", "Sum what the jobs of each rule took.", "benchmarks", "output")
-    stage(
-        "alignment-figures",
-        "Draw clouds before and after, and examples.",
-        "model",
-        "vision",
-        "text",
-        "tables",
-        "output",
-    )
+    files = ("model", "vision", "text", "tables", "output")
+    stage("alignment-figures", "Draw clouds before and after, and examples.", *files)
 
-    for name, about in (
-        ("status", "Tell what of a config's runs is done and what is left. No rule runs this."),
-        ("plan", "Estimate jobs, hours, memory and storage of a config before it runs. No rule runs this."),
-    ):
-        p = stage(name, about)
-        p.add_argument("configfile", type=Path, nargs="*", default=[], help="config files over config.yaml")
-        p.add_argument("--root", type=Path, default=Path(), help="the project's folder")
-
-    p = stage("provenance", "Tell how a file of the workflow was made, and from what. No rule runs this.")
-    p.add_argument("file", help="its path as the workflow writes it, such as results/tables/retrieval.csv")
-    p.add_argument("--depth", type=int, default=9, help="how many files back; 1: what it was made from")
     p = stage("page", "Write every table and figure as one HTML file.", "output")
     p.add_argument("--tables", type=Path, required=True, help="folder of the tables")
     p.add_argument("--figures", type=Path, required=True, help="folder of the figures")
@@ -229,3 +207,27 @@ def _report(stage: Callable[..., argparse.ArgumentParser]) -> None:
     p.add_argument("--model", type=Path, help="its aligner: file of a fitted method")
 
     stage("ablation-figures", "Draw the ablations, a panel an option.", "table", "output")
+
+
+def _tools(stage: Callable[..., argparse.ArgumentParser]) -> None:
+    """Commands for people, which no rule runs."""
+    p = stage("align", "Align two .npy files of your own, and rank rows that were held out.")
+    for name in ("x", "y"):
+        p.add_argument(f"--{name}", type=Path, required=True, help="features [n, d], .npy; row k of both is one item")
+    p.add_argument("--pairs", type=pairs, default="all", help="how many training rows are known pairs, or all")
+    p.add_argument("--test", type=float, default=0.2, help="rows held out: a number, or a share below 1")
+    p.add_argument("--methods", nargs="+", default=["warp", "cca", "ridge", "unaligned"], help="kinds, see ngw/methods")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--output", type=Path, help="where the first method's fitted file goes")
+
+    for name, about in (
+        ("status", "Tell what of a config's runs is done and what is left."),
+        ("plan", "Estimate jobs, hours, memory and storage of a config before it runs."),
+    ):
+        p = stage(name, about)
+        p.add_argument("configfile", type=Path, nargs="*", default=[], help="config files over config.yaml")
+        p.add_argument("--root", type=Path, default=Path(), help="the project's folder")
+
+    p = stage("provenance", "Tell how a file of the workflow was made, and from what.")
+    p.add_argument("file", help="its path as the workflow writes it, such as results/tables/retrieval.csv")
+    p.add_argument("--depth", type=int, default=9, help="how many files back; 1: what it was made from")

@@ -128,6 +128,10 @@ class Config:
         """The methods of which a table or a fusion wants maps between the encoders' features."""
         return [*self.identifiability["methods"], *self.vqa.aligners()]
 
+    def vision_text_names(self, datasets: list[str]) -> list[str]:
+        """What figures with images are called: each data set with each pair of a vision and a text encoder."""
+        return [f"{dataset}.{vision}.{text}" for dataset in datasets for vision, text in self.vqa.encoder_pairs()]
+
     def method_spec(self, name: str) -> dict[str, Any]:
         """A method's kind and hyperparameters; `base~option=value~...` derives them from a defined one."""
         return derived_spec("methods", "method", self.methods, name)

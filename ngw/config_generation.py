@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ngw import encoders
-from ngw._config import CEILING, known, with_name
+from ngw._config import CEILING, RUN, known, with_name
 from ngw.clouds import ALL
 from ngw.errors import InputError
 
@@ -80,6 +80,23 @@ class Generation:
                 if self.methods:
                     found.append(who | {"method": CEILING, "pairs": ALL, "seed": self.table["seeds"][0]})
         return found
+
+    def files(self, file: str) -> list[str]:
+        """That file of every run of the table."""
+        return [f"{RUN}/{file}".format(**cell) for cell in self.cells()]
+
+    def of_pair(self, file: str) -> list[str]:
+        """Patterns of that file of every run beside one data set and pair of encoders."""
+        pair = {name: f"{{{name}}}" for name in ("dataset", "vision", "text")}
+        cells = self.cells()
+        if not cells:  # nobody asks for it, but a rule must have an output
+            return [f"results/runs/{{dataset}}/{{vision}}__{{text}}/none/{file}"]
+        first = {name: cells[0][name] for name in pair}
+        return [f"{RUN}/{file}".format(**{**cell, **pair}) for cell in cells if first.items() <= cell.items()]
+
+    def network(self) -> Mapping[str, Any] | None:
+        """The entry of the encoder between whose features pictures are compared."""
+        return self.config.encoders[self.images["network"]] if self.images else None
 
     def sheet(self, dataset: str, vision: str, text: str) -> list[dict[str, Any]]:
         """The runs that stand on the sheets: each method's first budget and first seed."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ngw import encoders, fusion
-from ngw._config import RUN, derived_spec, known, with_name
+from ngw._config import FUSION, RUN, derived_spec, known, with_name
 from ngw.clouds import ALL
 from ngw.errors import InputError
 
@@ -112,6 +112,14 @@ class Vqa:
                     }
                     found += [who | {"labels": share, "seed": seed} for share in shares for seed in seeds]
         return found
+
+    def files(self, file: str) -> list[str]:
+        """That file of every run of the table."""
+        return [f"{FUSION}/{file}".format(**cell) for cell in self.cells()]
+
+    def predictions(self) -> list[str]:
+        """Patterns of the results files of a run."""
+        return [f"{FUSION}/predictions/{split}.json" for split in self.splits]
 
     def model(self, cell: Mapping[str, Any]) -> str | None:
         """The file of the fitted aligner of a run, where it has one; fitted on another data set where one is named."""

@@ -75,7 +75,7 @@ class Trained:
 
 
 class Ahead(Generic[Batch]):
-    """Batches one step ahead of their use, read by one thread; `waited` sums the seconds that their user waited."""
+    """Batches one step ahead of their use, read by one thread; `noted` tells how long their user waited."""
 
     def __init__(self, batch: Callable[[int], Batch], start: int, stop: int) -> None:
         self.batch, self.stop, self.waited = batch, stop, 0.0
@@ -89,6 +89,11 @@ class Ahead(Generic[Batch]):
         self.waited += time.perf_counter() - start
         self.next = self.pool.submit(self.batch, step + 1) if step + 1 < self.stop else None
         return found
+
+    def noted(self) -> float:
+        """The seconds waited since this was last asked."""
+        waited, self.waited = self.waited, 0.0
+        return waited
 
     def close(self) -> None:
         """Let the thread go."""
@@ -135,8 +140,7 @@ def train(
                 if looking and run.look(last, distributed.agreed(run.at_average(held_out)), schedule):
                     run.trained.stopped = step < schedule.steps
                 run.trained.seconds = before + time.perf_counter() - start
-                run.trained.waiting += ahead.waited
-                ahead.waited = 0.0
+                run.trained.waiting += ahead.noted()
                 if run.trained.stopped or step == schedule.steps:
                     break
                 if looking and checkpoint is not None and distributed.first():

@@ -149,11 +149,6 @@ def fusion_tokens(side):
     ]
 
 
-def fusion_predictions():
-    """The results files of a fusion's run."""
-    return [f"{FUSION}/predictions/{split}.json" for split in CONFIG.vqa.splits]
-
-
 def fusion_model(wildcards):
     """The fitted aligner of a fusion, if it has one."""
     return CONFIG.vqa.model(dict(wildcards)) or []
@@ -179,20 +174,6 @@ def model_option(wildcards, input):
     return f"--model {shlex.quote(input.model)}" if input.model else ""
 
 
-def fusion_runs(file):
-    """That file of every run that the VQA table needs."""
-    return [f"{FUSION}/{file}".format(**cell) for cell in CONFIG.vqa.cells()]
-
-
-def vqa_names():
-    """What the VQA figures are called: each data set with each pair of encoders."""
-    return [
-        f"{d}.{v}.{t}"
-        for d in CONFIG.vqa.table["datasets"]
-        for v, t in CONFIG.vqa.encoder_pairs()
-    ]
-
-
 def decoded_model(wildcards):
     """The fitted method whose maps carry latents to a decoder, or a joint model's bridge; none at its ceiling."""
     if wildcards.method not in CONFIG.generation.methods:
@@ -213,28 +194,9 @@ def caption_count(wildcards):
     return f"--count {count}" if count else ""
 
 
-def decoded_of_pair(file):
-    """That file of every run of the table beside one pair of encoders, a pattern of their names."""
-    pair = {name: f"{{{name}}}" for name in ("dataset", "vision", "text")}
-    cells = CONFIG.generation.cells()
-    if not cells:  # nobody asks for it, but a rule must have an output
-        return [f"results/runs/{{dataset}}/{{vision}}__{{text}}/none/{file}"]
-    first = {name: cells[0][name] for name in pair}
-    return [
-        f"{RUN}/{file}".format(**{**cell, **pair})
-        for cell in cells
-        if first.items() <= cell.items()
-    ]
-
-
 def run_folders(wildcards, input):
     """The folders of the runs whose records these are."""
     return [str(Path(path).parent) for path in input.runs]
-
-
-def decoded_runs(file):
-    """That file of every run that the generation table needs."""
-    return [f"{RUN}/{file}".format(**cell) for cell in CONFIG.generation.cells()]
 
 
 def sheet_runs(file):
@@ -260,21 +222,6 @@ def shown_model(wildcards):
     run = {"method": name, "pairs": budgets[len(budgets) // 2]}
     seed = CONFIG.run["seeds"][0]
     return f"{RUN}/model.safetensors".format(**wildcards, **run, seed=seed)
-
-
-def generation_names():
-    """What the sheets are called: each data set with each pair of encoders."""
-    return [
-        f"{d}.{v}.{t}"
-        for d in CONFIG.run["datasets"]
-        for v, t in CONFIG.vqa.encoder_pairs()
-    ]
-
-
-def network_spec():
-    """The encoder between whose features pictures are compared."""
-    images = CONFIG.generation.images
-    return json.dumps(CONFIG.encoders[images["network"]] if images else None)
 
 
 def scorer(wildcards):

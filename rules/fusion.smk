@@ -87,7 +87,7 @@ rule fuse:
     output:
         model=f"{FUSION}/model.safetensors",
         training=f"{FUSION}/training.json",
-        predictions=fusion_predictions(),
+        predictions=CONFIG.vqa.predictions(),
     log:
         "results/logs/fuse/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.log",
     benchmark:
@@ -120,7 +120,7 @@ rule prior:
         labels=rules.labels.output.labels,
     output:
         training=f"{FUSION}/training.json",
-        predictions=fusion_predictions(),
+        predictions=CONFIG.vqa.predictions(),
     log:
         "results/logs/prior/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.log",
     benchmark:

@@ -82,12 +82,12 @@ rule captioning:
     input:
         references=rules.data.output.captions,
         paraphrases=rules.paraphrases.output.table,
-        captions=decoded_of_pair("predictions/captions.json"),
-        nearest=decoded_of_pair("predictions/captions-nearest.json"),
-        runs=decoded_of_pair("captions.json"),
+        captions=CONFIG.generation.of_pair("predictions/captions.json"),
+        nearest=CONFIG.generation.of_pair("predictions/captions-nearest.json"),
+        runs=CONFIG.generation.of_pair("captions.json"),
     output:
-        predictions=decoded_of_pair("predictions/captioning.parquet"),
-        records=decoded_of_pair("metrics/captioning.json"),
+        predictions=CONFIG.generation.of_pair("predictions/captioning.parquet"),
+        records=CONFIG.generation.of_pair("metrics/captioning.json"),
     log:
         "results/logs/captioning.{dataset}.{vision}__{text}.log",
     benchmark:
@@ -109,13 +109,15 @@ rule captioning:
 
 rule generation_tables:
     input:
-        records=decoded_runs("metrics/captioning.json"),
-        predictions=decoded_runs("predictions/captioning.parquet"),
+        records=CONFIG.generation.files("metrics/captioning.json"),
+        predictions=CONFIG.generation.files("predictions/captioning.parquet"),
         pictures=(
-            decoded_runs("metrics/imaging.json") if CONFIG.generation.images else []
+            CONFIG.generation.files("metrics/imaging.json")
+            if CONFIG.generation.images
+            else []
         ),
         judged=(
-            decoded_runs("predictions/imaging.parquet")
+            CONFIG.generation.files("predictions/imaging.parquet")
             if CONFIG.generation.images
             else []
         ),

@@ -101,7 +101,7 @@ rule reference:
         tables=input_folder,
         scorer=scorer_model,
         size=(CONFIG.generation.images or {}).get("count"),
-        spec=network_spec(),
+        spec=json.dumps(CONFIG.generation.network()),
         options=json.dumps(CONFIG.generation.table["imager"]),
     shell:
         "python -m ngw reference --tables {params.tables:q} --vision {input.vision:q} --count {params.size}"
@@ -112,14 +112,14 @@ rule reference:
 rule imaging:
     input:
         data=rules.data.output.images,
-        images=decoded_of_pair("predictions/images.zip"),
-        nearest=decoded_of_pair("predictions/images-nearest.json"),
-        runs=decoded_of_pair("images.json"),
+        images=CONFIG.generation.of_pair("predictions/images.zip"),
+        nearest=CONFIG.generation.of_pair("predictions/images-nearest.json"),
+        runs=CONFIG.generation.of_pair("images.json"),
         reference=rules.reference.output.reference,
         scorer=scorer,
     output:
-        predictions=decoded_of_pair("predictions/imaging.parquet"),
-        records=decoded_of_pair("metrics/imaging.json"),
+        predictions=CONFIG.generation.of_pair("predictions/imaging.parquet"),
+        records=CONFIG.generation.of_pair("metrics/imaging.json"),
     log:
         "results/logs/imaging.{dataset}.{vision}__{text}.log",
     benchmark:
@@ -177,5 +177,5 @@ rule all_generation:
         expand(
             "results/figures/{sheet}.{run}.png",
             sheet=["captions", *(["images"] if CONFIG.generation.images else [])],
-            run=generation_names(),
+            run=CONFIG.vision_text_names(CONFIG.run["datasets"]),
         ),

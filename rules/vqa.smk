@@ -29,8 +29,8 @@ rule vqa:
 
 rule vqa_tables:
     input:
-        records=fusion_runs("metrics/vqa.json"),
-        predictions=fusion_runs("predictions/vqa.parquet"),
+        records=CONFIG.vqa.files("metrics/vqa.json"),
+        predictions=CONFIG.vqa.files("predictions/vqa.parquet"),
     output:
         csv="results/tables/vqa.csv",
         md="results/tables/vqa.md",
@@ -60,7 +60,7 @@ rule vqa_figures:
     output:
         expand(
             "results/figures/vqa.{run}.{form}",
-            run=vqa_names(),
+            run=CONFIG.vision_text_names(CONFIG.vqa.table["datasets"]),
             form=["png", "pdf"],
         ),
     log:
@@ -120,6 +120,10 @@ rule all_vqa:
             rules.vqa_figures.output,
             expand(
                 "results/figures/vqa-examples.{run}.png",
-                run=vqa_names() if CONFIG.vqa.table["examples"] else [],
+                run=(
+                    CONFIG.vision_text_names(CONFIG.vqa.table["datasets"])
+                    if CONFIG.vqa.table["examples"]
+                    else []
+                ),
             ),
         ],

@@ -100,7 +100,7 @@ rule joint_vqa:
     output:
         model=rules.fuse.output.model,
         training=rules.fuse.output.training,
-        predictions=fusion_predictions(),
+        predictions=CONFIG.vqa.predictions(),
     log:
         "results/logs/joint-vqa/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.log",
     benchmark:
