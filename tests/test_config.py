@@ -339,3 +339,29 @@ def test_help_of_every_stage_loads_nothing_heavy():
         "    except SystemExit as end:\n        assert end.code == 0"
     )
     assert loaded(code) == "[]"
+
+
+def test_some_fusions_run_at_some_seeds():
+    values = tiny()
+    values["run"]["seeds"] = [0, 1, 2]
+    values["tables"]["vqa"]["only"] = [{"fusion": "concat", "seeds": [1]}]
+    seeds: dict[str, set[int]] = {}
+    for cell in Config(values, SCHEMA).vqa.cells():
+        seeds.setdefault(cell["fusion"], set()).add(cell["seed"])
+    assert seeds["concat"] == {1}
+    assert seeds["ngw-fusion"] == {0, 1, 2}
+    values["tables"]["vqa"]["only"] = [{"fusion": "conact", "seeds": [1]}]
+    with pytest.raises(InputError, match=r"tables\.vqa\.only: fusion 'conact' is not defined"):
+        Config(values, SCHEMA)
+
+
+def test_judges_files_are_patterns_of_one_pair_of_encoders():
+    generation = Config(tiny(), SCHEMA).generation
+    found = generation.of_pair("images.json")
+    assert len(found) == len(generation.cells()) == len(set(found))
+    assert all(path.startswith("results/runs/{dataset}/{vision}__{text}/") for path in found)
+    none = tiny()
+    none["tables"]["generation"] = None
+    assert Config(none, SCHEMA).generation.of_pair("images.json") == [
+        "results/runs/{dataset}/{vision}__{text}/none/images.json"
+    ]
