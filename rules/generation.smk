@@ -9,6 +9,7 @@ rule captioner:
         "results/logs/captioner/{dataset}.{text}.seed{seed}.log",
     benchmark:
         "results/benchmarks/captioner/{dataset}.{text}.seed{seed}.tsv"
+    priority: 20
     conda:
         "../envs/ngw.yaml"
     resources:
@@ -41,6 +42,7 @@ rule caption:
         "results/benchmarks/caption/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
     wildcard_constraints:
         method=names(CONFIG.generation.names()),
+    priority: 10
     conda:
         "../envs/ngw.yaml"
     resources:

@@ -9,6 +9,7 @@ rule imager:
         "results/logs/imager/{dataset}.{vision}.seed{seed}.log",
     benchmark:
         "results/benchmarks/imager/{dataset}.{vision}.seed{seed}.tsv"
+    priority: 20
     conda:
         "../envs/ngw.yaml"
     resources:
@@ -40,6 +41,7 @@ rule image:
         "results/benchmarks/image/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
     wildcard_constraints:
         method=names(CONFIG.generation.names()),
+    priority: 10
     conda:
         "../envs/ngw.yaml"
     resources:
@@ -65,6 +67,7 @@ rule scorer:
         "results/benchmarks/scorer/{scorer}.tsv"
     wildcard_constraints:
         scorer=names(CONFIG.generation.scorers),
+    priority: 20
     conda:
         "../envs/ngw.yaml"
     resources:
@@ -92,6 +95,7 @@ rule reference:
         "results/logs/reference/{dataset}.{vision}.log",
     benchmark:
         "results/benchmarks/reference/{dataset}.{vision}.tsv"
+    priority: 20
     conda:
         "../envs/ngw.yaml"
     resources:

@@ -93,19 +93,18 @@ def reference(
     """
     from ngw import encoders
     from ngw.tasks import imaging as task
-    from ngw.tasks import pictures
     from ngw.tasks.carried import drawn
 
     a = features.read(vision)
     ids = a.ids[drawn(len(a.ids), count, *DRAWN)]
     columns = split_captions(tables, "test")
     text = dict(zip(columns["image_id"][::-1], columns["text"][::-1], strict=True))  # each image's first
-    real = pictures.prepared(_paths(tables, ids), task.Options(**options).size)
-    judge = _judge(scorer, "vision")
-    io.write_tensors(output, {
-        "ids": ids, "features": _encoded(encoders.build(spec), real), "images": _encoded(judge, real),
-        "texts": _encoded(_judge(scorer, "text"), [text[int(i)] for i in ids]),
-    }, {"reference": json.dumps(dict(spec))})  # fmt: skip
+    judge, size = _judge(scorer, "vision"), task.Options(**options).size
+    seen, images = _seen([encoders.build(spec), judge], _paths(tables, ids), size)
+    words, said = _judge(scorer, "text"), [text[int(i)] for i in ids]
+    texts = np.concatenate([words.encode(said[k : k + 32]).pooled for k in range(0, len(said), 32)])
+    arrays = {"ids": ids, "features": seen, "images": images, "texts": texts}
+    io.write_tensors(output, arrays, {"reference": json.dumps(dict(spec))})
 
 
 def _judge(scorer: str, side: str):
@@ -117,9 +116,19 @@ def _judge(scorer: str, side: str):
     return encoders.build({"kind": "clip", "side": side, "model": str(folder), "width": width})
 
 
-def _encoded(encoder, items: list) -> np.ndarray:
-    """Features of items, [n, width]."""
-    return np.concatenate([encoder.encode(items[k : k + 32]).pooled for k in range(0, len(items), 32)])
+def _seen(judges: Sequence[Any], files: Sequence[Any], drawn: int | None = None) -> list[np.ndarray]:
+    """What each judge sees of pictures (paths or open files), [n, width] each; a few at a time.
+
+    drawn: the pixels that they pass through before, where those are fewer than the judges look at.
+    """
+    from ngw.tasks import pictures
+
+    parts: list[list[np.ndarray]] = [[] for _ in judges]
+    for k in range(0, len(files), 32):
+        some = pictures.prepared(files[k : k + 32], drawn or pictures.EVALUATED)
+        for part, judge in zip(parts, judges, strict=True):
+            part.append(judge.encode(some).pooled)
+    return [np.concatenate(part) for part in parts]
 
 
 def imaging(tables: Path, runs: Sequence[Path], reference: Path, scorer: str, judges: Mapping[str, Any]) -> None:
@@ -131,47 +140,46 @@ def imaging(tables: Path, runs: Sequence[Path], reference: Path, scorer: str, ju
     from tqdm import tqdm
 
     from ngw import encoders
+    from ngw.tasks import pictures
 
     arrays, head = io.read_tensors(reference, "a reference", "reference")
-    made = {run: _pictures(run, arrays["ids"].tolist(), reference) for run in runs}
+    ids, near = arrays["ids"].tolist(), {run: _nearest(run, arrays["ids"].tolist(), reference) for run in runs}
     spec, judge = json.loads(head["reference"]), _judge(scorer, "vision")
-    network, names = encoders.build(spec), metric_names(spec["kind"], judges)
-    for run, (drawn, found) in tqdm(made.items(), desc="judge", unit="run", mininterval=1):
+    network, names, known = encoders.build(spec), metric_names(spec["kind"], judges), {}
+    for run in tqdm(runs, desc="judge", unit="run", mininterval=1):
+        drawn = pictures.read(run / "predictions" / "images.zip")
+        made, rated = _seen([network, judge], [drawn[i] for i in ids])
+        new = sorted(set(near[run]) - known.keys())  # training images that no run before has found
+        if new:
+            known |= dict(zip(new, *_seen([judge], _paths(tables, np.array(new))), strict=True))
         with naming(f"{run}, {reference}"):
-            distances = compared(_encoded(network, drawn), arrays["features"], judges["axes"])
+            distances = compared(made, arrays["features"], judges["axes"])
             scores = {
-                "score": clip_score(_encoded(judge, drawn), arrays["texts"]),
-                "nearest_score": clip_score(_encoded(judge, _prepared(tables, found)), arrays["texts"]),
+                "score": clip_score(rated, arrays["texts"]),
+                "nearest_score": clip_score(np.stack([known[i] for i in near[run]]), arrays["texts"]),
                 "real_score": clip_score(arrays["images"], arrays["texts"]),
             }
         io.write_table(run / "predictions" / "imaging.parquet", {"image_id": arrays["ids"], **scores})
         io.write_json(run / "metrics" / "imaging.json", {
-            **io.read_json(run / "images.json"), "task": "imaging", "task_version": VERSION,
-            "n_images": len(arrays["ids"]), "names": names,
+            **io.read_json(run / "images.json"), "task": "imaging", "task_version": VERSION, "n_images": len(ids),
+            "names": names,
             "metrics": {**distances, **{name: float(values.mean()) for name, values in scores.items()}},
         })  # fmt: skip
 
 
-def _pictures(run: Path, ids: list[int], reference: Path) -> tuple[list, list[int]]:
-    """A run's pictures of these test images, as judges get them, and the ids of the nearest training images."""
+def _nearest(run: Path, ids: list[int], reference: Path) -> list[int]:
+    """The ids of the nearest training images of these test images, of whose captions the run has drawn pictures."""
     from ngw.tasks import pictures
 
     files = run / "predictions" / "images.zip", run / "predictions" / "images-nearest.json"
-    drawn, found = pictures.read(files[0]), {e["image_id"]: e["nearest"] for e in io.read_json(files[1])}
-    for file, known in zip(files, (drawn, found), strict=True):
+    found = {e["image_id"]: e["nearest"] for e in io.read_json(files[1])}
+    for file, known in zip(files, (pictures.read(files[0]), found), strict=True):
         if set(known) != set(ids):
             raise InputError(
                 f"{file}: expected a picture for each of the {len(ids)} real images of {reference}, found {len(known)} "
                 f"({len(set(known) & set(ids))} of them those); draw them again."
             )
-    return pictures.prepared([drawn[i] for i in ids]), [found[i] for i in ids]
-
-
-def _prepared(tables: Path, ids: list[int]) -> list:
-    """Images of the data set as judges get them."""
-    from ngw.tasks import pictures
-
-    return pictures.prepared(_paths(tables, np.array(ids)))
+    return [found[i] for i in ids]
 
 
 def metric_names(kind: str, judges: Mapping[str, Any]) -> dict[str, str]:

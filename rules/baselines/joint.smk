@@ -11,6 +11,7 @@ rule joint:
         "results/benchmarks/joint/{dataset}.{method}.pairs{pairs}.seed{seed}.tsv"
     wildcard_constraints:
         method=names(set(CONFIG.raw.names()) - set(CONFIG.raw.averaged())),
+    priority: 20
     conda:
         "../../envs/ngw.yaml"
     resources:
@@ -75,6 +76,7 @@ rule joint_bridge:
         "results/benchmarks/joint-bridge/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
     wildcard_constraints:
         method=names(CONFIG.raw.names()),
+    priority: 15
     conda:
         "../../envs/ngw.yaml"
     resources:
@@ -107,6 +109,7 @@ rule joint_vqa:
         "results/benchmarks/joint-vqa/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.tsv"
     wildcard_constraints:
         fusion=names(CONFIG.vqa.staged("joint-vqa")),
+    priority: 10
     conda:
         "../../envs/ngw.yaml"
     resources:

@@ -11,6 +11,7 @@ rule towers:
         "results/benchmarks/towers/{dataset}.{method}.seed{seed}.tsv"
     wildcard_constraints:
         method=names(map(CONFIG.raw.towers, CONFIG.raw.averaged())),
+    priority: 20
     conda:
         "../../envs/ngw.yaml"
     resources:
@@ -38,6 +39,7 @@ rule merge:
         "results/benchmarks/merge/{dataset}.{method}.pairs{pairs}.seed{seed}.tsv"
     wildcard_constraints:
         method=names(CONFIG.raw.averaged()),
+    priority: 15
     conda:
         "../../envs/ngw.yaml"
     resources:
