@@ -37,6 +37,7 @@ rule vqa_tables:
         tex="results/tables/vqa.tex",
         txt="results/tables/vqa.txt",
         differences="results/tables/vqa-differences.csv",
+        against="results/tables/vqa-against-ngw.csv",
     log:
         "results/logs/vqa-tables.log",
     benchmark:

@@ -1,8 +1,8 @@
-"""Every row of the retrieval table against NGW: paired bootstrap, corrected for the number of rows, and the power."""
+"""Every row of a table against NGW: paired bootstrap, corrected for the number of rows, and the power."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,26 +27,35 @@ def holm(p: Sequence[float]) -> np.ndarray:
 
 
 def rows(records: Sequence[Record], samples: Samples) -> list[Row]:
-    """Each method and baseline minus `REFERENCE` at its budget, rows with `COLUMNS`; none where NGW isn't in the table.
+    """Each method and baseline of the retrieval table minus `REFERENCE` at its budget, rows with `COLUMNS`."""
+    column = METRICS.index(METRIC)
+    return compared(records, lambda record: samples[cell(record)][:, column], METRIC, REFERENCE, place)
 
-    p_holm: corrected within a budget of a data set and pair of encoders.  detectable: the smallest difference that
-    would be found in 80 % of such test sets, from the bootstrap's standard error.
+
+def compared(
+    records: Sequence[Record], sample: Callable[[Record], np.ndarray], metric: str, reference: str,
+    place: Callable[[Sequence[Record]], tuple],
+) -> list[Row]:  # fmt: skip
+    """Each row but controls minus a reference; none where that one isn't in the table.
+
+    sample: a metric's bootstrap sample of a run, [draws].  place: what a group of seeds must share with the
+    reference's.  p_holm: corrected within a place.  detectable: the smallest difference that would be found in 80 % of
+    such test sets, from the bootstrap's standard error.
     """
-    column, found = METRICS.index(METRIC), []
+    found, families = [], {}
     groups = [runs for runs in by_seeds(records) if runs[0]["role"] != "control"]
-    own = {place(runs): runs for runs in groups if runs[0]["method"] == REFERENCE}
-    families: dict[tuple, list[Row]] = {}
+    own = {place(runs): runs for runs in groups if runs[0]["method"] == reference}
     for runs in groups:
         ours = own.get(place(runs))
         if ours is None or runs is ours:
             continue
-        theirs, mine = ([samples[cell(record)][:, column] for record in side] for side in (runs, ours))
-        seen = paired_difference(theirs, mine, mean_of(runs, METRIC) - mean_of(ours, METRIC))
+        theirs, mine = ([sample(record) for record in side] for side in (runs, ours))
+        seen = paired_difference(theirs, mine, mean_of(runs, metric) - mean_of(ours, metric))
         error = float(np.std(np.mean(theirs, axis=0) - np.mean(mine, axis=0), ddof=1))
         numbers = {
             "difference": seen.mean, "low": seen.low, "high": seen.high, "p": seen.p, "detectable": POWER * error,
         }  # fmt: skip
-        who: dict[str, Any] = identity(runs[0]) | {"reference": REFERENCE, "metric": METRIC, "n_seeds": len(runs)}
+        who: dict[str, Any] = identity(runs[0]) | {"reference": reference, "metric": metric, "n_seeds": len(runs)}
         row = who | {key: rounded(value) for key, value in numbers.items()}
         families.setdefault(place(runs), []).append(row)
         found.append(row)
@@ -56,10 +65,12 @@ def rows(records: Sequence[Record], samples: Samples) -> list[Row]:
     return found
 
 
-def table(found: Sequence[Row], pair: Pair) -> Table:
-    """The differences in points of mean R@1: a line a method, a column a budget."""
-    here = of(found, pair)
-    columns = budgets(here)
+def table(
+    found: Sequence[Row], pair: Pair, key: str = "pairs", what: str = "mean R@1 of both directions, by number of pairs"
+) -> Table:
+    """The differences in points: a line a method, a column a budget (key: of pairs, or of labels)."""
+    here = [row | {"pairs": row[key]} for row in of(found, pair)]
+    columns, reference = budgets(here), here[0]["reference"]
     at = {(row["method"], row["pairs"]): row for row in here}
 
     def number(row: Row) -> Number:
@@ -72,8 +83,8 @@ def table(found: Sequence[Row], pair: Pair) -> Table:
     power = [np.median([row["detectable"] for row in here if row["pairs"] == pairs]) for pairs in columns]
     lines.append(Line("smallest difference to be found", [[Number(f"{100 * value:.1f}")] for value in power]))
     return Table(
-        title=f"Against {REFERENCE}, points of mean R@1 of both directions, by number of pairs: {where(pair)}",
-        slug="-".join(["against", *pair]),
+        title=f"Against {reference}, points of {what}: {where(pair)}",
+        slug="-".join(["against", reference, *pair]),
         corner="method",
         header=columns,
         lines=lines,

@@ -11,6 +11,7 @@ import numpy as np
 
 from ngw.errors import InputError
 from ngw.metrics.vqa import summary
+from ngw.report import against
 from ngw.report import records as checks
 from ngw.report.collate import DRAWS, Row, by_seeds, mean_of, rounded, seeds_row, to_csv
 from ngw.report.records import IDENTITY, Cell, Record, identity, name, pair
@@ -24,6 +25,7 @@ DIFFERENCE_COLUMNS = (*IDENTITY, "labels", "baseline", "metric", "difference", "
 METRICS = ("accuracy", "accuracy_yes_no", "accuracy_number", "accuracy_other", "always_accuracy")
 ALPHAS = ("alpha_a", "alpha_b")
 ALL = "all"
+AGAINST = "accuracy, by per cent of the labels"
 
 Scores = Mapping[str, Sequence]  # predictions/vqa.parquet: columns image_id, answer_type, accuracy, always
 Samples = dict[Cell, dict[str, np.ndarray]]  # [draws] of each run and metric
@@ -48,14 +50,16 @@ def build(
     checks.check(records, expected, ("n_images", "n_questions"))
     samples = bootstrap(records, tables, draws)
     found, compared = rows(records, samples), differences(records, samples)
-    about = {pair(record): record for record in records}
+    about, rivals = {pair(record): record for record in records}, against_first(records, samples)
     laid = [table for who in encoder_pairs(found) for table in _tables(found, compared, who, about[who])]
+    laid += [against.table(rivals, who, "labels", AGAINST) for who in encoder_pairs(rivals)]
     return {
         "vqa.csv": to_csv(found, COLUMNS),
         "vqa.md": "\n".join(["# Visual question answering\n", *map(markdown, laid)]),
         "vqa.tex": "\n".join(map(tex, laid)),
         "vqa.txt": "\n".join(plain(main_table(found, who, about[who])) for who in encoder_pairs(found)),
         "vqa-differences.csv": to_csv(compared, DIFFERENCE_COLUMNS),
+        "vqa-against-ngw.csv": to_csv(rivals, (*IDENTITY, "labels", *against.COLUMNS[len(IDENTITY) :])),
     }
 
 
@@ -138,6 +142,12 @@ def differences(records: Sequence[Record], samples: Samples, metric: str = "accu
         who = identity(runs[0]) | {"baseline": best[0]["method"], "metric": metric, "n_seeds": len(runs)}
         found.append(who | {key: rounded(value) for key, value in numbers.items()})
     return found
+
+
+def against_first(records: Sequence[Record], samples: Samples) -> list[Row]:
+    """Each fusion minus the first of NGW's with as many labels (`ngw.report.against.compared`)."""
+    first = next((record["method"] for record in records if record["role"] == "method"), "")
+    return against.compared(records, lambda run: samples[checks.cell(run)]["accuracy"], "accuracy", first, _place)
 
 
 def _place(runs: Sequence[Record]) -> tuple:
