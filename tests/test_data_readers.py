@@ -225,3 +225,34 @@ def test_real_vqa_questions():
     # Both are cuts of the official validation split and share images: training on one, testing on the other would leak.
     with pytest.raises(InputError, match="give both the same split"):
         data.load("vqa2", subsets={"val": "valid", "test": "test"}, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"kind": "coco"},
+            r"dataset_coco.json: no such file \(1 of 1 are missing\); get Karpathy's split files from https",
+        ),
+        ({"kind": "flickr30k"}, r"dataset_flickr30k.json: no such file .* get Karpathy's split files"),
+        (
+            {"kind": "coco", "subsets": {"train": "train2017", "val": "val2017"}},
+            r"captions_train2017.json: .*2 of 2 .*unpack it",
+        ),
+        ({"kind": "vqa2"}, r"train2014_questions.json: no such file \(4 of 4 are missing\); get the questions' and"),
+        (
+            {"kind": "flickr30k", "token": "t", "splits": {"train": "x"}},
+            r"t: no such file \(2 of 2 .*ask for Flickr30k at",
+        ),
+    ],
+    ids=["coco", "flickr30k", "coco-official", "vqa2", "flickr30k-token"],
+)
+def test_what_is_missing_is_told_with_how_to_get_it(tmp_path, options, words):
+    with pytest.raises(InputError, match=words):
+        data.load(root=tmp_path, **options)
+
+
+def test_a_split_file_that_is_not_the_published_one_says_so(tmp_path, capsys):
+    write_karpathy(tmp_path, [entry(4, "train")], "dataset_flickr30k.json", "flickr30k-images")
+    assert data.load("flickr30k", root=tmp_path).record["as_published"] is False
+    assert "found {'train': 1} images, published were {'train': 29000" in capsys.readouterr().out

@@ -180,6 +180,14 @@ def finish(dataset: Dataset, check_images: bool = True, on_error: str = "stop", 
     return rest
 
 
+def present(paths: Iterable[str | os.PathLike], how: str) -> None:
+    """Raise an `InputError` that says how to get them where some of these files aren't there."""
+    paths = [Path(path) for path in paths]
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise InputError(f"{missing[0]}: no such file ({len(missing)} of {len(paths)} are missing); {how}")
+
+
 def read_json(path: str | os.PathLike) -> Any:
     """Read a JSON file, gzip-compressed where its name ends in .gz."""
     if not str(path).endswith(".gz"):

@@ -6,8 +6,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from ngw.data import SPLITS, Dataset, finish, karpathy, read_json, table, take
+from ngw.data import SPLITS, Dataset, finish, karpathy, present, read_json, table, take
 from ngw.errors import InputError, did_you_mean
+
+HOW = (
+    "get http://images.cocodataset.org/annotations/annotations_trainval2014.zip (or 2017), of the subsets' year, and "
+    "unpack it below root; the images are http://images.cocodataset.org/zips/SUBSET.zip."
+)
 
 
 def read_split(file: str | os.PathLike, images: str | os.PathLike, split: str) -> tuple[list[tuple], list[tuple]]:
@@ -33,9 +38,11 @@ def read_split(file: str | os.PathLike, images: str | os.PathLike, split: str) -
 def read_official(root: Path, subsets: Mapping[str, str], images: Path, captions_per_image: int | None) -> Dataset:
     """The tables of the official files root/annotations/captions_{subset}.json, unchecked."""
     image_rows, caption_rows, files = [], [], []
-    for split, subset in subsets.items():
+    for split in subsets:
         if split not in SPLITS:
             raise InputError(f"coco subsets: split {split!r} is unknown.{did_you_mean(split, SPLITS)}")
+    present((root / "annotations" / f"captions_{subset}.json" for subset in subsets.values()), HOW)
+    for split, subset in subsets.items():
         files.append(root / "annotations" / f"captions_{subset}.json")
         more_images, more_captions = read_split(files[-1], images / subset, split)
         image_rows += more_images

@@ -10,8 +10,13 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ngw.data import SPLITS, Dataset, finish, karpathy, table
+from ngw.data import SPLITS, Dataset, finish, karpathy, present, table
 from ngw.errors import InputError, did_you_mean
+
+HOW = (
+    "ask for Flickr30k at https://shannon.cs.illinois.edu/DenotationGraph and unpack it below root, or take Karpathy's "
+    "split file instead (leave token out)."
+)
 
 
 def load(
@@ -39,6 +44,7 @@ def load(
         )
     else:
         lists = {split: root / name for split, name in splits.items()}
+        present([root / token, *lists.values()], HOW)
         dataset = read_tokens(root / token, root / images, lists, captions_per_image)
     return finish(dataset, check_images, on_error, threads)
 

@@ -9,8 +9,17 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from ngw.data import SPLITS, Dataset, finish, read_json, table, take
+from ngw.data import SPLITS, Dataset, finish, present, read_json, table, take
 from ngw.errors import InputError, did_you_mean
+
+HOW = (
+    "get Karpathy's split files from https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip, or "
+    "mend root and file in the config."
+)
+PUBLISHED = {  # images, restval counted as train
+    "dataset_coco.json": {"train": 113_287, "val": 5_000, "test": 5_000},
+    "dataset_flickr30k.json": {"train": 29_000, "val": 1_014, "test": 1_000},
+}
 
 
 def first_captions(rows: list[tuple], per_image: int | None) -> tuple[list[tuple], dict]:
@@ -46,6 +55,7 @@ def read(
     """The tables of a split file, unchecked. images: the folder that holds filepath/filename, or filename."""
     if restval not in ("train", "drop"):
         raise InputError(f"restval: expected 'train' or 'drop', found {restval!r}; choose one.")
+    present([file], HOW)
     image_rows, caption_rows, dropped, numbered = [], [], 0, set()
     for position, entry in enumerate(take(read_json(file), "images", str(file))):
         where = f"{file}: image {position}"
@@ -62,6 +72,11 @@ def read(
     caption_rows, record = first_captions(caption_rows, captions_per_image)
     record |= {"restval": restval, "restval_images_left_out": dropped}
     record |= {"numbering": "COCO"} if numbered == {True} else {}
+    published, sizes = PUBLISHED.get(Path(file).name), Counter(split for _, split, _ in image_rows)
+    if published is not None and restval == "train":
+        record["as_published"] = dict(sizes) == published
+        if not record["as_published"]:
+            print(f"{file}: found {dict(sizes)} images, published were {published}; is it the whole file?")
     return Dataset(table("images", image_rows), table("captions", caption_rows), source=str(file), record=record)
 
 

@@ -8,10 +8,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ngw.data import SPLITS, Dataset, check_ids, finish, read_json, table, take
+from ngw.data import SPLITS, Dataset, check_ids, finish, present, read_json, table, take
 from ngw.errors import InputError, did_you_mean
 
 ANSWERS = 10  # annotators a question
+HOW = (
+    "get the questions' and annotations' archives from https://visualqa.org/download.html and unpack them below root; "
+    "of test subsets there are questions alone."
+)
 
 
 def labels(entry: dict, where: str) -> tuple[int, tuple]:
@@ -109,6 +113,7 @@ def load(
     """
     root, subsets = Path(root), {"train": "train2014", "val": "val2014"} if subsets is None else subsets
     files = {s: (root / questions.format(subset=n), root / annotations.format(subset=n)) for s, n in subsets.items()}
+    present((file for split, two in files.items() for file in two[: 1 if split == "test" else 2]), HOW)
     asked = add_questions(Dataset(table("images")), files)
     owners = dict(zip(asked.questions["image_id"], asked.questions["split"], strict=True))
     rows = [
