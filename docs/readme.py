@@ -84,12 +84,12 @@ def grid(corner: str, columns: list[str], lines: list[tuple[str, str, list[tuple
         for k in range(len(columns))
     ]
     text = [f"| {corner} | " + " | ".join(columns) + " |", "| --- |" + " ---: |" * len(columns)]
-    for label, role, cells in lines:
+    for k, (label, role, cells) in enumerate(lines):
         shown = []
         for (value, cell), top in zip(cells, best, strict=True):
             bold = role != "control" and value is not None and value == top
             shown.append(f"**{cell}**" if bold else f"*{cell}*" if role == "control" and cell != "–" else cell)
-        label = f"*{label}*" if role == "control" else f"**{label}**" if role == "method" else label
+        label = f"*{label}*" if role == "control" else f"**{label}**" if k == 0 else label
         text.append(f"| {label} | " + " | ".join(shown) + " |")
     return "\n".join(text)
 

@@ -9,7 +9,7 @@ rule data:
         "results/logs/data/{dataset}.log",
     benchmark:
         "results/benchmarks/data/{dataset}.tsv"
-    priority: 100 # of two threads: once smaller jobs run, two are never free at once
+    priority: 100  # of two threads: once smaller jobs run, two are never free at once
     conda:
         "../envs/ngw.yaml"
     threads: 2
