@@ -118,6 +118,7 @@ def train(
         held_out: the loss on held-out data with the parameters as they are.
         checkpoint: a file written at every look and removed at the end; if it is there, training goes on from it.
         identity: what the run was made from; a checkpoint of another identity is not taken up.
+        label: of the progress bar; empty: none is shown.
 
     Raises:
         InputError: a loss that isn't finite.
@@ -132,7 +133,7 @@ def train(
     start = time.perf_counter()
     try:
         steps = {"total": schedule.steps, "initial": optimiser.done, "unit": "step"}
-        with tqdm(desc=label, mininterval=1, disable=not distributed.first(), **steps) as bar:
+        with tqdm(desc=label, mininterval=1, disable=not (label and distributed.first()), **steps) as bar:
             while True:
                 step = optimiser.done
                 due = step % schedule.every == 0 or step == schedule.steps

@@ -14,8 +14,8 @@ from torch import Tensor
 from ngw.maps import networks, objective
 from ngw.maps.linear import procrustes, ridge
 from ngw.maps.objective import Weights
-from ngw.optim import Adam
 from ngw.seeds import entropy, rng
+from ngw.training import Schedule, train
 
 Parameters = dict[str, Tensor]
 
@@ -124,27 +124,17 @@ def fit(targets: Targets, arch: str, hidden: int, weights: Weights, training: Tr
     smoothness = [c[2] if weights.smoothness is None else weights.smoothness for c in closed]
     ab, ba = ({k: torch.tensor(v, requires_grad=True) for k, v in p.items()} for p in start)
     data = Data(targets, held_x, held_y, held_pair)
-    fitted = Fitted(*start)
-    best, waited = np.inf, 0
-    optimiser = Adam([*ab.values(), *ba.values()], training.learning_rate, training.steps)
     generator = torch.Generator().manual_seed(entropy(seed, "maps", "batches") % 2**63)
     margins = [weights.margin * objective.mean_distance(z, 1) for z in (data.y, data.x)]
-    loss = torch.tensor(float("nan"))
-    for step in range(training.steps + 1):
-        if step % training.every == 0 or step == training.steps:
-            now = data.held_out_loss(ab, ba)
-            fitted.curve["step"].append(step)
-            fitted.curve["train"].append(float(loss.detach()))
-            fitted.curve["held_out"].append(now)
-            waited = 0 if now < best else waited + 1
-            if now < best:
-                best = now
-                fitted.ab, fitted.ba = ({k: v.detach().numpy().copy() for k, v in p.items()} for p in (ab, ba))
-            if waited >= training.patience or step == training.steps:
-                break
-        loss = data.loss(ab, ba, weights, smoothness, margins, training.batch, generator)
-        optimiser.step(loss)
-    return fitted
+
+    def loss(_: None) -> Tensor:
+        return data.loss(ab, ba, weights, smoothness, margins, training.batch, generator)
+
+    parameters = {f"{name} {k}": v for name, side in (("ab", ab), ("ba", ba)) for k, v in side.items()}
+    schedule = Schedule(training.steps, training.learning_rate, training.every, training.patience)
+    trained = train(parameters, lambda step: None, loss, lambda: data.held_out_loss(ab, ba), schedule, label="")
+    curve = {name: [float("nan") if v is None else v for v in values] for name, values in trained.curve.items()}
+    return Fitted(*({k: v.detach().numpy().copy() for k, v in side.items()} for side in (ab, ba)), curve)
 
 
 def _orthogonal(t: Targets) -> Fitted:
