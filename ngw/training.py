@@ -132,8 +132,7 @@ def train(
     before, last = run.trained.seconds, float("nan")
     start = time.perf_counter()
     try:
-        steps = {"total": schedule.steps, "initial": optimiser.done, "unit": "step"}
-        with tqdm(desc=label, mininterval=1, disable=not (label and distributed.first()), **steps) as bar:
+        with _bar(schedule.steps, optimiser.done, label) as bar:
             while True:
                 step = optimiser.done
                 due = step % schedule.every == 0 or step == schedule.steps
@@ -162,6 +161,12 @@ def train(
     if checkpoint is not None and distributed.first():
         checkpoint.unlink(missing_ok=True)
     return run.trained
+
+
+def _bar(steps: int, done: int, label: str) -> tqdm:
+    """The progress bar of the process that writes; none without a label."""
+    quiet = not (label and distributed.first())
+    return tqdm(total=steps, initial=done, desc=label, unit="step", mininterval=1, disable=quiet)
 
 
 def copy(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -274,9 +274,7 @@ def test_pictures_of_other_images_than_the_real_ones_are_refused(tmp_path):
 
     io.write_tensors(tmp_path / "r", {"ids": np.array([1, 2, 3])}, {"reference": json.dumps({"kind": "clip"})})
     run = tmp_path / "run"
-    pictures.write(
-        run / "predictions" / "images.zip", {1: np.zeros((4, 4, 3), np.uint8), 2: np.zeros((4, 4, 3), np.uint8)}
-    )
+    pictures.write(run / "predictions" / "images.zip", dict.fromkeys((1, 2), np.zeros((4, 4, 3), np.uint8)))
     io.write_json(run / "predictions" / "images-nearest.json", [{"image_id": k, "nearest": 1} for k in (1, 2, 3)])
     with pytest.raises(InputError, match=r"images.zip: expected a picture for each of the 3 real images .* found 2"):
         generation_images.imaging(tmp_path, [run], tmp_path / "r", tmp_path, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -150,7 +151,7 @@ def figure(found: Sequence[Row], pair: Pair) -> Figure:
         drawn, panels = style.new(lines, columns, 0.6 + 1.75 * columns, 0.6 + 1.75 * lines, sharey=True)
         for axes, ((base, option), rows) in zip(panels.flat, groups.items(), strict=False):
             _panel(axes, rows)
-            axes.set_title(option if base == here[0]["base"] else f"{option} ({_short(base)})")
+            axes.set_title(option if base == here[0]["base"] else fill(f"{option} ({_short(base)})", 26))
         for axes in panels.flat[len(groups) :]:
             axes.set_visible(False)
         top = 105 * max(row["high"] for row in here)
