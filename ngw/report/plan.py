@@ -35,7 +35,7 @@ class Job(NamedTuple):
     power: int = 1
 
 
-SCALE = "benchmarks/scale.py, two cores"
+SCALE = "benchmarks/scale.py at 6,000 images, scaled"
 EMBEDDED = "the embedded run, times the number of images"
 FLOPS = "operations at 100 TFLOP/s"
 JOBS = {
@@ -46,9 +46,9 @@ JOBS = {
     "basis": Job(0.01, 0.1, 8, 5, "2,000 images at 300 a second"),
     "tokens": Job(0.15, 0.8, 16, 10_000, "100,000 images at 300 a second; 197 tokens of 256 float16"),
     "transport": Job(0, 2.0, 6, 700, SCALE, 2),
-    "maps": Job(0, 0.1, 4, 5, SCALE),
-    "fit": Job(0, 0.15, 8, 5, EMBEDDED),
-    "retrieval": Job(0, 0.01, 2, 1, SCALE, 0),
+    "maps": Job(0, 0.02, 4, 5, SCALE),
+    "fit": Job(0, 0.05, 8, 5, EMBEDDED),
+    "retrieval": Job(0, 0.001, 2, 1, SCALE, 0),
     "fuse": Job(0.5, 1.0, 16, 30, FLOPS),
     "joint": Job(3.5, 28, 48, 800, FLOPS),
     "towers": Job(3.5, 28, 48, 800, FLOPS),
@@ -61,7 +61,7 @@ JOBS = {
     "imager": Job(3, 24, 32, 600, FLOPS),
     "image": Job(0.3, 0.4, 8, 500, "5,000 pictures, 5 a second", 0),
     "imaging": Job(0.02, 0.1, 8, 1, "15,000 pictures at 300 a second", 0),
-    "identifiability": Job(0, 0.6, 8, 1, EMBEDDED),
+    "identifiability": Job(0, 0.08, 8, 1, EMBEDDED),
 }
 SMALL = Job(0, 0.01, 4, 1, "not listed: tables, figures and other small jobs", 0)
 
