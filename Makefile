@@ -8,7 +8,7 @@ SNAKEMAKE := snakemake --cores $(CORES) --rerun-incomplete --show-failed-logs --
 	--scheduler greedy --scheduler-subsample 40 --max-jobs-per-timespan 1000/10s
 READY := .venv/.ready
 
-.PHONY: all all-ablations env lint test test-slurm bench clean
+.PHONY: all all-ablations env lint test test-slurm docs bench clean
 
 all: $(READY)
 	@$(SNAKEMAKE)
@@ -40,6 +40,10 @@ test: lint
 # A real SLURM of one node, from Debian's packages slurm-wlm, munge, slurmdbd and mariadb-server; as root.
 test-slurm: $(READY)
 	REQUIRE_SLURM=1 pytest -m slurm tests/slurm
+
+# The pages of docs/ as a site, every link checked: site/index.html.
+docs: $(READY)
+	mkdocs build
 
 bench: $(READY)
 	python benchmarks/sinkhorn.py --size small

@@ -1,4 +1,4 @@
-"""Errors that name the remedy: `InputError` for what a user can mend, `did_you_mean` for names."""
+"""Errors that name the remedy: `InputError` for what a user can mend, `did_you_mean` and `nearest` for names."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ class InputError(ValueError):
     """
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A question after the known name that is nearest to one; empty where none is near."""
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of an error about an unknown name: the nearest known one, then all of them."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"{hint} Known: {', '.join(known) or 'none'}."
+    return f"{nearest(name, known)} Known: {', '.join(known) or 'none'}."

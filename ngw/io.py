@@ -61,7 +61,7 @@ def read_json(path: str | os.PathLike) -> Any:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; check the path in the config.") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected JSON, found {error}; delete it and make it again.") from None
+        raise InputError(f"{path}: expected JSON, found {error}; delete it, and make or fetch it again.") from None
 
 
 def write_table(path: str | os.PathLike, columns: Mapping[str, Sequence]) -> None:

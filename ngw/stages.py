@@ -13,6 +13,7 @@ import numpy as np
 from ngw import __version__, cost, data, encoders, features, io, methods
 from ngw.clouds import Clouds, clouds
 from ngw.errors import InputError
+from ngw.origin import stamp
 
 if TYPE_CHECKING:
     from ngw.methods._transport import Transport
@@ -183,7 +184,7 @@ def retrieval(model: Path, vision: Path, text: Path, predictions: Path, record: 
     io.write_json(record, {
         **identity, "kind": head["kind"], "role": aligner.role,
         "task": "retrieval", "task_version": task.VERSION, "n_images": len(a.ids), "n_captions": len(b.ids),
-        "converged": bool(aligner.converged_), "note": aligner.note_, "version": __version__, "metrics": result.metrics,
+        "converged": bool(aligner.converged_), "note": aligner.note_, **stamp(), "metrics": result.metrics,
         "cost": {**cost.read(head), "parameters": int(aligner.n_parameters_)},
         "plan": json.loads(head.get("plan", "null")),  # diagnostics, where the method has a plan
         "step": _kept_step(aligner),  # of training, where the method is trained
@@ -215,7 +216,7 @@ def identifiability(
     io.write_json(record, {
         **identity, "kind": head["kind"], "role": aligner.role, "task": "identifiability", "task_version": task.VERSION,
         "n_images": len(x), "n_captions": len(y), "converged": bool(aligner.converged_), "note": aligner.note_,
-        "version": __version__, "cost": {"parameters": int(aligner.n_parameters_)},
+        **stamp(), "cost": {"parameters": int(aligner.n_parameters_)},
         "metrics": found.metrics, "null": null and null.metrics,
         "spectra": found.spectra, "null_spectra": null and null.spectra,
     })  # fmt: skip
@@ -233,7 +234,7 @@ def similarity(vision: Path, text: Path, record: Path) -> None:
         metrics = measure(x, y, rng(0, "similarity", "permutations"))
     who = {"dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"]}
     io.write_json(record, {
-        **who, "split": a.metadata["split"], "n": len(x), "task": "similarity", "version": __version__,
+        **who, "split": a.metadata["split"], "n": len(x), "task": "similarity", **stamp(),
         "metrics": metrics,
     })  # fmt: skip
 

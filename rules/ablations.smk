@@ -10,7 +10,7 @@ rule ablation_tables:
             for cell in ngw.config.cells(CONFIG.ablation_grid())
         ],
     output:
-        multiext("results/tables/ablations", ".csv", ".md", ".tex"),
+        shown("Ablations", multiext("results/tables/ablations", ".csv", ".md", ".tex")),
     log:
         "results/logs/ablation-tables.log",
     benchmark:
@@ -57,14 +57,17 @@ rule ablation_figures:
     input:
         table=rules.ablation_tables.output[0],
     output:
-        expand(
-            "results/figures/ablations.{run}.{form}",
-            run=[
-                f"{d}.{v}.{t}"
-                for d in CONFIG.run["datasets"]
-                for v, t in CONFIG.run["encoder_pairs"]
-            ],
-            form=["png", "pdf"],
+        shown(
+            "Ablations",
+            expand(
+                "results/figures/ablations.{run}.{form}",
+                run=[
+                    f"{d}.{v}.{t}"
+                    for d in CONFIG.run["datasets"]
+                    for v, t in CONFIG.run["encoder_pairs"]
+                ],
+                form=["png", "pdf"],
+            ),
         ),
     log:
         "results/logs/ablation-figures.log",

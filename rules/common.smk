@@ -6,6 +6,7 @@ from pathlib import Path
 
 import ngw.config
 import ngw.fusion
+import ngw.origin
 import ngw.registry
 
 ROOT = Path(workflow.basedir).parent
@@ -13,8 +14,10 @@ CONFIG = ngw.config.Config(config, ROOT / "workflow/schemas/config.schema.yaml")
 RUN = ngw.config.RUN
 FUSION = ngw.config.FUSION
 
-if CONFIG.energy:
-    shell.prefix(f"export NGW_ENERGY={CONFIG.energy}; ")
+# What each job is told beside its command, so that no command names it: the records say what made them.
+TOLD = {"NGW_CONFIG": ngw.origin.digest(config), "NGW_COMMIT": ngw.origin.commit()}
+TOLD |= {"NGW_ENERGY": CONFIG.energy} if CONFIG.energy else {}
+shell.prefix(f"export {' '.join(f'{k}={shlex.quote(v)}' for k, v in TOLD.items())}; ")
 
 
 wildcard_constraints:
@@ -53,6 +56,15 @@ def sources(*patterns):
 
 
 ENGINE = sources("ot/*.py", "maps/*.py", "optim.py", "clouds.py")  # what fits run on
+
+
+def shown(page, paths):
+    """Those outputs, on a page of `snakemake --report` too: figures as png, tables as csv."""
+    caption = f"../workflow/report/{page.lower().replace(' ', '-')}.rst"
+    told = {"category": page, "caption": caption}
+    if isinstance(paths, str):
+        return report(paths, **told)
+    return [report(p, **told) if p.endswith((".png", ".csv")) else p for p in paths]
 
 
 def dataset_spec(wildcards):

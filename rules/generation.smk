@@ -124,7 +124,7 @@ rule generation_tables:
             else []
         ),
     output:
-        csv="results/tables/generation.csv",
+        csv=shown("Generation", "results/tables/generation.csv"),
         md="results/tables/generation.md",
         tex="results/tables/generation.tex",
         txt="results/tables/generation.txt",
@@ -154,9 +154,12 @@ rule caption_sheet:
         runs=sheet_runs("predictions/captioning.parquet"),
         records=sheet_runs("metrics/captioning.json"),
     output:
-        expand(
-            "results/figures/captions.{{dataset}}.{{vision}}.{{text}}.{form}",
-            form=["png", "pdf"],
+        shown(
+            "Generation",
+            expand(
+                "results/figures/captions.{{dataset}}.{{vision}}.{{text}}.{form}",
+                form=["png", "pdf"],
+            ),
         ),
     log:
         "results/logs/captions.{dataset}.{vision}.{text}.log",

@@ -37,7 +37,10 @@ rule identifiability_tables:
             for cell in ngw.config.cells(CONFIG.identifiability_grid())
         ],
     output:
-        tables=multiext("results/tables/identifiability", ".csv", ".md", ".tex"),
+        tables=shown(
+            "Identifiability",
+            multiext("results/tables/identifiability", ".csv", ".md", ".tex"),
+        ),
         spectrum="results/tables/identifiability-spectrum.csv",
     log:
         "results/logs/identifiability-tables.log",
@@ -60,14 +63,17 @@ rule identifiability_figures:
     input:
         table=rules.identifiability_tables.output.spectrum,
     output:
-        expand(
-            "results/figures/identifiability.{run}.{form}",
-            run=[
-                f"{d}.{v}.{t}"
-                for d in CONFIG.run["datasets"]
-                for v, t in CONFIG.run["encoder_pairs"]
-            ],
-            form=["png", "pdf"],
+        shown(
+            "Identifiability",
+            expand(
+                "results/figures/identifiability.{run}.{form}",
+                run=[
+                    f"{d}.{v}.{t}"
+                    for d in CONFIG.run["datasets"]
+                    for v, t in CONFIG.run["encoder_pairs"]
+                ],
+                form=["png", "pdf"],
+            ),
         ),
     log:
         "results/logs/identifiability-figures.log",

@@ -153,9 +153,12 @@ rule image_sheet:
         pictures=sheet_runs("predictions/images.zip"),
         records=sheet_runs("images.json"),
     output:
-        expand(
-            "results/figures/images.{{dataset}}.{{vision}}.{{text}}.{form}",
-            form=["png", "pdf"],
+        shown(
+            "Generation",
+            expand(
+                "results/figures/images.{{dataset}}.{{vision}}.{{text}}.{form}",
+                form=["png", "pdf"],
+            ),
         ),
     log:
         "results/logs/images.{dataset}.{vision}.{text}.log",

@@ -33,7 +33,7 @@ rule page:
         mem_mb=2000,
         runtime=30,
     params:
-        code=sources("report/page.py", "report/provenance.py"),
+        code=sources("report/page.py", "report/provenance.py", "report/status.py"),
         config=json.dumps(config),
     shell:
         "python -m ngw page --tables results/tables --figures results/figures --config {params.config:q}"

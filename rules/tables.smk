@@ -4,13 +4,15 @@ rule tables:
         records=runs("metrics/retrieval.json"),
         predictions=runs("predictions/retrieval.parquet"),
     output:
-        csv="results/tables/retrieval.csv",
+        csv=shown("Retrieval", "results/tables/retrieval.csv"),
         md="results/tables/retrieval.md",
         tex="results/tables/retrieval.tex",
         txt="results/tables/retrieval.txt",
         differences="results/tables/retrieval-differences.csv",
         against="results/tables/retrieval-against-ngw.csv",
-        efficiency=multiext("results/tables/efficiency", ".csv", ".md", ".tex"),
+        efficiency=shown(
+            "Efficiency", multiext("results/tables/efficiency", ".csv", ".md", ".tex")
+        ),
     log:
         "results/logs/tables.log",
     benchmark:
@@ -32,14 +34,17 @@ rule figures:
     input:
         table=rules.tables.output.csv,
     output:
-        expand(
-            "results/figures/retrieval.{run}.{form}",
-            run=[
-                f"{d}.{v}.{t}"
-                for d in CONFIG.run["datasets"]
-                for v, t in CONFIG.run["encoder_pairs"]
-            ],
-            form=["png", "pdf"],
+        shown(
+            "Retrieval",
+            expand(
+                "results/figures/retrieval.{run}.{form}",
+                run=[
+                    f"{d}.{v}.{t}"
+                    for d in CONFIG.run["datasets"]
+                    for v, t in CONFIG.run["encoder_pairs"]
+                ],
+                form=["png", "pdf"],
+            ),
         ),
     log:
         "results/logs/figures.log",
@@ -61,14 +66,17 @@ rule efficiency_figures:
     input:
         table=rules.tables.output.efficiency[0],
     output:
-        expand(
-            "results/figures/efficiency.{run}.{form}",
-            run=[
-                f"{d}.{v}.{t}"
-                for d in CONFIG.run["datasets"]
-                for v, t in CONFIG.run["encoder_pairs"]
-            ],
-            form=["png", "pdf"],
+        shown(
+            "Efficiency",
+            expand(
+                "results/figures/efficiency.{run}.{form}",
+                run=[
+                    f"{d}.{v}.{t}"
+                    for d in CONFIG.run["datasets"]
+                    for v, t in CONFIG.run["encoder_pairs"]
+                ],
+                form=["png", "pdf"],
+            ),
         ),
     log:
         "results/logs/efficiency-figures.log",
@@ -94,10 +102,13 @@ rule alignment_figures:
         vision="results/features/{dataset}/test/{vision}.safetensors",
         text="results/features/{dataset}/test/{text}.safetensors",
     output:
-        expand(
-            "results/figures/{figure}.{{dataset}}.{{vision}}.{{text}}.{form}",
-            figure=["alignment", "retrieval-examples"],
-            form=["png", "pdf"],
+        shown(
+            "Retrieval",
+            expand(
+                "results/figures/{figure}.{{dataset}}.{{vision}}.{{text}}.{form}",
+                figure=["alignment", "retrieval-examples"],
+                form=["png", "pdf"],
+            ),
         ),
     log:
         "results/logs/alignment-figures.{dataset}.{vision}.{text}.log",

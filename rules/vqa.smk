@@ -32,7 +32,7 @@ rule vqa_tables:
         records=CONFIG.vqa.files("metrics/vqa.json"),
         predictions=CONFIG.vqa.files("predictions/vqa.parquet"),
     output:
-        csv="results/tables/vqa.csv",
+        csv=shown("Visual question answering", "results/tables/vqa.csv"),
         md="results/tables/vqa.md",
         tex="results/tables/vqa.tex",
         txt="results/tables/vqa.txt",
@@ -59,10 +59,13 @@ rule vqa_figures:
     input:
         table=rules.vqa_tables.output.csv,
     output:
-        expand(
-            "results/figures/vqa.{run}.{form}",
-            run=CONFIG.vision_text_names(CONFIG.vqa.table["datasets"]),
-            form=["png", "pdf"],
+        shown(
+            "Visual question answering",
+            expand(
+                "results/figures/vqa.{run}.{form}",
+                run=CONFIG.vision_text_names(CONFIG.vqa.table["datasets"]),
+                form=["png", "pdf"],
+            ),
         ),
     log:
         "results/logs/vqa-figures.log",
@@ -91,9 +94,12 @@ rule vqa_examples:
         text=f"results/features/{{dataset}}/{CONFIG.vqa.table['split']}/{{text}}.tokens.safetensors",
         model=example_model,
     output:
-        expand(
-            "results/figures/vqa-examples.{{dataset}}.{{vision}}.{{text}}.{form}",
-            form=["png", "pdf"],
+        shown(
+            "Visual question answering",
+            expand(
+                "results/figures/vqa-examples.{{dataset}}.{{vision}}.{{text}}.{form}",
+                form=["png", "pdf"],
+            ),
         ),
     log:
         "results/logs/vqa-examples.{dataset}.{vision}.{text}.log",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,3 +54,12 @@ def test_the_stages_that_pages_name_exist():
     named = {name for page in PAGES for name in STAGE.findall(page.read_text())}
     assert named - stages == set()
     assert len(named) > 3
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="mkdocs isn't installed: pip install '.[docs]'")
+def test_the_site_has_every_page_and_no_broken_link(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr  # `strict` in mkdocs.yml
+    for page in (ROOT / "docs").glob("*.md"):
+        assert (tmp_path / ("index.html" if page.stem == "index" else f"{page.stem}/index.html")).is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import subprocess
 import pytest
 
 from ngw.__main__ import main
+from ngw.config import read
 from ngw.report import page, provenance
 from ngw.report.tables import Line, Number, Table
 
@@ -30,7 +32,8 @@ def parts() -> list[page.Section]:
         Line("chance", [[Number("99.0")]], control=True),
     ]  # fmt: skip
     texts = {"stages": document("Time", lines), "own": document("Own", lines), "retrieval": document("R", lines)}
-    return page.sections(texts, {"retrieval.a.png": PNG, "vqa.a.png": PNG, "stages.png": PNG})
+    records = {"retrieval": ["runs/a b/metrics/retrieval.json"], "captions": ["runs/metrics/captioning.json"]}
+    return page.sections(texts, {"retrieval.a.png": PNG, "vqa.a.png": PNG, "stages.png": PNG}, records)
 
 
 def test_parts_stand_in_order_with_their_own_figures(parts):
@@ -38,8 +41,15 @@ def test_parts_stand_in_order_with_their_own_figures(parts):
         ("retrieval", "Retrieval"), ("stages", "Where the time went"), ("own", "Own")
     ]  # fmt: skip
     assert list(parts[0].figures) == ["retrieval.a.png"]
-    sheets = page.sections({"generation": "# x\n"}, {"captions.a.png": PNG, "images.a.png": PNG})
+    sheets = page.sections({"generation": "# x\n"}, {"captions.a.png": PNG, "images.a.png": PNG}, {"images": ["b"]})
     assert list(sheets[0].figures) == ["captions.a.png", "images.a.png"]
+    assert sheets[0].records == ["b"]
+
+
+def test_a_section_leads_to_the_records_of_its_numbers(parts):
+    text = page.page("t", {}, "", parts)
+    assert '<a href="runs/a%20b/metrics/retrieval.json">runs/a b/metrics/retrieval.json</a>' in text
+    assert text.count("The records of its 1 runs") == 1  # sections without records say nothing
 
 
 def test_the_page_needs_no_other_file_and_escapes_what_it_is_given(parts):
@@ -59,7 +69,7 @@ def test_the_stage_writes_it_from_the_folders(tmp_path, capsys):
     (tmp_path / "tables").mkdir()
     (tmp_path / "figures").mkdir()
     words = ["page", "--tables", str(tmp_path / "tables"), "--figures", str(tmp_path / "figures")]
-    words += ["--config", '{"run": {"seeds": [0]}}', "--output", str(tmp_path / "index.html")]
+    words += ["--config", json.dumps(read("tests/config.yaml")), "--output", str(tmp_path / "index.html")]
     assert main(words) == 2
     assert "expected tables, found none" in capsys.readouterr().err
     (tmp_path / "tables" / "retrieval.md").write_text(document("R", [Line("cca", [[Number("1.0")]])]))
@@ -69,6 +79,7 @@ def test_the_stage_writes_it_from_the_folders(tmp_path, capsys):
     assert "<td>cca</td>" in text.replace(' style="text-align: left;"', "")
     assert "seeds:" in text
     assert 'href="figures/retrieval.x.png"' in text
+    assert "runs/scenes/effnet-lite0__minilm-l6/cca/pairs16/seed0/metrics/retrieval.json</a>" in text
 
 
 def test_what_made_it_is_told():

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from ngw.origin import stamp
+
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden" / "retrieval.csv"
 pytestmark = pytest.mark.workflow
@@ -142,6 +144,32 @@ def test_a_number_leads_back_to_the_data_command_by_command(finished):
     )
     assert again.returncode == 2
     assert "nothing: expected a file that Snakemake has made" in again.stderr
+
+
+def test_a_record_says_what_made_it(finished):
+    records = sorted(finished.glob("results/**/metrics/*.json")) + sorted(finished.glob("results/**/training.json"))
+    assert len(records) > 20
+    stamps = [{name: record[name] for name in stamp()} for record in map(json.loads, map(Path.read_text, records))]
+    assert all(re.fullmatch("[0-9a-f]{12}", found["config"]) for found in stamps)  # of the workflow's merged config
+    assert all(found["libraries"] == stamp()["libraries"] for found in stamps)
+
+
+def test_snakemakes_own_report_has_tables_and_figures_and_is_quiet_in_a_browser(finished, tmp_path):
+    page = tmp_path / "report.html"
+    done = snakemake(finished, "--report", str(page))
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = page.read_text()
+    assert all(title in text for title in ("Retrieval", "Visual question answering", "Generation", "Efficiency"))
+    assert all(name in text for name in ("retrieval.csv", "alignment.scenes.effnet-lite0.minilm-l6.png"))
+    if shutil.which("chromium") is None:
+        pytest.skip("chromium isn't installed")
+    browser = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
+    shown = subprocess.run(
+        [*browser, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "Visual question answering" in shown.stdout
+    said = re.findall(r"CONSOLE.*", shown.stderr)
+    assert all("cdn.tailwindcss.com should not be used" in line for line in said), said  # Snakemake packs it in
 
 
 def test_a_second_run_has_nothing_to_do(finished):

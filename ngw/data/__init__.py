@@ -19,7 +19,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ngw import io
-from ngw.errors import InputError, did_you_mean
+from ngw.errors import InputError, did_you_mean, nearest
 from ngw.registry import kinds
 
 Table = dict[str, list]
@@ -184,8 +184,13 @@ def present(paths: Iterable[str | os.PathLike], how: str) -> None:
     """Raise an `InputError` that says how to get them where some of these files aren't there."""
     paths = [Path(path) for path in paths]
     missing = [path for path in paths if not path.exists()]
-    if missing:
-        raise InputError(f"{missing[0]}: no such file ({len(missing)} of {len(paths)} are missing); {how}")
+    if not missing:
+        return
+    first = missing[0]
+    beside = [path.name for path in first.parent.iterdir()] if first.parent.is_dir() else []
+    asked = nearest(first.name, beside)
+    remedy = f".{asked} Else {how}" if asked else f"; {how}"
+    raise InputError(f"{first}: no such file ({len(missing)} of {len(paths)} are missing){remedy}")
 
 
 def read_json(path: str | os.PathLike) -> Any:

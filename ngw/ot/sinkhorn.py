@@ -42,7 +42,8 @@ def sinkhorn(
     a [n], b [m]: weights of equal totals, zeros allowed; None is uniform with total 1.
     tau: weight of the marginals' KL penalties, in units of the mean cost (Chizat et al. 2018); None keeps them exact.
     tol: L1 error of both marginals at which to stop, as a share of the mass.
-    memory: bytes that the kernel may take; None is half of what is free, 0 makes every block again in every pass.
+    memory: bytes that the kernel may take; None is half of what is free (in a SLURM job: of what it has asked for), 0
+        makes every block again in every pass.
     dtype: "float32" or "float64", of the kernel and its exponents; None is float32, with float64 exponents where
         epsilon is so small that their rounding in float32 would show at tol.  Potentials are always float64.
     init: a Coupling of the same clouds, or potentials (f, g) in cost units, to start from.
@@ -160,7 +161,8 @@ def _weights(value, size: int, uniform: float, name: str, device) -> torch.Tenso
 
 
 def _free(device: torch.device) -> int:
-    """Bytes of free memory."""
+    """Bytes of free memory; of a SLURM job no more than it has asked for, however much its node has."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    free, asked = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), os.environ.get("SLURM_MEM_PER_NODE")
+    return min(free, int(asked) * 2**20) if asked else free  # in MB; 0 or unset: the whole node

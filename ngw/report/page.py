@@ -6,6 +6,7 @@ import base64
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 ORDER = (
     ("retrieval", "Retrieval"),
@@ -17,7 +18,7 @@ ORDER = (
     ("similarity", "Similarity before alignment"),
     ("stages", "Where the time went"),
 )
-FIGURES = {  # those named otherwise
+FIGURES = {  # those named otherwise, and the tables of records
     "alignment": "retrieval", "retrieval-examples": "retrieval", "captions": "generation", "images": "generation",
     "vqa-examples": "vqa",
 }  # fmt: skip
@@ -60,6 +61,7 @@ figure img { max-width: 100%; height: auto; border-radius: 6px; }
 figcaption { color: var(--soft); font-size: 13px; }
 pre { background: var(--panel); padding: 12px; border-radius: 6px; overflow: auto; max-height: 480px; }
 summary { cursor: pointer; font-weight: 600; }
+details ul { columns: 2 420px; font-size: 12.5px; overflow-wrap: anywhere; }
 """
 
 _SCRIPT = """
@@ -100,16 +102,22 @@ for (const table of document.querySelectorAll("table")) {
 
 @dataclass
 class Section:
-    """One table's document (Markdown) and its figures: {file name: png}."""
+    """One table's document (Markdown), its figures, {file name: png}, and the files of the runs in it."""
 
     name: str
     title: str
     text: str
     figures: dict[str, bytes] = field(default_factory=dict)
+    records: list[str] = field(default_factory=list)
 
 
-def sections(documents: Mapping[str, str], figures: Mapping[str, bytes]) -> list[Section]:
-    """The page's parts in their order. documents: Markdown by the table's name; figures: png by file name."""
+def sections(
+    documents: Mapping[str, str], figures: Mapping[str, bytes], records: Mapping[str, Sequence[str]]
+) -> list[Section]:
+    """The page's parts in their order. documents: Markdown by the table's name; figures: png by file name.
+
+    records: the runs' records by table, as seen from the page's folder.
+    """
     found = [Section(name, title, documents[name]) for name, title in ORDER if name in documents]
     found += [Section(name, name.capitalize(), text) for name, text in documents.items() if name not in dict(ORDER)]
     for file, png in figures.items():
@@ -117,6 +125,10 @@ def sections(documents: Mapping[str, str], figures: Mapping[str, bytes]) -> list
         for section in found:
             if section.name == FIGURES.get(name, name):
                 section.figures[file] = png
+    for table, files in records.items():
+        for section in found:
+            if section.name == FIGURES.get(table, table):
+                section.records += files
     return found
 
 
@@ -137,8 +149,8 @@ def page(title: str, about: Mapping[str, str], config: str, parts: Sequence[Sect
 <body>
 <header>
 <h1>{html.escape(title)}</h1>
-<p class="soft">A click on a column's head sorts a table. Every number has its record under <a href="runs">runs</a> and
-<a href="fusions">fusions</a>, and its place in the csv of <a href="tables">tables</a>.</p>
+<p class="soft">A click on a column's head sorts a table. Each section ends with the records that its numbers come
+from; <code>python -m ngw provenance FILE</code> tells how a file was made, command by command.</p>
 <dl>{facts}</dl>
 <details><summary>The config</summary><pre>{html.escape(config)}</pre></details>
 </header>
@@ -165,4 +177,12 @@ def _section(part: Section) -> str:
         "</figcaption></figure>"
         for file, png in part.figures.items()
     )
-    return f'<section id="{part.name}"><h2>{html.escape(part.title)}</h2>{shown}{text}</section>\n'
+    return f'<section id="{part.name}"><h2>{html.escape(part.title)}</h2>{shown}{text}{_records(part)}</section>\n'
+
+
+def _records(part: Section) -> str:
+    """Links to what a part's numbers come from, folded away; none where there is nothing."""
+    if not part.records:
+        return ""
+    links = "".join(f'<li><a href="{html.escape(quote(file))}">{html.escape(file)}</a></li>' for file in part.records)
+    return f"<details><summary>The records of its {len(part.records)} runs</summary><ul>{links}</ul></details>"

@@ -69,16 +69,22 @@ def page(tables: Path, figures: Path, config: Mapping[str, Any], output: Path) -
     """The page stage: every table and figure in one HTML file, with the config and the machine that made them."""
     import yaml
 
+    from ngw.config import Config
     from ngw.report.page import page as written
     from ngw.report.page import sections
     from ngw.report.provenance import about
+    from ngw.report.status import SCHEMA, wanted
 
     documents = {path.stem: path.read_text(encoding="utf-8") for path in sorted(tables.glob("*.md"))}
     if not documents:
         raise InputError(f"{tables}: expected tables, found none; run the workflow first.")
     shown = {path.name: path.read_bytes() for path in sorted(figures.glob("*.png"))}
     text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-    io.write_text(output, written("Neural Geometry Warping", about(), text, sections(documents, shown)))
+    records = {
+        table: [Path(file).relative_to("results").as_posix() for file in files]
+        for table, files in wanted(Config(config, SCHEMA)).items()
+    }
+    io.write_text(output, written("Neural Geometry Warping", about(), text, sections(documents, shown, records)))
 
 
 def provenance(file: str, depth: int) -> None:

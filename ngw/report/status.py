@@ -8,6 +8,8 @@ from typing import Any
 
 from ngw.config import FUSION, RUN, Config, cells, read
 
+SCHEMA = Path("workflow/schemas/config.schema.yaml")  # from the project's root
+
 
 def merged(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """One config over another, as Snakemake lays its config files: mappings key by key, anything else as a whole."""
@@ -47,7 +49,7 @@ def status(configfile: Sequence[Path], root: Path) -> None:
     values = read(root / "config.yaml")
     for path in configfile:
         values = merged(values, read(path))
-    config = Config(values, root / "workflow" / "schemas" / "config.schema.yaml")
+    config = Config(values, root / SCHEMA)
     print("\n".join(lines(wanted(config), root)))
     page = root / "results" / "index.html"
     print(f"{page} is {'there' if page.is_file() else 'not there yet'}")

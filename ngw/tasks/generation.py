@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ngw import __version__, cost, features, io
 from ngw.errors import InputError
+from ngw.origin import stamp
 from ngw.stages import naming
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def caption(
     texts = _texts(tables, "train", known, train_text)
     near = [texts[k] for k in carried.nearest(found.queries, found.known)]
     task.write_results(nearest, ids, near)
-    io.write_json(record, {**found.who, "version": __version__, "cost": spent})
+    io.write_json(record, {**found.who, **stamp(), "cost": spent})
 
 
 def paraphrases(tables: Path, output: Path) -> None:

@@ -14,6 +14,7 @@ from ngw import __version__, cost, features, io
 from ngw.encoders import _huggingface
 from ngw.errors import InputError
 from ngw.metrics.image import clip_score
+from ngw.origin import stamp
 from ngw.stages import naming
 from ngw.tasks.generation import split_captions
 
@@ -79,7 +80,7 @@ def image(
     pictures.write(images, dict(zip(ids.tolist(), drawn, strict=True)))
     near = known.ids[carried.nearest(found.queries, found.known)]
     io.write_json(nearest, [{"image_id": int(i), "nearest": int(k)} for i, k in zip(ids, near, strict=True)])
-    io.write_json(record, {**found.who, "version": __version__, "cost": spent})
+    io.write_json(record, {**found.who, **stamp(), "cost": spent})
 
 
 def reference(

@@ -15,6 +15,7 @@ from ngw.clouds import clouds
 from ngw.encoders import _huggingface
 from ngw.errors import InputError
 from ngw.features import Features
+from ngw.origin import stamp
 from ngw.stages import naming
 
 
@@ -76,7 +77,7 @@ def _save(output: Path, model: Any, words: Any, trained: Any, size: int, about: 
     from ngw.tasks import joint as task
 
     parameters = sum(p.numel() for p in model.parameters())
-    told = {"version": __version__, "training": trained.record(), "parameters": parameters}
+    told = {**stamp(), "training": trained.record(), "parameters": parameters}
     task.save(output, model, words, size, {**about, **told})
 
 
@@ -144,7 +145,7 @@ def joint_retrieval(
         "dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"],
         "method": method, "pairs": pairs, "seed": seed, "kind": spec["kind"], "role": methods.build(spec).role,
         "task": "retrieval", "task_version": task.VERSION, "n_images": len(a.ids), "n_captions": len(b.ids),
-        "converged": True, "note": "", "version": __version__, "metrics": result.metrics,
+        "converged": True, "note": "", **stamp(), "metrics": result.metrics,
         "cost": none | {name: about[name] for name in (*cost.COSTS, "parameters") if name in about},
         "plan": None, "step": about.get("training", {}).get("step"),
     })  # fmt: skip
@@ -216,7 +217,7 @@ def joint_vqa(
     }  # fmt: skip
     answerer.save(output / "model.safetensors", {"fusion_spec": json.dumps(dict(spec)), "run": json.dumps(identity)})
     io.write_json(output / "training.json", {
-        **identity, "kind": spec["kind"], "role": chosen.role, "version": __version__, "n_labelled": len(rows),
+        **identity, "kind": spec["kind"], "role": chosen.role, **stamp(), "n_labelled": len(rows),
         "vocabulary": {split: known.record(split) for split in splits}, "alphas": {}, "training": trained.record(),
         "cost": {**spent, "parameters": sum(p.numel() for p in answerer.parameters())},
     })  # fmt: skip

@@ -14,6 +14,7 @@ from ngw import __version__, cost, encoders, io, tokens
 from ngw import fusion as fusions
 from ngw.data import COLUMNS, take
 from ngw.errors import InputError
+from ngw.origin import stamp
 from ngw.seeds import rng
 from ngw.stages import naming
 
@@ -126,7 +127,7 @@ def fuse(
     for pictures, asked in zip(a[1:], b[1:], strict=True):
         _answer(answerer, pictures, asked, known, options, output / "predictions")
     record = {
-        **identity, "kind": spec["kind"], "role": fusions.build(spec).role, "version": __version__,
+        **identity, "kind": spec["kind"], "role": fusions.build(spec).role, **stamp(),
         "n_labelled": len(rows), "vocabulary": _reach(known, [asked.metadata["split"] for asked in b[1:]]),
         "alphas": answerer.network.alphas(), "training": trained.record(),
         "cost": {**spent, "parameters": sum(p.numel() for p in answerer.trained().values())},
@@ -211,7 +212,7 @@ def prior(
     spent = meter.read()
     io.write_json(output / "training.json", {
         "dataset": dataset, "vision": vision, "text": text, "fusion": fusion, "aligner": None, "pairs": "0",
-        "labels": "all", "seed": seed, "kind": spec["kind"], "role": fusions.build(spec).role, "version": __version__,
+        "labels": "all", "seed": seed, "kind": spec["kind"], "role": fusions.build(spec).role, **stamp(),
         "n_labelled": questions["split"].count("train"), "alphas": {}, "training": None,
         "vocabulary": _reach(Labels.read(labels), splits),
         "cost": {**spent, "parameters": 0},

@@ -179,7 +179,9 @@ class Cluster:
             "SchedulerType=sched/backfill\nSchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2\n"
             f"SelectType=select/cons_tres\nSelectTypeParameters=CR_CPU_Memory\nMinJobAge=600\nGresTypes=gpu\n{store}"
             f"NodeName={host} NodeAddr=127.0.0.1 CPUs=32 RealMemory=400000 Gres=gpu:none:2 State=UNKNOWN\n"
+            "PreemptType=preempt/partition_prio\nPreemptMode=REQUEUE\n"
             f"PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP\n"
+            f"PartitionName=urgent Nodes={host} PriorityTier=2 PreemptMode=OFF MaxTime=INFINITE State=UP\n"
         )
 
     def _accounts(self) -> None:

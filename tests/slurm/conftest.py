@@ -20,15 +20,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slurm)
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    """A running cluster with accounting; a skip, or with REQUIRE_SLURM a failure, where SLURM isn't installed."""
-    lacking = missing(accounting=True)
+def running(accounting: bool) -> Iterator[Cluster]:
+    """A cluster, up; a skip, or with REQUIRE_SLURM a failure, where SLURM isn't installed."""
+    lacking = missing(accounting)
     if lacking or os.geteuid() != 0:
         words = f"no SLURM here: missing {', '.join(lacking) or 'nothing'}, user {os.geteuid()} (0 is wanted)"
         (pytest.fail if os.environ.get("REQUIRE_SLURM") else pytest.skip)(words)
-    with Cluster(accounting=True) as running:
-        yield running
+    with Cluster(accounting) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A cluster with accounting; of a module, since two can't run at once."""
+    yield from running(accounting=True)
+
+
+@pytest.fixture(scope="module")
+def bare_cluster() -> Iterator[Cluster]:
+    """A cluster without accounting."""
+    yield from running(accounting=False)
 
 
 @pytest.fixture(scope="session")

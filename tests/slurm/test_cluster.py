@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 from cluster import Cluster, until
@@ -95,3 +96,40 @@ def test_a_job_over_its_time_fails_by_name_and_the_others_go_on(cluster, copy):
     assert "Error in rule encode" in run.text
     states = {state for _, state, _, _ in until(lambda: jobs(cluster, run), "accounting")}
     assert "TIMEOUT" in states
+
+
+def test_a_node_whose_daemon_dies_goes_on_with_its_jobs(cluster, local, copy):
+    run = Run(copy, TABLE)
+    (worker, *_) = until(lambda: processes(copy, "encode"), "an encoding job", 120)
+    cluster.stop("slurmd", signal.SIGKILL)
+    assert worker in processes(copy, "encode")  # the job has a keeper of its own
+    time.sleep(5)
+    cluster.start("slurmd")
+    assert run.wait() == 0, run.text[-5000:]
+    assert (copy / TABLE).read_bytes() == (local / TABLE).read_bytes()
+    states = {state for _, state, _, _ in until(lambda: jobs(cluster, run), "accounting")}
+    assert states == {"COMPLETED"}  # nothing was done twice
+
+
+def test_a_training_that_is_preempted_goes_on_from_its_checkpoint(cluster, copy):
+    text = (copy / "tests/config.yaml").read_text()
+    short = "joint: {kind: joint, size: 16, dims: 16, layers: 1, heads: 2, steps: 4, batch: 8, looks: 2}"
+    assert short in text
+    long = short.replace("steps: 4", "steps: 6000").replace("looks: 2}", "looks: 300}")
+    (copy / "tests/config.yaml").write_text(text.replace(short, long))
+    folder = "results/joint/scenes/joint/pairsall/seed0"
+    run = Run(copy, "--", folder)
+    checkpoint = copy / f"{folder}.checkpoint.safetensors"
+    until(checkpoint.is_file, "a checkpoint", 240)
+    urgent = ["sbatch", "--wait", "--partition", "urgent", "--exclusive", "--output", "/dev/null", "--wrap", "sleep 5"]
+    subprocess.run(urgent, check=True, capture_output=True, timeout=120)  # it has the node to itself
+    assert run.wait() == 0, run.text[-5000:]
+    (log,) = (copy / "results/logs/joint").rglob("*.log")
+    assert re.search(r"going on from step [1-9]\d*", log.read_text())
+    assert not checkpoint.exists()
+    weights = copy / folder / "model.safetensors"
+    broken = weights.read_bytes()
+    weights.unlink()
+    again = Run(copy, "--forcerun", "joint", "--", folder, log="again.log")  # as many threads, undisturbed
+    assert again.wait() == 0, again.text[-5000:]
+    assert weights.read_bytes() == broken
