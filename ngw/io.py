@@ -108,7 +108,7 @@ def write_tensors(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], met
     from safetensors.numpy import save
 
     with atomic(path) as temporary:  # not save_file, whose files only their owner may read
-        temporary.write_bytes(save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata=dict(metadata)))
+        temporary.write_bytes(save({k: np.asarray(v, order="C") for k, v in arrays.items()}, metadata=dict(metadata)))
 
 
 def read_tensors(

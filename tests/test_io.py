@@ -119,6 +119,14 @@ def test_did_you_mean_names_the_nearest_and_then_all():
     assert did_you_mean("xyz", []) == " Known: none."
 
 
+def test_tensors_keep_their_shapes(tmp_path):
+    given = {"scalar": np.float32(3), "row": np.arange(3.0), "turned": np.arange(6.0).reshape(2, 3).T}
+    io.write_tensors(tmp_path / "tensors", given, {"kind": "k"})
+    found, _ = io.read_tensors(tmp_path / "tensors", "a k", "kind")
+    assert {name: value.shape for name, value in found.items()} == {"scalar": (), "row": (3,), "turned": (3, 2)}
+    assert all(np.array_equal(found[name], given[name]) for name in given)
+
+
 def test_tensors_are_as_readable_as_any_other_file(tmp_path):
     io.write_text(tmp_path / "text", "x")
     io.write_tensors(tmp_path / "tensors", {"a": np.arange(3.0)}, {"kind": "k"})

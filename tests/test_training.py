@@ -19,7 +19,7 @@ class Problem:
     """Least squares on a batch that is a function of the step; `fails_at` is the step whose batch can't be had."""
 
     def __init__(self, fails_at=None):
-        self.p = {"w": torch.ones(3, requires_grad=True), "b": torch.zeros(1, requires_grad=True)}
+        self.p = {"w": torch.ones(3, requires_grad=True), "b": torch.tensor(0.0, requires_grad=True)}
         self.fails_at, self.asked = fails_at, []
 
     def batch(self, step):

@@ -146,7 +146,8 @@ class Cluster:
 
     def _configure(self) -> None:
         host, run, log = socket.gethostname().split(".")[0], self.base / "run", self.base / "log"
-        auth = f"AuthType=auth/munge\nAuthInfo=socket={run}/munge.socket\n"
+        # What is preempted waits until its credential has ended, two minutes by default.
+        auth = f"AuthType=auth/munge\nAuthInfo=socket={run}/munge.socket,cred_expire=20\n"
         store = "AccountingStorageType=accounting_storage/none\n"
         if self.accounting:
             store = (
