@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ngw.clouds import clouds
@@ -47,6 +48,28 @@ def folder(things, tmp_path_factory):
     out = tmp_path_factory.mktemp("clip") / "model"
     joint.save(out, model, words, TINY.size, {"pairs": "all"})
     return out
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(things, tmp_path, monkeypatch):
+    paths, texts = things
+    options = Joint(size=16, patch=8, dims=16, layers=1, heads=2, width=8, words=8, steps=9, batch=8, looks=3)
+    asked = (paths, texts, np.arange(len(paths)), options, 0)
+    whole, _, _ = joint.fit(*asked)
+    cropped, calls = joint.cropped, []
+
+    def dying(*given):
+        calls.append(1)
+        if len(calls) == 9:
+            raise OSError("the disk is gone")
+        return cropped(*given)
+
+    monkeypatch.setattr(joint, "cropped", dying)
+    with pytest.raises(OSError, match="the disk is gone"):
+        joint.fit(*asked, tmp_path / "checkpoint", "x")
+    monkeypatch.undo()
+    assert (tmp_path / "checkpoint").is_file()
+    again, _, _ = joint.fit(*asked, tmp_path / "checkpoint", "x")
+    assert all(torch.equal(whole.state_dict()[name], value) for name, value in again.state_dict().items())
 
 
 def test_the_saved_folder_is_a_clip_whose_sides_agree(folder, things):
