@@ -1,6 +1,6 @@
 """The paper's size without its data: 113,287 images and captions of 768 features, 10,000 known pairs, on any machine.
 
-    python benchmarks/scale.py FOLDER [--images 113287] [--rounds 6] [--memory 6000]
+    python benchmarks/scale.py FOLDER [--images 113287] [--rounds 6] [--memory 4000]
 
 Writes feature files of the official split sizes (COCO Karpathy: 113,287 training images, 5,000 test images with 25,000
 captions) of a synthetic pair of encoders, then runs the stages transport, maps and retrieval as the workflow does, each
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--noise", type=float, default=0.05)
-    parser.add_argument("--memory", type=int, default=6000)
+    parser.add_argument("--memory", type=int, default=4000)
     chosen = parser.parse_args()
     os.environ["SLURM_MEM_PER_NODE"] = str(chosen.memory)
     sides = [(split, side) for split in ("train", "test") for side in ("vision", "text")]
