@@ -164,5 +164,6 @@ def _free(device: torch.device) -> int:
     """Bytes of free memory; of a SLURM job no more than it has asked for, however much its node has."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    free, asked = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), os.environ.get("SLURM_MEM_PER_NODE")
-    return min(free, int(asked) * 2**20) if asked else free  # in MB; 0 or unset: the whole node
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    asked = int(os.environ.get("SLURM_MEM_PER_NODE", 0))  # in MB; 0: the whole node
+    return min(free, asked * 2**20) if asked else free
