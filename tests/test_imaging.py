@@ -207,7 +207,7 @@ def test_bad_input_is_told(painted, trained, tmp_path):
         imaging.fit(painted[0], painted[1][1:], np.arange(48), TINY, 0)
     with pytest.raises(InputError, match="patch that divides size"):
         Options(size=10)
-    with pytest.raises(InputError, match="expected transformer or unet, found 'mlp'"):
+    with pytest.raises(InputError, match="expected transformer, unet or local, found 'mlp'"):
         Options(network="mlp")
     with pytest.raises(InputError, match=r"expected an autoencoder's folder with config.json"):
         pictures.codec(16, str(tmp_path))

@@ -46,6 +46,11 @@ def imager(tables: Path, vision: Path, options: Mapping[str, Any], seed: int, ou
             from ngw.tasks.unclip import Unclip
 
             model, told = Unclip.of(chosen, latents.x), {"steps": 0, "step": 0}
+        elif chosen.network == "local":
+            from ngw.tasks.local_score import LocalScore
+
+            paths = _paths(tables, latents.ids)
+            model, told = LocalScore.of(chosen, paths, latents.x), {"steps": 0, "step": 0}
         else:
             checkpoint = output.with_name("checkpoint.safetensors")
             paths = _paths(tables, latents.ids)

@@ -1,10 +1,10 @@
 """Text to image: a diffusion decoder that learns from images alone to draw what an image latent says; texts reach it
 by T_BA.
 
-A denoiser of `diffusers` is conditioned on a latent's direction from the images' mean. In training the latent is the
-image's own, with noise, so that it bears the gap to latents that come from texts. No decoder ever sees a pair. The
-decoder starts from what is known in closed form: a ridge regression from direction to picture gives the denoiser a
-blurred picture to begin with, in training the one of a regression that never saw this image.
+A denoiser is conditioned on a latent's direction from the images' mean: a network of `diffusers`, trained here, or one
+in closed form (`ngw.tasks.local_score`). No decoder ever sees a pair. In training the latent is the image's own, with
+noise, so that it bears the gap to latents that come from texts. The network starts from a ridge regression from
+direction to picture: a blurred picture, in training the one of a regression that never saw this image.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from ngw import io
 from ngw.errors import InputError
 from ngw.seeds import entropy, rng, torch_generator
 from ngw.tasks.labels import held_out
+from ngw.tasks.sampling import NOISE_STEPS, Denoise, check_width, levels, sample
 from ngw.training import Schedule, Trained, device, train
 
 if TYPE_CHECKING:
+    from ngw.tasks.local_score import LocalScore
     from ngw.tasks.pictures import Codec
     from ngw.tasks.unclip import Unclip
 
-AT_ONCE = 64  # pictures drawn at once
-NOISE_STEPS = 1000
 MOST_WEIGHT = 10.0  # of one noise level in the loss
 
 
@@ -42,16 +42,22 @@ class Options:
     size: pixels of a side.  unclip: null, or a folder with a pretrained decoder of image embeddings, of which size,
     guidance and steps are all the options (`ngw.tasks.unclip`).  vae: null, or a folder with an autoencoder of
     `diffusers`, in whose latents the diffusion then runs.  network: transformer (of patches) or unet (1, 2 and 3 times
-    dims wide); dims, layers, heads: of it.  tokens: made from the latent, for the denoiser to attend to.  ridge: of the
-    closed form, in units of the mean variance.  noise: length of the noise on a direction of length 1.  drop: share of
+    dims wide), which are trained, or local, a closed form; steps: of sampling.
+
+    Of local alone: neighbours, temperature, window (`ngw.tasks.local_score`).  Of the trained: patch, dims, layers,
+    heads: of the network.  tokens: made from the latent, for it to attend to.  ridge: of the regression that it starts
+    from, in units of the mean variance.  noise: length of the noise on a direction of length 1.  drop: share of
     training images without their latent, for guidance.  average: decay of the moving average of weights.  guidance: 1
-    is none.  steps: of sampling.
+    is none.
     """
 
     size: int = 32
     unclip: str | None = None
     vae: str | None = None
     network: str = "transformer"
+    neighbours: int = 8
+    temperature: float = 0.05
+    window: int = 15
     patch: int = 4
     dims: int = 96
     layers: int = 3
@@ -72,13 +78,15 @@ class Options:
 
     def __post_init__(self) -> None:
         above = ("size", "patch", "dims", "layers", "heads", "tokens", "ridge", "epochs", "batch", "learning_rate")
-        for name in (*above, "looks", "patience", "steps", "guidance"):
+        for name in (*above, "looks", "patience", "steps", "guidance", "neighbours", "temperature", "window"):
             if not getattr(self, name) > 0:
                 raise InputError(f"imager: {name}: expected more than 0, found {getattr(self, name)}; mend it.")
         if not (0 <= self.drop < 1 and 0 <= self.average < 1 and self.noise >= 0 and 0 < self.held_out < 1):
             raise InputError("imager: expected drop and average in [0, 1), held_out in (0, 1), noise of 0 or more.")
-        if self.network not in ("transformer", "unet"):
-            raise InputError(f"imager: network: expected transformer or unet, found {self.network!r}.")
+        if self.network not in ("transformer", "unet", "local"):
+            raise InputError(f"imager: network: expected transformer, unet or local, found {self.network!r}.")
+        if not self.window % 2:
+            raise InputError(f"imager: window: expected an odd number, found {self.window}; a window has a centre.")
         if self.dims % self.heads or (self.vae is None and self.size % self.patch):
             raise InputError("imager: expected heads that divide dims and a patch that divides size; mend them.")
 
@@ -100,7 +108,7 @@ class Imager(nn.Module):
 
     def __init__(self, options: Options, codec: Codec, arrays: Mapping[str, np.ndarray], seed: int) -> None:
         super().__init__()
-        from diffusers import DDIMScheduler
+        from ngw.tasks.denoisers import denoiser
 
         self.options, self.codec = options, codec
         for name in ("mean", "map", "typical"):  # [d]; [d, c h w]; [c h w], the codes' mean
@@ -115,10 +123,7 @@ class Imager(nn.Module):
                 nn.Linear(2 * options.dims, options.tokens * options.dims),
             )
             self.empty = nn.Parameter(torch.zeros(options.tokens, options.dims))
-        self.levels = DDIMScheduler(
-            num_train_timesteps=NOISE_STEPS, beta_schedule="squaredcos_cap_v2", prediction_type="sample",
-            clip_sample=False,
-        )  # fmt: skip
+        self.levels = levels()
 
     def direction(self, latents: Tensor) -> Tensor:
         """Latents [b, d] as unit vectors from the images' mean."""
@@ -145,41 +150,28 @@ class Imager(nn.Module):
 
     @torch.no_grad()
     def draw(self, latents: np.ndarray, ids: Sequence[int], seed: int) -> np.ndarray:
-        """Pictures of latents [n, d], uint8 [n, h, w, 3]; an item's first noise is a function of its id and the seed.
+        """Pictures of latents [n, d], uint8 [n, h, w, 3], by `sample`; an item's depends on its id and the seed alone.
 
-        DPM-Solver++ (Lu et al. 2022), which adds no noise of its own, with classifier-free guidance (Ho and Salimans).
+        With classifier-free guidance (Ho and Salimans 2022).
         """
-        if latents.ndim != 2 or latents.shape[1] != len(self.mean):
-            raise InputError(
-                f"latents: expected [n, {len(self.mean)}], found {list(latents.shape)}; map them to the image space."
-            )
-        from tqdm import tqdm
-
         self.eval()
-        found, starts = [], range(0, len(latents), AT_ONCE)
-        for first in tqdm(starts, desc="draw", unit="batch", mininterval=1, disable=len(starts) < 2):
-            chosen = slice(first, first + AT_ONCE)
-            some = torch.tensor(latents[chosen], dtype=torch.float32, device=self.mean.device)
-            found.append(self._draw(some, ids[chosen], seed))
-        return np.concatenate(found)
+        return sample(self._denoiser, self.codec, check_width(latents, len(self.mean)), ids, seed, self.options.steps)
 
-    def _draw(self, latents: Tensor, ids: Sequence[int], seed: int) -> np.ndarray:
-        from diffusers import DPMSolverMultistepScheduler
-
-        solver = DPMSolverMultistepScheduler.from_config(self.levels.config)
-        solver.set_timesteps(self.options.steps)
-        directions, n, guidance = self.direction(latents), len(latents), self.options.guidance
+    def _denoiser(self, latents: Tensor) -> Denoise:
+        """The guided denoiser of some latents [b, d]."""
+        directions, guidance = self.direction(latents.to(self.mean.device)), self.options.guidance
         drafts = self.draft(directions)
-        first = [rng(seed, "imaging", "first noise", int(i)).standard_normal(self.codec.shape) for i in ids]
-        codes = torch.tensor(np.stack(first), dtype=torch.float32, device=latents.device)
-        seen, unseen = (torch.full((n,), free, device=latents.device) for free in (False, True))
-        for level in solver.timesteps.to(latents.device):
-            clean = self.denoise(codes, level.expand(n), directions, drafts, seen)
-            if guidance != 1:
-                plain = self.denoise(codes, level.expand(n), directions, drafts, unseen)
-                clean = plain + guidance * (clean - plain)
-            codes = solver.step(self.codec.clip(clean), level, codes).prev_sample
-        return self.codec.decode(codes)
+        seen, unseen = (torch.full((len(latents),), free, device=drafts.device) for free in (False, True))
+
+        def denoise(codes: Tensor, level: Tensor) -> Tensor:
+            at = level.expand(len(codes))
+            clean = self.denoise(codes, at, directions, drafts, seen)
+            if guidance == 1:
+                return clean
+            plain = self.denoise(codes, at, directions, drafts, unseen)
+            return plain + guidance * (clean - plain)
+
+        return denoise
 
     def save(self, path: str | os.PathLike, metadata: Mapping[str, str]) -> None:
         """Write weights and options as one safetensors file."""
@@ -187,7 +179,7 @@ class Imager(nn.Module):
         io.write_tensors(path, arrays, {"imager": json.dumps(asdict(self.options)), **metadata})
 
 
-def load(path: str | os.PathLike) -> tuple[Imager | Unclip, dict[str, str]]:
+def load(path: str | os.PathLike) -> tuple[Imager | LocalScore | Unclip, dict[str, str]]:
     """An imager from the file that its `save` wrote, and its metadata."""
     from ngw.tasks.pictures import codec
 
@@ -197,38 +189,13 @@ def load(path: str | os.PathLike) -> tuple[Imager | Unclip, dict[str, str]]:
         from ngw.tasks.unclip import Unclip
 
         return Unclip(options, **arrays), head
+    if options.network == "local":
+        from ngw.tasks.local_score import LocalScore
+
+        return LocalScore(options, **arrays), head
     model = Imager(options, codec(options.size, options.vae), arrays, 0)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
     return model.eval().to(device()), head
-
-
-def denoiser(options: Options, codec: Codec) -> nn.Module:
-    """A network of `diffusers` from noisy codes beside a draft, 2 c channels, to c channels; its last layer is 0."""
-    channels, size, _ = codec.shape
-    if options.network == "transformer":
-        from diffusers import PixArtTransformer2DModel
-
-        network = PixArtTransformer2DModel(
-            num_attention_heads=options.heads, attention_head_dim=options.dims // options.heads,
-            in_channels=2 * channels, out_channels=channels, num_layers=options.layers, sample_size=size,
-            patch_size=options.patch, cross_attention_dim=options.dims, caption_channels=options.dims,
-            norm_num_groups=1, interpolation_scale=1, use_additional_conditions=False,
-        )  # fmt: skip
-        last = network.proj_out
-    else:
-        from diffusers import UNet2DConditionModel
-
-        network = UNet2DConditionModel(
-            sample_size=size, in_channels=2 * channels, out_channels=channels, layers_per_block=options.layers,
-            block_out_channels=tuple(k * options.dims for k in (1, 2, 3)), cross_attention_dim=options.dims,
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-            attention_head_dim=options.dims // options.heads, norm_num_groups=options.heads,
-        )  # fmt: skip
-        last = network.conv_out
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
-    return network
 
 
 def closed_form(directions: np.ndarray, codes: np.ndarray, ridge: float) -> tuple[dict[str, np.ndarray], np.ndarray]:

@@ -17,6 +17,7 @@ from ngw import io
 from ngw.errors import InputError
 from ngw.seeds import rng, torch_generator
 from ngw.tasks.imaging import Options
+from ngw.tasks.sampling import check_width
 
 CLASS = "KandinskyV22Pipeline"
 
@@ -75,11 +76,7 @@ class Unclip:
         import torch
         from tqdm import tqdm
 
-        if latents.ndim != 2 or latents.shape[1] != len(self.mean):
-            raise InputError(
-                f"latents: expected [n, {len(self.mean)}], found {list(latents.shape)}; map them to the image space."
-            )
-        u = latents - self.mean
+        u = check_width(latents, len(self.mean)) - self.mean
         u *= self.length / np.linalg.norm(u, axis=1, keepdims=True).clip(1e-12)
         side, decoder, found = self.options.size, self.pipeline, []
         like = {"device": decoder.device, "dtype": decoder.unet.dtype}

@@ -1,0 +1,89 @@
+"""An image decoder in closed form: the best denoiser that sees no further than a window, over a latent's neighbours.
+
+The best denoiser of a finite set of images can only give them back. One that looks at a window around each place
+decides place by place which image's window the noisy one shows, and composes new pictures of the parts: what
+convolutional diffusion models are found to do (the local score machine of Kamb and Ganguli, An analytic theory of
+creativity in convolutional diffusion models, ICML 2025). The images are the training images nearest to the latent, as
+in retrieval-augmented diffusion (Blattmann et al. 2022; Sheynin et al., kNN-Diffusion, 2023), the nearer the likelier.
+Nothing is trained, and no pair is seen. With a window as large as the picture it gives the neighbours themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ngw import io
+from ngw.errors import InputError
+from ngw.methods.base import unit
+from ngw.tasks.imaging import Options
+from ngw.tasks.pictures import codec
+from ngw.tasks.sampling import Denoise, check_width, levels, sample
+from ngw.training import device
+
+
+class LocalScore:
+    """The training images' codes [n, c, h, w] and their latents' directions [n, d] from the mean [d].
+
+    Of the options: neighbours: images that a picture is composed of.  temperature: cosines of directions divided by it
+    are the logarithms of the neighbours' shares before anything is drawn.  window: pixels of a side (of the latents'
+    grid, with a `vae`).
+    """
+
+    def __init__(self, options: Options, mean: np.ndarray, directions: np.ndarray, codes: np.ndarray) -> None:
+        self.options, self.codec = options, codec(options.size, options.vae)
+        self.mean, self.directions, self.codes = mean, directions, codes
+        self.clean = levels().alphas_cumprod  # the clean image's share of the variance, by level
+
+    @classmethod
+    def of(cls, options: Options, paths: Sequence[str], latents: np.ndarray) -> LocalScore:
+        """From image files and their own latents [n, d]; both are kept in half precision."""
+        if len(paths) != len(latents):
+            raise InputError(f"images: expected a latent each, found {len(paths)} images and {len(latents)} latents.")
+        codes = codec(options.size, options.vae).encode(paths).half().numpy()
+        mean = latents.mean(0, dtype=np.float64)
+        return cls(options, mean.astype(np.float32), unit(latents - mean).astype(np.float16), codes)
+
+    def draw(self, latents: np.ndarray, ids: Sequence[int], seed: int) -> np.ndarray:
+        """Pictures of latents [n, d], uint8 [n, h, w, 3], by `sample`; an item's depends on its id and seed alone."""
+        return sample(self._denoiser, self.codec, check_width(latents, len(self.mean)), ids, seed, self.options.steps)
+
+    def neighbours(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of the nearest training images, the nearest first, and the logarithms of their shares: [b, k] each."""
+        u = nn.functional.normalize(latents - torch.from_numpy(self.mean), dim=-1)
+        cosines = u @ torch.from_numpy(self.directions).float().T
+        found = cosines.topk(min(self.options.neighbours, len(self.codes)), dim=1)
+        return found.indices, (found.values / self.options.temperature).log_softmax(1)
+
+    def _denoiser(self, latents: Tensor) -> Denoise:
+        """The denoiser of some latents [b, d]: each place's posterior mean over the neighbours."""
+        rows, shares = self.neighbours(latents)
+        images = torch.from_numpy(self.codes[rows.numpy()]).float().to(device())  # [b, k, c, h, w]
+        shares = shares.to(device())[:, :, None, None]
+
+        def denoise(codes: Tensor, level: Tensor) -> Tensor:
+            clean = float(self.clean[int(level)])
+            apart = (codes[:, None] - clean**0.5 * images).square().sum(2)  # [b, k, h, w]
+            likely = shares - _window_sums(apart, self.options.window) / (2 * (1 - clean))
+            return (likely.softmax(1)[:, :, None] * images).sum(1)
+
+        return denoise
+
+    def save(self, path: str | os.PathLike, metadata: Mapping[str, str]) -> None:
+        """Write images, directions and options as one safetensors file."""
+        arrays = {"mean": self.mean, "directions": self.directions, "codes": self.codes}
+        io.write_tensors(path, arrays, {"imager": json.dumps(asdict(self.options)), **metadata})
+
+
+def _window_sums(x: Tensor, window: int) -> Tensor:
+    """For each place of [b, k, h, w] the sum over a square window around it, or what of it lies in the picture."""
+    for side in (0, 1):  # a square's sum is a column's sum of rows' sums
+        size = tuple(min(window, 2 * x.shape[2 + axis] - 1) if axis == side else 1 for axis in (0, 1))
+        x = nn.functional.avg_pool2d(x, size, 1, tuple(n // 2 for n in size), divisor_override=1)
+    return x

@@ -1,0 +1,125 @@
+"""The image decoder in closed form: each place's posterior mean over a latent's neighbours, and what it composes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ngw.errors import InputError
+from ngw.tasks import generation_images, imaging
+from ngw.tasks.imaging import Options
+from ngw.tasks.local_score import LocalScore, _window_sums
+
+SMALL = Options(network="local", size=8, patch=4, window=3, neighbours=4, steps=8)
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    """Four pictures of two halves each, left and right, dark or bright, and latents that say which."""
+    folder, paths, latents = tmp_path_factory.mktemp("halves"), [], []
+    for left in (0, 255):
+        for right in (0, 255):
+            pixels = np.repeat([[left] * 4 + [right] * 4], 8, axis=0).astype(np.uint8)
+            Image.fromarray(np.stack([pixels] * 3, -1)).save(folder / f"{left}-{right}.png")
+            paths.append(str(folder / f"{left}-{right}.png"))
+            latents.append([left / 255, right / 255, 0.5])
+    return paths, np.array(latents, np.float32)
+
+
+def made(seen, **options):
+    return LocalScore.of(replace(SMALL, **options), *seen)
+
+
+def noisy(codes, level, model):
+    """Codes at a noise level, by one fixed noise."""
+    clean = float(model.clean[level])
+    return clean**0.5 * codes + (1 - clean) ** 0.5 * torch.randn(
+        codes.shape, generator=torch.Generator().manual_seed(0)
+    )
+
+
+def test_a_window_over_all_gives_bayes_rule_over_the_neighbours(seen):
+    model, level = made(seen, window=99, temperature=0.7), 900
+    latents = torch.tensor(seen[1][:1]) + 0.1
+    codes = noisy(torch.from_numpy(model.codes[2:3]).float(), level, model)
+    found = model._denoiser(latents)(codes, torch.tensor(level))[0]
+    u = latents[0].double() - torch.from_numpy(seen[1]).double().mean(0)
+    directions = torch.from_numpy(seen[1]).double() - torch.from_numpy(seen[1]).double().mean(0)
+    cosines = (directions @ u) / directions.norm(dim=1) / u.norm()
+    clean, images = float(model.clean[level]), torch.from_numpy(model.codes).double()
+    apart = (codes.double() - clean**0.5 * images).square().sum((1, 2, 3))
+    weights = (cosines / 0.7 - apart / (2 * (1 - clean))).softmax(0)
+    torch.testing.assert_close(found.double(), (weights[:, None, None, None] * images).sum(0), atol=2e-3, rtol=0)
+
+
+def test_places_decide_for_themselves_and_compose_what_no_image_shows(seen):
+    paths, latents = [seen[0][k] for k in (0, 3)], seen[1][[0, 3]]  # all dark, all bright
+    model = LocalScore.of(SMALL, paths, latents)
+    wanted = torch.from_numpy(made(seen).codes[1:2]).float()  # left dark, right bright
+    found = model._denoiser(torch.tensor(latents.mean(0, keepdims=True)))(noisy(wanted, 300, model), torch.tensor(300))
+    sides = found[0].mean((0, 1))
+    assert (sides[:3] < -0.9).all()
+    assert (sides[5:] > 0.9).all()
+    whole = LocalScore.of(replace(SMALL, window=99), paths, latents)
+    alike = whole._denoiser(torch.tensor(latents.mean(0, keepdims=True)))(noisy(wanted, 300, whole), torch.tensor(300))
+    assert float(alike.std()) < 0.01  # who must choose one image for all places can't
+
+
+def test_the_picture_of_one_neighbour_is_that_neighbour(seen):
+    model = made(seen, neighbours=1)
+    drawn = model.draw(seen[1], range(4), 0)
+    for picture, path in zip(drawn, seen[0], strict=True):
+        np.testing.assert_allclose(picture, np.asarray(Image.open(path)), atol=1)
+
+
+def test_the_nearer_a_neighbour_is_the_larger_its_share(seen):
+    rows, shares = made(seen).neighbours(torch.tensor(seen[1][1:2]))
+    assert rows[0, 0] == 1
+    assert torch.equal(shares, shares.sort(descending=True).values)
+    assert float(shares.exp().sum()) == pytest.approx(1)
+    flat = made(seen, temperature=1e6).neighbours(torch.tensor(seen[1][1:2]))[1]
+    np.testing.assert_allclose(flat.exp(), 0.25, atol=1e-5)
+
+
+def test_an_items_picture_depends_on_its_id_and_the_seed_alone(seen):
+    model, latents = made(seen, temperature=10.0), np.repeat(seen[1][:1], 3, axis=0)
+    whole = model.draw(latents, [7, 8, 9], 0)
+    np.testing.assert_array_equal(model.draw(latents[:1], [9], 0)[0], whole[2])
+    assert len({picture.tobytes() for picture in model.draw(latents[[0] * 8], range(8), 1)}) > 1
+
+
+def test_window_sums_end_at_the_pictures_edge():
+    x = torch.rand(2, 3, 6, 9)
+    plain = torch.nn.functional.conv2d(x.reshape(6, 1, 6, 9), torch.ones(1, 1, 5, 5), padding=2).reshape(x.shape)
+    torch.testing.assert_close(_window_sums(x, 5), plain)
+    torch.testing.assert_close(_window_sums(x, 99), x.sum((2, 3), keepdim=True).expand(x.shape))
+
+
+def test_a_stage_makes_it_and_a_saved_one_draws_the_same(seen, tmp_path, write_cloud):
+    from ngw import features, io
+
+    vision = write_cloud(tmp_path / "v", "vision")
+    cloud = features.read(vision)
+    table = {"image_id": cloud.ids.tolist(), "path": [seen[0][k % 4] for k in range(len(cloud.ids))]}
+    io.write_table(tmp_path / "images.parquet", table)
+    options = {"network": "local", "size": 8, "window": 3, "steps": 4}
+    generation_images.imager(tmp_path, vision, options, 3, tmp_path / "i")
+    model, head = imaging.load(tmp_path / "i")
+    assert head["seed"] == "3"
+    again = LocalScore.of(Options(**options), table["path"], cloud.x)
+    np.testing.assert_array_equal(model.draw(cloud.x[:3], [1, 2, 3], 0), again.draw(cloud.x[:3], [1, 2, 3], 0))
+
+
+def test_bad_input_is_told(seen):
+    with pytest.raises(InputError, match=r"expected \[n, 3\], found \[2, 5\]"):
+        made(seen).draw(np.zeros((2, 5), np.float32), [0, 1], 0)
+    with pytest.raises(InputError, match="found 4 images and 3 latents"):
+        LocalScore.of(SMALL, seen[0], seen[1][1:])
+    with pytest.raises(InputError, match="window: expected an odd number, found 4"):
+        Options(window=4)
+    with pytest.raises(InputError, match="neighbours: expected more than 0, found 0"):
+        Options(neighbours=0)
