@@ -31,6 +31,7 @@ $(READY): pyproject.toml constraints.txt
 lint: $(READY)
 	ruff check .
 	ruff format --check .
+	mypy
 	snakefmt --check workflow rules
 	snakemake --lint
 

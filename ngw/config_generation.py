@@ -56,8 +56,9 @@ class Generation:
 
     def judges(self) -> dict[str, Any]:
         """Who judges the pictures, for their record."""
-        published = self.scorers[self.images["scorer"]].get("published", False)
-        return {**{k: self.images[k] for k in ("network", "axes", "scorer")}, "published": published}
+        images = self.images or {}
+        published = self.scorers[images["scorer"]].get("published", False)
+        return {**{k: images[k] for k in ("network", "axes", "scorer")}, "published": published}
 
     @property
     def methods(self) -> list[str]:

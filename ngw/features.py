@@ -89,17 +89,17 @@ def writer(path: str | os.PathLike, arrays: Mapping[str, tuple[str, tuple[int, .
             file.write(head.replace(NO_HASH.encode(), _content_hash(temporary).encode()))
 
 
-def batches(encoder, items: Sequence[str], tokens: bool = False, batch: int = 32) -> Iterator[tuple[list[int], Any]]:
+def batches(encoder, items: Sequence, tokens: bool = False, batch: int = 32) -> Iterator[tuple[list[int], Any]]:
     """(rows of the items, their encoding), batch by batch; texts in order of length, so that a batch pads little.
 
     A batch is read and preprocessed while the network works on the one before.
     """
     from tqdm import tqdm
 
-    order = range(len(items))
+    order = list(range(len(items)))
     if encoder.modality == "text" and not encoder.by_id:
         order = sorted(order, key=lambda i: len(items[i]))
-    starts = [list(order[start : start + batch]) for start in range(0, len(items), batch)]
+    starts = [order[start : start + batch] for start in range(0, len(items), batch)]
     unit = "image" if encoder.modality == "vision" else "text"
     with ThreadPoolExecutor(1) as ahead, tqdm(total=len(items), unit=unit) as bar:
 
@@ -155,7 +155,7 @@ def gather(paths: Sequence[str | os.PathLike], output: str | os.PathLike) -> Non
 
     Raises `InputError` where a shard is broken, or isn't the one of its place in a whole of these.
     """
-    heads = []
+    heads: list[dict[str, str]] = []
     for k, path in enumerate(paths, 1):
         head = _opened(path).metadata() or {}
         same = {name: value for name, value in head.items() if name not in ("sha256", "shard")}

@@ -64,7 +64,7 @@ def read_json(path: str | os.PathLike) -> Any:
         raise InputError(f"{path}: expected JSON, found {error}; delete it, and make or fetch it again.") from None
 
 
-def write_table(path: str | os.PathLike, columns: Mapping[str, Sequence]) -> None:
+def write_table(path: str | os.PathLike, columns: Mapping[str, Sequence | np.ndarray]) -> None:
     """Write equally long columns (lists or arrays) as a parquet file."""
     import pyarrow
     import pyarrow.parquet
@@ -98,6 +98,7 @@ def read_table(path: str | os.PathLike, columns: Sequence[str], split: str | Non
         raise InputError(f"{path}: expected a whole parquet table, found {found}; delete it and rerun.") from None
     if missing:
         raise InputError(f"{path}: expected columns {list(wanted)}, found {found}; delete it and rerun.")
+    assert table is not None  # since no column is missing
     if split is not None:
         table = table.filter(pyarrow.compute.equal(table["split"], split))
     return {name: table[name].to_pylist() for name in columns}

@@ -10,10 +10,11 @@ from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
 from types import ModuleType, NoneType
-from typing import Any
+from typing import Any, TypeVar
 
 from ngw.errors import InputError, did_you_mean
 
+T = TypeVar("T")
 TYPES = {
     "int": ("a whole number", Integral),
     "float": ("a number", Real),
@@ -29,7 +30,7 @@ def kinds(package: ModuleType) -> list[str]:
     return sorted(name.replace("_", "-") for name in names if name != "base" and not name.startswith("_"))
 
 
-def component(package: ModuleType, kind: str, base: type) -> type:
+def component(package: ModuleType, kind: str, base: type[T]) -> type[T]:
     """The subclass of `base` that the file of this kind defines; an `InputError` suggests the nearest name."""
     if kind not in kinds(package):
         what = package.__name__.rsplit(".", 1)[-1].rstrip("s")
@@ -56,7 +57,7 @@ def check_type(where: str, value: Any, annotation: Any) -> None:
     raise InputError(f"{where}: expected {' or '.join(TYPES[part][0] for part in parts)}, found {value!r}{hint}.")
 
 
-def build(package: ModuleType, base: type, kind: str, **options) -> object:
+def build(package: ModuleType, base: type[T], kind: str, **options: Any) -> T:
     """Make a component from its spec; an option that its `__init__` lacks is an `InputError`."""
     cls = component(package, kind, base)
     known = inspect.signature(cls).parameters
@@ -82,7 +83,7 @@ def sources(cls: type, package: str) -> list[str]:
         found[name] = None
         for value in vars(importlib.import_module(name)).values():
             waiting.append(value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", None) or "")
-    return [inspect.getsourcefile(importlib.import_module(name)) for name in found]
+    return [str(inspect.getsourcefile(importlib.import_module(name))) for name in found]
 
 
 @cache

@@ -95,7 +95,7 @@ def fit(
 
     teacher: the joint-bridge stage's file of the jointly trained model that a method learns from.
     """
-    model = methods.build(spec)
+    model: Any = methods.build(spec)
     budget = "all" if model.pairs == "all" else pairs
     two, who = _train_clouds(vision, text, budget, seed, captions)
     if teacher is not None:
@@ -117,11 +117,11 @@ def _taught(
         if len(arrays[name]) != len(cloud.ids):
             raise InputError(f"{teacher}: expected {name} of {path}, found others; make the bridge again.")
         sides.append(features.Features(cloud.ids, cloud.image_ids, arrays[name], cloud.metadata))
-    two = clouds(*sides, pairs, seed, captions)
+    two = clouds(sides[0], sides[1], pairs, seed, captions)
     return two.x, two.y
 
 
-def _planned(spec: Mapping) -> methods.Method:
+def _planned(spec: Mapping) -> Any:
     """A method that has a plan; the others are for the fit stage."""
     model = methods.build(spec)
     if not hasattr(model, "solve"):
@@ -137,7 +137,8 @@ def _read_plan(path: Path, identity: Mapping[str, str]) -> tuple[Transport, dict
     for name, value in identity.items():
         if head[name] != value:
             raise InputError(f"{path}: expected {name} {value!r}, found {head[name]!r}; delete it and rerun.")
-    return Transport(**arrays, **json.loads(head["diagnostics"])), head
+    known: dict[str, Any] = {**arrays, **json.loads(head["diagnostics"])}
+    return Transport(**known), head
 
 
 def transport(
@@ -191,7 +192,7 @@ def retrieval(model: Path, vision: Path, text: Path, predictions: Path, record: 
     })  # fmt: skip
 
 
-def _kept_step(model: methods.Method) -> int | None:
+def _kept_step(model: Any) -> int | None:
     """The training step whose weights a fitted method has: the best one on held-out rows."""
     held_out = getattr(model, "curve_held_out_", None)
     return None if held_out is None else int(model.curve_step_[np.argmin(held_out)])

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -61,7 +62,7 @@ class Schedule:
 class Trained:
     """How a training went. curve: step, train (loss of that step's batch) and held_out, a value a look."""
 
-    curve: dict[str, list[float]] = field(default_factory=lambda: {"step": [], "train": [], "held_out": []})
+    curve: dict[str, list[Any]] = field(default_factory=lambda: {"step": [], "train": [], "held_out": []})
     step: int = 0  # whose weights are kept
     stopped: bool = False  # by patience, before the last step
     seconds: float = 0.0  # of training, all takes together
@@ -85,6 +86,7 @@ class Ahead(Generic[Batch]):
     def take(self, step: int) -> Batch:
         """The batch of a step; steps are taken in order, each once."""
         start = time.perf_counter()
+        assert self.next is not None, "no step is left"
         found = self.next.result()
         self.waited += time.perf_counter() - start
         self.next = self.pool.submit(self.batch, step + 1) if step + 1 < self.stop else None
@@ -225,7 +227,7 @@ class _Run:
     def write(self, path: Path, identity: str) -> None:
         """All of it, atomically."""
         moments = zip(self.parameters, self.optimiser.mean, self.optimiser.square, strict=True)
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for name, mean, square in moments:
             parts = {"now": self.parameters[name], "best": self.best[name], "mean": mean, "square": square}
             parts |= {"average": self.average[name]} if self.average is not self.parameters else {}

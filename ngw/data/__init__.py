@@ -182,15 +182,15 @@ def finish(dataset: Dataset, check_images: bool = True, on_error: str = "stop", 
 
 def present(paths: Iterable[str | os.PathLike], how: str) -> None:
     """Raise an `InputError` that says how to get them where some of these files aren't there."""
-    paths = [Path(path) for path in paths]
-    missing = [path for path in paths if not path.exists()]
+    asked_for = [Path(path) for path in paths]
+    missing = [path for path in asked_for if not path.exists()]
     if not missing:
         return
     first = missing[0]
     beside = [path.name for path in first.parent.iterdir()] if first.parent.is_dir() else []
     asked = nearest(first.name, beside)
     remedy = f".{asked} Else {how}" if asked else f"; {how}"
-    raise InputError(f"{first}: no such file ({len(missing)} of {len(paths)} are missing){remedy}")
+    raise InputError(f"{first}: no such file ({len(missing)} of {len(asked_for)} are missing){remedy}")
 
 
 def read_json(path: str | os.PathLike) -> Any:

@@ -62,8 +62,7 @@ def relations(scene: Scene, random) -> str:
     )
     if len(others) == 1:
         return start
-    third, anchor = others[1], pick(random, "0", "1")
-    anchor = scene.groups[int(anchor)]
+    third, anchor = others[1], scene.groups[int(pick(random, "0", "1"))]
     return f"{start}, with {some(third)} {relation(third, anchor)} the {anchor.name}"
 
 

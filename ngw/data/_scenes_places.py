@@ -30,7 +30,8 @@ def fade(top: Colour, bottom: Colour, height: int = SIZE) -> Image.Image:
 def shade(random: np.random.Generator, colour: Colour, spread: int = 14) -> Colour:
     """A colour a little lighter or darker."""
     shift = int(random.integers(-spread, spread + 1))
-    return tuple(min(255, max(0, channel + shift)) for channel in colour)
+    r, g, b = (min(255, max(0, channel + shift)) for channel in colour)
+    return r, g, b
 
 
 def ground(random: np.random.Generator, sky: tuple[Colour, Colour], floor: tuple[Colour, Colour], low=80, high=105):

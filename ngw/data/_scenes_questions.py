@@ -91,7 +91,7 @@ def open_questions(scene: Scene) -> dict[str, list[Question]]:
     alone = [(a, b, how) for a, b, how in pairs if sum(how == h and b is c for _, c, h in pairs) == 1]
     found = {
         "what": [thing("What is in the picture?", "what is", g) for g in groups if len(groups) == 1],
-        "what is at": [thing(f"What is {side}?", "what is", scene.at(side)) for side in SIDES if scene.at(side)],
+        "what is at": [thing(f"What is {side}?", "what is", g) for side in SIDES if (g := scene.at(side))],
         "what is by": [thing(f"What is {how} the {b.name}?", "what is", a) for a, b, how in alone],
         "what kind": [
             thing(f"What {g.noun.category} is in the picture?", "what", g)

@@ -26,7 +26,7 @@ QUESTION_TYPES = (  # as VQA v2's, the longest known beginning of a question
 def package() -> Path:
     """The data folder of the installed package."""
     found = find_spec("easy_vqa")
-    if found is None:
+    if found is None or not found.submodule_search_locations:
         raise InputError(
             "easy-vqa: expected the package easy-vqa, found none; run `pip install easy-vqa`, or set root to its data."
         )
@@ -46,7 +46,8 @@ def answer_type(answer: str) -> str:
 
 def read_split(file: Path, split: str) -> list[tuple]:
     """A file's questions as rows of the table: image ids from FIRST_ID on, ten equal answers."""
-    rows, asked = [], Counter()
+    rows = []
+    asked: Counter[int] = Counter()
     for n, entry in enumerate(read_json(file)):
         if not isinstance(entry, list) or [type(value) for value in entry] != [str, str, int]:
             raise InputError(f"{file}: question {n}: expected [text, answer, image id], found {entry!r}; mend it.")

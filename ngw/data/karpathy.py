@@ -28,7 +28,9 @@ def first_captions(rows: list[tuple], per_image: int | None) -> tuple[list[tuple
         return rows, {"captions_per_image": None}
     if not isinstance(per_image, int) or per_image < 1:
         raise InputError(f"captions_per_image: expected a number from 1 on, or null, found {per_image!r}; mend it.")
-    seen, kept, dropped = Counter(), [], Counter()
+    seen: Counter[int] = Counter()
+    dropped: Counter[int] = Counter()
+    kept = []
     for row in rows:
         seen[row[1]] += 1
         if seen[row[1]] <= per_image:

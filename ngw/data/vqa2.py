@@ -50,7 +50,7 @@ def read_split(questions: str | os.PathLike, annotations: str | os.PathLike | No
         where = f"{questions}: question {n}"
         number, image_id = take(entry, "question_id", where), take(entry, "image_id", where)
         if known is None:
-            label = ("", "", "", [])
+            label: tuple = ("", "", "", [])
         elif number not in known:
             raise InputError(
                 f"{annotations}: question_id {number}: expected an annotation, as {questions} has the question, found "

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def read(path: str) -> Image:
+def read(path: str | os.PathLike) -> Image:
     """An image file as RGB: turned as its EXIF entry says, other modes converted, transparency over white."""
     from PIL import Image, ImageOps
 
@@ -43,14 +43,14 @@ class Preprocessor:
         from PIL import Image
 
         try:
-            self.size = config["size"] if config.get("do_resize", True) else None
+            self.size: Any = config["size"] if config.get("do_resize", True) else None
             crop = config.get("crop_size") if config.get("do_center_crop", "crop_size" in config) else None
             self.crop = None if crop is None else _pair(crop)
             self.resample = Image.Resampling(config.get("resample", 3))
             self.factor = config.get("rescale_factor", 1 / 255) if config.get("do_rescale", True) else 1.0
             normalise = config.get("do_normalize", True)
-            self.mean = np.float32(config["image_mean"] if normalise else [0, 0, 0])
-            self.deviation = np.float32(config["image_std"] if normalise else [1, 1, 1])
+            self.mean = np.array(config["image_mean"] if normalise else [0, 0, 0], np.float32)
+            self.deviation = np.array(config["image_std"] if normalise else [1, 1, 1], np.float32)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{where}: expected an image processor's settings, found no {error}; mend it.") from None
 

@@ -25,7 +25,7 @@ class Encoder:
     """
 
     by_id: ClassVar[bool] = False  # whether `encode` takes ids instead of items
-    modality: ClassVar[str]  # "vision": items are image paths; "text": items are strings
+    modality: str  # "vision": items are image paths; "text": items are strings
     width: int  # of the pooled feature
     token_width: int
     n_tokens: int  # tokens an item, padding included
@@ -34,8 +34,8 @@ class Encoder:
     preprocessing: str
     version: str  # of the weights
 
-    def encode(self, items: Sequence[str], tokens: bool = False) -> Encoding:
-        """Features of a batch of items, in their order."""
+    def encode(self, items: Sequence, tokens: bool = False) -> Encoding:
+        """Features of a batch of items (image paths, texts, or ids where `by_id`), in their order."""
         raise TypeError(f"{type(self).__name__} must define encode")
 
     def prepare(self, items: Sequence[str]) -> Any:

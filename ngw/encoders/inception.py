@@ -92,7 +92,7 @@ class Inception(Encoder):
 def _module() -> ModuleType:
     """torch-fidelity's file of this network, without the package's `__init__`, which wants torchvision for others."""
     spec = importlib.util.find_spec(PACKAGE)
-    if spec is None:
+    if spec is None or spec.submodule_search_locations is None:
         raise InputError(f"{PACKAGE}: no such package; pip install --no-deps torch-fidelity.")
     before = sys.modules.get(PACKAGE)
     if before is None:

@@ -68,7 +68,7 @@ class Precomputed(Encoder):
 
     def _read(self) -> tuple[np.ndarray, np.ndarray]:
         """Ids and features as the file has them."""
-        if self.file.suffix == ".npy":
+        if self.ids is not None:
             return npy(Path(self.ids)), npy(self.file)
         if self.file.suffix == ".parquet":
             columns = io.read_table(self.file, ["id", "features"])
@@ -84,7 +84,7 @@ class Precomputed(Encoder):
                 raise InputError(f"{self.file}: expected a tensor {name!r}, found {', '.join(arrays)}; mend the file.")
         return arrays["ids"], arrays["features"]
 
-    def encode(self, items: Sequence[int], tokens: bool = False) -> Encoding:
+    def encode(self, items: Sequence, tokens: bool = False) -> Encoding:
         """The features of some ids, pooled [b, width]."""
         if tokens:
             raise InputError(f"{self.file}: precomputed features have no tokens; take another encoder for fusion.")

@@ -80,7 +80,7 @@ class TransformersVision(Encoder):
         return height // patch, width // patch
 
     @property
-    def n_tokens(self) -> int:
+    def n_tokens(self) -> int:  # type: ignore[override]  # known only from the folder, as late as possible
         """Patches an image."""
         return self.grid[0] * self.grid[1]
 

@@ -115,8 +115,8 @@ def align(method: Method, a: Basis | None = None, b: Basis | None = None) -> Map
     there, back = directions(method)
     ab, form_ab = module(there, method.transform, expand(a), shrink(b))
     ba, form_ba = module(back, method.inverse_transform, expand(b), shrink(a))
-    widths = tuple(d if basis is None else basis.axes.shape[1] for basis, d in ((a, d_a), (b, d_b)))
-    return Maps(ab, ba, widths, max(form_ab, form_ba))  # in the alphabet's order each form is less exact
+    wide, long = (d if basis is None else basis.axes.shape[1] for basis, d in ((a, d_a), (b, d_b)))
+    return Maps(ab, ba, (wide, long), max(form_ab, form_ba))  # in the alphabet's order each form is less exact
 
 
 def directions(method: Method) -> tuple[Direction, Direction]:

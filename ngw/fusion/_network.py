@@ -60,7 +60,7 @@ class Network(nn.Module):
 
     def carried(self, side: str, z: Tensor) -> Tensor:
         """The other side's tokens in this side's space and projected: P_A(T_BA(z_B)) [b, s, d] for side "a"."""
-        if not self.spec.aligned:
+        if self.maps is None:
             return self.raw[side](z)
         through, project = {"a": self.maps.ba, "b": self.maps.ab}[side], self.project[side]
         if not isinstance(through, Affine):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -95,6 +95,8 @@ class Fusion:
     raw: ClassVar[bool] = False  # whether it reads raw images and questions instead of tokens
     aligned: bool = False  # whether it does so through T_AB and T_BA
     pooled: bool = False  # whether each side is first averaged to one token
+    alpha: float = 0.5  # of its own in what it exchanges, before training
+    tune: Literal["frozen", "fine"] = "frozen"  # whether maps are trained on, where it has some
     reference: ClassVar[str] = "proposal 2.4"
 
     def __init__(self, dims: int = 256, hidden: int = 512, width: int = 512) -> None:

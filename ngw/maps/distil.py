@@ -57,7 +57,7 @@ def train(
     _, s, vt = thin_svd(x)
     white = (vt[:AXES].T * np.sqrt(len(x) / (s**2 + (s**2).mean()))[:AXES]).astype(np.float32)  # [d_x, r]
     z, base, target = (torch.tensor(a, dtype=torch.float32) for a in (x @ white, x @ w + b, y))
-    sides = None if joint is None else [torch.tensor(a, dtype=torch.float32) for a in joint]
+    sides = [] if joint is None else [torch.tensor(a, dtype=torch.float32) for a in joint]
     change = torch.zeros(z.shape[1], y.shape[1], requires_grad=True)
     optimiser = Adam([change], learning_rate, max(marks))
     generator, found = torch_generator(seed, "distillation", "batches"), []
@@ -69,9 +69,9 @@ def train(
         rows = torch.randperm(len(x), generator=generator)[:batch]
         told = base[rows] + z[rows] @ change
         loss = feature(told, target[rows])
-        if relational and sides is None:
+        if relational and not sides:
             loss = loss + relational * relation(told, target[rows], temperature)
         elif relational:
-            loss = loss + relational * across(told, target[rows], *(side[rows] for side in sides), temperature)
+            loss = loss + relational * across(told, target[rows], sides[0][rows], sides[1][rows], temperature)
         optimiser.step(loss)
     return found

@@ -48,13 +48,13 @@ class Targets:
     to_y: np.ndarray
     to_x: np.ndarray
     pairs: np.ndarray
-    weight_x: np.ndarray = None  # ones
-    weight_y: np.ndarray = None
+    weight_x: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))  # left out: ones
+    weight_y: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
 
     def __post_init__(self) -> None:
-        if self.weight_x is None:
+        if not len(self.weight_x):
             self.weight_x = np.ones(len(self.x), np.float32)
-        if self.weight_y is None:
+        if not len(self.weight_y):
             self.weight_y = np.ones(len(self.y), np.float32)
 
 
@@ -134,7 +134,8 @@ def fit(targets: Targets, arch: str, hidden: int, weights: Weights, training: Tr
     schedule = Schedule(training.steps, training.learning_rate, training.every, training.patience)
     trained = train(parameters, lambda step: None, loss, lambda: data.held_out_loss(ab, ba), schedule, label="")
     curve = {name: [float("nan") if v is None else v for v in values] for name, values in trained.curve.items()}
-    return Fitted(*({k: v.detach().numpy().copy() for k, v in side.items()} for side in (ab, ba)), curve)
+    found = [{k: v.detach().numpy().copy() for k, v in side.items()} for side in (ab, ba)]
+    return Fitted(found[0], found[1], curve)
 
 
 def _orthogonal(t: Targets) -> Fitted:

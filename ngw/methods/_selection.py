@@ -50,7 +50,7 @@ def withdraw(
 
     Returns (x, y, known): the kept pairs' rows first, in their order, then the rows without a pair; known [k, 2].
     """
-    clouds = (
+    left, right = (
         np.concatenate([z[pairs[kept, side]], np.delete(z, pairs[:, side], axis=0)]) for side, z in enumerate((x, y))
     )
-    return *clouds, np.stack([np.arange(len(kept))] * 2, axis=1)
+    return left, right, np.stack([np.arange(len(kept))] * 2, axis=1)

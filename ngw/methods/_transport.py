@@ -57,7 +57,7 @@ class Solver:
         """The coupling of weights a [k], b [l] under 1 - cosine of unit rows (u [k, e], v [l, e]), or a cost [k, l]."""
         from ngw.ot import sinkhorn
 
-        given = {"tau": self.tau, "max_iter": self.max_iter, "tol": self.tol}
+        given: dict[str, Any] = {"tau": self.tau, "max_iter": self.max_iter, "tol": self.tol}
         if isinstance(space, np.ndarray):
             return sinkhorn(cost=space, epsilon=self.epsilon, a=a, b=b, **given)
         if self.mass == 1:
@@ -118,10 +118,9 @@ def couple(
         true = true_mass(plan, rows, columns, truth, n, m)
     (to_y, mass_x), (to_x, mass_y) = sides[0].means(a), sides[1].means(b)
     support = float(np.average(sides[0].support[rows], weights=rest_a[rows])) if len(rows) else 1.0
-    return Transport(
-        to_y, to_x, mass_x, mass_y, *(s.support.astype(np.float32) for s in sides), *(s.potential for s in sides),
-        *status, support, true,
-    )  # fmt: skip
+    support_x, support_y = (s.support.astype(np.float32) for s in sides)
+    f, g = (s.potential for s in sides)
+    return Transport(to_y, to_x, mass_x, mass_y, support_x, support_y, f, g, *status, support, true)
 
 
 class _Side:

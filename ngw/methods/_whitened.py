@@ -16,7 +16,7 @@ class Whitened(Method):
     """
 
     whiten: float | None
-    dims: int
+    dims: Any  # a number
 
     def _settle(self, x: np.ndarray, y: np.ndarray) -> None:
         if self.whiten is not None:

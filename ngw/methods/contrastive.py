@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ngw.methods._selection import choose, matching
@@ -78,7 +80,7 @@ class Contrastive(CCA):
         return Side(px, a[:, : self.width] * weight), Side(py, b[:, : self.width] * weight)
 
     def _train(
-        self, sides: tuple, settings: dict[str, float], marks: tuple[int, ...], seed: int
+        self, sides: tuple, settings: dict[str, Any], marks: tuple[int, ...], seed: int
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Heads (a [d_x, w], b [d_y, w]) after each number of steps in marks."""
         from ngw.maps.heads import Recipe, train

@@ -59,7 +59,7 @@ class Distillation(Method):
         if self.teacher is None:
             return None
         found = None if self._joint is None else tuple(map(len, self._joint))
-        if found != (len(x), len(y)):
+        if self._joint is None or found != (len(x), len(y)):
             raise InputError(
                 f"distillation: teacher {self.teacher!r}: expected its features of {len(x)} and {len(y)} rows, found "
                 f"{found}; give them by taught_by, or to the fit stage by --teacher."

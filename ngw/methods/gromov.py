@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Literal
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class Gromov(Whitened, Procrustes):
     """
 
     reference = "Memoli 2011; Peyre et al. 2016"
-    pairs = "none"
+    pairs: Literal["none", "some", "all"] = "none"
 
     def __init__(
         self,

@@ -87,7 +87,7 @@ class SOTAlign(Whitened, CCA):
 
         ridge, power = cca
         a, b, rho = solve(x[pairs[:, 0]], y[pairs[:, 1]], [ridge])[0]
-        start = [w * rho ** np.float32(power / 2) for w in (a, b)]
+        start = (a * rho ** np.float32(power / 2), b * rho ** np.float32(power / 2))
         rest = pin(np.full(len(x), 1 / len(x)), np.full(len(y), 1 / len(y)), pairs)
         plan = Teacher(unit(x @ start[0]), unit(y @ start[1]), pairs, *rest, epsilon)
         values = {"steps": self.steps, "batch": self.batch} | changes
@@ -106,4 +106,4 @@ def _part(x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> tuple[n
         rows, index = np.unique(own, return_inverse=True)
         parts.append(np.concatenate([z[rows], z[stream.permutation(others)[:DRAFT_ROWS]]]))
         known.append(index)
-    return *parts, np.stack(known, axis=1)
+    return parts[0], parts[1], np.stack(known, axis=1)

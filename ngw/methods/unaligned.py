@@ -23,11 +23,10 @@ class Unaligned(Method):
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         dims = min(x.shape[1], y.shape[1])
-        self.axes_x_, self.axes_y_ = (
-            (principal_axes(x, dims), principal_axes(y, dims))
-            if self.axes == "pca"
-            else (np.eye(x.shape[1], dims, dtype=np.float32), np.eye(y.shape[1], dims, dtype=np.float32))
-        )
+        if self.axes == "pca":
+            self.axes_x_, self.axes_y_ = principal_axes(x, dims), principal_axes(y, dims)
+        else:
+            self.axes_x_, self.axes_y_ = (np.eye(z.shape[1], dims, dtype=np.float32) for z in (x, y))
 
     def _to_y(self, x: np.ndarray) -> np.ndarray:
         return (x @ self.axes_x_) @ self.axes_y_.T

@@ -102,6 +102,8 @@ class Warp(Whitened):
             raise ValueError(f"tau is positive, or null for exact marginals; not {tau}")
         if mass < 1 and (tau is not None or cost == "keypoints"):
             raise ValueError("mass below 1 (partial) is for exact marginals (tau: null) and costs other than keypoints")
+        self.role = "control" if cost == "raw" else "method"  # raw spaces share no axis
+        self.pairs = COSTS[cost]().pairs
         self.epsilon, self.cost, self.pinned, self.max_iter, self.tol = epsilon, cost, pinned, max_iter, tol
         self.mass, self.tau, self.rounds, self.warmth, self.confidence = mass, tau, rounds, warmth, confidence
         self.whiten, self.dims, self.map, self.hidden = whiten, dims, map, hidden
@@ -118,16 +120,6 @@ class Warp(Whitened):
         at_least(0, steps=steps, cycle=cycle, injectivity=injectivity, paired=paired, margin=margin)
         at_least(0, confidence=confidence, smoothness=smoothness or 0, unpaired=unpaired or 0)
         positive(tol=tol, learning_rate=learning_rate)
-
-    @property
-    def role(self) -> str:
-        """Plain transport between raw spaces that share no axis is a negative control."""
-        return "control" if self.cost == "raw" else "method"
-
-    @property
-    def pairs(self) -> str:
-        """Whether this cost needs known pairs."""
-        return COSTS[self.cost]().pairs
 
     def fit(self, x: Any, y: Any, pairs: Any = None, seed: int = 0) -> Warp:
         """As `Method.fit`, on what `unpaired` and `noise` leave of the clouds and the pairs."""

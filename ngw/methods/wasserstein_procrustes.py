@@ -56,18 +56,15 @@ class WassersteinProcrustes(Gromov):
         if not 0 < last_epsilon <= epsilon:
             raise ValueError(f"last_epsilon is positive and at most epsilon, not {last_epsilon}")
         self.start, self.power, self.rounds, self.last_epsilon = start, power, rounds, last_epsilon
-
-    @property
-    def pairs(self) -> str:
-        """Whether this start needs known pairs."""
-        return "none" if self.start == "gromov" else "some"
+        self.pairs = "none" if start == "gromov" else "some"
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         start = self._match(x, y, seed) if self.start == "gromov" else 0
         self.power_ = self._select(x, y, pairs, seed)
-        cross, change, self.rounds_ = np.zeros((1, 1)), 0.0, -1
+        cross: np.ndarray = np.zeros((1, 1))
+        change, self.rounds_ = 0.0, -1
         for after in self._rounds(x, y, pairs, start, self.power_, self.rounds):
-            change = float(np.linalg.norm(after - cross) / max(np.linalg.norm(after), 1e-12))
+            change = float(np.linalg.norm(after - cross)) / max(float(np.linalg.norm(after)), 1e-12)
             cross, self.rounds_ = after, self.rounds_ + 1
             if change <= self.tol:
                 break

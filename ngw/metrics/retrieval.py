@@ -180,7 +180,7 @@ def foscttm(mean_rank: np.ndarray | float, candidates: int) -> np.ndarray | floa
 
 def summary(i2t: np.ndarray, t2i: np.ndarray) -> dict[str, float]:
     """A run's retrieval metrics by their names in the tables; `mean_recall_1` is the mean of both directions' R@1."""
-    metrics = {}
+    metrics: dict[str, float] = {}
     for direction, values, candidates in (("i2t", i2t, len(t2i)), ("t2i", t2i, len(i2t))):
         metrics |= {f"{direction}_recall_{k}": recall_at(values, k) for k in CUTOFFS}
         metrics |= {f"{direction}_mrr": mean_reciprocal_rank(values), f"{direction}_median_rank": median_rank(values)}

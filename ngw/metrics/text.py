@@ -68,11 +68,11 @@ def scores_of(
     flat = [text for i in ids for text in references[i]]
     words = iter(tokenize(flat + [said[i] for said in candidates.values() for i in ids]))
     known = {i: [next(words) for _ in references[i]] for i in ids}
-    said = {name: {i: [next(words)] for i in ids} for name in candidates}
+    split = {name: {i: [next(words)] for i in ids} for name in candidates}
     if table is not None:
-        table = covering(table, (text for side in (known, *said.values()) for of in side.values() for text in of))
-    meteor = _meteor(known, said, table)
-    return {name: _scores(known, said[name], *meteor[name]) for name in candidates}
+        table = covering(table, (text for side in (known, *split.values()) for of in side.values() for text in of))
+    meteor = _meteor(known, split, table)
+    return {name: _scores(known, split[name], *meteor[name]) for name in candidates}
 
 
 def _scores(
@@ -166,9 +166,9 @@ def whole_table() -> Path:
 def _folder() -> Path:
     """Where pycocoevalcap and its programs lie."""
     found = find_spec("pycocoevalcap")
-    if found is None:
+    if found is None or not found.submodule_search_locations:
         raise InputError("captions: expected the package pycocoevalcap, found none; `pip install pycocoevalcap`.")
-    return Path(next(iter(found.submodule_search_locations)))
+    return Path(found.submodule_search_locations[0])
 
 
 def _meteor(

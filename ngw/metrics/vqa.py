@@ -136,7 +136,7 @@ def accuracies(
             whose prediction isn't a text.
     """
     check_mode(mode)
-    marks = [None] * len(answers) if marks is None else marks
+    marks = [()] * len(answers) if marks is None else marks
     if not len(predictions) == len(answers) == len(marks):
         raise ValueError(
             f"expected one prediction a question, found {len(predictions)} predictions, {len(answers)} questions' "

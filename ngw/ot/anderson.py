@@ -16,7 +16,8 @@ class Anderson:
     def __init__(self, weights: torch.Tensor, memory: int = 10, furthest: float = 30.0, condition: float = 1e-10):
         self.root = weights.sqrt()  # residuals count as their mass does
         self.memory, self.furthest, self.condition = memory, furthest, condition
-        self.points, self.residuals = [], []
+        self.points: list[torch.Tensor] = []
+        self.residuals: list[torch.Tensor] = []
         self.best, self.plain, self.restarts = float("inf"), 0, 0
 
     def step(self, x: torch.Tensor, r: torch.Tensor, error: float) -> torch.Tensor:

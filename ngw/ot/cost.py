@@ -51,7 +51,7 @@ def multiply(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> torc
 
 def fast_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies in bfloat16: on a CPU without such instructions that is slower than float32."""
-    has = getattr(torch.cpu, "get_capabilities", dict)()
+    has: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return device.type == "cuda" or bool(has.get("avx512_bf16") or has.get("amx_bf16"))
 
 
@@ -106,7 +106,8 @@ class PointCost:
         self.size = unit**2 * math.sqrt(_mean(xx, a, group) * _mean(yy, b))
         # An exponent's rounding is a relative error of the plan; a quarter of tol leaves the rest to the iteration.
         self.dtype = dtype or (torch.float32 if self.size * 2**-24 <= tol / 4 else torch.float64)
-        self.fine, self.coarse = Operands(*self.shape, len(shift), self.dtype, x.device), None
+        self.fine = Operands(*self.shape, len(shift), self.dtype, x.device)
+        self.coarse: Operands | None = None
         for points, mu, filled in ((x, mu_x, self.fine.x), (y, mu_y, self.fine.y)):
             for rows, z in _chunks(points, cosine):
                 filled[rows] = z.sub_(mu).mul_(unit)
@@ -141,7 +142,8 @@ class PointCost:
 
     def tile(self, rows: slice, out: torch.Tensor) -> torch.Tensor:
         """out [rows, m] <- (f_i + g_j - C_ij) / epsilon, in bits; coarse where out is."""
-        return (self.fine if out.dtype == self.dtype else self.coarse).product(rows, out)
+        operands = self.fine if out.dtype == self.dtype or self.coarse is None else self.coarse
+        return operands.product(rows, out)
 
     def pairs(self, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
         """C_ij / epsilon for index vectors i and j of one length, float64."""

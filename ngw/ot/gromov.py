@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -131,7 +132,8 @@ def refine(
 
     a, b = (np.full(len(z), 1 / len(z)) if w is None else np.asarray(w) / np.sum(w) for z, w in ((x, a), (y, b)))
     right = y if linear is None else np.hstack([linear[1], y])
-    coupling, change, n_iter = None, np.inf, 0
+    coupling: Any = None
+    change, n_iter = np.inf, 0
     while n_iter < max_iter and change > tol:
         n_iter += 1
         left = (2 * (1 - alpha) * (x @ cross)).astype(np.float32)
@@ -141,7 +143,7 @@ def refine(
             left, right, epsilon=epsilon / unit, a=a, b=b, tol=inner_tol, max_iter=inner_iter, init=coupling
         )
         before, cross = cross, (x * a[:, None]).T.astype(np.float32) @ coupling.barycenters(y)
-        change = float(np.linalg.norm(cross - before) / max(np.linalg.norm(before), 1e-12))
+        change = float(np.linalg.norm(cross - before)) / max(float(np.linalg.norm(before)), 1e-12)
     reason = "" if coupling.converged else f"the last plan: {coupling.reason}"
     if change > tol:
         reason = f"the cross-covariance still changed by {change:.1e} of its norm after {n_iter} rounds."

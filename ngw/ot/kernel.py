@@ -58,7 +58,7 @@ class Kernel:
         And f: where no row is kept, from the row masses of the last walk; else as the next walk finds the rows' tops.
         """
         self.fresh, self.lam, self.shift = masses is None or len(self.kept) > 0, lam, (g - self.cost.q).mean()
-        if not self.fresh:
+        if masses is not None and not self.fresh:
             self.f = self.f - masses.double().log()
         # Without the constant, nor the rows' own part where f is not known yet: neither is rounded into the tiles.
         self.cost.set_g(g - self.shift)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,14 +33,14 @@ class Coupling:
     long as the coupling does.
     """
 
-    cost: object = field(repr=False)
+    cost: Any = field(repr=False)
     a: torch.Tensor = field(repr=False)  # [n] float64
     b: torch.Tensor = field(repr=False)  # [m] float64
     potentials: tuple[torch.Tensor, torch.Tensor] = field(repr=False)  # [n], [m], in units of epsilon, float64
     status: Status
     dtype: torch.dtype
     numpy: bool = field(repr=False)
-    group: object = field(default=None, repr=False)
+    group: Any = field(default=None, repr=False)
     solved: tuple[Kernel | KernelT, torch.Tensor] | None = field(default=None, repr=False)  # the solver's K and v
 
     n_iter = property(lambda self: self.status.n_iter)
@@ -60,8 +61,8 @@ class Coupling:
             raise ValueError("a sharded coupling is only seen from x's side: solve with x and y exchanged.")
         f, g = self.potentials
         solved = None
-        if self.solved is not None and self.solved[0].two_sided:
-            kernel, v = self.solved
+        if self.solved is not None and isinstance(self.solved[0], Kernel) and self.solved[0].two_sided:
+            kernel, v = self.solved[0], self.solved[1]
             log_u = f - kernel.f
             top = log_u.max()  # a constant that moves from u to what is absorbed: nothing overflows
             solved = KernelT(kernel, g - v.double().log() - top), torch.exp(log_u - top).to(kernel.a.dtype)

@@ -184,8 +184,8 @@ def _places(axes: Axes, rows: Sequence[Row]) -> np.ndarray:
     """Where the values stand: on a log axis where they span a decade, else side by side."""
     from matplotlib.ticker import NullLocator
 
-    numbers = [_number(row["value"]) for row in rows]
-    if None not in numbers and min(numbers) > 0 and max(numbers) >= 10 * min(numbers):
+    numbers = [number for row in rows if (number := _number(row["value"])) is not None]
+    if len(numbers) == len(rows) and min(numbers) > 0 and max(numbers) >= 10 * min(numbers):
         axes.set_xscale("log")
         axes.set_xlim(min(numbers) / 1.4, max(numbers) * 1.4)
         axes.xaxis.set_minor_locator(NullLocator())

@@ -42,7 +42,8 @@ def compared(
     reference's.  p_holm: corrected within a place.  detectable: the smallest difference that would be found in 80 % of
     such test sets, from the bootstrap's standard error.
     """
-    found, families = [], {}
+    found = []
+    families: dict[tuple, list[dict[str, Any]]] = {}
     groups = [runs for runs in by_seeds(records) if runs[0]["role"] != "control"]
     own = {place(runs): runs for runs in groups if runs[0]["method"] == reference}
     for runs in groups:

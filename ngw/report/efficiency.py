@@ -98,7 +98,7 @@ class Point(NamedTuple):
 
 def points(found: Sequence[Row], pairs: str) -> list[Point]:
     """Every method at one budget, those that need no pairs included; controls aside."""
-    at: dict[str, dict[str, float]] = {}
+    at: dict[str, dict[tuple[bool, str], float]] = {}
     for row in found:
         if row["role"] != "control" and row["pairs"] in (pairs, "0"):
             at.setdefault(row["method"], {}).setdefault((row["pairs"] == "0", row["metric"]), row["mean"])

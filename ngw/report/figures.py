@@ -96,7 +96,7 @@ def curve(axes: Axes, rows: Sequence[Row], axis: Axis, look: Mapping, label: str
             axes.fill_between(x[here], low[here], high[here], color=look["color"], alpha=0.18, linewidth=0, zorder=3)
         else:
             axes.vlines(x[here], low[here], high[here], color=look["color"], alpha=0.4, linewidth=3, zorder=3)
-    for k in np.flatnonzero(np.diff(part)):
+    for k in np.flatnonzero(np.diff(part)).tolist():
         axes.plot(x[k : k + 2], mean[k : k + 2], color=look["color"], linestyle=":", linewidth=0.8, zorder=2)
 
 
@@ -115,13 +115,13 @@ def controls(axes: Axes, rows: Sequence[Row], axis: Axis) -> None:
         near = next((other for other in words if abs(other - last) < 3), last)
         words.setdefault(near, []).append(method)
     for y, names in words.items():  # under a low line on the right, over a high one on the left: there are no curves
-        where = {"x": 0.99, "ha": "right", "va": "top"} if y < 50 else {"x": 0.01, "ha": "left", "va": "bottom"}
-        style.note(axes, y=y + (-1 if y < 50 else 0.6), text=", ".join(names), **where)
+        x, ha, va = (0.99, "right", "top") if y < 50 else (0.01, "left", "bottom")
+        style.note(axes, x, y + (-1 if y < 50 else 0.6), ", ".join(names), ha=ha, va=va)
 
 
 def _pair_ticks(axes: Axes, axis: Axis) -> None:
     """Budgets as ticks, and a pair of strokes where the axis breaks."""
-    names = sorted(axis.place, key=axis.place.get)
+    names = sorted(axis.place, key=axis.place.__getitem__)
     labels = [f"{int(name):,}" if name != "all" else axis.all_label for name in names]
     axes.set_xticks([axis.place[name] for name in names], labels)
     span = max(axis.place.values()) - min(axis.place.values())

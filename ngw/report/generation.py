@@ -57,7 +57,7 @@ def build(
     pictures, judged: likewise of metrics/imaging.json, where there is that part.
     """
     check(records, expected, ("n_images",))
-    drawn = imaging.rows(pictures, judged, expected, draws) if pictures else []
+    drawn = imaging.rows(pictures, judged or {}, expected, draws) if pictures else []
     found = rows(records, tables, draws)
     sizes = {pair(record): record["n_images"] for record in records}
     laid = [
@@ -98,7 +98,7 @@ def _samples(record: Record, table: Scores, draws: int) -> dict[str, np.ndarray]
     if len(images) != record["n_images"]:
         raise InputError(f"{who}: the record counts {record['n_images']} images, its scores {len(images)}; rerun it.")
     counts = resample(len(images), draws, rng(0, "bootstrap", record["dataset"]))[:, np.argsort(np.argsort(images))]
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for prefix in DECODERS:
         found |= {prefix + f"bleu_{n}": values for n, values in enumerate(_bleu(table, prefix, counts).T, 1)}
         for metric in METRICS[4:]:

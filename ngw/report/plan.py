@@ -94,9 +94,9 @@ def lines(jobs: Mapping[tuple[str, str], int], datasets: Mapping[str, Mapping[st
         row[2] += count * each.cpu * size**each.power
         row[3] += count * each.storage * (size if each.power else 1) / 1024
     text = [f"{'rule':20}{'jobs':>7}{'GPU h':>9}{'core h':>9}{'GB each':>9}{'GB kept':>9}  by"]
-    for rule, (count, gpu, cpu, kept) in sorted(rules.items(), key=lambda item: -item[1][1] - item[1][2] / 16):
+    for rule, (jobs_of, gpu, cpu, kept) in sorted(rules.items(), key=lambda item: -item[1][1] - item[1][2] / 16):
         each = JOBS.get(rule, SMALL)
-        text.append(f"{rule:20}{count:7,}{gpu:9,.1f}{cpu:9,.1f}{each.memory:9.0f}{kept:9,.1f}  {each.source}")
+        text.append(f"{rule:20}{jobs_of:7,}{gpu:9,.1f}{cpu:9,.1f}{each.memory:9.0f}{kept:9,.1f}  {each.source}")
     total = [sum(row[k] for row in rules.values()) for k in range(4)]
     text.append(f"{'all':20}{total[0]:7,}{total[1]:9,.1f}{total[2]:9,.1f}{'':9}{total[3]:9,.1f}")
     return text

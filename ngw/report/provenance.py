@@ -48,7 +48,7 @@ def trace(file: str, root: Path, depth: int = 9) -> list[str]:
 
     def follow(name: str, level: int) -> None:
         seen.add(name)
-        made, pad = job(name, store), "  " * level
+        made, pad = job(name, store) or {}, "  " * level
         when = datetime.fromtimestamp(made["starttime"]).strftime("%Y-%m-%d %H:%M:%S")
         seconds = made["endtime"] - made["starttime"]
         gone = "" if (root / name).exists() else ", no longer there"

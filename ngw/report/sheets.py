@@ -46,7 +46,7 @@ def alignment_figures(model: Path, vision: Path, text: Path, tables: Path, outpu
         [task.Ranked(views[int(i)], found) for i, found in zip(images, task.of_rows(to_text, said), strict=True)],
         [task.Ranked(said[int(j)], found) for j, found in zip(captions, task.of_rows(to_image, views), strict=True)],
     ]
-    write_figure(task.examples_figure(*shown, who), f"retrieval-examples.{where}", output)
+    write_figure(task.examples_figure(shown[0], shown[1], who), f"retrieval-examples.{where}", output)
 
 
 def caption_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path], output: Path) -> None:

@@ -36,13 +36,13 @@ def bootstrap(i2t: Queries, t2i: Queries, counts: np.ndarray) -> np.ndarray:
 
     counts: [draws, n_images] from `resample`.
     """
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     for direction, queries, candidates in (("i2t", i2t, len(t2i.ranks)), ("t2i", t2i, len(i2t.ranks))):
         found = [queries.ranks <= k for k in CUTOFFS]
         means = weighted_means(np.stack([*found, 1 / queries.ranks, queries.ranks], axis=1), queries.image, counts)
         names = [*(f"{direction}_recall_{k}" for k in CUTOFFS), f"{direction}_mrr", f"{direction}_foscttm"]
         columns |= dict(zip(names, means.T, strict=True))
-        columns[f"{direction}_foscttm"] = foscttm(columns[f"{direction}_foscttm"], candidates)
+        columns[f"{direction}_foscttm"] = np.asarray(foscttm(columns[f"{direction}_foscttm"], candidates))
         columns[f"{direction}_median_rank"] = weighted_medians(queries.ranks, queries.image, counts)
     columns["mean_recall_1"] = (columns["i2t_recall_1"] + columns["t2i_recall_1"]) / 2
     return np.stack([columns[name] for name in METRICS], axis=1)

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from ngw.metrics.retrieval import FOLD, FOLDS
 from ngw.report.collate import Row
+
+R = TypeVar("R", bound=Mapping[str, Any])
 
 Pair = tuple[str, str, str]  # dataset, vision, text
 
@@ -117,7 +120,7 @@ def headings(metrics: Iterable[str]) -> list[str]:
     return [_STYLE[metric][0] for metric in metrics]
 
 
-def encoder_pairs(rows: Iterable[Row]) -> list[Pair]:
+def encoder_pairs(rows: Iterable[Mapping[str, Any]]) -> list[Pair]:
     """The (dataset, vision, text) of the rows, in order of first appearance."""
     return list(dict.fromkeys((row["dataset"], row["vision"], row["text"]) for row in rows))
 
@@ -127,7 +130,7 @@ def budgets(rows: Iterable[Row]) -> list[str]:
     return sorted({row["pairs"] for row in rows}, key=lambda pairs: float("inf") if pairs == "all" else float(pairs))
 
 
-def of(rows: Iterable[Row], pair: Pair) -> list[Row]:
+def of(rows: Iterable[R], pair: Pair) -> list[R]:
     """The rows of one (dataset, vision, text)."""
     return [row for row in rows if (row["dataset"], row["vision"], row["text"]) == pair]
 

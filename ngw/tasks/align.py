@@ -95,7 +95,8 @@ def build(spec: Mapping[str, Any]) -> Method:
 
 def _sides(x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> tuple[Features, Features]:
     """Some rows of both as clouds of features."""
-    return tuple(
+    a, b = (
         Features(rows, rows, np.ascontiguousarray(z[rows], np.float32), {"modality": modality})
         for z, modality in ((x, "vision"), (y, "text"))
     )
+    return a, b

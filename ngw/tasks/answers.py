@@ -70,7 +70,8 @@ def vocabulary(questions: Table, splits: Sequence[str] = ("train",), min_count: 
             f"vocabulary: min_count: expected an answer with {min_count} occurrences in {', '.join(splits)}, found at "
             f"most {answers[0][1]} ({answers[0][0]!r}); lower it, or take more questions."
         )
-    return Vocabulary(*zip(*kept, strict=True), min_count=min_count, splits=tuple(splits))
+    texts, counts = zip(*kept, strict=True)
+    return Vocabulary(texts, counts, min_count, tuple(splits))
 
 
 def soft_targets(answers: Sequence[Sequence[str]], known: Vocabulary, mode: str = "official") -> csr_array:

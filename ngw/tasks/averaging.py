@@ -103,9 +103,9 @@ def merged(model: nn.Module, options: WeightAveraging) -> None:
 
 def part(row: Sequence[int], keep: float, draw: np.random.Generator) -> list[int]:
     """A caption's tokens with `keep` of its words at random, in their order, one at least; its marks stay."""
-    inner = np.flatnonzero(draw.random(len(row) - 2) < keep)
-    if not len(inner):
-        inner = draw.integers(len(row) - 2, size=1) if len(row) > 2 else inner
+    inner = np.flatnonzero(draw.random(len(row) - 2) < keep).tolist()
+    if not inner and len(row) > 2:
+        inner = draw.integers(len(row) - 2, size=1).tolist()
     return [row[0], *(row[1 + k] for k in inner), row[-1]]
 
 

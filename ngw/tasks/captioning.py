@@ -191,7 +191,7 @@ def load(path: str | os.PathLike) -> tuple[Captioner, dict[str, str]]:
     """A captioner from the file that `Captioner.save` wrote, and its metadata."""
     arrays, head = io.read_tensors(path, "a captioner", "captioner")
     options, words = Options(**json.loads(head["captioner"])), json.loads(head["words"])
-    model = Captioner(options, Words(words) if words else Pretrained(options.model), arrays["mean"], 0)
+    model = Captioner(options, Words(words) if words else Pretrained(str(options.model)), arrays["mean"], 0)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
     return model.eval().to(device()), head
 
@@ -201,7 +201,7 @@ def language_model(options: Options, words: Words | Pretrained) -> nn.Module:
     if isinstance(words, Pretrained):
         from transformers import AutoModelForCausalLM
 
-        where = _huggingface.folder(options.model)
+        where = _huggingface.folder(str(options.model))
         return AutoModelForCausalLM.from_pretrained(where, local_files_only=True, use_safetensors=True)
     from transformers import GPT2Config, GPT2LMHeadModel
 

@@ -117,8 +117,8 @@ def read_bridge(path: Path, a: Features, b: Features) -> tuple[dict[str, Any], d
 
 def _ceiling(a: Features, b: Features, seed: int) -> dict[str, Any]:
     who = {"dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"]}
-    who |= {"method": CEILING, "pairs": "all", "seed": seed, "kind": CEILING}
-    return {**who, "role": "control", "converged": True}
+    who |= {"method": CEILING, "pairs": "all", "kind": CEILING, "role": "control"}
+    return {**who, "seed": seed, "converged": True}
 
 
 def _fitted(model: Path):

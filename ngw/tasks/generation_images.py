@@ -45,7 +45,8 @@ def imager(tables: Path, vision: Path, options: Mapping[str, Any], seed: int, ou
         if chosen.unclip is not None:
             from ngw.tasks.unclip import Unclip
 
-            model, told = Unclip.of(chosen, latents.x), {"steps": 0, "step": 0}
+            model: Any = Unclip.of(chosen, latents.x)
+            told = {"steps": 0, "step": 0}
         elif chosen.network == "local":
             from ngw.tasks.local_score import LocalScore
 
@@ -151,7 +152,8 @@ def imaging(tables: Path, runs: Sequence[Path], reference: Path, scorer: str, ju
     arrays, head = io.read_tensors(reference, "a reference", "reference")
     ids, near = arrays["ids"].tolist(), {run: _nearest(run, arrays["ids"].tolist(), reference) for run in runs}
     spec, judge = json.loads(head["reference"]), _judge(scorer, "vision")
-    network, names, known = encoders.build(spec), metric_names(spec["kind"], judges), {}
+    network, names = encoders.build(spec), metric_names(spec["kind"], judges)
+    known: dict[int, np.ndarray] = {}
     for run in tqdm(runs, desc="judge", unit="run", mininterval=1):
         drawn = pictures.read(run / "predictions" / "images.zip")
         made, rated = _seen([network, judge], [drawn[i] for i in ids])

@@ -68,7 +68,8 @@ def held_out(vision: Features, text: Features, seed: int) -> tuple[np.ndarray, n
 
 def evaluate(method: Method, x: np.ndarray, y: np.ndarray, seed: int) -> Result:
     """Both maps on paired held-out rows x [n, d_x], y [n, d_y]; seed: draws the rows and pairs that are looked at."""
-    metrics, spectra = {}, {}
+    metrics: dict[str, float] = {}
+    spectra: dict[str, list[float]] = {}
     there, back = directions(method)
     for way, inverse, z, target in ((there, back, x, y), (back, there, y, x)):
         image = way.whole(z)

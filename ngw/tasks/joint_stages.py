@@ -28,7 +28,7 @@ def joint(tables: Path, spec: Mapping[str, Any], pairs: str, captions: int, seed
     from ngw.tasks import joint as task
 
     distributed.start()
-    options = methods.build(spec)
+    options: Any = methods.build(spec)
     paths, texts, ids = known_pairs(tables, pairs, captions, seed)
     identity = json.dumps([pairs, captions, dict(spec), seed, __version__, len(ids)])
     meter = cost.Meter()
@@ -42,7 +42,7 @@ def towers(tables: Path, spec: Mapping[str, Any], captions: int, seed: int, outp
     """The towers stage: one tower learns from all training images, one of its shape from their captions, unpaired."""
     from ngw.tasks import averaging
 
-    options = methods.build(spec)
+    options: Any = methods.build(spec)
     paths, texts, ids = known_pairs(tables, "all", captions, seed)
     flat, owners = [text for of in texts for text in of], np.repeat(ids, [len(of) for of in texts])
     identity = json.dumps([captions, dict(spec), seed, __version__, len(ids)])
@@ -60,7 +60,8 @@ def merge(towers: Path, spec: Mapping[str, Any], output: Path) -> None:
     from ngw.tasks import averaging
     from ngw.tasks import joint as task
 
-    options, about, meter = methods.build(spec), io.read_json(towers / "joint.json"), cost.Meter()
+    options: Any = methods.build(spec)
+    about, meter = io.read_json(towers / "joint.json"), cost.Meter()
     model = CLIPModel.from_pretrained(towers, local_files_only=True)
     averaging.merged(model, options)
     words = Tokenizer.from_file(str(towers / "tokenizer.json"))
@@ -189,7 +190,8 @@ def joint_vqa(
     from ngw.tasks import joint_vqa as task
     from ngw.tasks.labels import Labels
 
-    known, chosen = Labels.read(labels), fusions.build(spec)
+    known = Labels.read(labels)
+    chosen: Any = fusions.build(spec)
     options = vqa.Options(**{**training, "epochs": chosen.epochs, "learning_rate": chosen.learning_rate})
     asked = io.read_table(tables / "questions.parquet", ["question_id", "image_id", "text", "split"])
     pictures = io.read_table(tables / "images.parquet", ["image_id", "path"])

@@ -64,8 +64,8 @@ class Raw:
         pixels = self.pixels[self.image_rows[places]].float() / 127.5 - 1
         tokens = padded([self.tokens[k] for k in places])
         parts = (pixels, torch.ones(len(places), 1, dtype=torch.bool), tokens, tokens != 0)
-        found = [part.to(device) for part in parts]
-        return Batch(*found, None if targets is None else torch.from_numpy(targets).to(device))
+        z_a, mask_a, z_b, mask_b = (part.to(device) for part in parts)
+        return Batch(z_a, mask_a, z_b, mask_b, None if targets is None else torch.from_numpy(targets).to(device))
 
 
 class Reader:

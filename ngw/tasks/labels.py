@@ -58,8 +58,8 @@ class Labels:
             )
         code = {name: place for place, name in enumerate(SPLITS)}
         split = np.array([code[name] for name in questions["split"]], np.int8)
-        ids = (np.array(questions[key], np.int64) for key in ("question_id", "image_id"))
-        return cls(*ids, split, spread, known)
+        asked, seen = (np.array(questions[key], np.int64) for key in ("question_id", "image_id"))
+        return cls(asked, seen, split, spread, known)
 
     def rows(self, split: str) -> np.ndarray:
         """The rows of a split's questions; an `InputError` where it has none."""
@@ -97,9 +97,8 @@ class Labels:
 
         arrays, head = io.read_tensors(path, "a file of labels", "vocabulary")
         said = json.loads(head["vocabulary"])
-        known = answers.Vocabulary(
-            **{name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
-        )
+        tuples = {name: tuple(said[name]) for name in ("answers", "counts", "splits")}
+        known = answers.Vocabulary(**{**said, **tuples})
         shape = (len(arrays["question_ids"]), len(known.answers))
         targets = csr_array(tuple(arrays.pop(name) for name in ("data", "indices", "indptr")), shape=shape)
         return cls(**arrays, targets=targets, vocabulary=known)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from ngw.clouds import owners
 from ngw.features import Features
-from ngw.methods.base import Method
 from ngw.metrics.retrieval import folded, ranks, summary
 
 VERSION = 1  # of the protocol; it stands in every record
@@ -22,7 +22,14 @@ class Result:
     metrics: dict[str, float]
 
 
-def evaluate(method: Method, a: Features, b: Features) -> Result:
+class Embeds(Protocol):
+    """What ranking needs of a method."""
+
+    def embed(self, u: Any, v: Any, /) -> tuple[np.ndarray, np.ndarray]:
+        """Both clouds in one space, at unit length: [n, e], [m, e]."""
+
+
+def evaluate(method: Embeds, a: Features, b: Features) -> Result:
     """Rank every caption for every image (`i2t`) and every image for every caption (`t2i`), by blocks.
 
     Of two encoders of one modality, `i2t` goes from the first one's items to the second one's, `t2i` back.
@@ -30,7 +37,7 @@ def evaluate(method: Method, a: Features, b: Features) -> Result:
     owner = owners(a, b)
     u, v = method.embed(a.x, b.x)
     i2t, t2i = ranks(u, v, owner)
-    table = {
+    table: dict[str, list | np.ndarray] = {
         "direction": ["i2t"] * len(i2t) + ["t2i"] * len(t2i),
         "query_id": np.concatenate([a.ids, b.ids]),
         "image_id": np.concatenate([a.image_ids, b.image_ids]),

@@ -197,7 +197,7 @@ def prior(
     from ngw.tasks import answers
     from ngw.tasks.labels import Labels
 
-    chosen = fusions.build(spec)
+    chosen: Any = fusions.build(spec)  # a prior
     questions = io.read_table(tables / "questions.parquet", COLUMNS["questions"])
     meter = cost.Meter()
     say = answers.prior_by_type if chosen.by_type else answers.prior

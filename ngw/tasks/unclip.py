@@ -39,7 +39,7 @@ class Unclip:
 
     def check(self) -> None:
         """Whether the folder holds a decoder of embeddings of this width."""
-        folder = Path(self.options.unclip)
+        folder = Path(str(self.options.unclip))
         for file in ("model_index.json", "unet/config.json"):
             if not (folder / file).is_file():
                 raise InputError(f"{folder / file}: no such file; {folder} is no decoder's folder: mend `unclip`.")

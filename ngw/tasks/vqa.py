@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -95,6 +95,13 @@ class Answerer(nn.Module):
         io.write_tensors(path, arrays, {**about, "answers": json.dumps(self.answers)})
 
 
+class Items(Protocol):
+    """What an answerer reads: batches of the questions at some places."""
+
+    def batch(self, places: np.ndarray, device: str = "cpu", targets: np.ndarray | None = None) -> Batch:
+        """The questions at some places, as tensors."""
+
+
 @dataclass
 class Sides:
     """Both sides' token files of one split, in the order of some questions."""
@@ -136,7 +143,7 @@ def load(path: str | os.PathLike, images: TokenFile, questions: TokenFile, align
 
 
 def fit(
-    model: Answerer, sides: Sides, labels: Labels, rows: np.ndarray, options: Options, seed: int,
+    model: Answerer, sides: Items, labels: Labels, rows: np.ndarray, options: Options, seed: int,
     checkpoint: Path | None = None, identity: str = "",
 ) -> Trained:  # fmt: skip
     """Train on the labelled questions in `rows`, those of held-out images aside, by Adam on the soft targets.
@@ -179,7 +186,7 @@ def stream(n: int, start: int, count: int, seed: int) -> np.ndarray:
     return np.array([_order(n, seed, int(k))[p] for k, p in zip(passes, place, strict=True)], np.int64)
 
 
-def answer(model: Answerer, sides: Sides, places: np.ndarray, device: str = "cpu") -> np.ndarray:
+def answer(model: Answerer, sides: Items, places: np.ndarray, device: str = "cpu") -> np.ndarray:
     """The column of the best answer to each question at some places: int64 [len(places)]."""
     found = []
     with torch.inference_mode():
