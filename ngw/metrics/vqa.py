@@ -118,7 +118,7 @@ def accuracies(
     predictions: Sequence[str],
     answers: Sequence[Sequence[str]],
     mode: str = "official",
-    marks: Sequence[Sequence[Hashable]] | None = None,
+    marks: Sequence[Sequence[Hashable] | None] | None = None,
 ) -> np.ndarray:
     """Accuracy of every prediction.
 
@@ -136,7 +136,7 @@ def accuracies(
             whose prediction isn't a text.
     """
     check_mode(mode)
-    marks = [()] * len(answers) if marks is None else marks
+    marks = [None] * len(answers) if marks is None else marks
     if not len(predictions) == len(answers) == len(marks):
         raise ValueError(
             f"expected one prediction a question, found {len(predictions)} predictions, {len(answers)} questions' "
