@@ -105,3 +105,16 @@ def refused(capsys):
             assert str(word) in line, line
 
     return check
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory) -> list[str]:
+    """Three pictures of noise, wide, tall and small."""
+    from PIL import Image
+
+    folder, draw = tmp_path_factory.mktemp("photographs"), np.random.default_rng(0)
+    paths = []
+    for k, size in enumerate([(60, 90), (81, 50), (24, 20)]):
+        Image.fromarray(draw.integers(0, 256, (*size, 3), np.uint8)).save(folder / f"{k}.png")
+        paths.append(str(folder / f"{k}.png"))
+    return paths

@@ -72,10 +72,13 @@ def need(where: Path, *files: str) -> None:
             io.read_json(found[0])
 
 
-def load(where: Path, kind: Any, width: int, precision: str, pickle: bool = False, **options: Any):
+def load(
+    where: Path, kind: Any, width: int, precision: str, pickle: bool = False, compiled: bool = False, **options: Any
+):  # fmt: skip
     """A network of `transformers` in evaluation mode, on a GPU where there is one.
 
     kind: the class that reads the folder.  precision: of weights and products; features leave as float32.
+    compiled: by torch.compile, at the first batch (it wants a C++ compiler); pays where there are many.
     """
     import torch
     from safetensors import SafetensorError
@@ -90,7 +93,10 @@ def load(where: Path, kind: Any, width: int, precision: str, pickle: bool = Fals
     found = getattr(model.config, "projection_dim", None) or model.config.hidden_size
     if found != width:
         raise InputError(f"{where}: expected width {width}, found {found}; mend `width` in the config.")
-    return model.eval().requires_grad_(False).to("cuda" if torch.cuda.is_available() else "cpu")
+    model = model.eval().requires_grad_(False).to("cuda" if torch.cuda.is_available() else "cpu")
+    if compiled:
+        model.compile(dynamic=True)  # texts differ in length
+    return model
 
 
 def merged(model, name: str, other: str | None, weight: float):

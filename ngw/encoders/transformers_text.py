@@ -18,7 +18,7 @@ class TransformersText(Encoder):
     pooling, normalise: "mean" and unit length are sentence-transformers' recipe for all-MiniLM-L6-v2 and
     all-mpnet-base-v2 (modules.json, 1_Pooling/config.json); "mean" without unit length contriever's (Izacard et al.
     2022); "cls" BGE's, and BERT's and RoBERTa's first state.  prefix: what an embedder wants before a text.
-    precision: of the network on a GPU; on a CPU float32 is the fast one.
+    precision: of the network on a GPU; on a CPU float32 is the fast one.  compiled: by torch.compile.
     merged_with, merge_weight: another transformer of this shape, whose trunk's weights enter the mean by that weight.
     """
 
@@ -35,6 +35,7 @@ class TransformersText(Encoder):
         prefix: str = "",
         precision: str = "float32",
         pickle: bool = False,
+        compiled: bool = False,
         merged_with: str | None = None,
         merge_weight: float = 0.5,
         licence: str = "Apache-2.0",
@@ -53,7 +54,7 @@ class TransformersText(Encoder):
         self.preprocessing += f"; {prefix!r} before each text" if prefix else ""
         if not 0 <= merge_weight <= 1:
             raise ValueError(f"merge_weight is in [0, 1], not {merge_weight}")
-        self.merged_with, self.merge_weight = merged_with, merge_weight
+        self.merged_with, self.merge_weight, self.compiled = merged_with, merge_weight, compiled
         self.version = model if revision is None else f"{model}@{revision}"
         self.version += "" if merged_with is None else f", merged with {merge_weight:g} of {merged_with}"
 
@@ -66,7 +67,7 @@ class TransformersText(Encoder):
         weights = "pytorch_model.bin" if self.pickle else "*.safetensors"
         _huggingface.need(where, "config.json", "tokenizer.json", weights)
         tokenizer = _huggingface.tokenizer(where, self.n_tokens)
-        model = _huggingface.load(where, AutoModel, self.width, self.precision, self.pickle)
+        model = _huggingface.load(where, AutoModel, self.width, self.precision, self.pickle, self.compiled)
         return tokenizer, _huggingface.merged(model, self.name, self.merged_with, self.merge_weight)
 
     def _rows(self, items: Sequence[str]):

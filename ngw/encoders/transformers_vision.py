@@ -24,7 +24,7 @@ class TransformersVision(Encoder):
     model: as `_huggingface.folder` takes it, with config.json, preprocessor_config.json and safetensors.
     pooling: "cls", after the last norm, as DINOv2's and ViT's own evaluations take it (Oquab et al. 2024; Dosovitskiy
     et al. 2021), or "mean" over the patches.  Register tokens (DINOv2 with registers) are left out.
-    precision: of the network on a GPU; on a CPU float32 is the fast one.
+    precision: of the network on a GPU; on a CPU float32 is the fast one.  compiled: by torch.compile.
     merged_with, merge_weight: another transformer of this shape, whose trunk's weights enter the mean by that weight.
     """
 
@@ -38,6 +38,7 @@ class TransformersVision(Encoder):
         pooling: str = "cls",
         precision: str = "float32",
         pickle: bool = False,
+        compiled: bool = False,
         merged_with: str | None = None,
         merge_weight: float = 0.5,
         licence: str = "Apache-2.0",
@@ -52,7 +53,7 @@ class TransformersVision(Encoder):
         self.preprocessing = f"as preprocessor_config.json says, by Pillow; {pooling}"
         if not 0 <= merge_weight <= 1:
             raise ValueError(f"merge_weight is in [0, 1], not {merge_weight}")
-        self.merged_with, self.merge_weight = merged_with, merge_weight
+        self.merged_with, self.merge_weight, self.compiled = merged_with, merge_weight, compiled
         self.version = model if revision is None else f"{model}@{revision}"
         self.version += "" if merged_with is None else f", merged with {merge_weight:g} of {merged_with}"
 
@@ -89,7 +90,7 @@ class TransformersVision(Encoder):
         """The network, loaded once."""
         from transformers import AutoModel
 
-        found = _huggingface.load(self.folder, AutoModel, self.width, self.precision, self.pickle)
+        found = _huggingface.load(self.folder, AutoModel, self.width, self.precision, self.pickle, self.compiled)
         return _huggingface.merged(found, self.name, self.merged_with, self.merge_weight)
 
     def view(self, path: str) -> Image:
