@@ -86,6 +86,17 @@ def test_a_method_says_what_it_is(spec):
     assert method.reference or method.role == "control"
 
 
+def test_the_controls_are_these_and_ngw_is_the_method():
+    built = {name(spec): methods.build(spec) for spec in SPECS}
+    controls = {"shuffled", "random", "oracle", "unaligned", "unaligned-zero-pad", "warp-raw"}
+    assert {who for who, method in built.items() if method.role == "control"} == controls
+    assert built["warp"].role == "method"
+    unpaired = {who for who, method in built.items() if method.pairs == "none"}
+    assert {"gromov", "random", "unaligned", "warp-raw"} <= unpaired
+    assert built["wasserstein-procrustes"].pairs == "some"
+    assert methods.build({"kind": "wasserstein-procrustes", "start": "gromov"}).pairs == "none"
+
+
 @every
 def test_shapes_and_scores(spec, method):
     to_y, to_x, u, v = outputs(method)

@@ -13,6 +13,7 @@ from ngw import __version__, io
 from ngw.errors import InputError
 
 EPS = 1e-12
+Role = Literal["method", "baseline", "control"]
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -88,7 +89,7 @@ class Method:
     Bad input (shapes, NaN, equal rows, pairs out of range, too few of them) raises `InputError`.
     """
 
-    role: Literal["method", "baseline", "control"] = "baseline"
+    role: Role = "baseline"
     pairs: Literal["none", "some", "all"] = "some"  # "all": every true pair, whatever the budget (an oracle)
     min_pairs: ClassVar[int] = 2
     reference: ClassVar[str] = ""

@@ -13,7 +13,7 @@ from ngw.maps.linear import ridge
 from ngw.methods._given import mislead, place, thin
 from ngw.methods._transport import Solver, Transport, couple
 from ngw.methods._whitened import Whitened
-from ngw.methods.base import Method, at_least, check_cloud, check_pairs, positive, unit
+from ngw.methods.base import Method, Role, at_least, check_cloud, check_pairs, positive, unit
 from ngw.methods.cca import CCA
 from ngw.methods.fused import Fused
 from ngw.methods.gromov import Gromov
@@ -58,6 +58,7 @@ class Warp(Whitened):
     pairs, as a multiple of the number of pairs (null: all of them); noise, the share of known pairs that are wrong.
     """
 
+    role: Role = "method"
     min_pairs = 4
     reference = "proposal 2.2-2.5"
 
@@ -102,7 +103,8 @@ class Warp(Whitened):
             raise ValueError(f"tau is positive, or null for exact marginals; not {tau}")
         if mass < 1 and (tau is not None or cost == "keypoints"):
             raise ValueError("mass below 1 (partial) is for exact marginals (tau: null) and costs other than keypoints")
-        self.role = "control" if cost == "raw" else "method"  # raw spaces share no axis
+        if cost == "raw":  # spaces that share no axis
+            self.role = "control"
         self.pairs = COSTS[cost]().pairs
         self.epsilon, self.cost, self.pinned, self.max_iter, self.tol = epsilon, cost, pinned, max_iter, tol
         self.mass, self.tau, self.rounds, self.warmth, self.confidence = mass, tau, rounds, warmth, confidence
