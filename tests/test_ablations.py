@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +14,6 @@ from ngw.config import Config
 from ngw.errors import InputError
 from ngw.methods._given import mislead, place, thin
 from ngw.methods.warp import Warp
-from ngw.metrics.retrieval import summary
-from ngw.report import ablations as report
-from ngw.report.style import encode
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
@@ -208,106 +201,3 @@ def test_what_is_wrong_with_an_ablation_is_told(path, value, words):
         Config(values(*path, value=value), SCHEMA)
     for word in words:
         assert word in str(caught.value)
-
-
-# The table and the figure.
-
-GROUPS = [
-    {"base": "ngw", "option": "epsilon", "rows": [["0.01", "ngw~epsilon=0.01"], ["0.02", "ngw"]]},
-    {"base": "ngw", "option": "cost", "rows": [["cca", "ngw"], ["raw", "ngw~cost=raw"]]},
-]
-HITS = {"ngw": 3, "ngw~epsilon=0.01": 2, "ngw~cost=raw": 0}  # of the four images
-BUDGET = {"ngw~cost=raw": "0"}
-
-
-def runs(seeds=(0, 1)) -> tuple[list[dict], dict]:
-    """Records and ranks of four images and captions each; seed 1 of the base finds one image less."""
-    records, ranks = [], {}
-    for method, hits in HITS.items():
-        for seed in seeds:
-            found = np.where(np.arange(4) < hits - (seed if method == "ngw" else 0), 1.0, 3.0)
-            who = ("points", "v", "t", method, BUDGET.get(method, "16"), seed)
-            names = ("dataset", "vision", "text", "method", "pairs", "seed")
-            records.append({
-                **dict(zip(names, who, strict=True)), "role": "method", "task": "retrieval", "task_version": 1,
-                "version": "0", "cost": {}, "converged": method != "ngw~cost=raw", "n_images": 4, "n_captions": 4,
-                "metrics": summary(found, np.full(4, 1.0)), "step": 30 * seed,
-            })  # fmt: skip
-            both = np.concatenate([found, np.full(4, 1.0)])
-            ids = np.tile(np.arange(4), 2)
-            ranks[who] = {"direction": np.repeat(["i2t", "t2i"], 4), "image_id": ids, "rank": both}
-    return records, ranks
-
-
-def test_numbers_of_the_table_by_hand():
-    records, ranks = runs()
-    files = report.build(records, ranks, list(ranks), GROUPS)
-    rows = {(r["option"], r["value"], r["metric"]): r for r in report.from_csv(files["ablations.csv"])}
-    assert len(rows) == 4 * 3
-    base = rows["epsilon", "0.02", "mean_recall_1"]
-    assert base["mean"] == pytest.approx((0.75 + 0.5) / 2 / 2 + 0.5)  # text to image: all found, always
-    assert (base["difference"], base["step"]) == ("", 15)
-    changed = rows["epsilon", "0.01", "mean_recall_1"]
-    assert changed["mean"] == pytest.approx(0.75)
-    assert changed["difference"] == pytest.approx(0.75 - 0.8125)
-    assert changed["difference_low"] <= changed["difference"] <= changed["difference_high"] <= 0
-    raw = rows["cost", "raw", "i2t_recall_1"]
-    assert (raw["mean"], raw["pairs"], raw["difference"]) == (0, "0", -0.625)
-    lines = files["ablations.md"].splitlines()
-    assert any(
-        line.startswith("| epsilon | 0.02 | 62.5 ± 17.7 | 100.0 ± 0.0 | 81.2 ± 8.8 | base | – | 15") for line in lines
-    )
-    assert any(
-        line.startswith("| cost † | raw (0 pairs) | 0.0 ± 0.0 | 100.0 ± 0.0 | 50.0 ± 0.0 | -31.2 |") for line in lines
-    )
-    assert files["ablations.tex"].count(r"\begin{tabular}") == 1
-
-
-def test_a_missing_cell_is_an_error():
-    records, ranks = runs()
-    with pytest.raises(InputError, match="has no record"):
-        report.build(records[1:], ranks, list(ranks), GROUPS)
-    with pytest.raises(InputError, match="expected values to vary, found none"):
-        report.build([], {}, [], [])
-
-
-def test_the_figure_has_a_panel_an_option_with_the_base_filled():
-    records, ranks = runs()
-    rows = report.from_csv(report.build(records, ranks, list(ranks), GROUPS)["ablations.csv"])
-    figure = report.figure(rows, ("points", "v", "t"))
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["epsilon", "cost"]
-    ticks = [[label.get_text() for label in axes.get_xticklabels()] for axes in figure.axes]
-    assert ticks == [["0.01", "0.02"], ["cca", "raw"]]
-    assert encode(figure, "png") == encode(report.figure(rows, ("points", "v", "t")), "png")
-
-
-def test_what_a_panel_calls_values_that_share_a_name():
-    assert report._words(["linear", "mlp, steps=300, cycle=0", "mlp, steps=600"]) == [
-        "linear", "mlp, steps=300", "mlp, steps=600"
-    ]  # fmt: skip
-    assert report._words(["mlp, steps=300", "0.1"]) == ["mlp", "0.1"]
-
-
-def test_null_is_told_in_its_options_own_word():
-    said = [report._said({"option": option, "value": value}) for option, value in (
-        ("unpaired", "null"), ("smoothness", "null, steps=3"), ("unpaired", "4"), ("other", "null"),
-    )]  # fmt: skip
-    assert said == ["all", "ridge, steps=3", "4", "null"]
-
-
-@pytest.mark.workflow
-@pytest.mark.parametrize("target", ["all", "all_ablations"])
-def test_a_dry_run_lists_the_derived_methods(target, tmp_path):
-    tiny = ROOT / "tests" / "config.yaml"
-    options = {"--snakefile": ROOT / "workflow" / "Snakefile", "--directory": tmp_path, "--configfile": tiny}
-    words = [str(word) for option in options.items() for word in option]
-    command = [sys.executable, "-m", "snakemake", target, "--dry-run", "--cores", "1", *words]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stdout + done.stderr
-    listed = set(re.findall(r"output: .*/(ngw~[^/]*)/pairs\d+/seed\d+/plan", done.stdout + done.stderr))
-    grid = Config(config.read(tiny), SCHEMA).ablation_grid(full=target != "all")
-    derived = {name for name in grid["methods"] if "~" in name}
-    assert derived
-    assert derived <= listed

@@ -2,77 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
-from rotated_clouds import rotated
+from fusion_networks import SMALL, close, clouds, every, exchanging, fitted, full, network, tokens
 
 from ngw import fusion, methods
 from ngw.errors import InputError
-from ngw.fusion import Basis, Tokens, token_unit
+from ngw.fusion import Basis, Tokens
 from ngw.fusion._network import average
 from ngw.fusion.cross_attention import attend
 
 D_A, D_B, B, T, S = 6, 5, 3, 4, 5  # widths of the clouds, items, tokens a side
-SMALL = {"dims": 8, "hidden": 16, "width": 7}
-WARPS = [{"kind": "warp", "map": arch, "steps": 20, "hidden": 16, "rounds": 1} for arch in ("mlp", "residual")]
-QUICK = {"gromov": {"clusters": 10, "starts": 1}, "structure": {"steps": 5}, "contrastive": {"steps": 5}}
-OPAQUE = ("keypoints", "relative")
-EXCHANGING = [
-    {"kind": "cross-attention"},
-    {"kind": "cross-attention", "pooled": True},
-    {"kind": "cross-attention", "aligned": False},
-    {"kind": "gated"},
-]
-SPECS = [*EXCHANGING, {"kind": "concat"}, {"kind": "image-only"}, {"kind": "question-only"}]
-
-
-def name(spec):
-    return "-".join(map(str, spec.values()))
-
-
-every = pytest.mark.parametrize("spec", SPECS, ids=name)
-exchanging = pytest.mark.parametrize("spec", EXCHANGING, ids=name)
-
-
-@functools.cache
-def clouds():
-    """A cloud [150, 6] and five axes of its rotated, shifted copy; the first 40 rows' partners are known."""
-    x, y, partner = rotated(150, D_A)
-    return x, y[:, :D_B] + 3, np.stack([np.arange(40), partner[:40]], axis=1)
-
-
-@functools.cache
-def fitted(kind="procrustes", index=None):
-    spec = {"kind": kind} | QUICK.get(kind, {}) if index is None else WARPS[index]
-    return methods.build(spec).fit(*clouds())
-
-
-def tokens(seed=0):
-    """(z_a [3, 4, 6], mask_a, z_b [3, 5, 5], mask_b): items of 4, 2 and 1 tokens against 5, 3 and 1."""
-    g = torch.Generator().manual_seed(seed)
-    z_a, z_b = torch.randn(B, T, D_A, generator=g), torch.randn(B, S, D_B, generator=g) + 3
-    mask_a, mask_b = torch.arange(T) < torch.tensor([[4], [2], [1]]), torch.arange(S) < torch.tensor([[5], [3], [1]])
-    return z_a, mask_a, z_b, mask_b
-
-
-def network(spec, seed=0, maps=None, **options):
-    built = fusion.build({**spec, **SMALL, **options})
-    if built.aligned and maps is None:
-        maps = fusion.align(fitted())
-    return built.network(Tokens(D_A), Tokens(D_B, np.full(D_B, 3.0), 2.0), maps, seed)
-
-
-def full(*shape):
-    return torch.ones(shape, dtype=torch.bool)
-
-
-def close(a, b, tolerance=1e-5):
-    torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
 
 
 # CrossAttn
@@ -268,109 +212,6 @@ def test_projected_tokens_start_at_mean_0_and_variance_1(dims):
     if dims >= D_A:  # angles about the mean are kept
         v = (x[mask] - about.mean) / about.scale * np.sqrt(dims)
         np.testing.assert_allclose(z @ z.T, v @ v.T, atol=1e-2)
-
-
-# Maps
-
-
-def kinds_of_maps():
-    return [(kind, None) for kind in methods.kinds() if kind not in ("joint", "weight-averaging")] + [
-        ("warp", index) for index in range(len(WARPS))
-    ]
-
-
-@pytest.mark.parametrize(("kind", "index"), kinds_of_maps())
-def test_maps_are_the_methods_own(kind, index):
-    method, (x, y, _) = fitted(kind, index), clouds()
-    maps = fusion.align(method)
-    assert maps.form == ("opaque" if kind in OPAQUE else "affine" if index is None else "layers")
-    for found, z, image in ((maps.ab, x, method.transform(x)), (maps.ba, y, method.inverse_transform(y))):
-        grid = torch.tensor(z[:12], dtype=torch.float32).reshape(3, 4, -1)  # tokens of three items
-        error = np.abs(found(grid).detach().numpy().reshape(12, -1) - image[:12]).max()
-        assert error <= 1e-5 * np.abs(image).max()
-
-
-@pytest.mark.parametrize(("kind", "index"), [("warp", None), ("warp", 0), ("warp", 1), ("relative", None)])
-def test_frozen_maps_get_no_gradient_and_fine_tuned_ones_do(kind, index):
-    maps = fusion.align(fitted(kind, index))
-    net = network({"kind": "cross-attention"}, maps=maps)
-    net(*tokens()).square().sum().backward()
-    assert all(p.grad is None and not p.requires_grad for p in net.maps.parameters())
-    if kind == "relative":
-        with pytest.raises(InputError, match="only NumPy applies; take tune: frozen"):
-            network({"kind": "cross-attention"}, maps=maps, tune="fine")
-        return
-    net = network({"kind": "gated"}, maps=maps, tune="fine")
-    net(*tokens()).square().sum().backward()
-    for way in (net.maps.ab, net.maps.ba):
-        assert sum(p.grad.abs().sum() for p in way.parameters()) > 0
-    assert not any(p.requires_grad for p in maps.parameters())  # the network tunes a copy
-
-
-def test_whitening_is_never_tuned():
-    names = {key for key, _ in fusion.align(fitted("warp", 0)).tuned("fine").named_parameters()}
-    assert names == {f"{way}.1.p.{key}" for way in ("ab", "ba") for key in ("w1", "b1", "w2", "b2", "w3", "b3")}
-
-
-def basis(z, p, seed=0):
-    """A random orthonormal basis of p directions, through a point that isn't the mean."""
-    axes = np.linalg.qr(np.random.default_rng(seed).standard_normal((z.shape[1], p)))[0]
-    return Basis(axes.astype(np.float32), (z.mean(0) + 1).astype(np.float32))
-
-
-@pytest.mark.parametrize(("kind", "index"), [("warp", None), ("warp", 1), ("relative", None)])
-@pytest.mark.parametrize("sides", ["a", "b", "ab"])
-def test_in_a_basis_maps_are_the_same_on_its_span(kind, index, sides):
-    method, (x, y, _) = fitted(kind, index), clouds()
-    a = basis(x, 3) if "a" in sides else None
-    b = basis(y, D_B, seed=1) if "b" in sides else None  # all of B's space: nothing is lost on the way
-    maps = fusion.align(method, a, b)
-    c = np.random.default_rng(2).standard_normal((7, 3 if a else D_A)).astype(np.float32)
-    z = a.mean + c @ a.axes.T if a else c
-    image = method.transform(z)
-    found = maps.ab(torch.tensor(c)).detach().numpy()
-    np.testing.assert_allclose(b.mean + found @ b.axes.T if b else found, image, atol=1e-4)
-    assert maps.widths == (3 if a else D_A, D_B)
-
-
-def test_in_a_basis_of_the_target_the_image_is_projected():
-    x, y, _ = clouds()
-    b = basis(y, 2)
-    found = fusion.align(fitted(), None, b).ab(torch.tensor(x[:9], dtype=torch.float32)).detach().numpy()
-    np.testing.assert_allclose(found, (fitted().transform(x[:9]) - b.mean) @ b.axes, atol=1e-4)
-
-
-def test_tokens_are_carried_in_units_of_the_pooled_features():
-    # T'(c) = unit_b T(c / unit_a), and back.
-    x, y, _ = clouds()
-    maps = fusion.align(fitted("warp"), Basis(np.eye(D_A), np.zeros(D_A), 2), Basis(np.eye(D_B), np.zeros(D_B), 6))
-    for found, z, image in (
-        (maps.ab, 2 * x, 6 * fitted("warp").transform(x)),
-        (maps.ba, 6 * y, 2 * fitted("warp").inverse_transform(y)),
-    ):
-        np.testing.assert_allclose(found(torch.tensor(z, dtype=torch.float32)).detach(), image, atol=1e-3)
-
-
-def test_the_unit_of_tokens_by_hand():
-    # Means (0, 6) and (8, 0) over pooled (0, 1) and (1, 0): 7, the least-squares gain. The masked token doesn't count.
-    z, pooled = np.array([[[0, 5], [0, 7]], [[8, 0], [99, 9]]], np.float16), np.array([[0.0, 1], [1, 0]])
-    mask = np.array([[True, True], [True, False]])
-    assert token_unit(z, mask, pooled) == 7
-    with pytest.raises(InputError, match="expected means that point where pooled features do, found a gain of -7"):
-        token_unit(z, mask, -pooled)
-
-
-def test_a_loaded_method_gives_the_same_maps(tmp_path):
-    fitted().save(tmp_path / "model.safetensors")
-    again = fusion.align(methods.load(tmp_path / "model.safetensors"))
-    assert all((p == q).all() for p, q in zip(again.parameters(), fusion.align(fitted()).parameters(), strict=True))
-
-
-def test_a_network_comes_back_from_its_state():
-    net, given = network({"kind": "cross-attention", "tune": "fine"}, seed=3), tokens()
-    twin = network({"kind": "cross-attention", "tune": "fine"}, maps=fusion.align(fitted("ridge")))
-    twin.load_state_dict(net.state_dict())
-    close(twin(*given), net(*given), 0)
 
 
 # What is refused

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import kstest, ortho_group
+from scipy.stats import ortho_group
 
 from ngw import methods
 from ngw.clouds import Clouds
@@ -12,11 +12,6 @@ from ngw.errors import InputError
 from ngw.features import Features
 from ngw.methods import Method
 from ngw.metrics import identifiability as metric
-from ngw.metrics.geometry import linear_cka, mutual_neighbours
-from ngw.metrics.similarity import calibrate, null, similarity, u_centred_gram
-from ngw.report import identifiability as report
-from ngw.report import similarity as similarity_report
-from ngw.report.style import encode
 from ngw.tasks import identifiability as task
 
 Z = np.random.default_rng(0).standard_normal((120, 6))
@@ -252,156 +247,3 @@ def test_held_out_rows_are_pairs():
         task.held_out(vision, features(ids[1:], ids[1:]), seed=0)
     with pytest.raises(InputError, match="expected more than 10 images, found 3"):
         task.held_out(features([1, 2, 3], [1, 2, 3]), features([1, 2, 3], [1, 2, 3]), seed=0)
-
-
-# Similarity against a permutation null.
-
-
-def views(n: int = 60, shared: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    stream = np.random.default_rng(seed)
-    x = stream.standard_normal((n, 12))
-    return x, shared * x @ stream.standard_normal((12, 9)) + stream.standard_normal((n, 9))
-
-
-def test_similarity_holds_the_plain_measures_and_their_nulls():
-    x, y = views()
-    orders = [np.random.default_rng(5).permutation(60)]
-    found = similarity(x, y, np.random.default_rng(5), permutations=1, k=7)
-    for name, plain in (("cka", linear_cka), ("mutual_neighbours_7", lambda a, b: mutual_neighbours(a, b, 7))):
-        assert found[name]["value"] == pytest.approx(plain(x, y))
-        assert found[name]["null_mean"] == pytest.approx(plain(x, y[orders[0]]))
-
-
-def test_u_centred_grams_give_the_unbiased_hsic():
-    x, y = views(n=12)
-    k, ell = (z @ z.T * (1 - np.eye(12)) for z in (x, y))  # Song et al. 2012, eq. 4, as printed
-    ones = np.ones(12)
-    hsic = np.trace(k @ ell) + (ones @ k @ ones) * (ones @ ell @ ones) / (11 * 10) - 2 / 10 * (ones @ k @ ell @ ones)
-    assert (u_centred_gram(x) * u_centred_gram(y)).sum() == pytest.approx(hsic)
-
-
-def test_related_spaces_stand_out_and_independent_ones_do_not():
-    related = similarity(*views(), np.random.default_rng(0), permutations=99)
-    for numbers in related.values():
-        assert numbers["p"] == pytest.approx(0.01)
-        assert numbers["z"] > 5
-        assert 0 < numbers["calibrated"] < numbers["value"]
-    same = similarity(Z, Z @ ROTATION, np.random.default_rng(0), permutations=99)
-    assert all(numbers["calibrated"] == pytest.approx(1) for numbers in same.values())
-
-
-def test_the_null_of_independent_clouds_is_uniform_in_p_and_near_zero_when_calibrated():
-    found = [similarity(*views(30, 0, seed), np.random.default_rng(seed), 39, k=5) for seed in range(150)]
-    for name in ("cka", "cka_debiased"):
-        p = np.array([one[name]["p"] for one in found])
-        assert kstest(p - 1 / 80, "uniform").pvalue > 0.01  # p lies on 1/40, ..., 1
-        assert np.mean([one[name]["excess"] for one in found]) == pytest.approx(0, abs=0.01)
-        assert np.mean([one[name]["calibrated"] > 0 for one in found]) < 0.1
-    assert np.mean([one["cka"]["value"] for one in found]) > 0.2  # what calibration is for
-    assert np.mean([one["cka_debiased"]["value"] for one in found]) == pytest.approx(0, abs=0.02)
-    assert np.mean([one["mutual_neighbours_5"]["p"] <= 0.1 for one in found]) < 0.17
-
-
-def test_calibration_by_hand():
-    found = calibrate(0.5, np.arange(19) / 100)  # 0, 0.01, ..., 0.18; the 19th smallest of the 20 is the null's largest
-    assert found.p == 1 / 20
-    assert found.critical == pytest.approx(0.18)
-    assert found.calibrated == pytest.approx((0.5 - 0.18) / (1 - 0.18))
-    assert found.excess == pytest.approx(0.41)
-    flat = calibrate(0.3, np.full(19, 0.3))
-    assert (flat.p, flat.z, flat.calibrated) == (1, None, 0)
-
-
-def test_sparse_and_dense_inner_products_agree():
-    stream = np.random.default_rng(0)
-    a, b = stream.random((20, 20)) * (stream.random((20, 20)) < 0.1), stream.random((20, 20))
-    orders = [stream.permutation(20) for _ in range(3)]
-    value, found = null(a, b, orders)
-    assert value == pytest.approx((a * b).sum())
-    np.testing.assert_allclose(found, [(a * b[np.ix_(o, o)]).sum() for o in orders])
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: metric.injectivity(Z, Z[:9]), "found 120 and 9"),
-        (lambda: metric.injectivity(Z, Z * np.nan), "image: expected a finite matrix"),
-        (lambda: metric.surjectivity(Z[:5], Z), "found 5 for 5 and 120 rows"),
-        (lambda: similarity(Z, Z, np.random.default_rng(0), k=120), "more than k = 120"),
-        (lambda: similarity(Z, Z, np.random.default_rng(0), permutations=0), "expected 1 or more, found 0"),
-        (lambda: similarity(Z, 0 * Z, np.random.default_rng(0), permutations=1), "rows of a cloud are equal"),
-    ],
-)
-def test_inputs_that_do_not_fit_are_refused(call, words):
-    with pytest.raises(ValueError, match=words):
-        call()
-
-
-# Tables and figure.
-
-
-def record(method: str, seed: int, shift: float = 0.0, role: str = "method", pairs: str = "300") -> dict:
-    names = [f"{way}_{name}" for way in report.MAPS for name in [*report._STYLE, "density"]]
-    spectra = {way: [2.0 - shift, 1.0, 0.5, 0.0] for way in report.MAPS}
-    return {
-        **{"dataset": "points", "vision": "v", "text": "t", "method": method, "pairs": pairs, "seed": seed},
-        **{"role": role, "task": "identifiability", "task_version": 1, "version": "0", "cost": {}, "converged": True},
-        **{"n_images": 50, "n_captions": 50, "metrics": {name: 0.25 + shift for name in names}, "spectra": spectra},
-        "null": {name: 0.125 for name in names} if role == "method" else None,
-        "null_spectra": spectra if role == "method" else None,
-    }
-
-
-def runs() -> list[dict]:
-    found = [record("a", seed, 0.01 * seed) for seed in (0, 1)] + [record("b", seed, 0.2) for seed in (0, 1)]
-    return found + [record("random", seed, role="control", pairs="0") for seed in (0, 1)]
-
-
-def expected() -> list[tuple]:
-    return [("points", "v", "t", r["method"], r["pairs"], r["seed"]) for r in runs()]
-
-
-def test_tables_show_each_number_beside_its_null():
-    files = report.build(runs(), expected())
-    lines = files["identifiability.md"].splitlines()
-    assert "points (50 test pairs)" in lines[2].replace("\\", "")
-    first = next(line for line in lines if line.startswith("| a |"))
-    assert first.startswith("| a | 0.255 ± 0.007 / 0.125 | **25.5** ± 0.7 / 12.5 |")
-    assert next(line for line in lines if line.startswith("| b |")).startswith("| b | **0.450** ± 0.000 / 0.125 |")
-    assert any(line.startswith("| *random (0 pairs)* | *0.250 ± 0.000* |") for line in lines)
-    assert files["identifiability.tex"].count(r"\begin{tabular}") == 2
-    csv = files["identifiability.csv"].splitlines()
-    assert "points,v,t,a,300,ab_density,0.255,0.00707107,0.25,0.26,2,method,true" in csv
-    assert "points,v,t,a,300,ab_density_null,0.125,0.0,0.125,0.125,2,method,true" in csv
-    with pytest.raises(ValueError, match="has no record"):
-        report.build(runs()[1:], expected())
-
-
-def test_the_spectrum_goes_through_its_csv_into_a_figure():
-    rows = report.spectra_from_csv(report.build(runs(), expected())["identifiability-spectrum.csv"])
-    assert len(rows) == 4 * 2 * (2 + 2 + 1)  # values, maps, two methods with their nulls and a control
-    top = next(row for row in rows if (row["method"], row["map"], row["null"], row["k"]) == ("a", "ab", False, 1))
-    assert (top["mean"], top["low"], top["high"]) == (1.995, 1.99, 2.0)
-    figure = report.spectrum_figure(rows, ("points", "v", "t"))
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["a", "b", "random"]
-    assert encode(figure, "png") == encode(report.spectrum_figure(rows, ("points", "v", "t")), "png")
-
-
-def test_the_similarity_table_stands_beside_what_alignment_reaches():
-    numbers = similarity(*views(), np.random.default_rng(0), permutations=20)
-    numbers["cka"] |= {"p": 0.4, "value": 0.3, "null_mean": 0.29, "calibrated": 0.0, "z": None}
-    one = {"dataset": "points", "vision": "v", "text": "t", "n": 60, "metrics": numbers}
-    reached = [
-        {"dataset": "points", "vision": "v", "text": "t", "metric": "mean_recall_1", "pairs": "300"} | more
-        for more in (
-            {"mean": 0.4, "role": "method"},
-            {"mean": 0.35, "role": "baseline"},
-            {"mean": 0.9, "role": "control"},
-        )
-    ]
-    files = similarity_report.build([one], reached, "300")
-    line = next(line for line in files["similarity.md"].splitlines() if line.startswith("| points: v, t (n = 60)"))
-    assert line.startswith("| points: v, t (n = 60) | 0.300° / 0.290 | 0.000 | – |")
-    assert line.endswith("| 40.0 |")
-    assert "R@1" not in similarity_report.build([one])["similarity.md"]
-    assert files["similarity.csv"].splitlines()[1].startswith("points,v,t,60,cka,0.3,0.29,")

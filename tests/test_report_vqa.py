@@ -142,13 +142,14 @@ def test_the_figure_has_a_line_a_fusion_with_a_curve_and_the_controls():
 def test_an_example_shows_question_answers_and_where_the_words_look():
     image = np.zeros((20, 20, 3), np.uint8)
     attention = np.array([0.1, 0.2, 0.3, 0.4])
-    example = Example(image, "What is it?", "dog", {"ngw-fusion": ("dog", 1.0), "concat": ("cat", 0.3)}, attention)
+    said = {"ngw-fusion": ("dog", 1.0), "concat": ("cat", 0.3), "gated": ("sun", 0.0)}
+    example = Example(image, "What is it?", "dog", said, attention)
     plain = Example(image, "Why?", "fun", {})
     figure = examples_figure([example, plain])
     first, second = figure.axes
     assert first.get_title(loc="left") == "What is it?"
     assert [text.get_text() for text in first.texts] == [
-        "annotators: dog", "✓ ngw-fusion: dog", "✗ concat: cat",
+        "annotators: dog", "✓ ngw-fusion: dog", "– concat: cat (30 %)", "✗ gated: sun",
     ]  # fmt: skip
     veil = first.images[1].get_array()
     assert veil.shape == (2, 2, 4)

@@ -76,8 +76,8 @@ def budget_table(found: Sequence[Row], record: Record, who: Pair, pairs: str) ->
             f" score: {names['score']}, 100 max(cos, 0) of picture and caption; of real images it is"
             f" {record['metrics']['real_score']:.1f}. nearest: of the training image that the method's own score finds"
             " nearest to the caption. Distances depend on how many images there are.",
-            "The image decoder learned from images alone; it reads T_BA of each caption. true-latents: the decoder on"
-            " the latent of the caption's own image, what it could reach.",
+            "The image decoder knows images alone; it reads T_BA of each caption. true-latents: the decoder on the"
+            " latent of the caption's own image, which holds more than the caption says.",
             *legend_of(lines),
         ],
     )

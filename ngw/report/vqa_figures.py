@@ -86,8 +86,9 @@ def _example(axes: Axes, example: Example) -> None:
     truth = fill(f"annotators: {example.truth}", 34, max_lines=1)
     axes.text(0, -0.03, truth, transform=axes.transAxes, va="top", fontsize=6.5, color=style.INK)
     for k, (fusion, (answer, accuracy)) in enumerate(example.answers.items(), 1):
-        sign, colour = ("✓", RIGHT) if accuracy > 0.5 else ("✗", WRONG)
-        words = fill(f"{sign} {fusion}: {answer}", 34, max_lines=1)
+        sign, colour = ("✓", RIGHT) if accuracy > 0.95 else ("✗", WRONG) if not accuracy else ("–", style.GREY)
+        share = f" ({100 * accuracy:.0f} %)" if sign == "–" else ""  # what a few annotators said
+        words = fill(f"{sign} {fusion}: {answer}{share}", 34, max_lines=1)
         axes.text(0, -0.03 - 0.085 * k, words, transform=axes.transAxes, va="top", fontsize=6.5, color=colour)
 
 

@@ -133,3 +133,24 @@ def test_a_training_that_is_preempted_goes_on_from_its_checkpoint(cluster, copy)
     again = Run(copy, "--forcerun", "joint", "--", folder, log="again.log")  # as many threads, undisturbed
     assert again.wait() == 0, again.text[-5000:]
     assert weights.read_bytes() == broken
+
+
+def test_a_disk_that_fills_up_stops_the_run_and_a_larger_one_lets_it_go_on(cluster, local, copy):
+    results = copy / "results"
+    results.mkdir()
+    size = sum(path.stat().st_size for path in (local / "results").rglob("*") if path.is_file())
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size // 2}", "tmpfs", str(results)], check=True)
+    try:
+        run = Run(copy, TABLE, "--retries", "0")
+        assert run.wait() != 0
+        logs = [path.read_text() for path in (results / "logs").rglob("*.log")]
+        assert any("expected room for the file" in text for text in logs), run.text[-3000:]
+        done = {path: path.stat().st_mtime_ns for path in results.rglob("*.safetensors")}
+        assert not list(results.rglob("*.tmp*"))
+        subprocess.run(["mount", "-o", "remount,size=1g", str(results)], check=True)
+        again = Run(copy, TABLE, log="again.log")
+        assert again.wait() == 0, again.text[-5000:]
+        assert (copy / TABLE).read_bytes() == (local / TABLE).read_bytes()
+        assert {path: path.stat().st_mtime_ns for path in done} == done  # nothing finished was made again
+    finally:
+        subprocess.run(["umount", "-l", str(results)], check=True)
