@@ -1,4 +1,4 @@
-# Generation, text to image: a decoder trained on images alone, pictures by each method's maps, and their judges.
+# Generation, text to image: a decoder made of images alone, pictures by each method's maps, and their judges.
 rule imager:
     input:
         images=rules.data.output.images,
@@ -16,7 +16,15 @@ rule imager:
         mem_mb=4000,
         runtime=240,
     params:
-        code=sources("training.py", "optim.py", "tasks/imaging.py", "tasks/pictures.py"),
+        code=sources(
+            "training.py",
+            "optim.py",
+            "tasks/imaging.py",
+            "tasks/pictures.py",
+            "tasks/denoisers.py",
+            "tasks/local_score.py",
+            "tasks/sampling.py",
+        ),
         options=json.dumps(CONFIG.generation.table["imager"]),
         tables=input_folder,
     shell:
