@@ -42,6 +42,14 @@ def ok(*command: str | Path) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
+def runs(number: int, name: str) -> bool:
+    """Whether that process is there, and is that program."""
+    try:
+        return name.encode() in Path(f"/proc/{number}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
 class Cluster:
     """munge, slurmctld and slurmd, with slurmdbd and MariaDB for accounting. Use as a context."""
 
@@ -98,11 +106,7 @@ class Cluster:
         if not file.is_file() or not file.read_text().strip():
             return None
         number = int(file.read_text())
-        try:
-            line = Path(f"/proc/{number}/cmdline").read_bytes()
-        except OSError:
-            return None
-        return number if name.encode() in line else None
+        return number if runs(number, name) else None
 
     def stop(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
         """Stop one daemon, and wait until it has gone."""
@@ -111,9 +115,9 @@ class Cluster:
             return
         os.kill(number, how)
         end = time.monotonic() + 15
-        while self.pid(name) is not None and time.monotonic() < end:
+        while runs(number, name) and time.monotonic() < end:  # it removes its pid file before it has ended
             time.sleep(0.1)
-        if self.pid(name) is not None:
+        if runs(number, name):
             os.kill(number, signal.SIGKILL)
 
     def _munge(self) -> None:
