@@ -134,7 +134,7 @@ def _generation(stage: Callable[..., argparse.ArgumentParser]) -> None:
     p.add_argument("--count", type=int, help="test images that were drawn; without it all")
     p.add_argument("--paraphrases", type=Path, help="file of the paraphrases stage; without it METEOR reads them all")
 
-    p = stage("imager", "Make an image decoder of images alone: in closed form, or trained.", "tables", "vision", "output")
+    p = stage("imager", "Make an image decoder of images alone.", "tables", "vision", "output")
     p.add_argument("--options", type=json.loads, default={}, help="the decoder's options, as JSON")
     p.add_argument("--seed", required=True, type=int)
 
