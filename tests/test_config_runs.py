@@ -1,0 +1,164 @@
+"""What the rules ask of a config: budgets, derived methods, cells, who shares what with whom."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_config import SCHEMA, refused, tiny
+
+from ngw import config, encoders, registry
+from ngw.config import Config
+from ngw.errors import InputError
+
+
+def test_budgets_at_which_a_method_runs():
+    good = Config(tiny("run", "pairs", value=[0, 3, 16, "all"]), SCHEMA)
+    assert good.budgets("random") == ["0"]
+    assert good.budgets("oracle") == ["all"]
+    assert good.budgets("ridge") == ["3", "16", "all"]
+    assert good.budgets("ngw") == ["16", "all"]  # four pairs at least
+    assert good.budgets("ngw-raw") == ["0"]
+
+
+def test_a_derived_method_is_its_base_with_other_values():
+    good = Config(tiny(), SCHEMA)
+    assert good.method_spec("ngw~epsilon=0.1~map=mlp") == {**good.methods["ngw"], "epsilon": 0.1, "map": "mlp"}
+    assert "epsilon" not in good.methods["ngw"]
+
+
+def test_cells_are_every_run_of_the_table():
+    grid = {
+        "datasets": ["d"],
+        "encoder_pairs": [["v", "t"]],
+        "methods": {"a": ["0"], "b": ["3", "all"]},
+        "seeds": [0, 1],
+    }
+    runs = [config.RUN.format(**cell) for cell in config.cells(grid)]
+    assert len(set(runs)) == len(runs) == 6
+    assert runs[0] == "results/runs/d/v__t/a/pairs0/seed0"
+
+
+def test_a_method_may_run_at_some_budgets_and_seeds_alone():
+    values = tiny()
+    values["run"]["seeds"] = [0, 1]
+    values["tables"]["retrieval"]["only"] = [{"method": "cca", "pairs": ["all"]}, {"method": "ridge", "seeds": [1]}]
+    found = [(c["method"], c["pairs"], c["seed"]) for c in config.cells(Config(values, SCHEMA).grid())]
+    assert [c for c in found if c[0] == "cca"] == [("cca", "all", 0), ("cca", "all", 1)]
+    assert [c for c in found if c[0] == "ridge"] == [("ridge", "16", 1), ("ridge", "all", 1)]
+    values["tables"]["retrieval"]["only"] = [{"method": "cka"}]
+    with pytest.raises(InputError, match="'cka'"):
+        Config(values, SCHEMA)
+
+
+def test_pictures_are_compared_by_an_image_encoder_and_judged_by_unseen_data():
+    values = tiny()
+    values["tables"]["generation"]["images"]["network"] = "minilm-l6"
+    refused(values, "expected an image encoder", "'minilm-l6'")
+    values = tiny()
+    values["scorers"]["scenes-clip"]["dataset"] = "scenes"
+    refused(values, "expected data that no method sees", "'scenes'")
+    values["scorers"]["scenes-clip"] = {}
+    refused(values, "expected either a model or a dataset")
+
+
+def test_a_method_of_raw_items_stands_in_no_table_of_maps():
+    values = tiny()
+    values["tables"]["identifiability"]["methods"] = ["ngw", "joint"]
+    with pytest.raises(
+        InputError, match=r"'joint' reads raw items: expected no table of maps, found it in tables\.ide"
+    ):
+        Config(values, SCHEMA)
+
+
+def test_a_teacher_is_a_jointly_trained_model_of_the_config():
+    values = tiny()
+    values["methods"]["distillation-joint"]["teacher"] = "jiont"
+    with pytest.raises(InputError, match=r"methods\.distillation-joint\.teacher: method 'jiont' is not.* mean 'joint'"):
+        Config(values, SCHEMA)
+    values["methods"]["distillation-joint"]["teacher"] = "cca"
+    with pytest.raises(InputError, match="expected a jointly trained model, found 'cca'"):
+        Config(values, SCHEMA)
+
+
+def test_methods_that_merge_the_same_towers_share_them():
+    values = tiny()
+    averaging = values["methods"]["weight-averaging"]
+    values["methods"] |= {"matched": averaging | {"align": "ot"}, "longer": averaging | {"steps": 9}}
+    names = ["weight-averaging~weight=0.25", "matched", "longer", "weight-averaging"]
+    values["tables"]["retrieval"]["methods"] += [name for name in names if name != "weight-averaging"]
+    raw = Config(values, SCHEMA).raw
+    assert {name: raw.towers(name) for name in names} == dict.fromkeys(names, "weight-averaging") | {"longer": "longer"}
+    assert set(raw.averaged()) == set(names)
+
+
+def test_staged_splits_the_selected_methods_in_two():
+    good = Config(tiny(), SCHEMA)
+    assert good.raw.names() == ["joint", "weight-averaging"]
+    for name in good.selected():
+        with_plan, without = (bool(re.fullmatch(good.staged(flag), name)) for flag in (True, False))
+        assert (with_plan != without) == (name not in good.raw.names())
+        assert with_plan == name.startswith("ngw")
+
+
+def test_code_names_the_files_a_method_depends_on():
+    files = [Path(file).name for file in Config(tiny(), SCHEMA).code("ridge")]
+    assert "ridge.py" in files
+    assert "base.py" not in files
+    assert "cca.py" not in files
+
+
+def test_a_component_file_must_define_exactly_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(encoders, "__path__", [*encoders.__path__, str(tmp_path)])
+    (tmp_path / "two_of_them.py").write_text(
+        "from ngw.encoders import Encoder\nclass A(Encoder): pass\nclass B(Encoder): pass\n"
+    )
+    with pytest.raises(InputError, match=r"two_of_them\.py: expected one subclass of Encoder, found \['A', 'B'\]"):
+        encoders.build({"kind": "two-of-them"})
+    sys.modules.pop("ngw.encoders.two_of_them")
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["types", "text"])
+@pytest.mark.parametrize(
+    ("annotation", "good", "bad"),
+    [(int, 1, True), (int, 1, 1.0), (float | None, None, "1"), (float | None, 1, False), (bool, True, 1), (str, "", 1)],
+)
+def test_types_are_checked_with_and_without_postponed_annotations(annotation, good, bad, written):
+    annotation = inspect.formatannotation(annotation) if written else annotation
+    registry.check_type("x", good, annotation)
+    with pytest.raises(InputError, match=f"x: expected .*, found {bad!r}"):
+        registry.check_type("x", bad, annotation)
+
+
+@pytest.mark.parametrize("annotation", [list, "Literal['a']", "int | list", inspect.Parameter.empty])
+def test_other_annotations_are_left_to_the_class(annotation):
+    registry.check_type("x", "anything", annotation)
+
+
+def test_some_fusions_run_at_some_seeds():
+    values = tiny()
+    values["run"]["seeds"] = [0, 1, 2]
+    values["tables"]["vqa"]["only"] = [{"fusion": "concat", "seeds": [1]}]
+    seeds: dict[str, set[int]] = {}
+    for cell in Config(values, SCHEMA).vqa.cells():
+        seeds.setdefault(cell["fusion"], set()).add(cell["seed"])
+    assert seeds["concat"] == {1}
+    assert seeds["ngw-fusion"] == {0, 1, 2}
+    values["tables"]["vqa"]["only"] = [{"fusion": "conact", "seeds": [1]}]
+    with pytest.raises(InputError, match=r"tables\.vqa\.only: fusion 'conact' is not defined"):
+        Config(values, SCHEMA)
+
+
+def test_judges_files_are_patterns_of_one_pair_of_encoders():
+    generation = Config(tiny(), SCHEMA).generation
+    found = generation.of_pair("images.json")
+    assert len(found) == len(generation.cells()) == len(set(found))
+    assert all(path.startswith("results/runs/{dataset}/{vision}__{text}/") for path in found)
+    none = tiny()
+    none["tables"]["generation"] = None
+    assert Config(none, SCHEMA).generation.of_pair("images.json") == [
+        "results/runs/{dataset}/{vision}__{text}/none/images.json"
+    ]

@@ -1,0 +1,36 @@
+"""The tiny config to change in one place, and what is said of a config that is refused."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from pathlib import Path
+
+import pytest
+
+from ngw import config
+from ngw.config import Config
+from ngw.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+
+
+def tiny(*path, value=None):
+    """The tiny config, with another value in one place."""
+    values = copy.deepcopy(config.read(ROOT / "tests" / "config.yaml"))
+    if path:
+        functools.reduce(lambda place, key: place[key], path[:-1], values)[path[-1]] = value
+    return values
+
+
+def refused(values, *words):
+    """The one sentence with which a config is refused; it must hold all words."""
+    with pytest.raises(InputError) as caught:
+        Config(values, SCHEMA)
+    message = str(caught.value)
+    assert message.startswith("config: ")
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+    return message
