@@ -1,0 +1,112 @@
+"""What is refused where parts don't fit: a program that ends, weights of another network, rows of another file."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+from contextlib import contextmanager
+from types import SimpleNamespace
+from unittest.mock import MagicMock
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+from tiny_encoders import vision_folder
+
+from ngw import __main__, data, encoders, io
+from ngw.errors import InputError
+
+
+def test_a_stage_without_a_function():
+    with pytest.raises(AttributeError, match="stage 'no-such' has no function no_such"):
+        __main__.run(argparse.Namespace(stage="no-such"))
+
+
+def test_a_data_set_kind_without_load(monkeypatch):
+    from ngw.data import folder
+
+    monkeypatch.delattr(folder, "load")
+    with pytest.raises(InputError, match=r"folder\.py: a data set kind's file defines `load`"):
+        data.check({"kind": "folder", "root": "x"})
+
+
+def test_weights_of_another_network_and_no_network(monkeypatch):
+    from ngw.encoders import inception
+
+    def other(*_):
+        raise RuntimeError("missing key fc.weight")
+
+    found = encoders.build({"kind": "inception"})
+    monkeypatch.setattr(inception.Inception, "_state", lambda self: {})
+    monkeypatch.setattr(inception, "_module", lambda: SimpleNamespace(FeatureExtractorInceptionV3=other))
+    with pytest.raises(InputError, match=r"expected Inception's weights, found missing key fc\.weight"):
+        _ = found.model
+    monkeypatch.undo()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="torch_fidelity: no such package; pip install --no-deps torch-fidelity"):
+        inception._module()
+
+
+def test_meteor_that_is_not_there_and_one_that_ends(monkeypatch):
+    from pycocoevalcap.meteor.meteor import Meteor
+
+    from ngw.metrics import text
+
+    @contextmanager
+    def ended(_):
+        yield MagicMock()
+
+    def empty(*_):
+        raise ValueError("could not convert string to float: ''")
+
+    monkeypatch.setattr(text, "_meteor_process", ended)
+    monkeypatch.setattr(Meteor, "compute_score", empty)
+    with pytest.raises(InputError, match=r"METEOR: expected a score, found could not convert .* a whole Java runtime"):
+        text._meteor({1: ["a"]}, {"m": {1: ["a"]}}, None)
+    monkeypatch.setattr(text, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="expected the package pycocoevalcap, found none"):
+        text._folder()
+
+
+def test_a_record_without_scores_and_a_split_without_questions():
+    from ngw.report import vqa
+    from ngw.tasks.labels import Labels
+
+    record = {"dataset": "d", "vision": "v", "text": "t", "fusion": "f", "aligner": None, "pairs": "0", "seed": 0}
+    record |= {"method": "f", "labels": "all"}
+    with pytest.raises(InputError, match="has a record but no scores; run its job again"):
+        vqa.bootstrap([record], {}, 1)
+    one = np.array([1])
+    labels = Labels(one, one, np.array([0], np.int8), csr_array((1, 1)), None)
+    with pytest.raises(InputError, match="split 'test': expected questions, found none"):
+        labels.rows("test")
+
+
+def test_features_of_captions_that_the_table_lacks(tmp_path):
+    from ngw.tasks import generation
+
+    columns = {"caption_id": [1], "image_id": [1], "text": ["a"], "split": ["val"]}
+    io.write_table(tmp_path / "captions.parquet", columns)
+    with pytest.raises(InputError, match=r"f: caption 9: expected it in split 'val' of .*, found none"):
+        generation._texts(tmp_path, "val", SimpleNamespace(ids=np.array([1, 9])), "f")
+
+
+def test_a_teachers_features_of_other_rows(tmp_path, write_cloud):
+    from ngw import stages
+
+    vision, text = write_cloud(tmp_path / "v", "vision"), write_cloud(tmp_path / "t", "text")
+    arrays = {name: np.zeros((3, 2), np.float32) for name in ("train_images", "train_captions")}
+    io.write_tensors(tmp_path / "bridge", arrays, {"bridge": "1"})
+    with pytest.raises(InputError, match=r"bridge: expected train_images of .*, found others; make the bridge again"):
+        stages._taught(tmp_path / "bridge", vision, text, "all", 0, 1)
+
+
+def test_a_preprocessor_of_another_size_than_the_networks(photographs, tmp_path):
+    vision_folder(tmp_path, "vit")
+    found = encoders.build({"kind": "transformers-vision", "model": str(tmp_path), "width": 16})
+    _ = found.model
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "patch_size": 4}))
+    with pytest.raises(InputError, match="expected 64 patches and a class token, found 17 states"):
+        found.encode(photographs)
