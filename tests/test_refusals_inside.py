@@ -110,3 +110,23 @@ def test_a_preprocessor_of_another_size_than_the_networks(photographs, tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({**config, "patch_size": 4}))
     with pytest.raises(InputError, match="expected 64 patches and a class token, found 17 states"):
         found.encode(photographs)
+
+
+def test_a_prior_of_a_split_without_questions(tmp_path):
+    from ngw.tasks import stages
+
+    said = {"question_type": ["what"], "answer_type": ["other"], "multiple_choice_answer": ["a"], "answers": [["a"]]}
+    columns = {"question_id": [1], "image_id": [1], "split": ["train"], "text": ["what?"], **said}
+    io.write_table(tmp_path / "questions.parquet", columns)
+    with pytest.raises(InputError, match=r"split 'val': expected questions, found none; mend tables\.vqa"):
+        stages.prior(tmp_path, tmp_path, "d", "v", "t", "prior", {"kind": "prior"}, 0, ["val"], tmp_path / "out")
+
+
+def test_latents_of_another_encoder_than_the_captioners(tmp_path, write_cloud, monkeypatch):
+    from ngw.tasks import captioning, generation
+
+    monkeypatch.setattr(captioning, "load", lambda path: (None, {"text": "text-encoder"}))
+    files = [write_cloud(tmp_path / "v", "vision"), write_cloud(tmp_path / "t", "text", encoder="other")]
+    files.append(write_cloud(tmp_path / "train", "text"))
+    with pytest.raises(InputError, match="t: expected latents of 'text-encoder', which the captioner read, found oth"):
+        generation.caption(tmp_path, None, None, *files, tmp_path, 3, *[tmp_path / "out"] * 3)
