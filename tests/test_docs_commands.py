@@ -1,4 +1,4 @@
-"""Every command that a page names works: stages parse it, make and Snakemake plan it; long ones are run elsewhere."""
+"""Every command that a page names is parsed, or planned by a dry run; benchmarks are asked for their options alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGES = [ROOT / "README.md", ROOT / "results/README.md", *sorted((ROOT / "docs")
 LINE = re.compile(
     r"^    ((?:make|snakemake|python|pip|ngw)\b(?:.*\\\n)*.*)$|`((?:make|snakemake|python|pip) [^`<]+)`", re.MULTILINE
 )
-ELSEWHERE = {  # a cluster, a report in a browser, an installation: the test that runs it, and a word of it there
+ELSEWHERE = {  # a cluster, a report in a browser, an installation: where such a command is run, and a word of it there
     "snakemake --profile slurm": ("tests/slurm/runs.py", "--profile"),
     "snakemake --report report.html": ("tests/test_workflow.py", "--report"),
     "snakemake --report": ("tests/test_workflow.py", "--report"),
