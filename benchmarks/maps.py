@@ -30,7 +30,7 @@ from ngw.maps.objective import Weights
 from ngw.optim import Adam
 
 # Width of both clouds, hidden width, batch, repeats, and rows of the exact Jacobian (its time is scaled to a batch).
-SIZES = {"small": (384, 512, 256, 15, 4), "full": (384, 1024, 1024, 15, 8)}
+SIZES = {"tiny": (16, 32, 32, 1, 2), "small": (384, 512, 256, 15, 4), "full": (384, 1024, 1024, 15, 8)}
 ROWS, PAIRS = 4096, 1024
 OFF = Weights(cycle=0, injectivity=0, smoothness=0, paired=0)
 VARIANTS = {

@@ -23,7 +23,8 @@ import numpy as np
 
 from ngw.metrics.retrieval import CUTOFFS, ranks, recall_at
 
-SIZES = {"small": (1000, 384, 5), "full": (5000, 768, 3)}  # images, width, repeats; five captions an image
+# Images, width, repeats; five captions an image.
+SIZES = {"tiny": (40, 16, 1), "small": (1000, 384, 5), "full": (5000, 768, 3)}
 CAPTIONS = 5
 Ranks = tuple[np.ndarray, np.ndarray]
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from ngw import features
 
-LATENT, WIDTH, TEST, CAPTIONS, BLOCK = 384, 768, 5000, 5, 8192
+LATENT, WIDTH, CAPTIONS, BLOCK = 384, 768, 5, 8192
 SPECTRUM = np.arange(1, LATENT + 1) ** -0.5  # of what both encoders see: no few directions hold it all
 
 
@@ -63,6 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", type=int, default=113_287)
+    parser.add_argument("--test", type=int, default=5000, help="images, of five captions each")
     parser.add_argument("--pairs", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--noise", type=float, default=0.05)
@@ -73,7 +74,7 @@ def main() -> None:
     file = {(split, side): chosen.folder / split / f"{side}.safetensors" for split, side in sides}
     for (split, side), path in file.items():
         if not path.is_file():
-            items, each = (chosen.images, 1) if split == "train" else (TEST, CAPTIONS if side == "text" else 1)
+            items, each = (chosen.images, 1) if split == "train" else (chosen.test, CAPTIONS if side == "text" else 1)
             write(path, side, items, each, ("train", "test").index(split), chosen.noise)
     run, spec = chosen.folder / f"rounds{chosen.rounds}", json.dumps({"kind": "warp", "rounds": chosen.rounds})
     clouds = ["--vision", str(file["train", "vision"]), "--text", str(file["train", "text"])]

@@ -29,6 +29,7 @@ TOL, DIMENSION, POT, REFERENCE = 1e-4, 384, "POT sinkhorn (numpy f64)", "referen
 OURS, RIVAL = ["ngw dense", "ngw mixed, 160 MB kernel", "ngw streamed"], ["ngw dense", "ngw streamed", POT]
 # (n, epsilon in units of the mean cost, solvers, repeats)
 SIZES = {
+    "tiny": [(200, 0.05, RIVAL, 1)],
     "small": [
         (1000, 0.05, list(solvers.SOLVERS), 1),
         *((4000, e, RIVAL, 3) for e in (0.05, 0.01)),
@@ -235,7 +236,8 @@ def main() -> None:
         name, n, epsilon, repeats, folder = arguments.work
         print(json.dumps(work(name, int(n), float(epsilon), int(repeats), Path(folder))))
         return
-    limit, rate, records = 30.0 if arguments.size == "small" else 1800.0, rates(), []
+    limit, records = 1800.0 if arguments.size == "full" else 30.0, []
+    rate = rates(512 if arguments.size == "tiny" else 4096)
     with tempfile.TemporaryDirectory() as scratch:
         for n, epsilon, names, repeats in SIZES[arguments.size]:
             if n <= 10_000:

@@ -18,7 +18,7 @@ PAGES = [ROOT / "README.md", ROOT / "results/README.md", *sorted((ROOT / "docs")
 LINE = re.compile(
     r"^    ((?:make|snakemake|python|pip|ngw)\b(?:.*\\\n)*.*)$|`((?:make|snakemake|python|pip) [^`<]+)`", re.MULTILINE
 )
-ELSEWHERE = {  # a cluster, conda, a report in a browser, an installation: where such a command is run, and a word of it there
+ELSEWHERE = {  # a cluster, conda, a report in a browser, an installation: where it is run, and a word of it there
     "snakemake --profile slurm": ("tests/slurm/runs.py", "--profile"),
     "snakemake --report report.html": ("tests/test_workflow.py", "--report"),
     "snakemake --report": ("tests/test_workflow.py", "--report"),

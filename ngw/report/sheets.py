@@ -17,6 +17,14 @@ CLOUD, PLAN, QUERIES, FOUND = 300, 48, 5, 3  # test pairs of the clouds and of t
 EPSILON = 0.02  # of the plan that is shown, in units of the mean cost
 
 
+def _shown(tables: Path) -> tuple[dict[int, str], dict[int, str]]:
+    """Of each image of a data set its file, and its first caption."""
+    images = io.read_table(tables / "images.parquet", ["image_id", "path"])
+    known = io.read_table(tables / "captions.parquet", ["image_id", "text"])
+    first = dict(zip(known["image_id"][::-1], known["text"][::-1], strict=True))
+    return dict(zip(images["image_id"], images["path"], strict=True)), first
+
+
 def alignment_figures(model: Path, vision: Path, text: Path, tables: Path, output: Path) -> None:
     """The alignment figures stage: what a fitted method makes of test images and captions drawn at random."""
     from ngw import encoders, features, methods, ot
@@ -34,7 +42,7 @@ def alignment_figures(model: Path, vision: Path, text: Path, tables: Path, outpu
     where = f"{a.metadata['dataset']}.{a.metadata['encoder']}.{b.metadata['encoder']}"
     write_figure(task.clouds_figure(task.Seen(*pairs, plan), who), f"alignment.{where}", output)
 
-    paths = dict(zip(*io.read_table(tables / "images.parquet", ["image_id", "path"]).values(), strict=True))
+    paths, _ = _shown(tables)
     texts = dict(zip(*io.read_table(tables / "captions.parquet", ["caption_id", "text"]).values(), strict=True))
     encoder = encoders.build(json.loads(a.metadata["spec"]))
     images, captions = rows[:QUERIES], first[rows[QUERIES : 2 * QUERIES]]
@@ -55,10 +63,7 @@ def caption_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path]
     from ngw.report.generation import Captioned, sheet
 
     cloud = features.read(vision)
-    paths = io.read_table(tables / "images.parquet", ["image_id", "path"])
-    path = dict(zip(paths["image_id"], paths["path"], strict=True))
-    known = io.read_table(tables / "captions.parquet", ["image_id", "text"])
-    reference = dict(zip(known["image_id"][::-1], known["text"][::-1], strict=True))  # each image's first
+    path, reference = _shown(tables)
     said = {}
     for file in records:
         found = io.read_table(file.parent.parent / "predictions" / "captioning.parquet", ["image_id", "caption"])
@@ -83,10 +88,7 @@ def image_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path], 
     from ngw.tasks import pictures
 
     cloud = features.read(vision)
-    paths = io.read_table(tables / "images.parquet", ["image_id", "path"])
-    path = dict(zip(paths["image_id"], paths["path"], strict=True))
-    known = io.read_table(tables / "captions.parquet", ["image_id", "text"])
-    caption = dict(zip(known["image_id"][::-1], known["text"][::-1], strict=True))  # each image's first
+    path, caption = _shown(tables)
     drawn = {io.read_json(f)["method"]: pictures.read(f.parent / "predictions" / "images.zip") for f in records}
     ids = sorted(set.intersection(*map(set, drawn.values())))
     chosen = [ids[k] for k in rng(0, "images", "sheet").permutation(len(ids))[:SHEET]]

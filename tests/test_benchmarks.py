@@ -1,0 +1,57 @@
+"""The benchmarks run, at a size that says nothing about speed, and write what they say they write."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def printed(name: str, *options: str | Path, cwd: Path) -> str:
+    """What a benchmark prints."""
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), *map(str, options)]
+    run = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_steps_of_the_maps_are_timed_against_the_plain_one(tmp_path):
+    output = tmp_path / "maps.json"
+    assert "| times plain |" in printed("maps", "--size", "tiny", "--output", output, cwd=tmp_path)
+    times = json.loads(output.read_text())["seconds"]
+    assert set(times) == {"mlp", "residual"}
+    assert all(value > 0 for variants in times.values() for value in variants.values())
+
+
+def test_ranking_and_its_peers_find_the_same_recalls(tmp_path):
+    output = tmp_path / "ranking.json"
+    printed("ranking", "--size", "tiny", "--output", output, cwd=tmp_path)  # fails where they differ
+    results = json.loads(output.read_text())["results"]
+    assert sum("recalls" in result for result in results) >= 3
+
+
+def test_transport_reaches_the_accuracy_of_its_peer(tmp_path):
+    text = printed("sinkhorn", "--size", "tiny", "--output", tmp_path / "out", cwd=tmp_path)
+    with open(tmp_path / "out" / "sinkhorn.csv", newline="") as file:
+        rows = {row["solver"]: row for row in csv.DictReader(file)}
+    assert {"ngw dense", "ngw streamed", "POT sinkhorn (numpy f64)"} == set(rows)
+    assert all(float(row["l1"]) <= 1e-4 for row in rows.values())
+    assert all(name in text for name in rows)
+    assert (tmp_path / "out" / "sinkhorn.png").stat().st_size > 0
+
+
+def test_the_paper_s_size_and_partners_run_on_a_small_one(tmp_path):
+    size = ["--images", "300", "--test", "40", "--pairs", "60", "--rounds", "1"]
+    text = printed("scale", tmp_path / "features", *size, cwd=tmp_path)
+    assert re.findall(r"^(\w+): .* s, .* CPU s, peak", text, re.MULTILINE) == ["transport", "maps", "retrieval"]
+    assert "peak" not in printed("scale", tmp_path / "features", *size, cwd=tmp_path)  # nothing is run again
+    sides = ["--features", tmp_path / "features", "--vision", "vision", "--text", "text"]
+    chosen = ["--methods", "cca", "--pairs", "60", "--seeds", "0"]
+    lines = printed("partners", *sides, *chosen, cwd=tmp_path).splitlines()
+    assert [line.split()[3] for line in lines] == ["same", "apart"]
+    assert all(float(line.split()[-1]) > 100 / 40 for line in lines)  # better than chance
