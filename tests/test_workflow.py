@@ -46,7 +46,7 @@ class Foo(Method):
 
 
 def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess:
-    """Run Snakemake in a copy of the repository, with that copy's package; stopped where it hangs, not where it is slow."""
+    """Run Snakemake in a copy of the repository, with that copy's package; the limit is for what hangs."""
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tests/config.yaml", *options]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PYTHONPATH": str(folder), "PATH": path}
