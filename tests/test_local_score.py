@@ -42,17 +42,33 @@ def noisy(codes, level, model):
     )
 
 
+def prior(model, seen, latent):
+    """The logarithms of the four images' shares before anything is drawn, but for a constant, step by step."""
+    centre = seen[1].mean(0, dtype=np.float64)
+    directions = (seen[1] - centre) / np.linalg.norm(seen[1] - centre, axis=1, keepdims=True)
+    u = (latent - centre) / np.linalg.norm(latent - centre)
+    pictures = model.codes.astype(np.float64).reshape(4, -1)  # eight cells of a side are its pixels
+
+    def predict(at, rows):
+        penalty = model.options.ridge * np.trace(directions.T @ directions) / 3 * np.eye(3)
+        x, y = directions[rows], pictures[rows] - pictures.mean(0)
+        return pictures.mean(0) + at @ np.linalg.solve(x.T @ x + penalty, x.T @ y)
+
+    rest = np.stack([pictures[k] - predict(directions[k], np.arange(4) != k) for k in range(4)])
+    values = np.linalg.eigvalsh(rest.T @ rest / 4)
+    variance = values.sum() / (values.sum() ** 2 / (values**2).sum())  # of each of so many residuals
+    apart = ((pictures - predict(u, np.arange(4))) ** 2).sum(1)
+    return torch.from_numpy(directions @ u / model.options.temperature - apart / (2 * variance))
+
+
 def test_a_window_over_all_gives_bayes_rule_over_the_neighbours(seen):
     model, level = made(seen, window=99, temperature=0.7), 900
     latents = torch.tensor(seen[1][:1]) + 0.1
     codes = noisy(torch.from_numpy(model.codes[2:3]).float(), level, model)
     found = model._denoiser(latents)(codes, torch.tensor(level))[0]
-    u = latents[0].double() - torch.from_numpy(seen[1]).double().mean(0)
-    directions = torch.from_numpy(seen[1]).double() - torch.from_numpy(seen[1]).double().mean(0)
-    cosines = (directions @ u) / directions.norm(dim=1) / u.norm()
     clean, images = float(model.clean[level]), torch.from_numpy(model.codes).double()
     apart = (codes.double() - clean**0.5 * images).square().sum((1, 2, 3))
-    weights = (cosines / 0.7 - apart / (2 * (1 - clean))).softmax(0)
+    weights = (prior(model, seen, latents[0].double().numpy()) - apart / (2 * (1 - clean))).softmax(0)
     torch.testing.assert_close(found.double(), (weights[:, None, None, None] * images).sum(0), atol=2e-3, rtol=0)
 
 
@@ -81,8 +97,22 @@ def test_the_nearer_a_neighbour_is_the_larger_its_share(seen):
     assert rows[0, 0] == 1
     assert torch.equal(shares, shares.sort(descending=True).values)
     assert float(shares.exp().sum()) == pytest.approx(1)
-    flat = made(seen, temperature=1e6).neighbours(torch.tensor(seen[1][1:2]))[1]
-    np.testing.assert_allclose(flat.exp(), 0.25, atol=1e-5)
+
+
+def test_shares_are_of_the_latents_cosine_and_of_the_coarse_pictures_likelihood(seen):
+    for latent in (seen[1][1], seen[1][2] + [0.3, -0.2, 0.1]):
+        for options in ({}, {"temperature": 1e6}, {"temperature": 0.7, "ridge": 0.1}):
+            model = made(seen, **options)
+            rows, shares = model.neighbours(torch.tensor(latent[None], dtype=torch.float32))
+            wanted = prior(model, seen, latent.astype(np.float64)).softmax(0)
+            np.testing.assert_allclose(shares[0].exp(), wanted[rows[0]], rtol=0.02, atol=1e-6)
+
+
+def test_pictures_that_the_latents_dont_foresee_leave_the_choice_to_the_latents(seen):
+    alike = [seen[0][0]] * 4  # nothing to foresee: the regression has no residual
+    model = LocalScore.of(SMALL, alike, seen[1])
+    assert float(model.precision) == 0
+    assert int(model.neighbours(torch.tensor(seen[1][2:3]))[0][0, 0]) == 2
 
 
 def test_an_items_picture_depends_on_its_id_and_the_seed_alone(seen):

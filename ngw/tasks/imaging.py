@@ -44,9 +44,9 @@ class Options:
     `diffusers`, in whose latents the diffusion then runs.  network: transformer (of patches) or unet (1, 2 and 3 times
     dims wide), which are trained, or local, a closed form; steps: of sampling.
 
-    Of local alone: neighbours, temperature, window (`ngw.tasks.local_score`).  Of the trained: patch, dims, layers,
-    heads: of the network.  tokens: made from the latent, for it to attend to.  ridge: of the regression that it starts
-    from, in units of the mean variance.  noise: length of the noise on a direction of length 1.  drop: share of
+    Of local alone: neighbours, temperature, window (`ngw.tasks.local_score`).  Of both: ridge: of the regression from
+    latents to pictures, in units of the mean variance.  Of the trained: patch, dims, layers, heads: of the network.
+    tokens: made from the latent, for it to attend to.  noise: length of the noise on a direction of length 1.  drop: share of
     training images without their latent, for guidance.  average: decay of the moving average of weights.  guidance: 1
     is none.
     """

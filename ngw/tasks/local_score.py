@@ -3,9 +3,11 @@
 The best denoiser of a finite set of images can only give them back. One that looks at a window around each place
 decides place by place which image's window the noisy one shows, and composes new pictures of the parts: what
 convolutional diffusion models are found to do (the local score machine of Kamb and Ganguli, An analytic theory of
-creativity in convolutional diffusion models, ICML 2025). The images are the training images nearest to the latent, as
-in retrieval-augmented diffusion (Blattmann et al. 2022; Sheynin et al., kNN-Diffusion, 2023), the nearer the likelier.
-Nothing is trained, and no pair is seen. With a window as large as the picture it gives the neighbours themselves.
+creativity in convolutional diffusion models, ICML 2025). The images are the latent's neighbours among the training
+images, as in retrieval-augmented diffusion (Blattmann et al. 2022; Sheynin et al., kNN-Diffusion, 2023), by Bayes' rule:
+the nearer an image's latent is, and the likelier its coarse picture under a ridge regression from latents to coarse
+pictures, the larger its share. Nothing else is trained, and no pair is seen. With a window as large as the picture it
+gives the neighbours themselves.
 """
 
 from __future__ import annotations
@@ -22,23 +24,34 @@ from torch import Tensor, nn
 from ngw import io
 from ngw.errors import InputError
 from ngw.methods.base import unit
-from ngw.tasks.imaging import Options
+from ngw.tasks.imaging import Options, closed_form
 from ngw.tasks.pictures import codec
 from ngw.tasks.sampling import Denoise, check_width, levels, sample
 from ngw.training import device
 
 
+COARSE = 8  # cells of a coarse picture's side
+
+
 class LocalScore:
     """The training images' codes [n, c, h, w] and their latents' directions [n, d] from the mean [d].
 
-    Of the options: neighbours: images that a picture is composed of.  temperature: cosines of directions divided by it
-    are the logarithms of the neighbours' shares before anything is drawn.  window: pixels of a side (of the latents'
-    grid, with a `vae`).
+    coarse: the ridge regression [d, k] from directions to coarse pictures from their mean `typical` [k].  precision: of
+    its residuals, one number.
+
+    Of the options: neighbours: images that a picture is composed of.  temperature: cosines of directions divided by it,
+    and the logarithm of the coarse picture's likelihood, are together the logarithms of the neighbours' shares before
+    anything is drawn.  ridge: of the regression.  window: pixels of a side (of the latents' grid, with a `vae`).
     """
 
-    def __init__(self, options: Options, mean: np.ndarray, directions: np.ndarray, codes: np.ndarray) -> None:
+    def __init__(
+        self, options: Options, mean: np.ndarray, directions: np.ndarray, codes: np.ndarray, coarse: np.ndarray,
+        typical: np.ndarray, precision: np.ndarray,
+    ) -> None:  # fmt: skip
         self.options, self.codec = options, codec(options.size, options.vae)
         self.mean, self.directions, self.codes = mean, directions, codes
+        self.coarse, self.typical, self.precision = coarse, typical, precision
+        self.pictures = _coarse(codes) - typical  # [n, k]
         self.clean = levels().alphas_cumprod  # the clean image's share of the variance, by level
 
     @classmethod
@@ -48,7 +61,15 @@ class LocalScore:
             raise InputError(f"images: expected a latent each, found {len(paths)} images and {len(latents)} latents.")
         codes = codec(options.size, options.vae).encode(paths).half().numpy()
         mean = latents.mean(0, dtype=np.float64)
-        return cls(options, mean.astype(np.float32), unit(latents - mean).astype(np.float16), codes)
+        directions, pictures = unit(latents - mean).astype(np.float16), _coarse(codes)
+        fitted, predicted = closed_form(directions, pictures, options.ridge)
+        rest = pictures - predicted  # of each image, of a regression that never saw it
+        covariance = rest.T @ rest / len(rest)
+        spread = np.square(covariance).sum()
+        # As many residuals as their covariance's participation ratio, all of one variance.
+        precision = np.trace(covariance) / spread if spread > 0 else 0.0
+        arrays = (fitted["map"], fitted["typical"], np.array(precision))
+        return cls(options, mean.astype(np.float32), directions, codes, *(a.astype(np.float32) for a in arrays))
 
     def draw(self, latents: np.ndarray, ids: Sequence[int], seed: int) -> np.ndarray:
         """Pictures of latents [n, d], uint8 [n, h, w, 3], by `sample`; an item's depends on its id and seed alone."""
@@ -58,8 +79,10 @@ class LocalScore:
         """Rows of the nearest training images, the nearest first, and the logarithms of their shares: [b, k] each."""
         u = nn.functional.normalize(latents - torch.from_numpy(self.mean), dim=-1)
         cosines = u @ torch.from_numpy(self.directions).float().T
-        found = cosines.topk(min(self.options.neighbours, len(self.codes)), dim=1)
-        return found.indices, (found.values / self.options.temperature).log_softmax(1)
+        apart = torch.cdist(u @ torch.from_numpy(self.coarse), torch.from_numpy(self.pictures)).square()
+        shares = cosines / self.options.temperature - apart * float(self.precision) / 2
+        found = shares.topk(min(self.options.neighbours, len(self.codes)), dim=1)
+        return found.indices, found.values.log_softmax(1)
 
     def _denoiser(self, latents: Tensor) -> Denoise:
         """The denoiser of some latents [b, d]: each place's posterior mean over the neighbours."""
@@ -76,9 +99,16 @@ class LocalScore:
         return denoise
 
     def save(self, path: str | os.PathLike, metadata: Mapping[str, str]) -> None:
-        """Write images, directions and options as one safetensors file."""
-        arrays = {"mean": self.mean, "directions": self.directions, "codes": self.codes}
+        """Write images, directions, regression and options as one safetensors file."""
+        names = ("mean", "directions", "codes", "coarse", "typical", "precision")
+        arrays = {name: getattr(self, name) for name in names}
         io.write_tensors(path, arrays, {"imager": json.dumps(asdict(self.options)), **metadata})
+
+
+def _coarse(codes: np.ndarray) -> np.ndarray:
+    """The means of the cells of codes [n, c, h, w], at most COARSE by COARSE of them, [n, k]."""
+    cells = tuple(min(COARSE, side) for side in codes.shape[2:])
+    return nn.functional.adaptive_avg_pool2d(torch.from_numpy(codes).float(), cells).flatten(1).numpy()
 
 
 def _window_sums(x: Tensor, window: int) -> Tensor:
