@@ -76,7 +76,7 @@ def test_the_front_holds_what_nothing_cheaper_reaches():
     assert efficiency.front([Point("e", 1, 5), cheap]) == [cheap]  # of two of one cost the better one
 
 
-def test_the_figure_has_a_panel_for_a_middle_budget_and_the_largest(records):
+def test_the_figure_has_panels_for_the_two_largest_budgets(records):
     figure = efficiency.figure(efficiency.rows(records), PAIR)
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["30 pairs", "all pairs"]
     low, high = figure.axes[1].get_ylim()

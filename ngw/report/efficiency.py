@@ -120,10 +120,10 @@ def front(found: Iterable[Point]) -> list[Point]:
 
 
 def figure(found: Sequence[Row], pair: Pair) -> Figure:
-    """Quality against compute at a middle budget and at the largest one, with the front of what is worth its cost."""
+    """Quality against compute at the two largest budgets, with the front of what is worth its cost."""
     here = of(found, pair)
     taught = [pairs for pairs in budgets(r for r in here if r["role"] != "control") if pairs != "0"]
-    panels = list(dict.fromkeys([taught[(len(taught) - 1) // 2], taught[-1]])) if taught else ["0"]
+    panels = taught[-2:] or ["0"]
     main = {row["method"]: row["role"] == "method" for row in here if row["role"] != "control"}
     looks = {method: style.series(k, emphasis) for k, (method, emphasis) in enumerate(main.items())}
     with style.paper():
