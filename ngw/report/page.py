@@ -24,7 +24,8 @@ FIGURES = {  # those named otherwise, and the tables of records
 }  # fmt: skip
 
 _STYLE = """
-:root { --ink: #1d2733; --soft: #5c6b7a; --line: #d9e0e7; --page: #ffffff; --panel: #f5f7f9; --mark: #c2410c; }
+:root { color-scheme: light dark;
+  --ink: #1d2733; --soft: #5c6b7a; --line: #d9e0e7; --page: #ffffff; --panel: #f5f7f9; --mark: #c2410c; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6ebf0; --soft: #9aa8b5; --line: #34404b; --page: #14191e; --panel: #1d242b; --mark: #fb923c; }
   figure img { background: #ffffff; }
@@ -38,10 +39,13 @@ h2 { font-size: 21px; margin: 44px 0 10px; padding-top: 12px; border-top: 2px so
 h3 { font-size: 16px; margin: 26px 0 8px; }
 p { margin: 8px 0; max-width: 90ch; }
 nav { position: sticky; top: 0; z-index: 2; background: var(--page); border-bottom: 1px solid var(--line);
-  overflow-x: auto; white-space: nowrap; padding: 8px 20px; }
+  overflow-x: auto; white-space: nowrap; scrollbar-width: thin;
+  padding: 8px max(20px, (100% - 1140px) / 2); }
 nav a { margin-right: 18px; }
+@media (min-width: 800px) { nav { display: flex; flex-wrap: wrap; } }
 a { color: var(--mark); text-decoration: none; }
 a:hover { text-decoration: underline; }
+section, h2 { scroll-margin-top: 64px; }
 .soft, dl { color: var(--soft); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; margin: 12px 0; }
 dt { font-weight: 600; }
