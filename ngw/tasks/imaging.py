@@ -46,9 +46,9 @@ class Options:
 
     Of local alone: neighbours, temperature, window (`ngw.tasks.local_score`).  Of both: ridge: of the regression from
     latents to pictures, in units of the mean variance.  Of the trained: patch, dims, layers, heads: of the network.
-    tokens: made from the latent, for it to attend to.  noise: length of the noise on a direction of length 1.  drop: share of
-    training images without their latent, for guidance.  average: decay of the moving average of weights.  guidance: 1
-    is none.
+    tokens: made from the latent, for it to attend to.  noise: length of the noise on a direction of length 1.  drop:
+    share of training images without their latent, for guidance.  average: decay of the moving average of weights.
+    guidance: 1 is none.
     """
 
     size: int = 32

@@ -4,10 +4,10 @@ The best denoiser of a finite set of images can only give them back. One that lo
 decides place by place which image's window the noisy one shows, and composes new pictures of the parts: what
 convolutional diffusion models are found to do (the local score machine of Kamb and Ganguli, An analytic theory of
 creativity in convolutional diffusion models, ICML 2025). The images are the latent's neighbours among the training
-images, as in retrieval-augmented diffusion (Blattmann et al. 2022; Sheynin et al., kNN-Diffusion, 2023), by Bayes' rule:
-the nearer an image's latent is, and the likelier its coarse picture under a ridge regression from latents to coarse
-pictures, the larger its share. Nothing else is trained, and no pair is seen. With a window as large as the picture it
-gives the neighbours themselves.
+images, as in retrieval-augmented diffusion (Blattmann et al. 2022; Sheynin et al., kNN-Diffusion, 2023), by Bayes'
+rule: the nearer an image's latent is, and the likelier its coarse picture under a ridge regression from latents to
+coarse pictures, the larger its share. Nothing else is trained, and no pair is seen. With a window as large as the
+picture it gives the neighbours themselves.
 """
 
 from __future__ import annotations
