@@ -29,7 +29,6 @@ from ngw.tasks.pictures import codec
 from ngw.tasks.sampling import Denoise, check_width, levels, sample
 from ngw.training import device
 
-
 COARSE = 8  # cells of a coarse picture's side
 
 
