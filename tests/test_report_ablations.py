@@ -26,6 +26,7 @@ GROUPS = [
 ]
 HITS = {"ngw": 3, "ngw~epsilon=0.01": 2, "ngw~cost=raw": 0}  # of the four images
 BUDGET = {"ngw~cost=raw": "0"}
+SUPPORT = {"ngw": 20.0, "ngw~epsilon=0.01": 1.0}
 
 
 def runs(seeds=(0, 1)) -> tuple[list[dict], dict]:
@@ -40,6 +41,7 @@ def runs(seeds=(0, 1)) -> tuple[list[dict], dict]:
                 **dict(zip(names, who, strict=True)), "role": "method", "task": "retrieval", "task_version": 1,
                 "version": "0", "cost": {}, "converged": method != "ngw~cost=raw", "n_images": 4, "n_captions": 4,
                 "metrics": summary(found, np.full(4, 1.0)), "step": 30 * seed,
+                "plan": {"effective_support": SUPPORT[method] + seed} if method in SUPPORT else None,
             })  # fmt: skip
             both = np.concatenate([found, np.full(4, 1.0)])
             ids = np.tile(np.arange(4), 2)
@@ -54,16 +56,17 @@ def test_numbers_of_the_table_by_hand():
     assert len(rows) == 4 * 3
     base = rows["epsilon", "0.02", "mean_recall_1"]
     assert base["mean"] == pytest.approx((0.75 + 0.5) / 2 / 2 + 0.5)  # text to image: all found, always
-    assert (base["difference"], base["step"]) == ("", 15)
+    assert (base["difference"], base["step"], base["support"]) == ("", 15, 20.5)
     changed = rows["epsilon", "0.01", "mean_recall_1"]
     assert changed["mean"] == pytest.approx(0.75)
     assert changed["difference"] == pytest.approx(0.75 - 0.8125)
     assert changed["difference_low"] <= changed["difference"] <= changed["difference_high"] <= 0
     raw = rows["cost", "raw", "i2t_recall_1"]
-    assert (raw["mean"], raw["pairs"], raw["difference"]) == (0, "0", -0.625)
+    assert (raw["mean"], raw["pairs"], raw["difference"], raw["support"]) == (0, "0", -0.625, "")
     lines = files["ablations.md"].splitlines()
     assert any(
-        line.startswith("| epsilon | 0.02 | 62.5 ± 17.7 | 100.0 ± 0.0 | 81.2 ± 8.8 | base | – | 15") for line in lines
+        line.startswith("| epsilon | 0.02 | 62.5 ± 17.7 | 100.0 ± 0.0 | 81.2 ± 8.8 | base | – | 15 | 20.5")
+        for line in lines
     )
     assert any(
         line.startswith("| cost † | raw (0 pairs) | 0.0 ± 0.0 | 100.0 ± 0.0 | 50.0 ± 0.0 | -31.2 |") for line in lines
@@ -83,10 +86,20 @@ def test_the_figure_has_a_panel_an_option_with_the_base_filled():
     records, ranks = runs()
     rows = report.from_csv(report.build(records, ranks, list(ranks), GROUPS)["ablations.csv"])
     figure = report.figure(rows, ("points", "v", "t"))
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["epsilon", "cost"]
-    ticks = [[label.get_text() for label in axes.get_xticklabels()] for axes in figure.axes]
-    assert ticks == [["0.01", "0.02"], ["cca", "raw"]]
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title(loc="left") for axes in shown] == ["epsilon", "cost", "effective support, by epsilon"]
+    ticks = [[label.get_text() for label in axes.get_xticklabels()] for axes in shown]
+    assert ticks == [["0.01", "0.02"], ["cca", "raw"], ["0.01", "0.02"]]
+    np.testing.assert_allclose(shown[2].lines[0].get_ydata(), [1.5, 20.5])
     assert encode(figure, "png") == encode(report.figure(rows, ("points", "v", "t")), "png")
+
+
+def test_without_plans_there_is_no_panel_of_their_support():
+    records, ranks = runs()
+    rows = report.from_csv(
+        report.build([r | {"plan": None} for r in records], ranks, list(ranks), GROUPS)["ablations.csv"]
+    )
+    assert len(report.figure(rows, ("points", "v", "t")).axes) == 2
 
 
 def test_what_a_panel_calls_values_that_share_a_name():

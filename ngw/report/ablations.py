@@ -28,13 +28,15 @@ Group = Mapping[str, Any]  # base, option, rows [[value, method], ...]: see `Con
 
 SHOWN = ("i2t_recall_1", "t2i_recall_1", "mean_recall_1")
 WHO = ("dataset", "vision", "text", "base", "option", "value", "method", "pairs", "metric")
-NUMBERS = ("mean", "std", "low", "high", "difference", "difference_low", "difference_high", "p", "step")
+NUMBERS = ("mean", "std", "low", "high", "difference", "difference_low", "difference_high", "p", "step", "support")
 COLUMNS = (*WHO, *NUMBERS, "n_seeds", "role", "converged")
 _LEGEND = (
     "difference: of the mean R@1 of both directions, to the base in points, with its 95 % interval: bootstrap paired"
     " and clustered by image.",
     "step: of the maps' training, whose weights were kept, mean over seeds: at 0, a closed form that training didn't"
     " better on held-out rows, and coefficients of the objective change nothing.",
+    "support: of the plan, effective: captions that the mass of an image that was transported is spread over, mean over"
+    " images and seeds.",
     "A word in a number's place is null in the config: all rows (unpaired), the ridge penalty (smoothness),"
     " exact marginals (tau), no whitening (whiten).",
 )
@@ -82,7 +84,12 @@ def _numbers(runs: Sequence[Record], base: Sequence[Record], metric: str, sample
     (low,), (high,) = interval(ours)
     row = seeds_row(runs, metric, [record["metrics"][metric] for record in runs], low, high)
     steps = [record["step"] for record in runs if record.get("step") is not None]
-    row |= {"step": rounded(float(np.mean(steps))) if steps else ""}
+    plans = [record["plan"] for record in runs if record.get("plan")]
+    supports = [plan["effective_support"] for plan in plans if plan["effective_support"] is not None]
+    row |= {
+        name: rounded(float(np.mean(values))) if values else ""
+        for name, values in (("step", steps), ("support", supports))
+    }
     if runs is base:
         return row | dict.fromkeys(("difference", "difference_low", "difference_high", "p"), "")
     found = paired_difference(ours, theirs, mean_of(runs, metric) - mean_of(base, metric))
@@ -100,7 +107,7 @@ def from_csv(text: str) -> list[Row]:
 
 
 def _table(found: Sequence[Row], pair: Pair, size: tuple[int, int]) -> Table:
-    """A line a value: R@1 both ways and their mean, the difference to the base, the step that was kept."""
+    """A line a value: R@1 both ways and their mean, the difference to the base, the step that was kept, the support."""
     here = of(found, pair)
     by_value: dict[tuple, dict[str, Row]] = {}
     for row in here:
@@ -115,7 +122,7 @@ def _table(found: Sequence[Row], pair: Pair, size: tuple[int, int]) -> Table:
         f" ({size[0]:,} test images, {size[1]:,} captions), {pair[1]} and {pair[2]}",
         slug="-".join(["ablations", *pair]),
         corner="option",
-        header=["value", "image to text", "text to image", "mean", "difference", "95 % interval", "step"],
+        header=["value", "image to text", "text to image", "mean", "difference", "95 % interval", "step", "support"],
         lines=lines,
         legend=[*_LEGEND, *notes],
     )
@@ -135,18 +142,26 @@ def _line(by_metric: Mapping[str, Row], base: str, budget: str) -> Line:
         low, high = (f"{100 * row[f'difference_{end}']:+.1f}" for end in ("low", "high"))
         change = [[Number(f"{100 * row['difference']:+.1f}")], [Number(f"{low} to {high}")]]
     value = _said(row) if row["pairs"] == budget else f"{_said(row)} ({row['pairs']} pairs)"
-    step = [Number(f"{row['step']:.0f}")] if row["step"] != "" else []
-    return Line(label, [[Number(value)], *rates, *change, step], converged=row["converged"])
+    kept = [
+        [Number(f"{row[name]:,.{digits}f}")] if row[name] != "" else []
+        for name, digits in (("step", 0), ("support", 1))
+    ]
+    return Line(label, [[Number(value)], *rates, *change, *kept], converged=row["converged"])
 
 
 def figure(found: Sequence[Row], pair: Pair) -> Figure:
-    """Mean R@1 of both directions, a panel an option: the base level is dashed, its own point is filled."""
+    """Mean R@1 of both directions, a panel an option: the base level is dashed, its own point is filled.
+
+    A panel more, where epsilon varies: the plan's effective support.
+    """
     here = [row for row in of(found, pair) if row["metric"] == "mean_recall_1"]
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in here:
         groups.setdefault((row["base"], row["option"]), []).append(row)
-    columns = min(4, len(groups))
-    lines = -(-len(groups) // columns)
+    spread = next((rows for (_, option), rows in groups.items() if option == "epsilon" and _supported(rows)), None)
+    count = len(groups) + (spread is not None)
+    columns = min(4, count)
+    lines = -(-count // columns)
     with style.paper():
         drawn, panels = style.new(lines, columns, 0.6 + 1.75 * columns, 0.6 + 1.75 * lines, sharey=True)
         for axes, ((base, option), rows) in zip(panels.flat, groups.items(), strict=False):
@@ -154,6 +169,8 @@ def figure(found: Sequence[Row], pair: Pair) -> Figure:
             axes.set_title(option if base == here[0]["base"] else fill(f"{option} ({_short(base)})", 26))
         for axes in panels.flat[len(groups) :]:
             axes.set_visible(False)
+        if spread is not None:
+            _support(drawn.add_subplot(panels.flat[len(groups)].get_subplotspec()), spread)
         top = 105 * max(row["high"] for row in here)
         panels[0, 0].set_ylim(-0.04 * top, top)  # a point at zero is whole
         drawn.supylabel("mean R@1 of both directions (%)", fontsize=8)
@@ -178,6 +195,22 @@ def _panel(axes: Axes, rows: Sequence[Row]) -> None:
     axes.plot(x[numbers], mean[numbers], **_LINE, zorder=3)
     axes.plot(x[~is_base], mean[~is_base], **_CHANGED, zorder=4)
     axes.plot(x[is_base], mean[is_base], **_POINT, zorder=5)
+
+
+def _supported(rows: Sequence[Row]) -> bool:
+    """Whether every value has a plan."""
+    return all(row["support"] != "" for row in rows)
+
+
+def _support(axes: Axes, rows: Sequence[Row]) -> None:
+    """How many captions an image's mass is spread over, at each epsilon."""
+    x, support = _places(axes, rows), np.array([row["support"] for row in rows])
+    is_base = np.array([row["method"] == row["base"] for row in rows])
+    axes.plot(x, support, **_LINE, zorder=3)
+    axes.plot(x[~is_base], support[~is_base], **_CHANGED, zorder=4)
+    axes.plot(x[is_base], support[is_base], **_POINT, zorder=5)
+    axes.set_yscale("log")
+    axes.set_title("effective support, by epsilon")
 
 
 def _places(axes: Axes, rows: Sequence[Row]) -> np.ndarray:
