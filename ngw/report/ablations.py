@@ -210,6 +210,7 @@ def _support(axes: Axes, rows: Sequence[Row]) -> None:
     axes.plot(x[~is_base], support[~is_base], **_CHANGED, zorder=4)
     axes.plot(x[is_base], support[is_base], **_POINT, zorder=5)
     axes.set_yscale("log")
+    axes.minorticks_off()
     axes.set_title("effective support, by epsilon")
 
 
