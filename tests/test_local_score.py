@@ -48,17 +48,25 @@ def prior(model, seen, latent):
     directions = (seen[1] - centre) / np.linalg.norm(seen[1] - centre, axis=1, keepdims=True)
     u = (latent - centre) / np.linalg.norm(latent - centre)
     pictures = model.codes.astype(np.float64).reshape(4, -1)  # eight cells of a side are its pixels
+    bright = (pictures > 0).mean(1)
+    found = directions @ u / model.options.temperature
+    for look in (pictures, np.sqrt(np.stack([1 - bright, bright], 1))):  # there are two colours
+        found -= apart(model.options.ridge, directions, u, look) / 2
+    return torch.from_numpy(found)
+
+
+def apart(ridge, directions, u, look):
+    """Squared distances of looks from what a ridge regression expects at u, in units of its residuals' variance."""
 
     def predict(at, rows):
-        penalty = model.options.ridge * np.trace(directions.T @ directions) / 3 * np.eye(3)
-        x, y = directions[rows], pictures[rows] - pictures.mean(0)
-        return pictures.mean(0) + at @ np.linalg.solve(x.T @ x + penalty, x.T @ y)
+        penalty = ridge * np.trace(directions.T @ directions) / 3 * np.eye(3)
+        x, y = directions[rows], look[rows] - look.mean(0)
+        return look.mean(0) + at @ np.linalg.solve(x.T @ x + penalty, x.T @ y)
 
-    rest = np.stack([pictures[k] - predict(directions[k], np.arange(4) != k) for k in range(4)])
+    rest = np.stack([look[k] - predict(directions[k], np.arange(4) != k) for k in range(4)])
     values = np.linalg.eigvalsh(rest.T @ rest / 4)
     variance = values.sum() / (values.sum() ** 2 / (values**2).sum())  # of each of so many residuals
-    apart = ((pictures - predict(u, np.arange(4))) ** 2).sum(1)
-    return torch.from_numpy(directions @ u / model.options.temperature - apart / (2 * variance))
+    return ((look - predict(u, np.arange(4))) ** 2).sum(1) / variance
 
 
 def test_a_window_over_all_gives_bayes_rule_over_the_neighbours(seen):
@@ -99,7 +107,7 @@ def test_the_nearer_a_neighbour_is_the_larger_its_share(seen):
     assert float(shares.exp().sum()) == pytest.approx(1)
 
 
-def test_shares_are_of_the_latents_cosine_and_of_the_coarse_pictures_likelihood(seen):
+def test_shares_are_of_the_latents_cosine_and_of_the_looks_likelihood(seen):
     for latent in (seen[1][1], seen[1][2] + [0.3, -0.2, 0.1]):
         for options in ({}, {"temperature": 1e6}, {"temperature": 0.7, "ridge": 0.1}):
             model = made(seen, **options)
@@ -111,12 +119,12 @@ def test_shares_are_of_the_latents_cosine_and_of_the_coarse_pictures_likelihood(
 def test_pictures_that_the_latents_dont_foresee_leave_the_choice_to_the_latents(seen):
     alike = [seen[0][0]] * 4  # nothing to foresee: the regression has no residual
     model = LocalScore.of(SMALL, alike, seen[1])
-    assert float(model.precision) == 0
+    assert not model.looks.any()
     assert int(model.neighbours(torch.tensor(seen[1][2:3]))[0][0, 0]) == 2
 
 
 def test_an_items_picture_depends_on_its_id_and_the_seed_alone(seen):
-    model, latents = made(seen, temperature=10.0), np.repeat(seen[1][:1], 3, axis=0)
+    model, latents = made(seen), np.repeat(seen[1].mean(0, keepdims=True), 3, axis=0)  # from which all are as far
     whole = model.draw(latents, [7, 8, 9], 0)
     np.testing.assert_array_equal(model.draw(latents[:1], [9], 0)[0], whole[2])
     assert len({picture.tobytes() for picture in model.draw(latents[[0] * 8], range(8), 1)}) > 1

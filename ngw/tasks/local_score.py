@@ -5,8 +5,8 @@ decides place by place which image's window the noisy one shows, and composes ne
 convolutional diffusion models are found to do (the local score machine of Kamb and Ganguli, An analytic theory of
 creativity in convolutional diffusion models, ICML 2025). The images are the latent's neighbours among the training
 images, as in retrieval-augmented diffusion (Blattmann et al. 2022; Sheynin et al., kNN-Diffusion, 2023), by Bayes'
-rule: the nearer an image's latent is, and the likelier its coarse picture under a ridge regression from latents to
-coarse pictures, the larger its share. Nothing else is trained, and no pair is seen. With a window as large as the
+rule: the nearer an image's latent is, and the likelier its coarse picture and its colours under ridge regressions from
+latents to them, the larger its share. Nothing else is trained, and no pair is seen. With a window as large as the
 picture it gives the neighbours themselves.
 """
 
@@ -25,32 +25,32 @@ from ngw import io
 from ngw.errors import InputError
 from ngw.methods.base import unit
 from ngw.tasks.imaging import Options, closed_form
-from ngw.tasks.pictures import codec
+from ngw.tasks.pictures import Codec, codec
 from ngw.tasks.sampling import Denoise, check_width, levels, sample
 from ngw.training import device
 
 COARSE = 8  # cells of a coarse picture's side
+TONES = 4  # of red, green and blue, by which colours are counted
 
 
 class LocalScore:
     """The training images' codes [n, c, h, w] and their latents' directions [n, d] from the mean [d].
 
-    coarse: the ridge regression [d, k] from directions to coarse pictures from their mean `typical` [k].  precision: of
-    its residuals, one number.
+    looks [n, k]: what is seen of the images at a glance, from its mean, each number in units of how well a latent tells
+    it.  look: the ridge regression [d, k] from directions to looks.
 
     Of the options: neighbours: images that a picture is composed of.  temperature: cosines of directions divided by it,
-    and the logarithm of the coarse picture's likelihood, are together the logarithms of the neighbours' shares before
-    anything is drawn.  ridge: of the regression.  window: pixels of a side (of the latents' grid, with a `vae`).
+    and the logarithm of the look's likelihood, are together the logarithms of the neighbours' shares before anything
+    is drawn.  ridge: of the regression.  window: pixels of a side (of the latents' grid, with a `vae`).
     """
 
     def __init__(
-        self, options: Options, mean: np.ndarray, directions: np.ndarray, codes: np.ndarray, coarse: np.ndarray,
-        typical: np.ndarray, precision: np.ndarray,
+        self, options: Options, mean: np.ndarray, directions: np.ndarray, codes: np.ndarray, looks: np.ndarray,
+        look: np.ndarray,
     ) -> None:  # fmt: skip
         self.options, self.codec = options, codec(options.size, options.vae)
         self.mean, self.directions, self.codes = mean, directions, codes
-        self.coarse, self.typical, self.precision = coarse, typical, precision
-        self.pictures = _coarse(codes) - typical  # [n, k]
+        self.looks, self.look = looks, look
         self.clean = levels().alphas_cumprod  # the clean image's share of the variance, by level
 
     @classmethod
@@ -58,17 +58,22 @@ class LocalScore:
         """From image files and their own latents [n, d]; both are kept in half precision."""
         if len(paths) != len(latents):
             raise InputError(f"images: expected a latent each, found {len(paths)} images and {len(latents)} latents.")
-        codes = codec(options.size, options.vae).encode(paths).half().numpy()
+        codes = codec(options.size, options.vae).encode(paths).half()
         mean = latents.mean(0, dtype=np.float64)
-        directions, pictures = unit(latents - mean).astype(np.float16), _coarse(codes)
-        fitted, predicted = closed_form(directions, pictures, options.ridge)
-        rest = pictures - predicted  # of each image, of a regression that never saw it
-        covariance = rest.T @ rest / len(rest)
-        spread = np.square(covariance).sum()
-        # As many residuals as their covariance's participation ratio, all of one variance.
-        precision = np.trace(covariance) / spread if spread > 0 else 0.0
-        arrays = (fitted["map"], fitted["typical"], np.array(precision))
-        return cls(options, mean.astype(np.float32), directions, codes, *(a.astype(np.float32) for a in arrays))
+        directions = unit(latents - mean).astype(np.float16)
+        if options.vae is None:
+            seen = [(_coarse(codes), _colours(codes))]
+        else:
+            blocks = (Codec(options.size).pixels(paths[k : k + 256]) for k in range(0, len(paths), 256))
+            seen = [(_coarse(pixels), _colours(pixels)) for pixels in blocks]
+        looks, maps = [], []
+        for kind in map(np.concatenate, zip(*seen, strict=True)):
+            fitted, predicted = closed_form(directions, kind, options.ridge)
+            scale = _precision(kind - predicted) ** 0.5
+            looks.append(scale * (kind - fitted["typical"]))
+            maps.append(scale * fitted["map"])
+        told = (np.concatenate(part, 1).astype(np.float32) for part in (looks, maps))
+        return cls(options, mean.astype(np.float32), directions, codes.numpy(), *told)
 
     def draw(self, latents: np.ndarray, ids: Sequence[int], seed: int) -> np.ndarray:
         """Pictures of latents [n, d], uint8 [n, h, w, 3], by `sample`; an item's depends on its id and seed alone."""
@@ -78,8 +83,8 @@ class LocalScore:
         """Rows of the nearest training images, the nearest first, and the logarithms of their shares: [b, k] each."""
         u = nn.functional.normalize(latents - torch.from_numpy(self.mean), dim=-1)
         cosines = u @ torch.from_numpy(self.directions).float().T
-        apart = torch.cdist(u @ torch.from_numpy(self.coarse), torch.from_numpy(self.pictures)).square()
-        shares = cosines / self.options.temperature - apart * float(self.precision) / 2
+        apart = torch.cdist(u @ torch.from_numpy(self.look), torch.from_numpy(self.looks)).square()
+        shares = cosines / self.options.temperature - apart / 2
         found = shares.topk(min(self.options.neighbours, len(self.codes)), dim=1)
         return found.indices, found.values.log_softmax(1)
 
@@ -99,15 +104,28 @@ class LocalScore:
 
     def save(self, path: str | os.PathLike, metadata: Mapping[str, str]) -> None:
         """Write images, directions, regression and options as one safetensors file."""
-        names = ("mean", "directions", "codes", "coarse", "typical", "precision")
-        arrays = {name: getattr(self, name) for name in names}
+        arrays = {name: getattr(self, name) for name in ("mean", "directions", "codes", "looks", "look")}
         io.write_tensors(path, arrays, {"imager": json.dumps(asdict(self.options)), **metadata})
 
 
-def _coarse(codes: np.ndarray) -> np.ndarray:
-    """The means of the cells of codes [n, c, h, w], at most COARSE by COARSE of them, [n, k]."""
-    cells = tuple(min(COARSE, side) for side in codes.shape[2:])
-    return nn.functional.adaptive_avg_pool2d(torch.from_numpy(codes).float(), cells).flatten(1).numpy()
+def _coarse(pixels: Tensor) -> np.ndarray:
+    """Where an image has what colour: the means of its COARSE by COARSE cells, of [n, 3, h, w] in [-1, 1], [n, k]."""
+    cells = tuple(min(COARSE, side) for side in pixels.shape[2:])
+    return nn.functional.adaptive_avg_pool2d(pixels.float(), cells).flatten(1).numpy()
+
+
+def _colours(pixels: Tensor) -> np.ndarray:
+    """What colours an image has, wherever: square roots of their shares (Hellinger's distance), [n, k]."""
+    red, green, blue = ((pixels.float() + 1) / 2 * TONES).clamp(0, TONES - 1).long().flatten(2).unbind(1)
+    counts = nn.functional.one_hot((red * TONES + green) * TONES + blue, TONES**3).float().mean(1)
+    return counts.sqrt().numpy()
+
+
+def _precision(rest: np.ndarray) -> float:
+    """Of residuals [n, k], taken for as many of one variance as their participation ratio; 0 where there are none."""
+    covariance = rest.T @ rest / len(rest)
+    squares = np.square(covariance).sum()
+    return float(np.trace(covariance) / squares) if squares > 0 else 0.0
 
 
 def _window_sums(x: Tensor, window: int) -> Tensor:
