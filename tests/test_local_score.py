@@ -152,6 +152,20 @@ def test_a_stage_makes_it_and_a_saved_one_draws_the_same(seen, tmp_path, write_c
     np.testing.assert_array_equal(model.draw(cloud.x[:3], [1, 2, 3], 0), again.draw(cloud.x[:3], [1, 2, 3], 0))
 
 
+def test_in_an_autoencoders_latents_looks_are_of_the_pixels_all_the_same(seen, tmp_path):
+    from diffusers import AutoencoderTiny
+
+    blocks = {"encoder_block_out_channels": (8, 8), "decoder_block_out_channels": (8, 8)}
+    layers = {"num_encoder_blocks": (1, 1), "num_decoder_blocks": (1, 1)}
+    AutoencoderTiny(latent_channels=4, **blocks, **layers).save_pretrained(tmp_path / "vae")
+    model = made(seen, vae=str(tmp_path / "vae"))
+    assert model.codes.shape == (4, 4, 4, 4)
+    plain = made(seen)
+    np.testing.assert_allclose(model.looks, plain.looks, rtol=1e-5)
+    np.testing.assert_allclose(model.look, plain.look, rtol=1e-4, atol=1e-4)
+    assert model.draw(seen[1][:2], [0, 1], 0).shape == (2, 8, 8, 3)
+
+
 def test_bad_input_is_told(seen):
     with pytest.raises(InputError, match=r"expected \[n, 3\], found \[2, 5\]"):
         made(seen).draw(np.zeros((2, 5), np.float32), [0, 1], 0)

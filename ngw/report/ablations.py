@@ -189,12 +189,18 @@ def _panel(axes: Axes, rows: Sequence[Row]) -> None:
     x = _places(axes, rows)
     mean, low, high = (100 * np.array([row[key] for row in rows]) for key in ("mean", "low", "high"))
     numbers = [k for k, row in enumerate(rows) if _number(row["value"]) is not None]
-    is_base = np.array([row["method"] == row["base"] for row in rows])
+    is_base = _points(axes, rows, x, mean)
     axes.axhline(mean[is_base][0], **_LEVEL)
     axes.vlines(x, low, high, color=_LINE["color"], alpha=0.45, linewidth=2.4, zorder=2)
     axes.plot(x[numbers], mean[numbers], **_LINE, zorder=3)
-    axes.plot(x[~is_base], mean[~is_base], **_CHANGED, zorder=4)
-    axes.plot(x[is_base], mean[is_base], **_POINT, zorder=5)
+
+
+def _points(axes: Axes, rows: Sequence[Row], x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The base's point filled, the others open; which is the base's."""
+    is_base = np.array([row["method"] == row["base"] for row in rows])
+    axes.plot(x[~is_base], y[~is_base], **_CHANGED, zorder=4)
+    axes.plot(x[is_base], y[is_base], **_POINT, zorder=5)
+    return is_base
 
 
 def _supported(rows: Sequence[Row]) -> bool:
@@ -205,10 +211,8 @@ def _supported(rows: Sequence[Row]) -> bool:
 def _support(axes: Axes, rows: Sequence[Row]) -> None:
     """How many captions an image's mass is spread over, at each epsilon."""
     x, support = _places(axes, rows), np.array([row["support"] for row in rows])
-    is_base = np.array([row["method"] == row["base"] for row in rows])
     axes.plot(x, support, **_LINE, zorder=3)
-    axes.plot(x[~is_base], support[~is_base], **_CHANGED, zorder=4)
-    axes.plot(x[is_base], support[is_base], **_POINT, zorder=5)
+    _points(axes, rows, x, support)
     axes.set_yscale("log")
     axes.minorticks_off()
     axes.set_title("effective support, by epsilon")

@@ -61,11 +61,9 @@ class LocalScore:
         codes = codec(options.size, options.vae).encode(paths).half()
         mean = latents.mean(0, dtype=np.float64)
         directions = unit(latents - mean).astype(np.float16)
-        if options.vae is None:
-            seen = [(_coarse(codes), _colours(codes))]
-        else:
-            blocks = (Codec(options.size).pixels(paths[k : k + 256]) for k in range(0, len(paths), 256))
-            seen = [(_coarse(pixels), _colours(pixels)) for pixels in blocks]
+        starts, plain = range(0, len(paths), 256), Codec(options.size)
+        blocks = codes.split(256) if options.vae is None else (plain.pixels(paths[k : k + 256]) for k in starts)
+        seen = [(_coarse(pixels), _colours(pixels)) for pixels in blocks]
         looks, maps = [], []
         for kind in map(np.concatenate, zip(*seen, strict=True)):
             fitted, predicted = closed_form(directions, kind, options.ridge)
@@ -117,8 +115,9 @@ def _coarse(pixels: Tensor) -> np.ndarray:
 def _colours(pixels: Tensor) -> np.ndarray:
     """What colours an image has, wherever: square roots of their shares (Hellinger's distance), [n, k]."""
     red, green, blue = ((pixels.float() + 1) / 2 * TONES).clamp(0, TONES - 1).long().flatten(2).unbind(1)
-    counts = nn.functional.one_hot((red * TONES + green) * TONES + blue, TONES**3).float().mean(1)
-    return counts.sqrt().numpy()
+    colour = (red * TONES + green) * TONES + blue
+    counts = torch.zeros(len(colour), TONES**3).scatter_add_(1, colour, torch.ones(colour.shape))
+    return (counts / colour.shape[1]).sqrt().numpy()
 
 
 def _precision(rest: np.ndarray) -> float:
