@@ -26,7 +26,7 @@ def seen(tmp_path_factory):
             pixels = np.repeat([[left] * 4 + [right] * 4], 8, axis=0).astype(np.uint8)
             Image.fromarray(np.stack([pixels] * 3, -1)).save(folder / f"{left}-{right}.png")
             paths.append(str(folder / f"{left}-{right}.png"))
-            latents.append([left / 255, right / 255, 0.5])
+            latents.append([left / 255, 0.2 * right / 255, 0.5])
     return paths, np.array(latents, np.float32)
 
 
@@ -45,8 +45,10 @@ def noisy(codes, level, model):
 def prior(model, seen, latent):
     """The logarithms of the four images' shares before anything is drawn, but for a constant, step by step."""
     centre = seen[1].mean(0, dtype=np.float64)
-    directions = (seen[1] - centre) / np.linalg.norm(seen[1] - centre, axis=1, keepdims=True)
-    u = (latent - centre) / np.linalg.norm(latent - centre)
+    variances, axes = np.linalg.eigh(np.cov(seen[1].T.astype(np.float64), bias=True))
+    scale = (variances + model.options.whiten * variances.mean()) ** 0.5  # of four latents of three features
+    directions, u = (seen[1] - centre) @ axes / scale, (latent - centre) @ axes / scale
+    directions, u = directions / np.linalg.norm(directions, axis=1, keepdims=True), u / np.linalg.norm(u)
     pictures = model.codes.astype(np.float64).reshape(4, -1)  # eight cells of a side are its pixels
     bright = (pictures > 0).mean(1)
     found = directions @ u / model.options.temperature

@@ -44,19 +44,21 @@ class Options:
     `diffusers`, in whose latents the diffusion then runs.  network: transformer (of patches) or unet (1, 2 and 3 times
     dims wide), which are trained, or local, a closed form; steps: of sampling.
 
-    Of local alone: neighbours, temperature, window (`ngw.tasks.local_score`).  Of both: ridge: of the regression from
-    latents to pictures, in units of the mean variance.  Of the trained: patch, dims, layers, heads: of the network.
-    tokens: made from the latent, for it to attend to.  noise: length of the noise on a direction of length 1.  drop:
-    share of training images without their latent, for guidance.  average: decay of the moving average of weights.
-    guidance: 1 is none.
+    Of local alone: whiten, axes, neighbours, temperature, window (`ngw.tasks.local_score`).  Of both: ridge: of the
+    regression from latents to pictures, in units of the mean variance.  Of the trained: patch, dims, layers, heads: of
+    the network.  tokens: made from the latent, for it to attend to.  noise: length of the noise on a direction of
+    length 1.  drop: share of training images without their latent, for guidance.  average: decay of the moving average
+    of weights.  guidance: 1 is none.
     """
 
     size: int = 32
     unclip: str | None = None
     vae: str | None = None
     network: str = "transformer"
+    whiten: float = 4.0
+    axes: int = 512
     neighbours: int = 8
-    temperature: float = 0.05
+    temperature: float = 0.02
     window: int = 15
     patch: int = 4
     dims: int = 96
@@ -78,7 +80,8 @@ class Options:
 
     def __post_init__(self) -> None:
         above = ("size", "patch", "dims", "layers", "heads", "tokens", "ridge", "epochs", "batch", "learning_rate")
-        for name in (*above, "looks", "patience", "steps", "guidance", "neighbours", "temperature", "window"):
+        local = ("whiten", "axes", "neighbours", "temperature", "window")
+        for name in (*above, "looks", "patience", "steps", "guidance", *local):
             if not getattr(self, name) > 0:
                 raise InputError(f"imager: {name}: expected more than 0, found {getattr(self, name)}; mend it.")
         if not (0 <= self.drop < 1 and 0 <= self.average < 1 and self.noise >= 0 and 0 < self.held_out < 1):

@@ -5,9 +5,9 @@ decides place by place which image's window the noisy one shows, and composes ne
 convolutional diffusion models are found to do (the local score machine of Kamb and Ganguli, An analytic theory of
 creativity in convolutional diffusion models, ICML 2025). The images are the latent's neighbours among the training
 images, as in retrieval-augmented diffusion (Blattmann et al. 2022; Sheynin et al., kNN-Diffusion, 2023), by Bayes'
-rule: the nearer an image's latent is, and the likelier its coarse picture and its colours under ridge regressions from
-latents to them, the larger its share. Nothing else is trained, and no pair is seen. With a window as large as the
-picture it gives the neighbours themselves.
+rule: the nearer an image's latent is, whitened, so that what varies little counts too, and the likelier its coarse
+picture and its colours under ridge regressions from latents to them, the larger its share. Nothing else is trained,
+and no pair is seen. With a window as large as the picture it gives the neighbours themselves.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from ngw import io
 from ngw.errors import InputError
+from ngw.methods._whitened import whitening
 from ngw.methods.base import unit
 from ngw.tasks.imaging import Options, closed_form
 from ngw.tasks.pictures import Codec, codec
@@ -34,23 +35,25 @@ TONES = 4  # of red, green and blue, by which colours are counted
 
 
 class LocalScore:
-    """The training images' codes [n, c, h, w] and their latents' directions [n, d] from the mean [d].
+    """The training images' codes [n, c, h, w] and their latents' directions [n, r] from the mean [d], by white [d, r].
 
     looks [n, k]: what is seen of the images at a glance, from its mean, each number in units of how well a latent tells
-    it.  look: the ridge regression [d, k] from directions to looks.
+    it.  look: the ridge regression [r, k] from directions to looks.
 
-    Of the options: neighbours: images that a picture is composed of.  temperature: cosines of directions divided by it,
-    and the logarithm of the look's likelihood, are together the logarithms of the neighbours' shares before anything
-    is drawn.  ridge: of the regression.  window: pixels of a side (of the latents' grid, with a `vae`).
+    Of the options: whiten, axes: `whitening`'s ridge and dims, of the latents, most of whose variance is the place's,
+    little that of the things in it.  neighbours: images that a picture is composed of.  temperature: cosines of
+    directions divided by it, and the logarithm of the look's likelihood, are together the logarithms of the neighbours'
+    shares before anything is drawn.  ridge: of the regression.  window: pixels of a side (of the latents' grid, with a
+    `vae`).
     """
 
     def __init__(
-        self, options: Options, mean: np.ndarray, directions: np.ndarray, codes: np.ndarray, looks: np.ndarray,
-        look: np.ndarray,
+        self, options: Options, mean: np.ndarray, white: np.ndarray, directions: np.ndarray, codes: np.ndarray,
+        looks: np.ndarray, look: np.ndarray,
     ) -> None:  # fmt: skip
         self.options, self.codec = options, codec(options.size, options.vae)
-        self.mean, self.directions, self.codes = mean, directions, codes
-        self.looks, self.look = looks, look
+        self.mean, self.white, self.directions = mean, white, directions
+        self.codes, self.looks, self.look = codes, looks, look
         self.clean = levels().alphas_cumprod  # the clean image's share of the variance, by level
 
     @classmethod
@@ -60,7 +63,8 @@ class LocalScore:
             raise InputError(f"images: expected a latent each, found {len(paths)} images and {len(latents)} latents.")
         codes = codec(options.size, options.vae).encode(paths).half()
         mean = latents.mean(0, dtype=np.float64)
-        directions = unit(latents - mean).astype(np.float16)
+        white, _ = whitening(latents - mean, options.whiten, options.axes)
+        directions = unit((latents - mean) @ white).astype(np.float16)
         starts, plain = range(0, len(paths), 256), Codec(options.size)
         blocks = codes.split(256) if options.vae is None else (plain.pixels(paths[k : k + 256]) for k in starts)
         seen = [(_coarse(pixels), _colours(pixels)) for pixels in blocks]
@@ -71,7 +75,7 @@ class LocalScore:
             looks.append(scale * (kind - fitted["typical"]))
             maps.append(scale * fitted["map"])
         told = (np.concatenate(part, 1).astype(np.float32) for part in (looks, maps))
-        return cls(options, mean.astype(np.float32), directions, codes.numpy(), *told)
+        return cls(options, mean.astype(np.float32), white, directions, codes.numpy(), *told)
 
     def draw(self, latents: np.ndarray, ids: Sequence[int], seed: int) -> np.ndarray:
         """Pictures of latents [n, d], uint8 [n, h, w, 3], by `sample`; an item's depends on its id and seed alone."""
@@ -79,7 +83,7 @@ class LocalScore:
 
     def neighbours(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of the nearest training images, the nearest first, and the logarithms of their shares: [b, k] each."""
-        u = nn.functional.normalize(latents - torch.from_numpy(self.mean), dim=-1)
+        u = nn.functional.normalize((latents - torch.from_numpy(self.mean)) @ torch.from_numpy(self.white), dim=-1)
         cosines = u @ torch.from_numpy(self.directions).float().T
         apart = torch.cdist(u @ torch.from_numpy(self.look), torch.from_numpy(self.looks)).square()
         shares = cosines / self.options.temperature - apart / 2
@@ -102,7 +106,7 @@ class LocalScore:
 
     def save(self, path: str | os.PathLike, metadata: Mapping[str, str]) -> None:
         """Write images, directions, regression and options as one safetensors file."""
-        arrays = {name: getattr(self, name) for name in ("mean", "directions", "codes", "looks", "look")}
+        arrays = {name: getattr(self, name) for name in ("mean", "white", "directions", "codes", "looks", "look")}
         io.write_tensors(path, arrays, {"imager": json.dumps(asdict(self.options)), **metadata})
 
 
