@@ -1,13 +1,17 @@
-"""What several test files share: a tiny scenes data set, an encoder without a network, feature files."""
+"""What several test files share: a tiny scenes data set, an encoder without a network, feature files, a tiny `make`."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
+from tiny_repository import run, tiny_repository
 
 from ngw import features
 from ngw.__main__ import main
@@ -47,6 +51,25 @@ def scenes(tmp_path_factory) -> Path:
     """The folder of tables (and, below raw/, of images) of six, one and four scenes."""
     folder = tmp_path_factory.mktemp("data") / "scenes"
     assert main(["data", "--spec", json.dumps({"kind": "scenes", "sizes": SIZES}), "--output", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """The repository at tiny sizes after `make`, whose output is beside it: to read, not to change.
+
+    Made once for all workers of pytest-xdist: the first one makes it, others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = base / "a copy" / "ngw repository"  # a path with spaces
+    with FileLock(base / "finished.lock"):
+        if not (base / "make.out").exists():
+            shutil.rmtree(folder.parent, ignore_errors=True)  # what a worker that failed has left
+            folder.parent.mkdir()
+            done = run(tiny_repository(folder), "make", "CORES=2")
+            assert done.returncode == 0, done.stdout + done.stderr
+            (base / "make.out").write_text(done.stdout, encoding="utf-8")
     return folder
 
 

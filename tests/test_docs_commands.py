@@ -1,30 +1,51 @@
-"""Every command that a page names is parsed, or planned by a dry run; benchmarks are asked for their options alone."""
+"""Every command that a page names is run, in a copy of the repository at tiny sizes; a few are run by other tests."""
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
+import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
+from tiny_repository import ROOT, run
 
+from ngw import io
 from ngw.commands import parser
 
-ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.workflow
 PAGES = [ROOT / "README.md", ROOT / "results/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINE = re.compile(
     r"^    ((?:make|snakemake|python|pip|ngw)\b(?:.*\\\n)*.*)$|`((?:make|snakemake|python|pip) [^`<]+)`", re.MULTILINE
 )
-ELSEWHERE = {  # a cluster, conda, a report in a browser, an installation: where it is run, and a word of it there
-    "snakemake --profile slurm": ("tests/slurm/runs.py", "--profile"),
-    "snakemake --report report.html": ("tests/test_workflow.py", "--report"),
-    "snakemake --report": ("tests/test_workflow.py", "--report"),
+ELSEWHERE = {  # what runs a command that isn't run here, and a word of it there
+    "make": ("tests/conftest.py", '"make"'),
+    "make test": (".ci/run", "make test"),
+    "make test-slurm": (".ci/run", "make test-slurm"),
+    "python tests/slurm/load.py": ("tests/slurm/test_load.py", '"load.py"'),
+    "snakemake --profile slurm": ("tests/slurm/runs.py", '"--profile", "slurm"'),
+    "snakemake --report report.html": ("tests/test_workflow.py", '"--report"'),
+    "snakemake --report": ("tests/test_workflow.py", '"--report"'),
     "snakemake --sdm conda": ("tests/test_envs.py", '"--sdm", "conda"'),
-    "snakemake --unlock": ("tests/slurm/test_cluster.py", "--unlock"),
-    "pip install --constraint constraints.txt --editable .[bench,slurm]": ("Makefile", "pip install"),
+    "python benchmarks/sinkhorn.py --size full --output DIRECTORY": ("tests/test_benchmarks.py", '"sinkhorn"'),
+    "python benchmarks/scale.py DIRECTORY": ("tests/test_benchmarks.py", '"scale"'),
+}
+# pip has no network here: it looks whether what is installed is what the command wants, and installs nothing.
+OFFLINE = ["--dry-run", "--no-build-isolation", "--no-index", "--quiet"]
+SMALLER = {"300": "16"}  # pairs of the 48 images
+STAGES = set(parser()._subparsers._group_actions[0].choices) - {"status"}
+MADE = {  # a word of a command: what it leaves in the copy
+    "all-ablations": "results/tables/ablations-full.md",
+    "cca.safetensors": "cca.safetensors",
+    "warp.safetensors": "warp.safetensors",
+    "docs": "site/index.html",
+    "bench": "results/benchmarks-sinkhorn/sinkhorn.png",
+    "examples/same-modality.yaml": "results/similarity/scenes/effnet-lite0__effnet-lite1.json",
+    "examples/text-text.yaml": "results/similarity/scenes/minilm-l6__glove-50d.json",
+    "examples/easy-vqa.yaml": "results/labels/easy-vqa.safetensors",
 }
 
 
@@ -35,33 +56,54 @@ def commands() -> list[list[str]]:
     return [list(words) for words in dict.fromkeys(tuple(shlex.split(line, comments=True)) for line in lines)]
 
 
-def said(*command: str) -> str:
-    """What a program prints, with this Python's tools before others."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture(scope="module")
+def reader(finished, tmp_path_factory) -> Path:
+    """A copy after `make`, with what a reader brings: two arrays. Of easy-VQA, whose package is large, a part."""
+    folder = tmp_path_factory.mktemp("a reader") / "ngw repository"
+    shutil.copytree(finished, folder, symlinks=True)
+    draw = np.random.default_rng(0)
+    points = draw.standard_normal((1400, 8))
+    for name, width in (("images", 24), ("texts", 16)):
+        np.save(folder / f"{name}.npy", points @ draw.standard_normal((8, width)))
+    package = Path(find_spec("easy_vqa").submodule_search_locations[0])
+    (folder / "easy_vqa").mkdir()
+    (folder / "easy_vqa/__init__.py").touch()
+    for split, count in (("train", 40), ("test", 12)):
+        place = folder / "easy_vqa/data" / split
+        (place / "images").mkdir(parents=True)
+        entries = io.read_json(package / "data" / split / "questions.json")
+        io.write_json(place / "questions.json", [entry for entry in entries if entry[2] < count])
+        for number in range(count):
+            shutil.copy(package / f"data/{split}/images/{number}.png", place / "images")
+    return folder
 
 
 def test_the_pages_have_commands_of_every_kind():
     assert {words[0] for words in commands()} == {"make", "snakemake", "python", "pip"}
     assert ["make"] in commands()
+    assert set(ELSEWHERE) <= {" ".join(words) for words in commands()}
 
 
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
-def test_a_command_of_a_page_works(words):
-    if " ".join(words) in ELSEWHERE:
-        file, part = ELSEWHERE[" ".join(words)]
-        assert part in (ROOT / file).read_text(encoding="utf-8")
-    elif words[0] == "make":
-        assert said("make", "--dry-run", *words[1:])
-    elif words[0] == "snakemake":
-        said(sys.executable, "-m", *words, "--dry-run", "--quiet")
-    elif words[:3] == ["python", "-m", "ngw"]:
-        if len(words) == 4 and words[3] != "status":  # a stage by its name
-            assert words[3] in parser()._subparsers._group_actions[0].choices
-        else:
-            assert parser().parse_args(words[3:])
-    else:
-        options = [word for word in words if word.startswith("--")]
-        assert set(options) <= set(re.findall(r"--[a-z-]+", said(sys.executable, words[1], "--help")))
+def test_make_prints_the_tables_and_where_the_page_is(finished):
+    printed = (finished.parents[1] / "make.out").read_text(encoding="utf-8")
+    assert "results/index.html" in printed
+    assert (finished / "results/tables/retrieval.txt").read_text(encoding="utf-8") in printed
+
+
+@pytest.mark.parametrize("words", [words for words in commands() if " ".join(words) in ELSEWHERE], ids=" ".join)
+def test_another_test_runs_the_command_of_a_page(words):
+    file, part = ELSEWHERE[" ".join(words)]
+    assert part in (ROOT / file).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("words", [words for words in commands() if " ".join(words) not in ELSEWHERE], ids=" ".join)
+def test_a_command_of_a_page_runs(words, reader):
+    command = [SMALLER.get(word, word) for word in words]
+    if words[0] == "pip":
+        command = [sys.executable, "-m", *command, *OFFLINE]
+    elif words[:3] == ["python", "-m", "ngw"] and words[3:] in ([name] for name in STAGES):
+        command.append("--help")  # a stage by its name alone
+    done = run(reader, *command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for word in words:
+        assert word not in MADE or (reader / MADE[word]).is_file()

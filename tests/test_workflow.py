@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -13,10 +12,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tiny_repository import edit, run, snakemake
 
 from ngw.origin import stamp
 
-ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden" / "retrieval.csv"
 pytestmark = pytest.mark.workflow
 
@@ -45,14 +44,6 @@ class Foo(Method):
 '''
 
 
-def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess:
-    """Run Snakemake in a copy of the repository, with that copy's package; the limit is for what hangs."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tests/config.yaml", *options]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PATH": path}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1800)
-
-
 def scheduled(folder: Path) -> dict[str, set[str]]:
     """{rule: methods or fusions of its jobs ("" where a rule has none)} that a run would start now."""
     done = snakemake(folder, "--dry-run")
@@ -66,28 +57,6 @@ def scheduled(folder: Path) -> dict[str, set[str]]:
     for target in ("all", "all_vqa", "all_generation", "stages", "page"):  # what ends every run
         jobs.pop(target, None)
     return jobs
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    """Replace text that must be there."""
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    """A copy of the repository in which the tiny config has run to its end."""
-    folder = tmp_path_factory.mktemp("a copy") / "ngw repository"  # a path with spaces
-    for name in ("config.yaml", "ngw", "workflow", "rules", "envs"):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        copy(ROOT / name, folder / name)
-    (folder / "tests").mkdir()
-    shutil.copy(ROOT / "tests" / "config.yaml", folder / "tests")
-    done = snakemake(folder, "--show-failed-logs")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
 
 
 @pytest.fixture
@@ -132,16 +101,13 @@ def test_the_tiny_run_leaves_nothing_half_written(finished):
 
 def test_a_number_leads_back_to_the_data_command_by_command(finished):
     record = "results/runs/scenes/effnet-lite0__minilm-l6/ngw/pairs16/seed0/metrics/retrieval.json"
-    command = [sys.executable, "-m", "ngw", "provenance"]
-    environment = {**os.environ, "PYTHONPATH": str(finished)}
-    done = subprocess.run([*command, record], cwd=finished, env=environment, capture_output=True, text=True, check=True)
+    done = run(finished, sys.executable, "-m", "ngw", "provenance", record)
+    assert done.returncode == 0, done.stderr
     rules = re.findall(r": rule (\w+), 20", done.stdout)
     assert set(rules) == {"retrieval", "encode", "data", "maps", "transport"}
     assert rules[0] == "retrieval"
     assert done.stdout.count("$ python -m ngw ") == len(rules)
-    again = subprocess.run(
-        [*command, "nothing"], cwd=finished, env=environment, capture_output=True, text=True, check=False
-    )
+    again = run(finished, sys.executable, "-m", "ngw", "provenance", "nothing")
     assert again.returncode == 2
     assert "nothing: expected a file that Snakemake has made" in again.stderr
 
@@ -229,8 +195,8 @@ def test_every_method_and_the_ceiling_draw_the_same_images(finished):
     assert judged == {("ngw", "16"), ("cca", "16"), ("weight-averaging", "0"), ("true-latents", "all")}
     assert ("ngw", "16", "fd[effnet-lite0-pca8]") in rows
     ids = []
-    for run in ("ngw/pairs16", "cca/pairs16", "true-latents/pairsall"):
-        path = finished / f"results/runs/scenes/effnet-lite0__minilm-l6/{run}/seed0/predictions/images.zip"
+    for place in ("ngw/pairs16", "cca/pairs16", "true-latents/pairsall"):
+        path = finished / f"results/runs/scenes/effnet-lite0__minilm-l6/{place}/seed0/predictions/images.zip"
         with zipfile.ZipFile(path) as archive:
             ids.append(archive.namelist())
     assert ids[0] == ids[1] == ids[2]

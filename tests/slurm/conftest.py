@@ -20,12 +20,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slurm)
 
 
-def running(accounting: bool) -> Iterator[Cluster]:
-    """A cluster, up; a skip, or with REQUIRE_SLURM a failure, where SLURM isn't installed."""
+def demand(accounting: bool) -> None:
+    """A skip, or with REQUIRE_SLURM a failure, where SLURM isn't installed."""
     lacking = missing(accounting)
     if lacking or os.geteuid() != 0:
         words = f"no SLURM here: missing {', '.join(lacking) or 'nothing'}, user {os.geteuid()} (0 is wanted)"
         (pytest.fail if os.environ.get("REQUIRE_SLURM") else pytest.skip)(words)
+
+
+def running(accounting: bool) -> Iterator[Cluster]:
+    """A cluster, up."""
+    demand(accounting)
     with Cluster(accounting) as found:
         yield found
 
@@ -40,6 +45,12 @@ def cluster() -> Iterator[Cluster]:
 def bare_cluster() -> Iterator[Cluster]:
     """A cluster without accounting."""
     yield from running(accounting=False)
+
+
+@pytest.fixture
+def slurm() -> None:
+    """SLURM is installed, and no cluster runs."""
+    demand(accounting=True)
 
 
 @pytest.fixture(scope="session")
