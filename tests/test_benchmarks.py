@@ -55,3 +55,10 @@ def test_the_paper_s_size_and_partners_run_on_a_small_one(tmp_path):
     lines = printed("partners", *sides, *chosen, cwd=tmp_path).splitlines()
     assert [line.split()[3] for line in lines] == ["same", "apart"]
     assert all(float(line.split()[-1]) > 100 / 40 for line in lines)  # better than chance
+
+
+def test_a_classifier_says_what_the_pictures_show(finished):
+    lines = printed("objects", "--size", "16", cwd=finished).split("five\n")[1].splitlines()
+    found = {" ".join(line.split()[:-2]): [float(value) for value in line.split()[-2:]] for line in lines}
+    assert {"real", "ngw pairs16", "true-latents pairsall"} <= set(found)
+    assert all(0 <= first <= five <= 100 for first, five in found.values())
