@@ -16,11 +16,13 @@ from ngw.report.status import merged
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("benchmarks", "docs", "envs", "examples", "ngw", "profiles", "rules", "workflow")
 FILES = ("CHANGELOG.md", "Makefile", "README.md", "constraints.txt", "mkdocs.yml", "paper.yaml", "pyproject.toml")
-ONE_MODALITY = [  # train and test images, known pairs
+ONE_MODALITY = [  # train and test images, known pairs, methods
     ("train: 1000", "train: 48"),
     ("test: 500", "test: 24"),
     ("[30, 300]", "[16]"),
     ("pairs: 300", "pairs: 16"),
+    ("methods: [ngw, cca, ridge, procrustes, gromov, random]", "methods: [ngw, gromov]"),
+    ("methods: [ngw, cca]", "methods: [ngw]"),
 ]
 SMALLER = {  # what is replaced in a file, wherever it stands there
     "Makefile": [("--size small", "--size tiny")],
@@ -54,7 +56,8 @@ def tiny_repository(folder: Path) -> Path:
     for name, changes in SMALLER.items():
         for old, new in changes:
             edit(folder / name, old, new, count=-1)
-    values = merged(config.read(ROOT / "config.yaml"), config.read(ROOT / "tests/config.yaml"))
+    tiny = config.read(ROOT / "tests/config.yaml")
+    values = merged(merged(tiny, config.read(ROOT / "config.yaml")), tiny)  # keys in the order of Snakemake's own merge
     (folder / "config.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     (folder / ".venv").mkdir()
     (folder / ".venv/.ready").touch()  # by the Python that runs the tests
