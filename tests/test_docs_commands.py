@@ -23,8 +23,8 @@ LINE = re.compile(
 )
 ELSEWHERE = {  # what runs a command that isn't run here, and a word of it there
     "make": ("tests/conftest.py", '"make"'),
-    "make test": (".ci/run", "make test"),
-    "make test-slurm": (".ci/run", "make test-slurm"),
+    "make test": (".ci/run", "make test\n"),
+    "make test-slurm": (".ci/run", "make test-slurm\n"),
     "python tests/slurm/load.py": ("tests/slurm/test_load.py", '"load.py"'),
     "snakemake --profile slurm": ("tests/slurm/runs.py", '"--profile", "slurm"'),
     "snakemake --report report.html": ("tests/test_workflow.py", '"--report"'),

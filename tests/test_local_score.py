@@ -175,5 +175,6 @@ def test_bad_input_is_told(seen):
         LocalScore.of(SMALL, seen[0], seen[1][1:])
     with pytest.raises(InputError, match="window: expected an odd number, found 4"):
         Options(window=4)
-    with pytest.raises(InputError, match="neighbours: expected more than 0, found 0"):
-        Options(neighbours=0)
+    for name in ("neighbours", "axes", "whiten"):
+        with pytest.raises(InputError, match=f"{name}: expected more than 0, found 0"):
+            Options(**{name: 0})

@@ -49,7 +49,7 @@ def bare_cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def slurm() -> None:
-    """SLURM is installed, and no cluster runs."""
+    """For a test that starts a cluster of its own."""
     demand(accounting=True)
 
 
