@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_encoders import vision_folder
 
+from ngw import encoders, features, io, stages
+from ngw.encoders import Encoder, Encoding
 from ngw.errors import InputError
+from ngw.methods.base import unit
 from ngw.tasks import generation_images, imaging
 from ngw.tasks.imaging import Options
 from ngw.tasks.local_score import LocalScore, _window_sums
@@ -30,8 +35,27 @@ def seen(tmp_path_factory):
     return paths, np.array(latents, np.float32)
 
 
-def made(seen, **options):
-    return LocalScore.of(replace(SMALL, **options), *seen)
+class Grid(Encoder):
+    """Tokens that are given, a 2 by 2 grid an image."""
+
+    modality, n_tokens = "vision", 4
+
+    def __init__(self, paths, tokens):
+        self.known = dict(zip(paths, tokens, strict=True))
+
+    def encode(self, items, tokens=False):
+        found = np.stack([self.known[item] for item in items])
+        return Encoding(found.mean(1), found, np.ones(found.shape[:2], bool))
+
+
+def made(seen, encoder=None, **options):
+    return LocalScore.of(replace(SMALL, **options), *seen, encoder)
+
+
+def spread(latents):
+    """Tokens [n, 4, d] whose mean the latents are."""
+    apart = np.random.default_rng(0).standard_normal((len(latents), 4, latents.shape[1]))
+    return (latents[:, None] + apart - apart.mean(1, keepdims=True)).astype(np.float32)
 
 
 def noisy(codes, level, model):
@@ -42,13 +66,17 @@ def noisy(codes, level, model):
     )
 
 
-def prior(model, seen, latent):
-    """The logarithms of the four images' shares before anything is drawn, but for a constant, step by step."""
-    centre = seen[1].mean(0, dtype=np.float64)
+def whitened(model, seen, x):
+    """Directions of x [..., 3] from the mean of four latents, in their damped principal axes."""
     variances, axes = np.linalg.eigh(np.cov(seen[1].T.astype(np.float64), bias=True))
     scale = (variances + model.options.whiten * variances.mean()) ** 0.5  # of four latents of three features
-    directions, u = (seen[1] - centre) @ axes / scale, (latent - centre) @ axes / scale
-    directions, u = directions / np.linalg.norm(directions, axis=1, keepdims=True), u / np.linalg.norm(u)
+    found = (x - seen[1].mean(0, dtype=np.float64)) @ axes / scale
+    return found / np.linalg.norm(found, axis=-1, keepdims=True)
+
+
+def prior(model, seen, latent):
+    """The logarithms of the four images' shares before anything is drawn, but for a constant, step by step."""
+    directions, u = whitened(model, seen, seen[1]), whitened(model, seen, latent)
     pictures = model.codes.astype(np.float64).reshape(4, -1)  # eight cells of a side are its pixels
     bright = (pictures > 0).mean(1)
     found = directions @ u / model.options.temperature
@@ -115,7 +143,44 @@ def test_shares_are_of_the_latents_cosine_and_of_the_looks_likelihood(seen):
             model = made(seen, **options)
             rows, shares = model.neighbours(torch.tensor(latent[None], dtype=torch.float32))
             wanted = prior(model, seen, latent.astype(np.float64)).softmax(0)
-            np.testing.assert_allclose(shares[0].exp(), wanted[rows[0]], rtol=0.02, atol=1e-6)
+            np.testing.assert_allclose(shares[0].flatten().exp(), wanted[rows[0]], rtol=0.02, atol=1e-6)
+
+
+def test_a_place_has_shares_by_the_tokens_that_stand_there(seen):
+    tokens, latent = spread(seen[1]), (seen[1][1] + [0.3, -0.2, 0.1]).astype(np.float32)
+    for neighbours in (4, 1):
+        model = made(seen, Grid(seen[0], tokens), temperature=0.7, neighbours=neighbours)
+        rows, shares = model.neighbours(torch.tensor(latent[None]))
+        near = whitened(model, seen, tokens) @ whitened(model, seen, latent)  # [4 images, 4 places]
+        wanted = prior(model, seen, latent.astype(np.float64))[:, None] + torch.from_numpy(near) / 0.7
+        assert rows[0].tolist() == wanted.logsumexp(1).argsort(descending=True).tolist()[:neighbours]
+        wanted = wanted[rows[0]].softmax(0).reshape(neighbours, 2, 2)
+        np.testing.assert_allclose(shares[0].exp(), wanted, rtol=0.02, atol=1e-6)
+
+
+def test_a_picture_shows_of_each_image_the_side_where_the_token_is_that_is_asked_for(seen, tmp_path):
+    dark, bright = seen[0][0], seen[0][3]  # two, and others far away
+    paths = [shutil.copy(file, tmp_path / f"{k}") for k, file in enumerate([dark, bright, dark, bright, bright, dark])]
+    latents = np.float32([[1, 0, 1], [-1, 0, 1], [0, 5, 1], [0, -5, 1], [0, 5, -1], [0, -5, -1]])
+    tokens = np.repeat(latents[:, None], 4, axis=1)  # the grid's rows first: left, right, left, right
+    tokens[:2, :, 2] += [[2, -2, 2, -2], [-2, 2, -2, 2]]
+    asked = np.repeat([latents.mean(0) + np.float32([0, 0, 1])], 8, axis=0)
+    for encoder in (None, Grid(paths, tokens)):
+        drawn = LocalScore.of(SMALL, paths, latents, encoder).draw(asked, range(8), 0).mean((1, 3)) / 255
+        told = (drawn[:, :3] < 0.1).all(1) & (drawn[:, 5:] > 0.9).all(1)  # left dark, right bright
+        assert told.all() if encoder else not told.all()
+
+
+def test_an_encoder_whose_latents_arent_the_mean_of_a_grid_says_nothing_of_places(seen):
+    tokens = spread(seen[1])
+    wrong, few = Grid(seen[0], tokens + 0.1), Grid(seen[0], tokens[:, :1])
+    few.n_tokens = 1
+    plain = made(seen)
+    for encoder in (wrong, few):
+        model = made(seen, encoder)
+        assert model.places.shape == (4, 1, 3)
+        assert not model.places.any()
+        np.testing.assert_array_equal(model.draw(seen[1], range(4), 0), plain.draw(seen[1], range(4), 0))
 
 
 def test_pictures_that_the_latents_dont_foresee_leave_the_choice_to_the_latents(seen):
@@ -139,19 +204,21 @@ def test_window_sums_end_at_the_pictures_edge():
     torch.testing.assert_close(_window_sums(x, 99), x.sum((2, 3), keepdim=True).expand(x.shape))
 
 
-def test_a_stage_makes_it_and_a_saved_one_draws_the_same(seen, tmp_path, write_cloud):
-    from ngw import features, io
-
-    vision = write_cloud(tmp_path / "v", "vision")
-    cloud = features.read(vision)
-    table = {"image_id": cloud.ids.tolist(), "path": [seen[0][k % 4] for k in range(len(cloud.ids))]}
-    io.write_table(tmp_path / "images.parquet", table)
-    options = {"network": "local", "size": 8, "window": 3, "steps": 4}
-    generation_images.imager(tmp_path, vision, options, 3, tmp_path / "i")
+def test_a_stage_makes_it_with_the_encoders_tokens_and_a_saved_one_draws_the_same(seen, tmp_path):
+    vision_folder(tmp_path / "vit", "vit")
+    spec = {"kind": "transformers-vision", "model": str(tmp_path / "vit"), "width": 16, "pooling": "mean"}
+    images = {"image_id": [3, 5, 7, 9], "split": ["train"] * 4, "path": seen[0]}
+    io.write_table(tmp_path / "images.parquet", images)
+    stages.encode(tmp_path, "train", "halves", "vit", spec, None, tmp_path / "v")
+    options, cloud = {"network": "local", "size": 8, "window": 3, "steps": 4}, features.read(tmp_path / "v")
+    generation_images.imager(tmp_path, tmp_path / "v", options, 3, tmp_path / "i")
     model, head = imaging.load(tmp_path / "i")
     assert head["seed"] == "3"
-    again = LocalScore.of(Options(**options), table["path"], cloud.x)
-    np.testing.assert_array_equal(model.draw(cloud.x[:3], [1, 2, 3], 0), again.draw(cloud.x[:3], [1, 2, 3], 0))
+    encoder = encoders.build(spec)
+    z = (encoder.encode(seen[0], tokens=True).tokens - cloud.x.mean(0)) @ model.white
+    np.testing.assert_allclose(model.places.reshape(64, -1), unit(z.reshape(64, -1)), atol=2e-3)
+    again = LocalScore.of(Options(**options), seen[0], cloud.x, encoder)
+    np.testing.assert_array_equal(model.draw(cloud.x, range(4), 0), again.draw(cloud.x, range(4), 0))
 
 
 def test_in_an_autoencoders_latents_looks_are_of_the_pixels_all_the_same(seen, tmp_path):

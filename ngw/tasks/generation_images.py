@@ -48,10 +48,11 @@ def imager(tables: Path, vision: Path, options: Mapping[str, Any], seed: int, ou
             model: Any = Unclip.of(chosen, latents.x)
             told = {"steps": 0, "step": 0}
         elif chosen.network == "local":
+            from ngw import encoders
             from ngw.tasks.local_score import LocalScore
 
-            paths = _paths(tables, latents.ids)
-            model, told = LocalScore.of(chosen, paths, latents.x), {"steps": 0, "step": 0}
+            paths, encoder = _paths(tables, latents.ids), encoders.build(json.loads(latents.metadata["spec"]))
+            model, told = LocalScore.of(chosen, paths, latents.x, encoder), {"steps": 0, "step": 0}
         else:
             checkpoint = output.with_name("checkpoint.safetensors")
             paths = _paths(tables, latents.ids)

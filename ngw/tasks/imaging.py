@@ -58,8 +58,8 @@ class Options:
     whiten: float = 4.0
     axes: int = 512
     neighbours: int = 8
-    temperature: float = 0.02
-    window: int = 15
+    temperature: float = 0.015
+    window: int = 21
     patch: int = 4
     dims: int = 96
     layers: int = 3
