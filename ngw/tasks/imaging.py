@@ -58,7 +58,7 @@ class Options:
     whiten: float = 4.0
     axes: int = 512
     neighbours: int = 8
-    temperature: float = 0.015
+    temperature: float = 0.025
     window: int = 21
     patch: int = 4
     dims: int = 96
