@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 COARSE = 8  # cells of a coarse picture's side
 TONES = 4  # of red, green and blue, by which colours are counted
-SHORTLIST = 8  # images by the whole latent, of which one becomes a neighbour for what stands in its places
+SHORTLIST = 8  # images nearest as a whole for each neighbour: what stands where chooses among them
 
 
 class LocalScore:
@@ -49,11 +49,11 @@ class LocalScore:
     looks [n, k]: what is seen of the images at a glance, from its mean, each number in units of how well a latent tells
     it.  look: the ridge regression [r, k] from directions to looks.
 
-    Of the options: whiten, axes: `whitening`'s ridge and dims, of the latents, most of whose variance is the place's,
-    little that of the things in it.  neighbours: images that a picture is composed of.  temperature: the cosines with
-    an image's direction and with its token's at a place divided by it, and the logarithm of the look's likelihood, are
-    together the logarithm of its share there before anything is drawn.  ridge: of the regression.  window: pixels of a
-    side (of the latents' grid, with a `vae`).
+    Of the options: whiten, axes: `whitening`'s ridge and dims, of the latents, most of whose variance is the
+    background's, little the things'.  neighbours: images that a picture is composed of.  temperature: the cosine with
+    an image's direction and the one with its token's at a place, divided by it, and the logarithm of the look's
+    likelihood are together the logarithm of its share there before anything is drawn.  ridge: of the regression.
+    window: pixels of a side (of the latents' grid, with a `vae`).
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class LocalScore:
         if len(paths) != len(latents):
             raise InputError(f"images: expected a latent each, found {len(paths)} images and {len(latents)} latents.")
         codes = codec(options.size, options.vae).encode(paths).half()
-        mean = latents.mean(0, dtype=np.float32)
+        mean = latents.mean(0, dtype=np.float64).astype(np.float32)
         white, _ = whitening(latents - mean, options.whiten, options.axes)
         directions = unit((latents - mean) @ white).astype(np.float16)
         places = None if encoder is None else _places(encoder, paths, latents, mean, white)
