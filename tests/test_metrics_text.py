@@ -61,17 +61,22 @@ def official(candidates, references, monkeypatch):
     return found, items
 
 
-def test_scores_are_those_of_pycocoevalcap(monkeypatch):
-    ours = text.scores(SAID, KNOWN)
+@pytest.fixture(scope="module")
+def whole():
+    """What these captions score with all of METEOR's paraphrases, which take seconds to read."""
+    return text.scores(SAID, KNOWN)
+
+
+def test_scores_are_those_of_pycocoevalcap(monkeypatch, whole):
     spaced = {i: caption.replace("\u2028", " ") for i, caption in SAID.items()}  # a break it doesn't know
     metrics, items = official(spaced, KNOWN, monkeypatch)
-    assert ours.ids == list(SAID)
+    assert whole.ids == list(SAID)
     for name in text.METRICS:
-        assert ours.metrics[name] == pytest.approx(metrics[name], rel=1e-9, abs=1e-12), name
+        assert whole.metrics[name] == pytest.approx(metrics[name], rel=1e-9, abs=1e-12), name
     for name, values in items.items():
-        np.testing.assert_allclose(ours.items[name], values, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(whole.items[name], values, rtol=1e-9, atol=1e-12)
     for row in (2, 3):  # an empty candidate, and one of punctuation alone
-        assert [ours.items[name][row] for name in items] == [0, 0, 0]
+        assert [whole.items[name][row] for name in items] == [0, 0, 0]
 
 
 def test_human_captions_against_human_captions(monkeypatch):
@@ -94,25 +99,6 @@ def test_human_captions_against_human_captions(monkeypatch):
 HUMAN = {"bleu_4": 0.2043, "meteor": 0.2441, "cider": 0.950}
 
 
-def test_a_perfect_candidate_and_a_wrong_one():
-    known = {i: [f"a {c} cat sits on the {t} table"] for i, (c, t) in enumerate([("red", "big"), ("blue", "small")])}
-    best = text.scores({i: texts[0] for i, texts in known.items()}, known)
-    assert best.metrics["bleu_4"] == pytest.approx(1)
-    assert best.metrics["rouge_l"] == pytest.approx(1)
-    worst = text.scores(dict.fromkeys(known, "nothing similar"), known)
-    assert worst.metrics["bleu_1"] == pytest.approx(0, abs=1e-6)
-    assert worst.metrics["meteor"] < 0.05 < 0.9 < best.metrics["meteor"]
-
-
-def test_several_sets_are_scored_as_each_alone():
-    other = dict(zip(SAID, reversed(SAID.values()), strict=True))
-    both = text.scores_of({"one": SAID, "other": other}, KNOWN)
-    for name, said in (("one", SAID), ("other", other)):
-        alone = text.scores(said, KNOWN)
-        assert both[name].metrics == alone.metrics
-        np.testing.assert_array_equal(both[name].items["meteor"], alone.items["meteor"])
-
-
 @pytest.fixture(scope="module")
 def narrowed(tmp_path_factory):
     """METEOR's paraphrases that these captions can use, under a path with a space."""
@@ -122,8 +108,27 @@ def narrowed(tmp_path_factory):
     return table
 
 
-def test_paraphrases_that_nobody_says_change_no_score(narrowed):
-    whole, part = (text.scores_of({"": SAID}, KNOWN, table)[""] for table in (None, narrowed))
+def test_a_perfect_candidate_and_a_wrong_one():
+    known = {i: [f"a {c} cat sits on the {t} table"] for i, (c, t) in enumerate([("red", "big"), ("blue", "small")])}
+    said = {"best": {i: texts[0] for i, texts in known.items()}, "worst": dict.fromkeys(known, "nothing similar")}
+    best, worst = text.scores_of(said, known).values()
+    assert best.metrics["bleu_4"] == pytest.approx(1)
+    assert best.metrics["rouge_l"] == pytest.approx(1)
+    assert worst.metrics["bleu_1"] == pytest.approx(0, abs=1e-6)
+    assert worst.metrics["meteor"] < 0.05 < 0.9 < best.metrics["meteor"]
+
+
+def test_several_sets_are_scored_as_each_alone(narrowed):
+    other = dict(zip(SAID, reversed(SAID.values()), strict=True))
+    both = text.scores_of({"one": SAID, "other": other}, KNOWN, narrowed)
+    for name, said in (("one", SAID), ("other", other)):
+        alone = text.scores_of({"": said}, KNOWN, narrowed)[""]
+        assert both[name].metrics == alone.metrics
+        np.testing.assert_array_equal(both[name].items["meteor"], alone.items["meteor"])
+
+
+def test_paraphrases_that_nobody_says_change_no_score(narrowed, whole):
+    part = text.scores_of({"": SAID}, KNOWN, narrowed)[""]
     assert part.metrics == whole.metrics
     np.testing.assert_array_equal(part.items["meteor"], whole.items["meteor"])
     assert paraphrases.covering(narrowed, ["two cats"]) == narrowed
@@ -145,10 +150,9 @@ def test_a_pair_of_phrases_stays_where_all_of_its_words_are_known(tmp_path):
     assert kept == [line for pair in pairs if "guy" not in pair[2] for line in pair]
 
 
-def test_bleu_of_a_sample_follows_from_the_parts():
-    whole = text.scores(SAID, KNOWN)
+def test_bleu_of_a_sample_follows_from_the_parts(narrowed, whole):
     some = [1, 2, 6, 8]
-    part = text.scores({i: SAID[i] for i in some}, {i: KNOWN[i] for i in some})
+    part = text.scores_of({"": {i: SAID[i] for i in some}}, {i: KNOWN[i] for i in some}, narrowed)[""]
     rows = [whole.ids.index(i) for i in some]
     np.testing.assert_array_equal(whole.bleu[rows], part.bleu)
     expected = [part.metrics[f"bleu_{n}"] for n in (1, 2, 3, 4)]
