@@ -35,6 +35,8 @@ lint: $(READY)
 	snakefmt --check workflow rules
 	snakemake --lint
 
+# A thread each for workers and what they start: more of them than cores wait for one another.
+test: export OMP_NUM_THREADS ?= 1
 test: lint
 	pytest -n $(CORES) --dist loadfile
 
