@@ -9,6 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
+from ngw import io
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -55,6 +59,15 @@ def test_the_paper_s_size_and_partners_run_on_a_small_one(tmp_path):
     lines = printed("partners", *sides, *chosen, cwd=tmp_path).splitlines()
     assert [line.split()[3] for line in lines] == ["same", "apart"]
     assert all(float(line.split()[-1]) > 100 / 40 for line in lines)  # better than chance
+
+
+def test_the_judge_is_judged_by_real_pairs(tmp_path):
+    file, seen = tmp_path / "scenes/lite0/reference.safetensors", np.eye(12, dtype=np.float32)
+    file.parent.mkdir(parents=True)
+    said = seen[[*range(6), *np.roll(range(6, 12), 1)]]  # six captions are told of the next image
+    io.write_tensors(file, {"images": seen, "texts": said}, {"reference": "{}"})
+    line = printed("judge", file, cwd=tmp_path).splitlines()[1]  # ties count against it
+    assert line.split() == ["scenes", "lite0,", "12", "images", *["50.0"] * 7]
 
 
 def test_a_classifier_says_what_the_pictures_show(finished):

@@ -32,6 +32,7 @@ ELSEWHERE = {  # what runs a command that isn't run here, and a word of it there
     "snakemake --sdm conda": ("tests/test_envs.py", '"--sdm", "conda"'),
     "python benchmarks/sinkhorn.py --size full --output DIRECTORY": ("tests/test_benchmarks.py", '"sinkhorn"'),
     "python benchmarks/objects.py": ("tests/test_benchmarks.py", '"objects"'),
+    "python benchmarks/judge.py": ("tests/test_benchmarks.py", '"judge"'),
     "python benchmarks/scale.py DIRECTORY": ("tests/test_benchmarks.py", '"scale"'),
 }
 # pip has no network here: it looks whether what is installed is what the command wants, and installs nothing.

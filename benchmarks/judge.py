@@ -1,0 +1,40 @@
+"""Does the judge of generated pictures know its job? Real test images and their captions, paired by its cosine.
+
+Per judge: R@1, R@5 and R@10 in per cent, captions of images and images of captions, and the score of real images, which
+are as small as the decoder draws them. After `make`:
+
+    python benchmarks/judge.py
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from ngw import io
+from ngw.methods.base import unit
+from ngw.metrics.image import clip_score
+
+
+def main() -> None:
+    """Print a line for each reference."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("references", nargs="*", type=Path, help="files of the rule `reference`; all below results")
+    args = parser.parse_args()
+    print(f"{'R@1, 5, 10':40} {'captions':>18} {'images':>18} {'score':>7}")
+    for path in args.references or sorted(Path("results/decoders").rglob("reference.safetensors")):
+        arrays, _ = io.read_tensors(path, "a reference", "reference")
+        cosines = unit(arrays["images"]) @ unit(arrays["texts"]).T
+        told = []
+        for side in (cosines, cosines.T):
+            rank = (side >= np.diag(side)[:, None]).sum(1)
+            told.append(" ".join(f"{100 * np.mean(rank <= k):5.1f}" for k in (1, 5, 10)))
+        score = clip_score(arrays["images"], arrays["texts"]).mean()
+        name = f"{path.parts[-3]} {path.parts[-2]}, {len(cosines)} images"
+        print(f"{name:40} {told[0]:>18} {told[1]:>18} {score:7.1f}")
+
+
+if __name__ == "__main__":
+    main()
