@@ -16,6 +16,7 @@ import numpy as np
 from ngw import io
 from ngw.methods.base import unit
 from ngw.metrics.image import clip_score
+from ngw.metrics.retrieval import CUTOFFS, ranks, recall_at
 
 
 def main() -> None:
@@ -26,13 +27,11 @@ def main() -> None:
     print(f"{'R@1, 5, 10':40} {'captions':>18} {'images':>18} {'score':>7}")
     for path in args.references or sorted(Path("results/decoders").rglob("reference.safetensors")):
         arrays, _ = io.read_tensors(path, "a reference", "reference")
-        cosines = unit(arrays["images"]) @ unit(arrays["texts"]).T
-        told = []
-        for side in (cosines, cosines.T):
-            rank = (side >= np.diag(side)[:, None]).sum(1)
-            told.append(" ".join(f"{100 * np.mean(rank <= k):5.1f}" for k in (1, 5, 10)))
-        score = clip_score(arrays["images"], arrays["texts"]).mean()
-        name = f"{path.parts[-3]} {path.parts[-2]}, {len(cosines)} images"
+        images, texts = arrays["images"], arrays["texts"]
+        sides = ranks(unit(images), unit(texts), np.arange(len(images)))
+        told = [" ".join(f"{100 * recall_at(side, k):5.1f}" for k in CUTOFFS) for side in sides]
+        score = clip_score(images, texts).mean()
+        name = f"{path.parts[-3]} {path.parts[-2]}, {len(images)} images"
         print(f"{name:40} {told[0]:>18} {told[1]:>18} {score:7.1f}")
 
 
