@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -121,6 +122,10 @@ class Config:
 
     def selected(self) -> list[str]:
         """The methods that some table names, or a fusion."""
+        return self._selected
+
+    @functools.cached_property
+    def _selected(self) -> list[str]:
         named = [*self.tables["retrieval"]["methods"], *self.generation.methods, *self.of_features()]
         return list(dict.fromkeys([*named, *self.ablation_grid(full=True)["methods"]]))
 
@@ -141,10 +146,6 @@ class Config:
         if name not in self._built:
             self._built[name] = with_name(f"methods.{name}", methods.build, self.method_spec(name))
         return self._built[name]
-
-    def code(self, name: str) -> list[str]:
-        """The source files whose change makes a method's results stale."""
-        return methods.code(self.method_spec(name)["kind"])
 
     def budgets(self, name: str) -> list[str]:
         """The pair budgets at which a method runs: 0 alone, all alone, or every one that has enough pairs."""
@@ -173,8 +174,10 @@ class Config:
         if option not in changes:
             raise InputError(f"config: tables.ablations: expected {option!r} among {dict(changes)}; add its value.")
         texts = {name: _plain(new) for name, new in changes.items()}
-        further = [f"{name}={text}" for name, text in texts.items() if name != option]
-        new = [f"{name}={text}" for name, text in texts.items() if name not in now or now[name] != changes[name]]
+        further = [f"{name}={text}" for name, text in sorted(texts.items()) if name != option]
+        new = [
+            f"{name}={text}" for name, text in sorted(texts.items()) if name not in now or now[name] != changes[name]
+        ]
         name = "~".join([base, *new])
         self.method(name)  # an option that doesn't exist, or a value that it can't have, is told here
         return ", ".join([texts[option], *further]), name
@@ -230,7 +233,7 @@ class Config:
             "methods": {n: [p for p in self.budgets(n) if p in kept.get(n, [p])] for n in table["methods"]},
             "seeds": self.run["seeds"],
             **(seeds if seeds["seeds_of"] else {}),
-            **({"references": table["references"]} if "references" in table else {}),
+            **({"references": [dict(sorted(r.items())) for r in table["references"]]} if "references" in table else {}),
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from ngw._config import known
@@ -21,6 +22,10 @@ class RawItems:
 
     def names(self) -> list[str]:
         """Those of the tables, and those that others learn from."""
+        return self._names
+
+    @functools.cached_property  # rules ask for them at each job
+    def _names(self) -> list[str]:
         selected = self.config.selected()
         teachers = [name for name in map(self.teacher, selected) if name is not None]
         return [name for name in dict.fromkeys([*selected, *teachers]) if self._is_raw(name)]

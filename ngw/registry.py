@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
 import pkgutil
-from functools import cache
 from numbers import Integral, Real
-from pathlib import Path
 from types import ModuleType, NoneType
 from typing import Any, TypeVar
 
@@ -69,28 +66,3 @@ def build(package: ModuleType, base: type[T], kind: str, **options: Any) -> T:
         return cls(**options)
     except (TypeError, ValueError) as error:
         raise InputError(f"{kind!r}: {error}") from None
-
-
-def sources(cls: type, package: str) -> list[str]:
-    """The files inside a package that a class's results depend on, `base` aside: its own, its ancestors', and those
-    of the modules, classes and functions that they import from the package."""
-    found: dict[str, None] = {}
-    waiting = [c.__module__ for c in cls.__mro__]
-    while waiting:
-        name = waiting.pop(0)
-        if not name.startswith(package + ".") or name.endswith(".base") or name in found:
-            continue
-        found[name] = None
-        for value in vars(importlib.import_module(name)).values():
-            waiting.append(value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", None) or "")
-    return [str(inspect.getsourcefile(importlib.import_module(name))) for name in found]
-
-
-@cache
-def fingerprint(paths: tuple[str, ...]) -> str:
-    """The beginning of a SHA-256 of source files' names and contents: an edit changes it, a touch doesn't."""
-    digest = hashlib.sha256()
-    for path in paths:
-        content, name = Path(path).read_bytes(), Path(path).as_posix().rpartition("/ngw/")[2]
-        digest.update(f"{name} {len(content)} ".encode() + content)
-    return digest.hexdigest()[:16]

@@ -21,7 +21,7 @@ rule ablation_tables:
         mem_mb=4000,
         runtime=30,
     params:
-        code=sources("report/*.py"),
+        code=code("ngw.report.stages:ablation_tables"),
         grid=json.dumps(CONFIG.ablation_grid()),
         name="ablations",
         folder=output_folder,
@@ -47,7 +47,7 @@ use rule ablation_tables as all_ablation_tables with:
     benchmark:
         "results/benchmarks/ablation-tables-full.tsv"
     params:
-        code=sources("report/*.py"),
+        code=code("ngw.report.stages:ablation_tables"),
         grid=json.dumps(CONFIG.ablation_grid(full=True)),
         name="ablations-full",
         folder=output_folder,
@@ -79,7 +79,7 @@ rule ablation_figures:
         mem_mb=2000,
         runtime=30,
     params:
-        code=sources("report/ablations.py", "report/style.py"),
+        code=code("ngw.report.stages:ablation_figures"),
         folder=output_folder,
     shell:
         "python -m ngw ablation-figures --table {input.table:q} --output {params.folder:q} > {log} 2>&1"

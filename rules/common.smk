@@ -4,10 +4,13 @@ import re
 import shlex
 from pathlib import Path
 
+import ngw.closure
 import ngw.config
-import ngw.fusion
+import ngw.data
+import ngw.encoders
 import ngw.origin
-import ngw.registry
+import ngw.outside
+from ngw.encoders._huggingface import sources as model_sources
 
 ROOT = Path(workflow.basedir).parent
 CONFIG = ngw.config.Config(config, ROOT / "workflow/schemas/config.schema.yaml")
@@ -40,22 +43,37 @@ def baseline_rules():
     )
 
 
-def fingerprint(paths):
-    """Of source files' contents, a parameter of what depends on them: an edit reruns it, a touch or a move doesn't.
+def code(stage, *kinds):
+    """A parameter function: the fingerprint of all source files that a stage and the components it builds can reach.
 
-    Not inputs: Snakemake looks at every input of every ready job after each job, a second or more with dozens a job.
+    No inputs: Snakemake looks at every input of every ready job after each job, a second or more with dozens a job.
     """
-    return ngw.registry.fingerprint(tuple(sorted(map(str, paths))))
+
+    def fingerprint(wildcards):
+        components = [module for kind in kinds for module in kind(wildcards)]
+        return ngw.closure.fingerprint(stage, *components)
+
+    return fingerprint
 
 
-def sources(*patterns):
-    """The fingerprint of files of the package."""
-    return fingerprint(
-        path for pattern in patterns for path in (ROOT / "ngw").glob(pattern)
-    )
+def outside(*sources):
+    """A parameter function: the fingerprint of what lies outside `results/` and a job reads, by content or manifest."""
+
+    def fingerprint(wildcards):
+        paths = [path for source in sources for path in source(wildcards)]
+        return ngw.outside.fingerprint(paths)
+
+    return fingerprint
 
 
-ENGINE = sources("ot/*.py", "maps/*.py", "optim.py", "clouds.py")  # what fits run on
+def module(package, spec):
+    """The module of a component's kind, as `code` wants it."""
+    return [f"ngw.{package}.{spec['kind'].replace('-', '_')}"]
+
+
+def plain(spec):
+    """A config entry as text, the same for any order of its keys."""
+    return json.dumps(spec, sort_keys=True)
 
 
 def shown(page, paths):
@@ -68,23 +86,43 @@ def shown(page, paths):
 
 
 def dataset_spec(wildcards):
-    return json.dumps(CONFIG.datasets[wildcards.dataset])
+    return plain(CONFIG.datasets[wildcards.dataset])
+
+
+def dataset_kind(wildcards):
+    return module("data", CONFIG.datasets[wildcards.dataset])
+
+
+def dataset_sources(wildcards):
+    return ngw.data.sources(CONFIG.datasets[wildcards.dataset])
 
 
 def encoder_spec(wildcards):
-    return json.dumps(CONFIG.encoders[wildcards.encoder])
+    return plain(CONFIG.encoders[wildcards.encoder])
 
 
-def encoder_code(wildcards):
-    return fingerprint(ngw.encoders.code(CONFIG.encoders[wildcards.encoder]["kind"]))
+def encoder_kind(wildcards):
+    return module("encoders", CONFIG.encoders[wildcards.encoder])
+
+
+def encoder_sources(wildcards):
+    """What an encoder is made of, and where it sees images, those."""
+    encoder = ngw.encoders.build(CONFIG.encoders[wildcards.encoder])
+    images = dataset_sources(wildcards) if encoder.modality == "vision" else []
+    return [*encoder.sources(), *images]
 
 
 def method_spec(wildcards):
-    return json.dumps(CONFIG.method_spec(wildcards.method))
+    return plain(CONFIG.method_spec(wildcards.method))
 
 
-def method_code(wildcards):
-    return fingerprint(CONFIG.code(wildcards.method))
+def method_kind(wildcards):
+    return module("methods", CONFIG.method_spec(wildcards.method))
+
+
+def method_sources(wildcards):
+    """The published model of a method that reads raw items."""
+    return model_sources(CONFIG.method(wildcards.method).model)
 
 
 def joint_folder(wildcards):
@@ -143,14 +181,14 @@ def names(allowed):
 
 
 def fusion_spec(wildcards):
-    return json.dumps(CONFIG.vqa.spec(wildcards.fusion))
+    return plain(CONFIG.vqa.spec(wildcards.fusion))
 
 
-def fusion_code(wildcards):
+def fusion_kinds(wildcards):
+    """The fusion's own and its aligner's."""
     aligner = CONFIG.vqa.aligner(wildcards.fusion)
-    own = ngw.fusion.code(CONFIG.vqa.spec(wildcards.fusion)["kind"])
-    aligned = CONFIG.code(aligner) if aligner else []
-    return fingerprint([*own, *aligned, ROOT / "ngw/fusion/base.py"])
+    own = module("fusion", CONFIG.vqa.spec(wildcards.fusion))
+    return own + (module("methods", CONFIG.method_spec(aligner)) if aligner else [])
 
 
 def fusion_tokens(side):
@@ -194,6 +232,31 @@ def decoded_model(wildcards):
     return f"{RUN}/{file}.safetensors".format(**wildcards)
 
 
+def decoded_kind(wildcards):
+    """The kind of that method."""
+    return method_kind(wildcards) if decoded_model(wildcards) else []
+
+
+def captioner_sources(wildcards):
+    """The language model that a captioner starts from."""
+    return model_sources(CONFIG.generation.table["captioner"].get("model"))
+
+
+def imager_sources(wildcards):
+    """The autoencoder and the pretrained decoder of an image decoder."""
+    options = CONFIG.generation.table["imager"]
+    return model_sources(options.get("vae"), options.get("unclip"))
+
+
+def network_kind(wildcards):
+    """The kind of the encoder between whose features pictures are compared."""
+    return module("encoders", CONFIG.generation.network())
+
+
+def network_sources(wildcards):
+    return ngw.encoders.build(CONFIG.generation.network()).sources()
+
+
 def decoded_option(wildcards, input):
     """`--model FILE` or `--bridge FILE`."""
     kind = "bridge" if wildcards.method in CONFIG.raw.names() else "model"
@@ -223,13 +286,24 @@ def sheet_runs(file):
     return files
 
 
-def shown_model(wildcards):
-    """The fitted method whose alignment is drawn: the first of the table that has features, at a middle budget."""
-    name = next(
+def shown_method():
+    """The method whose alignment is drawn: the first of the table that has features."""
+    return next(
         name
         for name in CONFIG.tables["retrieval"]["methods"]
         if name not in CONFIG.raw.names()
     )
+
+
+def shown_kinds(wildcards):
+    """That method's kind, and that of the encoder whose view of images is drawn."""
+    encoder = module("encoders", CONFIG.encoders[wildcards.vision])
+    return module("methods", CONFIG.method_spec(shown_method())) + encoder
+
+
+def shown_model(wildcards):
+    """That method, fitted at a middle budget."""
+    name = shown_method()
     budgets = CONFIG.grid()["methods"][name]
     run = {"method": name, "pairs": budgets[len(budgets) // 2]}
     seed = CONFIG.run["seeds"][0]
@@ -253,6 +327,19 @@ def scorer_model(wildcards, input):
     )
 
 
+def scorer_sources(wildcards):
+    """A published scorer's folder, or what the data of a trained one lie in."""
+    name = getattr(wildcards, "scorer", CONFIG.generation.images["scorer"])
+    entry = CONFIG.generation.scorers[name]
+    if "model" in entry:
+        return model_sources(entry["model"])
+    return ngw.data.sources(CONFIG.datasets[entry["dataset"]])
+
+
+def joint_kind(wildcards):
+    return ["ngw.methods.joint"]
+
+
 def scorer_data(wildcards):
     """The images that a scorer learns from."""
     name = CONFIG.generation.scorers[wildcards.scorer]["dataset"]
@@ -271,7 +358,7 @@ def scorer_option(key, default):
 def scorer_spec(wildcards):
     """How a scorer is trained, as a joint model's entry."""
     training = CONFIG.generation.scorers[wildcards.scorer].get("training", {})
-    return json.dumps({"kind": "joint", **training})
+    return plain({"kind": "joint", **training})
 
 
 def examples(wildcards):
@@ -291,6 +378,13 @@ def example_runs(file):
 def example_network(wildcards):
     """The network of the first of them, whose attention is shown."""
     return f"{FUSION}/model.safetensors".format(**examples(wildcards)[0])
+
+
+def example_kinds(wildcards):
+    """Of that network, its aligner, and the encoder whose view of images is drawn."""
+    network = type(wildcards)(fromdict=examples(wildcards)[0])
+    encoder = module("encoders", CONFIG.encoders[wildcards.vision])
+    return fusion_kinds(network) + encoder
 
 
 def example_model(wildcards):

@@ -17,6 +17,8 @@ rule data:
         mem_mb=2000,
         runtime=120,
     params:
+        code=code("ngw.stages:prepare", dataset_kind),
+        outside=outside(dataset_sources),
         spec=dataset_spec,
         folder=output_folder,
     shell:

@@ -17,7 +17,8 @@ rule encode:
         mem_mb=4000,
         runtime=240,
     params:
-        code=encoder_code,
+        code=code("ngw.stages:encode", encoder_kind),
+        outside=outside(encoder_sources),
         spec=encoder_spec,
         tables=input_folder,
     shell:
@@ -43,7 +44,8 @@ rule encode_shard:
         mem_mb=4000,
         runtime=240,
     params:
-        code=encoder_code,
+        code=code("ngw.stages:encode", encoder_kind),
+        outside=outside(encoder_sources),
         spec=encoder_spec,
         tables=input_folder,
         shards=CONFIG.shards,
@@ -73,5 +75,7 @@ rule gather:
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        code=code("ngw.stages:gather"),
     shell:
         "python -m ngw gather --shards {input.shards:q} --output {output.features:q} > {log} 2>&1"

@@ -15,8 +15,8 @@ rule basis:
         mem_mb=4000,
         runtime=30,
     params:
-        code=encoder_code,
-        tokens=sources("tokens.py"),
+        code=code("ngw.tasks.stages:basis", encoder_kind),
+        outside=outside(encoder_sources),
         spec=encoder_spec,
         dims=json.dumps(CONFIG.vqa.table["tokens"]),
         tables=input_folder,
@@ -42,8 +42,8 @@ rule tokens:
         mem_mb=4000,
         runtime=240,
     params:
-        code=encoder_code,
-        tokens=sources("tokens.py"),
+        code=code("ngw.tasks.stages:encode_tokens", encoder_kind),
+        outside=outside(encoder_sources),
         spec=encoder_spec,
         tables=input_folder,
     shell:
@@ -68,7 +68,7 @@ rule labels:
         mem_mb=4000,
         runtime=30,
     params:
-        code=sources("tasks/answers.py", "tasks/labels.py", "metrics/vqa.py"),
+        code=code("ngw.tasks.stages:labels"),
         tables=input_folder,
         aligned_on=aligned_on_option,
         min_count=CONFIG.vqa.table["min_count"],
@@ -100,12 +100,9 @@ rule fuse:
         mem_mb=4000,
         runtime=240,
     params:
-        code=fusion_code,
-        task=sources(
-            "training.py", "optim.py", "tokens.py", "tasks/labels.py", "tasks/vqa.py"
-        ),
+        code=code("ngw.tasks.stages:fuse", fusion_kinds),
         spec=fusion_spec,
-        training=json.dumps(CONFIG.vqa.table["training"]),
+        training=plain(CONFIG.vqa.table["training"]),
         model=model_option,
         folder=output_folder,
     shell:
@@ -133,7 +130,7 @@ rule prior:
         mem_mb=2000,
         runtime=30,
     params:
-        code=sources("tasks/answers.py", "fusion/prior.py"),
+        code=code("ngw.tasks.stages:prior", fusion_kinds),
         spec=fusion_spec,
         splits=CONFIG.vqa.splits,
         tables=input_folder,

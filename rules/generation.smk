@@ -16,8 +16,9 @@ rule captioner:
         mem_mb=4000,
         runtime=240,
     params:
-        code=sources("training.py", "optim.py", "tasks/captioning.py"),
-        options=json.dumps(CONFIG.generation.table["captioner"]),
+        code=code("ngw.tasks.generation:captioner"),
+        outside=outside(captioner_sources),
+        options=plain(CONFIG.generation.table["captioner"]),
         tables=input_folder,
     shell:
         "python -m ngw captioner --tables {params.tables:q} --text {input.text:q} --options {params.options:q}"
@@ -49,6 +50,8 @@ rule caption:
         mem_mb=4000,
         runtime=120,
     params:
+        code=code("ngw.tasks.generation:caption", decoded_kind),
+        outside=outside(captioner_sources),
         tables=input_folder,
         model=decoded_option,
         some=caption_count,
@@ -74,7 +77,7 @@ rule paraphrases:
         mem_mb=2000,
         runtime=30,
     params:
-        code=sources("metrics/paraphrases.py"),
+        code=code("ngw.tasks.generation:paraphrases"),
         tables=input_folder,
     shell:
         "python -m ngw paraphrases --tables {params.tables:q} --output {output.table:q} > {log} 2>&1"
@@ -100,7 +103,7 @@ rule captioning:
         mem_mb=4000,
         runtime=60,
     params:
-        code=sources("metrics/text.py"),
+        code=code("ngw.tasks.generation:captioning"),
         tables=input_folder,
         runs=run_folders,
         some=caption_count,
@@ -138,7 +141,7 @@ rule generation_tables:
         mem_mb=4000,
         runtime=30,
     params:
-        code=sources("report/*.py"),
+        code=code("ngw.report.stages:generation_tables"),
         cells=json.dumps(CONFIG.generation.cells()),
         images="--images" if CONFIG.generation.images else "",
         folder=output_folder,
@@ -171,7 +174,8 @@ rule caption_sheet:
         mem_mb=2000,
         runtime=30,
     params:
-        code=sources("report/generation.py", "report/style.py"),
+        code=code("ngw.report.sheets:caption_sheet"),
+        outside=outside(dataset_sources),
         tables=input_folder,
         folder=output_folder,
     shell:

@@ -20,9 +20,7 @@ rule identifiability:
         mem_mb=4000,
         runtime=60,
     params:
-        code=method_code,
-        task=sources("tasks/identifiability.py", "metrics/*.py"),
-        engine=ENGINE,  # the null is a fit
+        code=code("ngw.stages:identifiability", method_kind),
         captions=CONFIG.captions,
     shell:
         "python -m ngw identifiability --model {input.model:q} --vision {input.vision:q} --text {input.text:q}"
@@ -52,7 +50,7 @@ rule identifiability_tables:
         mem_mb=2000,
         runtime=30,
     params:
-        code=sources("report/*.py"),
+        code=code("ngw.report.stages:identifiability_tables"),
         grid=json.dumps(CONFIG.identifiability_grid()),
         folder=output_folder,
     shell:
@@ -85,7 +83,7 @@ rule identifiability_figures:
         mem_mb=2000,
         runtime=30,
     params:
-        code=sources("report/identifiability.py", "report/style.py"),
+        code=code("ngw.report.stages:identifiability_figures"),
         folder=output_folder,
     shell:
         "python -m ngw identifiability-figures --table {input.table:q} --output {params.folder:q} > {log} 2>&1"
@@ -107,7 +105,7 @@ rule similarity:
         mem_mb=4000,
         runtime=60,
     params:
-        code=sources("tasks/identifiability.py", "metrics/*.py"),
+        code=code("ngw.stages:similarity"),
     shell:
         "python -m ngw similarity --vision {input.vision:q} --text {input.text:q}"
         " --record {output.record:q} > {log:q} 2>&1"
@@ -133,7 +131,7 @@ rule similarity_tables:
         mem_mb=2000,
         runtime=30,
     params:
-        code=sources("report/*.py"),
+        code=code("ngw.report.stages:similarity_tables"),
         pairs=CONFIG.identifiability["pairs"],
         folder=output_folder,
     shell:

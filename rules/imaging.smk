@@ -16,16 +16,9 @@ rule imager:
         mem_mb=4000,
         runtime=240,
     params:
-        code=sources(
-            "training.py",
-            "optim.py",
-            "tasks/imaging.py",
-            "tasks/pictures.py",
-            "tasks/denoisers.py",
-            "tasks/local_score.py",
-            "tasks/sampling.py",
-        ),
-        options=json.dumps(CONFIG.generation.table["imager"]),
+        code=code("ngw.tasks.generation_images:imager"),
+        outside=outside(dataset_sources, imager_sources),
+        options=plain(CONFIG.generation.table["imager"]),
         tables=input_folder,
     shell:
         "python -m ngw imager --tables {params.tables:q} --vision {input.vision:q} --options {params.options:q}"
@@ -56,6 +49,8 @@ rule image:
         mem_mb=4000,
         runtime=120,
     params:
+        code=code("ngw.tasks.generation_images:image", decoded_kind),
+        outside=outside(imager_sources),
         size=(CONFIG.generation.images or {}).get("count"),
         model=decoded_option,
     shell:
@@ -82,7 +77,8 @@ rule scorer:
         mem_mb=4000,
         runtime=240,
     params:
-        code=sources("training.py", "optim.py", "tasks/joint.py", "methods/joint.py"),
+        code=code("ngw.tasks.joint_stages:joint", joint_kind),
+        outside=outside(scorer_sources),
         tables=input_folder,
         captions=scorer_option("captions", 5),
         spec=scorer_spec,
@@ -110,11 +106,15 @@ rule reference:
         mem_mb=4000,
         runtime=120,
     params:
+        code=code("ngw.tasks.generation_images:reference", network_kind),
+        outside=outside(
+            dataset_sources, network_sources, imager_sources, scorer_sources
+        ),
         tables=input_folder,
         scorer=scorer_model,
         size=(CONFIG.generation.images or {}).get("count"),
-        spec=json.dumps(CONFIG.generation.network()),
-        options=json.dumps(CONFIG.generation.table["imager"]),
+        spec=plain(CONFIG.generation.network()),
+        options=plain(CONFIG.generation.table["imager"]),
     shell:
         "python -m ngw reference --tables {params.tables:q} --vision {input.vision:q} --count {params.size}"
         " --spec {params.spec:q} --scorer {params.scorer:q} --options {params.options:q} --output {output.reference:q}"
@@ -142,7 +142,8 @@ rule imaging:
         mem_mb=4000,
         runtime=60,
     params:
-        code=sources("metrics/image.py"),
+        code=code("ngw.tasks.generation_images:imaging"),
+        outside=outside(scorer_sources),
         tables=input_folder,
         runs=run_folders,
         scorer=scorer_model,
@@ -178,7 +179,8 @@ rule image_sheet:
         mem_mb=2000,
         runtime=30,
     params:
-        code=sources("report/imaging.py", "report/style.py"),
+        code=code("ngw.report.sheets:image_sheet"),
+        outside=outside(dataset_sources),
         tables=input_folder,
         folder=output_folder,
     shell:

@@ -18,8 +18,7 @@ rule maps:
         mem_mb=4000,
         runtime=60,
     params:
-        code=method_code,
-        engine=ENGINE,
+        code=code("ngw.stages:maps", method_kind),
         spec=method_spec,
         captions=CONFIG.captions,
     shell:
@@ -47,8 +46,7 @@ rule fit:
         mem_mb=4000,
         runtime=60,
     params:
-        code=method_code,
-        engine=ENGINE,
+        code=code("ngw.stages:fit", method_kind),
         spec=method_spec,
         captions=CONFIG.captions,
         teacher=teacher_option,

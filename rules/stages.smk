@@ -12,7 +12,7 @@ rule stages:
         mem_mb=2000,
         runtime=30,
     params:
-        code=sources("report/efficiency.py"),
+        code=code("ngw.report.stages:stages"),
         benchmarks="results/benchmarks",
         folder=output_folder,
     shell:
@@ -33,8 +33,8 @@ rule page:
         mem_mb=2000,
         runtime=30,
     params:
-        code=sources("report/page.py", "report/provenance.py", "report/status.py"),
-        config=json.dumps(config),
+        code=code("ngw.report.stages:page"),
+        config=plain(config),
     shell:
         "python -m ngw page --tables results/tables --figures results/figures --config {params.config:q}"
         " --output {output.page:q} > {log} 2>&1"

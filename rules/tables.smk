@@ -23,7 +23,7 @@ rule tables:
         mem_mb=4000,
         runtime=30,
     params:
-        code=sources("report/*.py"),
+        code=code("ngw.report.stages:collate"),
         grid=json.dumps(CONFIG.grid()),
         folder=output_folder,
     shell:
@@ -56,7 +56,7 @@ rule figures:
         mem_mb=2000,
         runtime=30,
     params:
-        code=sources("report/figures.py", "report/style.py"),
+        code=code("ngw.report.stages:figures"),
         folder=output_folder,
     shell:
         "python -m ngw figures --table {input.table:q} --output {params.folder:q} > {log} 2>&1"
@@ -88,7 +88,7 @@ rule efficiency_figures:
         mem_mb=2000,
         runtime=30,
     params:
-        code=sources("report/efficiency.py", "report/style.py"),
+        code=code("ngw.report.stages:efficiency_figures"),
         folder=output_folder,
     shell:
         "python -m ngw efficiency-figures --table {input.table:q} --output {params.folder:q} > {log} 2>&1"
@@ -120,7 +120,8 @@ rule alignment_figures:
         mem_mb=4000,
         runtime=30,
     params:
-        code=sources("report/alignment.py", "report/sheets.py", "report/style.py"),
+        code=code("ngw.report.sheets:alignment_figures", shown_kinds),
+        outside=outside(dataset_sources),
         tables=input_folder,
         folder=output_folder,
     shell:

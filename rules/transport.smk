@@ -17,8 +17,7 @@ rule transport:
         mem_mb=4000,
         runtime=60,
     params:
-        code=method_code,
-        engine=ENGINE,
+        code=code("ngw.stages:transport", method_kind),
         spec=method_spec,
         captions=CONFIG.captions,
     shell:

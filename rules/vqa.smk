@@ -19,7 +19,7 @@ rule vqa:
         mem_mb=4000,
         runtime=30,
     params:
-        code=sources("metrics/vqa.py"),
+        code=code("ngw.tasks.stages:vqa"),
         tables=input_folder,
     shell:
         "python -m ngw vqa --tables {params.tables:q} --training {input.training:q}"
@@ -48,7 +48,7 @@ rule vqa_tables:
         mem_mb=4000,
         runtime=30,
     params:
-        code=sources("report/*.py"),
+        code=code("ngw.report.stages:vqa_tables"),
         grid=json.dumps(CONFIG.vqa.cells()),
         folder=output_folder,
     shell:
@@ -77,7 +77,7 @@ rule vqa_figures:
         mem_mb=2000,
         runtime=30,
     params:
-        code=sources("report/figures.py", "report/style.py", "report/vqa*.py"),
+        code=code("ngw.report.stages:vqa_figures"),
         folder=output_folder,
     shell:
         "python -m ngw vqa-figures --table {input.table:q} --output {params.folder:q} > {log} 2>&1"
@@ -111,7 +111,8 @@ rule vqa_examples:
         mem_mb=4000,
         runtime=30,
     params:
-        code=sources("report/vqa*.py", "report/style.py"),
+        code=code("ngw.report.stages:vqa_examples", example_kinds),
+        outside=outside(dataset_sources),
         tables=input_folder,
         model=model_option,
         folder=output_folder,

@@ -67,8 +67,12 @@ def finished(tmp_path_factory) -> Path:
         if not (base / "make.out").exists():
             shutil.rmtree(folder.parent, ignore_errors=True)  # what a worker that failed has left
             folder.parent.mkdir()
-            done = run(tiny_repository(folder), "make", "CORES=2")
+            tracer = tiny_repository(folder) / "sitecustomize.py"
+            shutil.copy(Path(__file__).parent / "tracing.py", tracer)
+            (folder / "traces").mkdir()
+            done = run(folder, "make", "CORES=2")
             assert done.returncode == 0, done.stdout + done.stderr
+            tracer.unlink()
             (base / "make.out").write_text(done.stdout, encoding="utf-8")
     return folder
 

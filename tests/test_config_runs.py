@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from pathlib import Path
 
 import pytest
 from tiny_config import SCHEMA, refused, tiny
@@ -102,13 +101,6 @@ def test_staged_splits_the_selected_methods_in_two():
         with_plan, without = (bool(re.fullmatch(good.staged(flag), name)) for flag in (True, False))
         assert (with_plan != without) == (name not in good.raw.names())
         assert with_plan == name.startswith("ngw")
-
-
-def test_code_names_the_files_a_method_depends_on():
-    files = [Path(file).name for file in Config(tiny(), SCHEMA).code("ridge")]
-    assert "ridge.py" in files
-    assert "base.py" not in files
-    assert "cca.py" not in files
 
 
 def test_a_component_file_must_define_exactly_one(tmp_path, monkeypatch):

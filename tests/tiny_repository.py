@@ -56,8 +56,7 @@ def tiny_repository(folder: Path) -> Path:
     for name, changes in SMALLER.items():
         for old, new in changes:
             edit(folder / name, old, new, count=-1)
-    tiny = config.read(ROOT / "tests/config.yaml")
-    values = merged(merged(tiny, config.read(ROOT / "config.yaml")), tiny)  # keys in the order of Snakemake's own merge
+    values = merged(config.read(ROOT / "config.yaml"), config.read(ROOT / "tests/config.yaml"))
     (folder / "config.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     (folder / ".venv").mkdir()
     (folder / ".venv/.ready").touch()  # by the Python that runs the tests

@@ -243,6 +243,18 @@ def check(spec: Mapping[str, Any]) -> ModuleType:
     return module
 
 
+def sources(spec: Mapping[str, Any]) -> list[str]:
+    """What a config entry's data lie in, outside of what the kind makes itself: folders, files, `package:<name>`."""
+    module, options = check(spec), {name: value for name, value in spec.items() if name != "kind"}
+    if hasattr(module, "PACKAGES") and options.get("root") is None:
+        return [f"package:{name}" for name in module.PACKAGES]
+    values = [
+        value for option in options.values() for value in (option.values() if isinstance(option, dict) else [option])
+    ]
+    further = [value.partition("{")[0] for value in values if isinstance(value, str) and os.path.isabs(value)]
+    return [str(options["root"]), *(path if os.path.exists(path) else os.path.dirname(path) for path in further)]
+
+
 def load(kind: str, **options) -> Dataset:
     """Load a data set by its kind, the name of a file in this folder; unknown kinds and options suggest the nearest."""
     return check({"kind": kind, **options}).load(**options)

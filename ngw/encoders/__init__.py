@@ -9,7 +9,7 @@ from typing import Any
 from ngw import registry
 from ngw.encoders.base import Encoder, Encoding
 
-__all__ = ["Encoder", "Encoding", "build", "code", "kinds"]
+__all__ = ["Encoder", "Encoding", "build", "kinds"]
 
 
 def kinds() -> list[str]:
@@ -20,8 +20,3 @@ def kinds() -> list[str]:
 def build(spec: Mapping[str, Any]) -> Encoder:
     """An encoder from its config entry, {"kind": ..., options}."""
     return registry.build(sys.modules[__name__], Encoder, **spec)
-
-
-def code(kind: str) -> list[str]:
-    """The source files that an encoder of this kind depends on."""
-    return registry.sources(registry.component(sys.modules[__name__], kind, Encoder), __name__)

@@ -43,6 +43,11 @@ def folder(model: str, revision: str | None = None, pickle: bool = False) -> Pat
     return _snapshot(model, revision, [*PATTERNS, *["pytorch_model.bin"] * pickle])
 
 
+def sources(*models: str | None) -> list[str]:
+    """Of some models those whose files may change: folders and packages; a hub's have their revision."""
+    return [name for name in models if name and (name.startswith("package:") or Path(name).is_dir())]
+
+
 def _snapshot(model: str, revision: str, patterns: Sequence[str]) -> Path:
     """The cached folder of a hub model, downloaded if need be; what went wrong is one sentence with its remedy."""
     from huggingface_hub import snapshot_download

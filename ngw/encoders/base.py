@@ -38,6 +38,10 @@ class Encoder:
         """Features of a batch of items (image paths, texts, or ids where `by_id`), in their order."""
         raise TypeError(f"{type(self).__name__} must define encode")
 
+    def sources(self) -> list[str]:
+        """What lies outside the package and features depend on: paths of files and folders, `package:<name>`."""
+        return []
+
     def prepare(self, items: Sequence[str]) -> Any:
         """What `encode` takes as well as items: read and preprocessed, while the network works on the batch before."""
         return items

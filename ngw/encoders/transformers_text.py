@@ -58,6 +58,9 @@ class TransformersText(Encoder):
         self.version = model if revision is None else f"{model}@{revision}"
         self.version += "" if merged_with is None else f", merged with {merge_weight:g} of {merged_with}"
 
+    def sources(self) -> list[str]:
+        return _huggingface.sources(self.name, self.merged_with)
+
     @cached_property
     def loaded(self):
         """(tokenizer, network in evaluation mode), loaded once."""

@@ -57,6 +57,9 @@ class TransformersVision(Encoder):
         self.version = model if revision is None else f"{model}@{revision}"
         self.version += "" if merged_with is None else f", merged with {merge_weight:g} of {merged_with}"
 
+    def sources(self) -> list[str]:
+        return _huggingface.sources(self.name, self.merged_with)
+
     @cached_property
     def folder(self):
         """Where the files lie, checked to be there."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ngw import registry
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from ngw.fusion._alignment import Maps
     from ngw.methods import Method
 
-__all__ = ["Basis", "Fusion", "Tokens", "align", "build", "code", "kinds", "token_unit"]
+__all__ = ["Basis", "Fusion", "Tokens", "align", "build", "kinds", "token_unit"]
 
 
 def kinds() -> list[str]:
@@ -28,12 +27,6 @@ def kinds() -> list[str]:
 def build(spec: Mapping[str, Any]) -> Fusion:
     """A fusion from its config entry, {"kind": ..., options}."""
     return registry.build(sys.modules[__name__], Fusion, **spec)
-
-
-def code(kind: str) -> list[str]:
-    """The source files that a fusion of this kind depends on: its own, its ancestors', and those with the weights."""
-    own = registry.sources(registry.component(sys.modules[__name__], kind, Fusion), __name__)
-    return own + sorted(str(path) for path in Path(__file__).parent.glob("_[a-z]*.py"))
 
 
 def align(method: Method, a: Basis | None = None, b: Basis | None = None) -> Maps:

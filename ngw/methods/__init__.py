@@ -11,7 +11,7 @@ from typing import Any
 from ngw import io, registry
 from ngw.methods.base import Method
 
-__all__ = ["Method", "build", "code", "kinds", "load"]
+__all__ = ["Method", "build", "kinds", "load"]
 
 
 def kinds() -> list[str]:
@@ -22,11 +22,6 @@ def kinds() -> list[str]:
 def build(spec: Mapping[str, Any]) -> Method:
     """A method from its config entry, {"kind": ..., hyperparameters}."""
     return registry.build(sys.modules[__name__], Method, **spec)
-
-
-def code(kind: str) -> list[str]:
-    """The source files that a method of this kind depends on: its own, and its ancestors' in this package."""
-    return registry.sources(registry.component(sys.modules[__name__], kind, Method), __name__)
 
 
 def load(path: str | os.PathLike) -> Method:

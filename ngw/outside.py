@@ -1,0 +1,97 @@
+"""Digests of what lies outside `results/` and results depend on: data roots, model folders, arrays, packages."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+from ngw import io
+from ngw.encoders import _packages
+from ngw.errors import InputError
+
+MANY = 100  # files: of a folder with more, names, sizes and times stand for the content
+SMALL = 1 << 20  # bytes: a file's digest isn't worth keeping below
+KEPT = Path(".snakemake/ngw-digests.json")  # of large files, by path, size and time: read once, not at every start
+PACKAGE = "package:"
+RESULTS = "results"
+
+
+def fingerprint(sources: Iterable[str]) -> str:
+    """What is in files and folders now, as text: `path:digest` of each, in their order.
+
+    sources: paths, or `package:<name>`, an installed package.  A file counts by its content; a folder by its files'
+    contents, or where they are many by their names, sizes and times of change (a package's without times, which are
+    those of its installation).  What starts with a dot is no part of a folder, nor is the workflow's own `results`.
+    """
+    return " ".join(f"{source}:{_digest(source)}" for source in dict.fromkeys(sources))
+
+
+@cache
+def _digest(source: str) -> str:
+    """Ten digits of one source's state; "missing" or "unreadable", of which its stage will say more."""
+    try:
+        place = _packages.folder(source.removeprefix(PACKAGE)) if source.startswith(PACKAGE) else Path(source)
+    except InputError:
+        return "missing"
+    try:
+        if place.is_file():
+            return _content(place)[:10]
+        return _manifest(place, dated=not source.startswith(PACKAGE)) if place.is_dir() else "missing"
+    except PermissionError:
+        return "unreadable"
+
+
+def _manifest(place: Path, dated: bool) -> str:
+    """Ten digits of a folder's files: of their contents where they are few, else of names, sizes and times."""
+    files = sorted(_files(str(place), set()))
+    if len(files) <= MANY:
+        lines = [f"{name} {_content(Path(place, name))}" for name, _, _ in files]
+    else:
+        lines = [f"{name} {size} {time if dated else ''}" for name, size, time in files]
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:10]
+
+
+def _files(folder: str, above: set[tuple[int, int]], prefix: str = "") -> Iterator[tuple[str, int, int]]:
+    """(path below the first folder, bytes, time in ns) of all files; links are followed, once in a circle."""
+    here = os.stat(folder)
+    if (here.st_dev, here.st_ino) in above:
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name == "__pycache__":
+                continue
+            if entry.name == RESULTS and os.path.relpath(entry.path) == RESULTS:
+                continue
+            if entry.is_dir():
+                yield from _files(entry.path, above | {(here.st_dev, here.st_ino)}, f"{prefix}{entry.name}/")
+            elif entry.is_file():
+                state = entry.stat()
+                yield f"{prefix}{entry.name}", state.st_size, state.st_mtime_ns
+
+
+def _content(path: Path) -> str:
+    """The SHA-256 of a file's content; a large one's is kept with its size and time, and read anew when they change."""
+    state = path.stat()
+    if state.st_size < SMALL:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    place, now = str(path.resolve()), [state.st_size, state.st_mtime_ns, state.st_ino]
+    kept = _kept()
+    if place not in kept or kept[place][0] != now:
+        with open(path, "rb") as file:
+            kept[place] = [now, hashlib.file_digest(file, "sha256").hexdigest()]
+        io.write_text(KEPT, json.dumps(kept, indent=1))
+    return kept[place][1]
+
+
+@cache
+def _kept() -> dict[str, list]:
+    """The digests of an earlier start; none where there was none, or its file is broken."""
+    try:
+        found = json.loads(KEPT.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,133 @@
+"""A stage's code: what its import closure holds, that every rule has it, and that nothing else ran."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_repository import edit
+
+from ngw import closure
+from ngw.__main__ import STAGES
+
+ROOT = Path(__file__).parents[1]
+COMMAND_LINE = {"__main__.py", "_arguments.py", "commands.py", "commands_joint.py"}
+LEFT_OUT = COMMAND_LINE | {"errors.py", "origin.py", "__init__.py"}  # as ngw.closure.LEFT_OUT, with reasons, says
+RULES = {
+    rule: block
+    for path in sorted((ROOT / "rules").rglob("*.smk"))
+    for rule, block in re.findall(
+        r"^(?:use )?rule (?:\w+ as )?(\w+)[^\n]*:\n(.*?)(?=^\S|\Z)", path.read_text(), re.M | re.S
+    )
+}
+
+
+def fingerprints(package: Path) -> dict[str, str]:
+    """Of a copy of the package, the fingerprint of some stages."""
+    stages = [
+        ["ngw.stages:fit", "ngw.methods.ridge"],
+        ["ngw.stages:transport", "ngw.methods.warp"],
+        ["ngw.stages:encode", "ngw.encoders.glove"],
+        ["ngw.tasks.stages:vqa"],
+        ["ngw.tasks.generation:captioner"],
+    ]
+    program = (
+        f"import json; from ngw import closure; print(json.dumps({{s[0]: closure.fingerprint(*s) for s in {stages}}}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=package.parent, capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def test_the_closure_holds_what_is_imported_wherever_it_stands():
+    fit = closure.files("ngw.stages:fit", "ngw.methods.ridge")
+    assert {"stages.py", "methods/ridge.py", "methods/base.py", "seeds.py", "features.py", "clouds.py", "io.py"} <= fit
+    assert "maps/linear.py" in fit  # which ridge.py imports
+    assert "methods/cca.py" not in fit
+    assert not fit & LEFT_OUT
+    assert "training.py" in closure.files("ngw.tasks.generation:captioner")  # imported inside a function
+    assert "tasks/captioning.py" not in closure.files("ngw.tasks.generation:paraphrases")  # of another stage's function
+    assert "encoders/_merge.py" in closure.files("ngw.stages:encode", "ngw.encoders.transformers_text")
+
+
+def test_a_closure_of_no_such_stage_is_refused():
+    with pytest.raises(ValueError, match=r"stages\.py: 'fitt' isn't defined there\. Did you mean 'fit'\?"):
+        closure.fingerprint("ngw.stages:fitt")
+    with pytest.raises(ValueError, match=r"ngw\.stagges: expected a module"):
+        closure.fingerprint("ngw.stagges:fit")
+
+
+def test_an_edit_changes_the_fingerprints_that_reach_it_and_no_other(tmp_path):
+    shutil.copytree(ROOT / "ngw", tmp_path / "ngw", ignore=shutil.ignore_patterns("__pycache__"))
+    before = fingerprints(tmp_path / "ngw")
+
+    def changed(file: str, old: str, new: str) -> set[str]:
+        edit(tmp_path / "ngw" / file, old, new)
+        after = fingerprints(tmp_path / "ngw")
+        edit(tmp_path / "ngw" / file, new, old)
+        return {stage.split(":")[1] for stage in before if before[stage] != after[stage]}
+
+    future = "from __future__ import annotations"
+    assert changed("methods/ridge.py", future, future + "\n# edited") == {"fit"}
+    assert changed("methods/cca.py", future, future + "\n# edited") == {"transport"}
+    assert changed("seeds.py", future, future + "\n# edited") == {"fit", "transport", "captioner"}
+    assert changed("io.py", future, future + "\n# edited") == {"fit", "transport", "encode", "vqa", "captioner"}
+    assert changed("errors.py", future, future + "\n# edited") == set()
+    # Of a module of stages the definition that is reached counts, those that it calls, and no other.
+    assert changed("stages.py", "def fit(", "# edited\ndef fit(") == set()
+    assert changed("stages.py", "model.fit(", "model.fit (") == {"fit"}
+    assert changed("stages.py", "def _train_clouds(", "def _train_clouds (") == {"fit", "transport"}
+    (tmp_path / "ngw/seeds.py").touch()
+    assert fingerprints(tmp_path / "ngw") == before
+
+
+@pytest.mark.parametrize(
+    "rule", sorted(rule for rule, block in RULES.items() if "-m ngw" in block or "params:" in block)
+)
+def test_every_rule_has_the_fingerprint_of_the_stage_that_it_runs(rule):
+    block = RULES[rule]
+    stage = re.search(r'code=code\(\s*"([\w.]+):(\w+)"', block)
+    assert stage is not None, block
+    module, function = stage.groups()
+    command = re.search(r"-m ngw ([\w-]+)", block)
+    if command is not None:
+        name = {"data": "prepare", "tokens": "encode_tokens"}.get(command[1], command[1].replace("-", "_"))
+        assert function == name
+        assert module == next(
+            m for m in STAGES if hasattr(importlib.import_module(m), name)
+        )  # as the command line looks
+
+
+def test_every_rule_of_a_command_is_seen():
+    text = "".join(path.read_text() for path in (ROOT / "rules").rglob("*.smk"))
+    assert sum("-m ngw" in block for block in RULES.values()) == text.count("-m ngw ")
+
+
+@pytest.mark.workflow
+def test_no_stage_runs_a_file_that_its_fingerprint_lacks(finished):
+    # What each job of the tiny run executed, as a tracer saw it, against what Snakemake noted for its outputs.
+    noted = {}
+    for path in (finished / ".snakemake/metadata").rglob("*"):
+        made = json.loads(path.read_text()) if path.is_file() else {}
+        if "-m ngw" in (made.get("shellcmd") or ""):
+            words = shlex.split(made["shellcmd"].partition(" > ")[0])
+            noted[tuple(words[words.index("-m") :])] = made
+    traces = [json.loads(path.read_text()) for path in (finished / "traces").iterdir()]
+    assert len(traces) > 60
+    rules = set()
+    for trace in traces:
+        made = noted[tuple(trace["command"][1:])]
+        rules.add(made["rule"])
+        told = {entry.split(":")[0] for entry in " ".join(made["params"]).replace("'", " ").split() if ".py:" in entry}
+        kinds = ("methods/", "fusion/", "encoders/", "data/")  # the page checks the config, and so makes each kind once
+        ran = {file for file in trace["ran"] if made["rule"] != "page" or not file.startswith(kinds)}
+        assert not ran - told - LEFT_OUT, made["shellcmd"]
+    assert {"data", "encode", "fit", "transport", "maps", "retrieval", "fuse", "caption", "image", "tables"} <= rules
