@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
 from ngw import io
 from ngw.encoders import _packages
@@ -17,6 +18,7 @@ MANY = 100  # files: of a folder with more, names, sizes and times stand for the
 SMALL = 1 << 20  # bytes: a file's digest isn't worth keeping below
 KEPT = Path(".snakemake/ngw-digests.json")  # of large files, by path, size and time: read once, not at every start
 PACKAGE = "package:"
+SAFE = "/:\\"  # of a path beside letters and digits: what else it has, spaces say, is written as in an address
 RESULTS = "results"
 
 
@@ -27,7 +29,7 @@ def fingerprint(sources: Iterable[str]) -> str:
     contents, or where they are many by their names, sizes and times of change (a package's without times, which are
     those of its installation).  What starts with a dot is no part of a folder, nor is the workflow's own `results`.
     """
-    return " ".join(f"{source}:{_digest(source)}" for source in dict.fromkeys(sources))
+    return " ".join(f"{quote(source, safe=SAFE)}:{_digest(source)}" for source in dict.fromkeys(sources))
 
 
 @cache

@@ -6,40 +6,68 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tiny_repository import tiny_repository
 
 from ngw.__main__ import main
-from ngw.report import plan
+from ngw.report import plan, status
 from ngw.report.status import merged
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture
-def root(tmp_path):
-    """A folder with the project's config and schema, and nothing made."""
-    shutil.copy(ROOT / "config.yaml", tmp_path)
-    shutil.copytree(ROOT / "workflow" / "schemas", tmp_path / "workflow" / "schemas")
-    return tmp_path
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """The project at tiny sizes, and nothing made."""
+    return tiny_repository(tmp_path_factory.mktemp("status") / "repository")
 
 
-def told(capsys, root, *options):
-    assert main(["status", "--root", str(root), *options]) == 0
+def told(capsys, root):
+    assert main(["status", "--root", str(root)]) == 0
     out = capsys.readouterr().out.splitlines()
     return {line.split()[0]: line.split()[1:] for line in out[1:-1]}, out[-1]
 
 
-def test_done_and_left_are_counted_by_table(root, capsys):
-    before, page = told(capsys, root, str(ROOT / "tests" / "config.yaml"))
+def test_done_stale_and_left_are_counted_by_table(root, capsys):
+    before, page = told(capsys, root)
     assert page.endswith("index.html is not there yet")
     assert list(before) == ["retrieval", "identifiability", "ablations", "vqa", "captions", "images"]
-    done, total, first = before["retrieval"]
-    assert (done, int(total) > 10) == ("0", True)
+    done, stale, left, total, first = before["retrieval"]
+    assert (done, stale, left, int(total) > 10) == ("0", "0", total, True)
     (root / first).parent.mkdir(parents=True)
-    (root / first).write_text("{}")
-    after, _ = told(capsys, root, str(ROOT / "tests" / "config.yaml"))
-    assert after["retrieval"][:2] == ["1", total]
-    assert after["retrieval"][2] != first
+    (root / first).write_text("{}")  # which nothing that is there has made
+    after, _ = told(capsys, root)
+    assert after["retrieval"] == ["0", "1", str(int(total) - 1), total, first]
     assert after["vqa"] == before["vqa"]
+
+
+PARAMS = "Params have changed since last execution: Union of exclusive params before and now across all output: "
+CODE = "'io.py:0123456789 methods/cca.py:{}'"
+
+
+@pytest.mark.parametrize(
+    ("reason", "causes"),
+    [
+        ("Missing output files: a; Input files updated by another job: b", []),
+        ("Updated input files: a", ["an input is newer"]),
+        ("Code has changed since last execution", ["the rule's command has changed"]),
+        (
+            f"{PARAMS}before: {CODE.format('abcdef0123')} now: {CODE.format('abcdef0124')} ; Code has changed since",
+            ["methods/cca.py has changed", "the rule's command has changed"],
+        ),
+        (
+            f"{PARAMS}before: 'my%20data:0123456789','{{\"kind\": 1}}' now: 'my%20data:missing','{{\"kind\": 2}}' ",
+            ["an option has changed", "my data has changed"],
+        ),
+        (f"{PARAMS}before: <nothing exclusive> now: 'data/a.npy:0123456789' ", ["data/a.npy has changed"]),
+    ],
+)
+def test_snakemakes_reasons_are_told_by_what_has_changed(reason, causes):
+    assert sorted(status.causes(reason)) == causes
+
+
+def test_a_job_is_told_with_its_outputs():
+    text = "rule fit:\n    input: a\n    output: results/m, results/n\n    reason: Updated input files: a\n"
+    assert status.jobs("Building\n" + text) == [status.Job("fit", ["results/m", "results/n"], "Updated input files: a")]
 
 
 def test_a_config_lies_over_another_key_by_key():
@@ -90,5 +118,6 @@ def test_the_tiny_config_is_planned_from_a_real_dry_run(capsys):
     assert int(table["all"][0]) > 90
 
 
-def test_a_config_that_snakemake_refuses_is_told(tmp_path, root, refused):
-    refused(["plan", "--root", str(root)], "snakemake --dry-run: expected a plan")
+def test_a_config_that_snakemake_refuses_is_told(tmp_path, refused):
+    shutil.copy(ROOT / "config.yaml", tmp_path)  # and no Snakefile
+    refused(["plan", "--root", str(tmp_path)], "snakemake --dry-run: expected a plan")

@@ -7,14 +7,10 @@ They are no measurement of the paper's run, which hasn't been run; a cluster's s
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from ngw.errors import InputError
 
 OFFICIAL = {"coco": 113_287, "flickr30k": 29_000, "vqa2": 82_783, "easy-vqa": 4_000}  # training images of a kind
 COCO = OFFICIAL["coco"]
@@ -105,18 +101,10 @@ def lines(jobs: Mapping[tuple[str, str], int], datasets: Mapping[str, Mapping[st
 def plan(configfile: Sequence[Path], root: Path) -> None:
     """The plan command, which no rule runs: what the config files, over config.yaml, will ask for."""
     from ngw.config import read
-    from ngw.report.status import merged
+    from ngw.report.status import dry_run, merged
 
     values = read(root / "config.yaml")
     for path in configfile:
         values = merged(values, read(path))
-    options = ["--configfile", *map(str, configfile)] if configfile else []
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--forceall", "--nolock", *options]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = (done.stderr + done.stdout).strip().splitlines()
-        raise InputError(
-            f"snakemake --dry-run: expected a plan, found {said[-1] if said else 'nothing'}; mend the config."
-        )
-    print("\n".join(lines(counted(done.stdout + done.stderr), values["datasets"])))
+    print("\n".join(lines(counted(dry_run(configfile, root, "--forceall")), values["datasets"])))
     print("Orders of magnitude at these constants (ngw/report/plan.py), not measurements.")

@@ -1,13 +1,20 @@
-"""What of a config's runs is done and what is left, by table: from the records on disk, without Snakemake."""
+"""What of a config's runs is done, what is stale and why, and what is left: from records on disk and a dry run."""
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from ngw.config import FUSION, RUN, Config, cells, read
+from ngw.errors import InputError
 
+ENTRY = re.compile(r"([^\s'\",]+):([0-9a-f]{10}|missing|unreadable)\b")  # of a fingerprint
 SCHEMA = Path("workflow/schemas/config.schema.yaml")  # from the project's root
 
 
@@ -34,13 +41,73 @@ def wanted(config: Config) -> dict[str, list[str]]:
     return {table: records for table, records in found.items() if records}
 
 
-def lines(records: Mapping[str, Iterable[str]], root: Path) -> list[str]:
-    """A line a table: runs that are done, of how many, and the first that is left."""
-    text = [f"{'table':16} {'done':>6} {'of':>6}  next"]
+class Job(NamedTuple):
+    """A job that Snakemake would run: its rule, its outputs, and in its words why."""
+
+    rule: str
+    outputs: list[str]
+    reason: str
+
+
+def dry_run(configfile: Sequence[Path], root: Path, *options: str) -> str:
+    """What `snakemake --dry-run` says of config files over config.yaml; an `InputError` where it refuses them."""
+    files = ["--configfile", *map(str, configfile)] if configfile else []
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--nolock", *options, *files]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        words = (done.stderr + done.stdout).strip().splitlines()
+        raise InputError(
+            f"snakemake --dry-run: expected a plan, found {words[-1] if words else 'nothing'}; mend the config."
+        )
+    return done.stdout + done.stderr
+
+
+def jobs(text: str) -> list[Job]:
+    """The jobs of a dry run's text."""
+    found = []
+    for block in re.split(r"\n(?=(?:local)?rule )", text):
+        rule = re.match(r"(?:local)?rule (\w+):", block)
+        if rule:
+            entries = dict(re.findall(r"^    (output|reason): (.*)$", block, re.MULTILINE))
+            found.append(Job(rule[1], entries.get("output", "").split(", "), entries.get("reason", "")))
+    return found
+
+
+def causes(reason: str) -> list[str]:
+    """What has changed since a job ran, of Snakemake's reason for it; not what other jobs will remake first."""
+    found = []
+    params = re.search(r"Params have changed.*? before: (.*?) now: (.*?)\s*(?:; \w|$)", reason)
+    if params:
+        before, now = (set(ENTRY.findall(side)) for side in params.groups())
+        found += [f"{unquote(name)} has changed" for name in sorted({name for name, _ in before ^ now})]
+        rest = ENTRY.sub("", " ".join(params.groups())).replace("<nothing exclusive>", "")
+        found += ["an option has changed"] if re.search(r"\w", rest) else []
+    for words, cause in (
+        ("Code has changed", "the rule's command has changed"),
+        ("Set of input files has changed", "its set of inputs has changed"),
+        ("Updated input files", "an input is newer"),
+        ("Incomplete output", "it was interrupted"),
+    ):
+        found += [cause] if words in reason else []
+    return found
+
+
+def lines(records: Mapping[str, Iterable[str]], todo: Sequence[Job], root: Path) -> list[str]:
+    """A line a table: runs that are done, stale and left, and the first to do; then what has changed."""
+    remade = {path for job in todo for path in job.outputs}
+    text = [f"{'table':16} {'done':>6} {'stale':>6} {'left':>6} {'of':>6}  next"]
     for table, paths in records.items():
         left = [path for path in paths if not (root / path).is_file()]
-        total = len(list(paths))
-        text.append(f"{table:16} {total - len(left):6} {total:6}  {left[0] if left else '-'}".rstrip())
+        stale = [path for path in paths if path in remade and path not in left]
+        total, then = len(list(paths)), [*stale, *left, "-"][0]
+        text.append(f"{table:16} {total - len(stale) - len(left):6} {len(stale):6} {len(left):6} {total:6}  {then}")
+    why: dict[str, Counter] = {}
+    for job in todo:
+        if any((root / path).exists() for path in job.outputs):
+            for cause in causes(job.reason):
+                why.setdefault(cause, Counter())[job.rule] += 1
+    for cause, rules in sorted(why.items()):
+        text.append(f"stale: {cause}: {', '.join(f'{rule} ({count})' for rule, count in rules.items())}")
     return text
 
 
@@ -50,6 +117,7 @@ def status(configfile: Sequence[Path], root: Path) -> None:
     for path in configfile:
         values = merged(values, read(path))
     config = Config(values, root / SCHEMA)
-    print("\n".join(lines(wanted(config), root)))
+    todo = jobs(dry_run([path.resolve() for path in configfile], root))
+    print("\n".join(lines(wanted(config), todo, root)))
     page = root / "results" / "index.html"
     print(f"{page} is {'there' if page.is_file() else 'not there yet'}")
