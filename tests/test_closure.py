@@ -106,6 +106,23 @@ def test_every_rule_has_the_fingerprint_of_the_stage_that_it_runs(rule):
         )  # as the command line looks
 
 
+NO_STAGE = {  # reached by no rule: commands for people, and what the workflow itself is read with
+    "closure.py", "outside.py", "report/plan.py", "tasks/align.py", *COMMAND_LINE,
+}  # fmt: skip
+
+
+def test_every_module_is_reached_by_a_stage_or_named():
+    stages = {match for block in RULES.values() for match in re.findall(r'code=code\(\s*"([\w.:]+)"', block)}
+    kinds = [
+        f"ngw.{package}.{path.stem}"
+        for package in ("data", "encoders", "fusion", "methods")
+        for path in (ROOT / "ngw" / package).glob("[a-z]*.py")
+    ]
+    reached = set().union(*(closure.files(stage, *kinds) for stage in stages))
+    modules = {path.relative_to(ROOT / "ngw").as_posix() for path in (ROOT / "ngw").rglob("*.py")}
+    assert modules - reached - LEFT_OUT == NO_STAGE - COMMAND_LINE
+
+
 def test_every_rule_of_a_command_is_seen():
     text = "".join(path.read_text() for path in (ROOT / "rules").rglob("*.smk"))
     assert sum("-m ngw" in block for block in RULES.values()) == text.count("-m ngw ")

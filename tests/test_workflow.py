@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import re
@@ -12,9 +13,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from tiny_repository import edit, run, snakemake
 
 from ngw.origin import stamp
+from ngw.report import status
 
 GOLDEN = Path(__file__).parent / "golden" / "retrieval.csv"
 pytestmark = pytest.mark.workflow
@@ -63,6 +66,14 @@ def scheduled(folder: Path) -> dict[str, set[str]]:
 def copy(finished, tmp_path) -> Path:
     """The finished copy, again, to change: results keep their times."""
     folder = tmp_path / "again"
+    shutil.copytree(finished, folder, symlinks=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ours(finished, tmp_path_factory) -> Path:
+    """A further copy, whose files are changed and put back."""
+    folder = tmp_path_factory.mktemp("ours") / "repository"
     shutil.copytree(finished, folder, symlinks=True)
     return folder
 
@@ -146,6 +157,55 @@ def test_a_touched_file_reruns_nothing(copy):
     for path in (copy / "ngw/methods/ridge.py", copy / "ngw/ot/sinkhorn.py"):
         path.touch()
     assert scheduled(copy) == {}
+
+
+def reversed_keys(value):
+    """The same config, the keys of each of its mappings in the opposite order."""
+    if isinstance(value, dict):
+        return {key: reversed_keys(value[key]) for key in reversed(value)}
+    return [reversed_keys(each) for each in value] if isinstance(value, list) else value
+
+
+def test_the_order_of_keys_changes_nothing(copy):
+    for path in (copy / "config.yaml", copy / "tests/config.yaml"):
+        values = yaml.safe_load(path.read_text())
+        path.write_text(yaml.safe_dump(reversed_keys(values), sort_keys=False))
+        assert yaml.safe_load(path.read_text()) == values
+    assert scheduled(copy) == {}
+
+
+def stale(folder: Path, file: str) -> set[str]:
+    """The outputs of the jobs whose noted fingerprint has a file of the package, and of all that is made from these."""
+    noted = {}
+    for path in (folder / ".snakemake/metadata").rglob("*"):
+        if path.is_file():
+            name = "".join(part.removeprefix("@") for part in path.relative_to(folder / ".snakemake/metadata").parts)
+            noted[base64.urlsafe_b64decode(name).decode()] = json.loads(path.read_text())
+    found = {name for name, made in noted.items() if re.search(rf"(?:'| ){re.escape(file)}:", " ".join(made["params"]))}
+    while True:
+        further = {name for name, made in noted.items() if found & set(made["input"])} - found
+        if not further:
+            return found
+        found |= further
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["methods/base.py", "seeds.py", "features.py", "data/scenes.py", "encoders/_merge.py", "training.py",
+     "tasks/carried.py", "tasks/pictures.py", "fusion/_network.py", "metrics/vqa.py", "report/style.py", "errors.py"],
+)  # fmt: skip
+def test_an_edited_module_reruns_what_reaches_it_and_nothing_else(ours, file):
+    path = ours / "ngw" / file
+    text = path.read_text()
+    path.write_text(text + "\n# edited\n")
+    done = snakemake(ours, "--dry-run")
+    path.write_text(text)
+    always = {"all", "all_vqa", "all_generation"}
+    remade = {
+        output for job in status.jobs(done.stdout + done.stderr) if job.rule not in always for output in job.outputs
+    }
+    assert remade == stale(ours, file)
+    assert (remade == set()) == (file == "errors.py")
 
 
 def test_an_edited_method_reruns_that_method_only(copy):
