@@ -221,7 +221,7 @@ def _tools(stage: Callable[..., argparse.ArgumentParser]) -> None:
     p.add_argument("--output", type=Path, help="where the first method's fitted file goes")
 
     for name, about in (
-        ("status", "Tell what of a config's runs is done and what is left."),
+        ("status", "Tell what of a config's runs is done, what is stale and why, and what is left."),
         ("plan", "Estimate jobs, hours, memory and storage of a config before it runs."),
     ):
         p = stage(name, about)
