@@ -30,7 +30,7 @@ def main() -> None:
         images, texts = arrays["images"], arrays["texts"]
         sides = ranks(unit(images), unit(texts), np.arange(len(images)))
         told = [" ".join(f"{100 * recall_at(side, k):5.1f}" for k in CUTOFFS) for side in sides]
-        score = clip_score(images, texts).mean()
+        score = clip_score(images, texts)
         name = f"{path.parts[-3]} {path.parts[-2]}, {len(images)} images"
         print(f"{name:40} {told[0]:>18} {told[1]:>18} {score:7.1f}")
 

@@ -252,10 +252,13 @@ def test_metrics_bear_the_names_of_their_judges():
     assert generation_images.metric_names("efficientnet-lite", judges) == {
         "fd": "fd[effnet-lite0-pca32]", "kd": "kd[effnet-lite0]", "score": "score[scenes-clip]",
         "nearest_score": "nearest_score[scenes-clip]", "real_score": "real_score[scenes-clip]",
+        "cosine": "cosine[scenes-clip]", "nearest_cosine": "nearest_cosine[scenes-clip]",
+        "real_cosine": "real_cosine[scenes-clip]",
     }  # fmt: skip
     official = {"network": "inception", "axes": None, "scorer": "clip-vit-b32", "published": True}
     found = generation_images.metric_names("inception", official)
-    assert [found[k] for k in ("fd", "kd", "score")] == ["fid", "kid", "clip_score"]
+    assert [found[k] for k in ("fd", "kd", "score", "cosine")] == ["fid", "kid", "clip_score", "clip_cosine"]
+    assert found["nearest_score"] == "nearest_clip_score"
     assert generation_images.metric_names("inception", {**official, "axes": 64})["fd"] == "fd[inception-pca64]"
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from ngw.metrics.image import clip_s, clip_score, frechet, frechet_of_moments, kid, mmd
+from ngw.metrics.image import clip_s, clip_score, clip_score_of_mean, cosines, frechet, frechet_of_moments, kid, mmd
 
 
 def cloud(n, d, seed=0):
@@ -58,10 +59,41 @@ def test_subsets_are_seeded_and_tell_clouds_apart():
     assert kid(x, y, subsets=1, subset_size=300)[0] == pytest.approx(mmd(x, y))
 
 
-def test_scores_are_cosines_and_never_below_zero():
-    images, texts = np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]]), np.array([[2.0, 0.0], [1.0, 0.0], [-1.0, 0.1]])
-    np.testing.assert_allclose(clip_score(images, texts), [100, 100 / np.sqrt(2), 0])
-    np.testing.assert_allclose(clip_s(images, texts), [2.5, 2.5 / np.sqrt(2), 0])
+def test_the_score_clips_the_mean_of_the_pairs_and_clip_s_each_pair():
+    images = np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]])
+    texts = np.array([[2.0, 0.0], [0.0, 1.0], [-0.6, 0.8]])
+    np.testing.assert_allclose(cosines(images, texts), [1, np.sqrt(0.5), -0.6])
+    assert clip_score(images, texts) == pytest.approx(100 * (1 + np.sqrt(0.5) - 0.6) / 3)
+    assert clip_score(images[1:2], -texts[1:2]) == 0
+    np.testing.assert_allclose(clip_score_of_mean(np.array([0.5, -0.5])), [50, 0])
+    np.testing.assert_allclose(clip_s(images, texts), [2.5, 2.5 * np.sqrt(0.5), 0])
+
+
+def torchmetrics_clip_score(images, texts):
+    """torchmetrics 1.9 of features: `_clip_score_update`, `CLIPScore.update` a batch of 8 and `compute`, as they stand."""
+    score, n_samples = torch.tensor(0.0), torch.tensor(0)
+    for source, target in zip(torch.from_numpy(images).split(8), torch.from_numpy(texts).split(8), strict=True):
+        source = source / source.norm(p=2, dim=-1, keepdim=True)
+        target = target / target.norm(p=2, dim=-1, keepdim=True)
+        score += (100 * (source * target).sum(axis=-1)).sum(0)
+        n_samples += len(source)
+    return float(torch.max(score / n_samples, torch.zeros_like(score)))
+
+
+@pytest.mark.parametrize("shared", [0.2, 0.0, -0.2])
+def test_the_score_is_torchmetrics_where_pairs_are_below_zero(shared):
+    images = cloud(50, 16)
+    texts = cloud(50, 16, seed=1) + shared * images
+    apart = cosines(images, texts) < 0
+    assert apart.any()
+    assert not apart.all()
+    assert clip_score(images, texts) == pytest.approx(torchmetrics_clip_score(images, texts), abs=1e-4)
+
+
+def test_pictures_that_have_nothing_to_do_with_their_captions_score_near_zero():
+    images, texts = cloud(2000, 8), cloud(2000, 8, seed=1)
+    assert clip_score(images, texts) < 3  # four standard errors of the mean of 2,000 cosines in 8 dimensions: 3.2
+    assert 100 * cosines(images, texts).clip(0).mean() > 12  # a mean of clipped pairs would be an artefact of clipping
 
 
 @pytest.mark.parametrize(

@@ -95,16 +95,18 @@ def test_the_sheet_shows_each_methods_caption():
     assert words == ["reference", "A dog.", "ngw", "A cat.", "cca", "(nothing)"]
 
 
-def drawn(method, pairs, scores, role="method", **metrics):
-    """A record of generated pictures and their scores, beside `run`'s of captions."""
+def drawn(method, pairs, cosines, role="method", **metrics):
+    """A record of generated pictures and their cosines, beside `run`'s of captions."""
     record, _ = run(method, pairs, [0.5, 0.5], role)
-    scored = {name: list(scores) for name in imaging.SCORES}
-    means = {name: float(np.mean(scores)) for name in imaging.SCORES}
+    scored = {name: list(cosines) for name in imaging.COSINES}
+    means = {name: float(np.mean(cosines)) for name in imaging.COSINES}
+    means |= {name.replace("cosine", "score"): max(0, 100 * mean) for name, mean in means.items()}
     record |= {
         "task": "imaging", "metrics": {"fd": 120.0, "fd_error": 2.0, "kd": 0.5, "kd_error": 0.01, **means, **metrics},
         "names": {
             "fd": "fd[net-pca8]", "kd": "kd[net]", "score": "score[judge]", "nearest_score": "nearest_score[judge]",
-            "real_score": "real_score[judge]",
+            "real_score": "real_score[judge]", "cosine": "cosine[judge]", "nearest_cosine": "nearest_cosine[judge]",
+            "real_cosine": "real_cosine[judge]",
         },
     }  # fmt: skip
     return record, {"image_id": [9, 7], **scored}
@@ -112,8 +114,8 @@ def drawn(method, pairs, scores, role="method", **metrics):
 
 def pictured(given=None):
     captions, pictures = runs()[:3], given or [
-        drawn("ngw", "300", [40.0, 60.0]), drawn("ngw", "all", [50.0, 60.0]),
-        drawn("cca", "300", [20.0, 30.0], "baseline", fd=130.0),
+        drawn("ngw", "300", [0.4, 0.6]), drawn("ngw", "all", [0.5, 0.6]),
+        drawn("cca", "300", [0.1, -0.3], "baseline", fd=130.0),
     ]  # fmt: skip
     cells = [cell(record) for record, _ in captions]
     tables = [{cell(record): scores for record, scores in part} for part in (captions, pictures)]
@@ -127,20 +129,28 @@ def test_pictures_stand_beside_captions_under_their_judges_names():
     rows = {(r["method"], r["pairs"], r["metric"]): r for r in csv.DictReader(io.StringIO(files["generation.csv"]))}
     row = rows["ngw", "300", "score[judge]"]
     assert [float(row[key]) for key in ("mean", "low", "high")] == pytest.approx([50, 40, 60])
+    row = rows["cca", "300", "cosine[judge]"]
+    assert [float(row[key]) for key in ("mean", "low", "high")] == pytest.approx([-0.1, -0.3, 0.1])
+    row = rows["cca", "300", "score[judge]"]  # of each sample's mean what is above 0, not the mean of that
+    assert [float(row[key]) for key in ("mean", "low", "high")] == pytest.approx([0, 0, 10])
     row = rows["ngw", "300", "fd[net-pca8]"]
     assert [float(row[key]) for key in ("mean", "low", "high")] == pytest.approx([120, 116.08, 123.92])
     assert ("cca", "300", "cider") in rows
     part = files["generation.md"].split("**Images from captions with 300 pairs")[1]
     assert "| ngw | **120.0** |" in part.replace("  ", " ")
+    assert "| cca | 130.0 | **50.0** | 0.0 | -10.0 | 0.0 | -10.0 |" in part
     assert "score[judge]" in part
     assert "FID" not in part
     assert "tab:images-scenes-effnet-lite0-minilm-l6-300" in files["generation.tex"]
 
 
 def test_pictures_that_do_not_fit_their_record_are_refused():
-    given = [drawn("ngw", "300", [1, 2]), drawn("ngw", "all", [1, 2]), drawn("cca", "300", [1, 2], "baseline")]
-    given[1][0]["metrics"]["score"] = 9.0
-    with pytest.raises(InputError, match=r"the record's score is 9\.0 of 2 images, its scores give 1\.5 of 2"):
+    given = [drawn("ngw", "300", [0.1, 0.2]), drawn("ngw", "all", [0.1, -0.3]), drawn("cca", "300", [0, 1], "baseline")]
+    given[1][0]["metrics"]["score"] = 5.0  # the mean of each pair's part above 0
+    with pytest.raises(InputError, match=r"the record's score is 5\.0 of 2 images, its cosines give 0\.0 of 2"):
+        pictured(given)
+    given[1][0]["metrics"] |= {"score": 0.0, "nearest_cosine": 0.1}
+    with pytest.raises(InputError, match=r"nearest_cosine is 0\.1 of 2 images, its cosines give -0\.0\d* of 2"):
         pictured(given)
     with pytest.raises(InputError, match="has no record"):
         pictured(given[:2])

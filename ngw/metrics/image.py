@@ -6,6 +6,9 @@ distances are FID and KID; between any other features they bear that network's n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from ngw.seeds import rng
@@ -118,22 +121,37 @@ def _cubic(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 
-def clip_score(images: np.ndarray, texts: np.ndarray) -> np.ndarray:
-    """100 max(cos, 0) of each pair, [n]: torchmetrics' CLIPScore of captions as they are.  images, texts: [n, d]."""
-    return 100 * _cosines(images, texts).clip(0)
+def clip_score(images: np.ndarray, texts: np.ndarray) -> float:
+    """100 max(mean cos, 0) over the pairs: torchmetrics' CLIPScore, of captions as they are.  images, texts: [n, d].
+
+    The mean is clipped, not each pair: a mean of clipped pairs is well above 0 even where pictures and captions have
+    nothing to do with one another, since about half of their cosines are below 0.
+    """
+    return float(clip_score_of_mean(cosines(images, texts).mean()))
+
+
+def clip_score_of_mean(cosine: np.ndarray | float) -> np.ndarray:
+    """`clip_score` of pairs with this mean cosine; of several means (bootstrap samples), of each."""
+    return 100 * np.maximum(cosine, 0)
+
+
+def with_scores(means: Mapping[str, Any]) -> dict[str, Any]:
+    """Mean cosines by the names of the metrics (`cosine`, `nearest_cosine`) and the score of each (`score`, ...)."""
+    return {**means, **{name.replace("cosine", "score"): clip_score_of_mean(mean) for name, mean in means.items()}}
 
 
 def clip_s(images: np.ndarray, texts: np.ndarray) -> np.ndarray:
     """2.5 max(cos, 0) of each pair, [n]: CLIP-S, of texts that begin with "A photo depicts ".  images, texts: [n, d].
 
-    Hessel et al., CLIPScore, EMNLP 2021, equation 1 and section 3 (which says why the prefix).
+    Hessel et al., CLIPScore, EMNLP 2021, equation 1 and section 3 (which says why the prefix). There each pair is
+    clipped; no table prints it.
     """
-    return 2.5 * _cosines(images, texts).clip(0)
+    return 2.5 * cosines(images, texts).clip(0)
 
 
-def _cosines(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Cosine of each row of x with that row of y, [n]."""
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+def cosines(images: np.ndarray, texts: np.ndarray) -> np.ndarray:
+    """Cosine of each picture and its caption, [n] float64, any sign.  images, texts: [n, d], finite, no row zero."""
+    x, y = np.asarray(images, np.float64), np.asarray(texts, np.float64)
     if x.ndim != 2 or x.shape != y.shape:
         raise ValueError(f"expected features of as many images as texts, of one width; found {x.shape} and {y.shape}.")
     lengths = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)

@@ -49,7 +49,7 @@ Scores = Mapping[str, Sequence]  # predictions/captioning.parquet of one run
 
 def build(
     records: Sequence[Record], tables: Mapping[Cell, Scores], expected: Sequence[Cell], draws: int = DRAWS,
-    pictures: Sequence[Record] = (), judged: Mapping[Cell, imaging.Scores] | None = None,
+    pictures: Sequence[Record] = (), judged: Mapping[Cell, imaging.Pairs] | None = None,
 ) -> dict[str, str]:  # fmt: skip
     """The files of `results/tables` by name, as text; a missing, doubled or extra record is an `InputError`.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ngw.errors import InputError
+from ngw.metrics.image import with_scores
 from ngw.report import style
 from ngw.report.collate import Row, by_seeds, seeds_row
 from ngw.report.records import Cell, Record, cell, check, name
@@ -19,25 +20,26 @@ from ngw.seeds import rng
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHOWN = ("fd", "kd", "score", "nearest_score")
-SCORES = ("score", "nearest_score", "real_score")
+SHOWN = ("fd", "kd", "score", "cosine", "nearest_score", "nearest_cosine")
+COSINES = ("cosine", "nearest_cosine", "real_cosine")  # of each picture and its caption; each name has a score too
 _TWO_SIDED = 1.96
 
-Scores = Mapping[str, Sequence]  # predictions/imaging.parquet of one run
+Pairs = Mapping[str, Sequence]  # predictions/imaging.parquet of one run
 
 
-def rows(records: Sequence[Record], tables: Mapping[Cell, Scores], expected: Iterable[Cell], draws: int) -> list[Row]:
+def rows(records: Sequence[Record], tables: Mapping[Cell, Pairs], expected: Iterable[Cell], draws: int) -> list[Row]:
     """Rows of every metric, `collate.COLUMNS`, metrics by the short names of `SHOWN`; `named` gives them their own.
 
-    Intervals: of scores a bootstrap by image; of distances 1.96 of the jackknife's standard errors.
+    Intervals: of cosines and scores a bootstrap by image; of distances 1.96 of the jackknife's standard errors.
     """
     check(records, expected, ("n_images",))
     found = []
     for runs in by_seeds(records):
-        for metric in (*SHOWN, "real_score"):
+        samples = [_samples(run, tables[cell(run)], draws) for run in runs]
+        for metric in (*SHOWN, "real_score", "real_cosine"):
             values = [run["metrics"][metric] for run in runs]
-            if metric in SCORES:
-                low, high = interval([_sample(run, tables[cell(run)], metric, draws) for run in runs])
+            if metric in samples[0]:
+                low, high = interval([sample[metric] for sample in samples])
             else:
                 error = np.sqrt(np.sum([run["metrics"][f"{metric}_error"] ** 2 for run in runs])) / len(runs)
                 low, high = np.mean(values) - _TWO_SIDED * error, np.mean(values) + _TWO_SIDED * error
@@ -45,15 +47,19 @@ def rows(records: Sequence[Record], tables: Mapping[Cell, Scores], expected: Ite
     return found
 
 
-def _sample(record: Record, table: Scores, metric: str, draws: int) -> np.ndarray:
-    """A score's mean on every bootstrap sample of the images, [draws]."""
-    values = np.asarray(table[metric], float)
-    if len(values) != record["n_images"] or not np.isclose(values.mean(), record["metrics"][metric], rtol=1e-6):
-        raise InputError(
-            f"{name(cell(record))}: the record's {metric} is {record['metrics'][metric]} of {record['n_images']} "
-            f"images, its scores give {values.mean()} of {len(values)}; rerun it."
-        )
-    return resample(len(values), draws, rng(0, "bootstrap", record["dataset"])) @ values / len(values)
+def _samples(record: Record, table: Pairs, draws: int) -> dict[str, np.ndarray]:
+    """The mean cosines, and the scores that they make, on every bootstrap sample of the images, [draws]."""
+    pairs = {metric: np.asarray(table[metric], float) for metric in COSINES}
+    size = len(pairs["cosine"])
+    for metric, value in with_scores({metric: values.mean() for metric, values in pairs.items()}).items():
+        given = record["metrics"][metric]
+        if size != record["n_images"] or not np.isclose(value, given, rtol=1e-6):
+            raise InputError(
+                f"{name(cell(record))}: the record's {metric} is {given} of {record['n_images']} images, its cosines "
+                f"give {value} of {size}; rerun it."
+            )
+    counts = resample(size, draws, rng(0, "bootstrap", record["dataset"]))
+    return with_scores({metric: counts @ values / size for metric, values in pairs.items()})
 
 
 def named(found: Sequence[Row], names: Mapping[str, str]) -> list[Row]:
@@ -73,9 +79,10 @@ def budget_table(found: Sequence[Row], record: Record, who: Pair, pairs: str) ->
         lines=lines,
         legend=[
             f"distance: Frechet, {names['fd']}; kernel distance: {names['kd']}, times 100; less is better."
-            f" score: {names['score']}, 100 max(cos, 0) of picture and caption; of real images it is"
-            f" {record['metrics']['real_score']:.1f}. nearest: of the training image that the method's own score finds"
-            " nearest to the caption. Distances depend on how many images there are.",
+            f" score: {names['score']}, 100 max(c, 0) of the mean cosine c of picture and caption; of real images it is"
+            f" {record['metrics']['real_score']:.1f}. cosine: that mean, {names['cosine']}, times 100. nearest: of the"
+            " training image that the method's own score finds nearest to the caption. Distances depend on how many"
+            " images there are.",
             "The image decoder knows images alone; it reads T_BA of each caption. true-latents: the decoder on the"
             " latent of the caption's own image, which holds more than the caption says.",
             *legend_of(lines),

@@ -214,12 +214,12 @@ def generation_tables(cells: Sequence[Mapping[str, Any]], images: bool, output: 
     """
     from ngw.metrics.text import METRICS
     from ngw.report.generation import DECODERS, build
-    from ngw.report.imaging import SCORES
+    from ngw.report.imaging import COSINES
     from ngw.report.records import cell
 
     columns = ["image_id", *(d + c for d in DECODERS for c in ("bleu", *METRICS[4:]))]
     captions, pictures = (
-        _decoded_runs(cells, task, wanted) for task, wanted in (("captioning", columns), ("imaging", SCORES * images))
+        _decoded_runs(cells, task, wanted) for task, wanted in (("captioning", columns), ("imaging", COSINES * images))
     )
     for name, text in build(*captions, [cell(c) for c in cells], pictures=pictures[0], judged=pictures[1]).items():
         io.write_text(output / name, text)

@@ -13,12 +13,12 @@ import numpy as np
 from ngw import __version__, cost, features, io
 from ngw.encoders import _huggingface
 from ngw.errors import InputError
-from ngw.metrics.image import clip_score
+from ngw.metrics.image import cosines, with_scores
 from ngw.origin import stamp
 from ngw.stages import naming
 from ngw.tasks.generation import split_captions
 
-VERSION = 1  # of the task: what the pictures are judged by
+VERSION = 2  # of the task: what the pictures are judged by
 DRAWN = ("imaging", "images")  # the address of the test images whose captions are drawn
 
 
@@ -163,16 +163,16 @@ def imaging(tables: Path, runs: Sequence[Path], reference: Path, scorer: str, ju
             known |= dict(zip(new, *_seen([judge], _paths(tables, np.array(new))), strict=True))
         with naming(f"{run}, {reference}"):
             distances = compared(made, arrays["features"], judges["axes"])
-            scores = {
-                "score": clip_score(rated, arrays["texts"]),
-                "nearest_score": clip_score(np.stack([known[i] for i in near[run]]), arrays["texts"]),
-                "real_score": clip_score(arrays["images"], arrays["texts"]),
+            pairs = {
+                "cosine": cosines(rated, arrays["texts"]),
+                "nearest_cosine": cosines(np.stack([known[i] for i in near[run]]), arrays["texts"]),
+                "real_cosine": cosines(arrays["images"], arrays["texts"]),
             }
-        io.write_table(run / "predictions" / "imaging.parquet", {"image_id": arrays["ids"], **scores})
+        io.write_table(run / "predictions" / "imaging.parquet", {"image_id": arrays["ids"], **pairs})
         io.write_json(run / "metrics" / "imaging.json", {
             **io.read_json(run / "images.json"), "task": "imaging", "task_version": VERSION, "n_images": len(ids),
             "names": names,
-            "metrics": {**distances, **{name: float(values.mean()) for name, values in scores.items()}},
+            "metrics": {**distances, **with_scores({name: float(values.mean()) for name, values in pairs.items()})},
         })  # fmt: skip
 
 
@@ -198,8 +198,9 @@ def metric_names(kind: str, judges: Mapping[str, Any]) -> dict[str, str]:
     else:
         axes = "" if judges["axes"] is None else f"-pca{judges['axes']}"
         distances = {"fd": f"fd[{judges['network']}{axes}]", "kd": f"kd[{judges['network']}]"}
-    published = "clip_score" if judges.get("published") else f"score[{judges['scorer']}]"
-    return {**distances, "score": published, "nearest_score": f"nearest_{published}", "real_score": f"real_{published}"}
+    form = "clip_{}" if judges.get("published") else f"{{}}[{judges['scorer']}]"
+    rated = {side + what: side + form.format(what) for side in ("", "nearest_", "real_") for what in ("score", "cosine")}
+    return {**distances, **rated}
 
 
 def compared(made: np.ndarray, real: np.ndarray, axes: int | None, groups: int = 16) -> dict[str, Any]:
