@@ -74,13 +74,41 @@ def test_ties_take_the_middle_place():
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -3.7, 1e-30])
 @pytest.mark.parametrize("d", [1, 7, 384])
-def test_constant_features_give_chance(value, d):
+def test_constant_features_put_every_query_in_the_middle(value, d):
     # 0.1 is no float32 number and 384 of them round upward together: the product's last bits differ between tiles.
     n, captions = 41, 5
     i2t, t2i = ranks(np.full((n, d), value), np.full((n * captions, d), 0.3), np.repeat(np.arange(n), captions))
     assert set(i2t) == {1 + (n - 1) * captions / 2}
     assert set(t2i) == {1 + (n - 1) / 2}
-    assert summary(i2t, t2i)["mean_recall_1"] == 0
+    found = summary(i2t, t2i)
+    assert {found[f"{way}_recall_{k}"] for way in ("i2t", "t2i") for k in (1, 5, 10)} == {0}  # chance is k / 41
+    assert found["t2i_median_rank"] == 21
+    assert found["t2i_foscttm"] == 0.5
+    assert found["t2i_mrr"] == pytest.approx(2 / 42)  # guessing has (1 + 1/2 + ... + 1/41) / 41, more than twice that
+    assert found["i2t_foscttm"] == pytest.approx(100 / 204)  # 200 of 204 others tie: an image's own four are further
+
+
+def test_guessing_finds_one_of_five_captions_after_a_sixth_of_them():
+    u, v = np.random.default_rng(0).standard_normal((2, 200, 6))
+    owner = np.repeat(np.arange(40), 5)
+    found = summary(*ranks(u[:40], v, owner))
+    assert found["i2t_foscttm"] == pytest.approx(1 / 6, abs=0.04)
+    assert found["t2i_foscttm"] == pytest.approx(1 / 2, abs=0.04)
+
+
+def test_two_that_tie_for_the_first_place_are_not_found_at_one():
+    u, v = scored([[7, 7, 1], [5, 9, 2], [0, 3, 4]])
+    i2t, t2i = ranks(u, v, np.arange(3))
+    assert i2t.tolist() == [1.5, 1, 1]
+    found = summary(i2t, t2i)
+    assert found["i2t_recall_1"] == pytest.approx(2 / 3)
+    assert found["i2t_foscttm"] == pytest.approx(0.5 / 3 / 2)  # half of one of two rivals, for one query of three
+
+
+def test_a_median_rank_may_end_in_quarters():
+    assert median_rank(np.array([1, 1.5])) == 1.25
+    assert median_rank(np.array([1, 2, 1, 2])) == 1.5
+    assert median_rank(np.array([1, 1, 2, 2, 3])) == 2
 
 
 @pytest.mark.parametrize("side", [1, 3, 16, 1024])

@@ -10,8 +10,9 @@ from ngw.metrics.retrieval import ranks
 def foscttm(x: np.ndarray, y: np.ndarray) -> float:
     """Fraction of samples closer than the true match, mean of both directions: 0 is perfect, 0.5 is chance.
 
-    Row i of `x` and row i of `y` are a pair; closer means a smaller Euclidean distance, and ties count half
-    (Liu et al., Jointly embedding multiple single-cell omics measurements, WABI 2019).
+    Row i of `x` and row i of `y` are a pair; closer means a smaller Euclidean distance, and a distance that is the same
+    counts half, so that constant clouds have 0.5 (Liu et al., Jointly embedding multiple single-cell omics
+    measurements, WABI 2019). Points and their squared norms are rounded to float32 first.
 
     Args:
         x, y: [n, d], two clouds in one space, n >= 2, finite.

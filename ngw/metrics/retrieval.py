@@ -2,8 +2,10 @@
 
 Which Recall@K this is: CLIP's. A query counts as found if any of its true partners is among the K best candidates. An
 image's rank is that of its best own caption among all captions, and its other own captions don't stand in the way; a
-caption's rank is that of its own image among all images. Equal scores share the middle of their places (mid-rank), so
-constant features give chance.
+caption's rank is that of its own image among all images. Equal scores share the middle of their places (mid-rank), which
+may be a half: of two that tie for the first place both have rank 1.5, and neither is found at K = 1. Constant features
+put every query in the middle, so that R@K is 0 (of more than 2 K - 1 candidates), neither 1 nor chance; median rank and
+FOSCTTM are those of guessing where a query has one match.
 
 Ranks are those of exact arithmetic on the float32 features, not of one BLAS's last bits. A dot product of length d,
 summed in any order, is wrong by at most d r |x||y|, where r is the unit roundoff (Higham, Accuracy and Stability of
@@ -166,14 +168,19 @@ def mean_reciprocal_rank(ranks: np.ndarray) -> float:
 
 
 def median_rank(ranks: np.ndarray) -> float:
-    """Median of the ranks; 1 is best."""
+    """Median of the ranks; 1 is best.
+
+    Of an even number of queries the mean of the middle two, and ranks that tie end in a half: it may end in .25, .5 or
+    .75. (VSE++ and its heirs print the floor.)
+    """
     return float(np.median(ranks))
 
 
 def foscttm(mean_rank: np.ndarray | float, candidates: int) -> np.ndarray | float:
     """Fraction of candidates closer than the true match (Liu et al. 2019), of a mean rank among them; 0 is best.
 
-    Guessing reaches 1/2 where a query has one match; of several, the closest counts, and guessing does better.
+    A candidate that ties counts half. Guessing reaches 1/2 where a query has one match. Of c matches the closest counts
+    and the others count as further, so guessing does better, 1 / (c + 1) where candidates are many.
     """
     return (mean_rank - 1) / max(candidates - 1, 1)
 
