@@ -71,8 +71,9 @@ def partial_problem(
     """Partial transport as a balanced problem with one point more on each side, as arguments of `sinkhorn`.
 
     The new points take what stays behind, each row's at one price, and nothing of each other (Chapel et al. 2020,
-    proposition 1).  u [n, e], v [m, e]: unit rows.  On those |u - v|^2 = 2 (1 - cosine); epsilon keeps its unit, the
-    mean cost between the given points.
+    proposition 1).  What stays, r = a - P 1 and s = b - P' 1, is under the entropy too: P minimises <P, C> +
+    epsilon (KL(P | a b') + KL(r | a) + KL(s | b)).  u [n, e], v [m, e]: unit rows.  On those |u - v|^2 =
+    2 (1 - cosine); epsilon keeps its unit, the mean cost between the given points.
     """
     total = a.sum()
     stay = (1 - mass) * total

@@ -36,12 +36,15 @@ def sinkhorn(
 ) -> Coupling:
     """The plan P that minimises <P, C> + epsilon KL(P | a b') with marginals a and b (Cuturi 2013).
 
+    KL(P | Q) = sum P log(P / Q) - P + Q.  Where the marginals are exact the plan is that of epsilon sum P log P.
     x [n, d], y [m, d]: NumPy arrays or torch tensors; results come back as the same kind.
     epsilon: in units of the mean cost (under the product of a and b).
     cost: "sqeuclidean", "cosine" (1 - cos), or a ready matrix [n, m] (then x and y are left out).
-    a [n], b [m]: weights of equal totals, zeros allowed; None is uniform with total 1.
-    tau: weight of the marginals' KL penalties, in units of the mean cost (Chizat et al. 2018); None keeps them exact.
-    tol: L1 error of both marginals at which to stop, as a share of the mass.
+    a [n], b [m]: weights of equal totals (with tau any), zeros allowed; None is uniform with total 1.
+    tau: in units of the mean cost; in place of exact marginals tau KL(P 1 | a) + tau KL(P' 1 | b) is added to the
+        objective (Chizat et al. 2018).  None keeps them exact.
+    tol: L1 error of both marginals at which to stop, as a share of the mass; with tau against a exp(-f / tau) and
+        b exp(-g / tau), which the optimum has.
     memory: bytes that the kernel may take; None is half of what is free (in a SLURM job: of what it has asked for), 0
         makes every block again in every pass.
     dtype: "float32" or "float64", of the kernel and its exponents; None is float32, with float64 exponents where
