@@ -19,8 +19,8 @@ KEPT = {
     "retrieval": ("i2t_recall_1", "t2i_recall_1"),
     "vqa": ("accuracy",),
     "generation": (
-        "bleu_4", "meteor", "cider", "nearest_cider", "score[scenes-clip]", "nearest_score[scenes-clip]",
-        "real_score[scenes-clip]", "fd[effnet-lite0-pca32]", "kd[effnet-lite0]",
+        "bleu_4", "meteor", "cider", "nearest_cider", "score[scenes-clip]", "cosine[scenes-clip]",
+        "nearest_score[scenes-clip]", "real_score[scenes-clip]", "fd[effnet-lite0-pca32]", "kd[effnet-lite0]",
     ),
 }  # fmt: skip
 
@@ -151,6 +151,7 @@ def pictures(numbers: Numbers) -> str:
     """Scores and distances at 300 pairs."""
     scales = {
         "score[scenes-clip]": 1,
+        "cosine[scenes-clip]": 100,
         "nearest_score[scenes-clip]": 1,
         "fd[effnet-lite0-pca32]": -1,
         "kd[effnet-lite0]": -100,
@@ -160,11 +161,12 @@ def pictures(numbers: Numbers) -> str:
         where = "300" if numbers.cells("generation", row["method"], "300", scales) else row["pairs"]
         cells = []
         for metric, scale in scales.items():
-            value = numbers.cells("generation", row["method"], where, [metric], scale)[0]
+            value = next(iter(numbers.cells("generation", row["method"], where, [metric], scale)), None)
             mark = numbers.marked("generation", row["method"], where, metric)
-            cells.append((value, f"{abs(value) if scale < 0 else value:.1f}{mark}"))
+            shown = "–" if value is None else f"{abs(value) if scale < 0 else value:.1f}{mark}"
+            cells.append((value, shown))
         lines.append((row["method"], row["role"], cells))
-    return grid("300 known pairs", ["score", "nearest", "Frechet, 32 axes", "kernel"], lines)
+    return grid("300 known pairs", ["score", "cosine", "nearest", "Frechet, 32 axes", "kernel"], lines)
 
 
 BLOCKS: dict[str, Callable[[Numbers], str]] = {

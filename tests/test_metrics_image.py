@@ -70,7 +70,7 @@ def test_the_score_clips_the_mean_of_the_pairs_and_clip_s_each_pair():
 
 
 def torchmetrics_clip_score(images, texts):
-    """torchmetrics 1.9 of features: `_clip_score_update`, `CLIPScore.update` a batch of 8 and `compute`, as they stand."""
+    """torchmetrics 1.9 of features: `_clip_score_update`, `CLIPScore.update` a batch of 8, and `compute`."""
     score, n_samples = torch.tensor(0.0), torch.tensor(0)
     for source, target in zip(torch.from_numpy(images).split(8), torch.from_numpy(texts).split(8), strict=True):
         source = source / source.norm(p=2, dim=-1, keepdim=True)

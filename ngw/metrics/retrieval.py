@@ -2,10 +2,10 @@
 
 Which Recall@K this is: CLIP's. A query counts as found if any of its true partners is among the K best candidates. An
 image's rank is that of its best own caption among all captions, and its other own captions don't stand in the way; a
-caption's rank is that of its own image among all images. Equal scores share the middle of their places (mid-rank), which
-may be a half: of two that tie for the first place both have rank 1.5, and neither is found at K = 1. Constant features
-put every query in the middle, so that R@K is 0 (of more than 2 K - 1 candidates), neither 1 nor chance; median rank and
-FOSCTTM are those of guessing where a query has one match.
+caption's rank is that of its own image among all images. Equal scores share the middle of their places (mid-rank),
+which may be a half: a true partner that ties with one rival for the first place has rank 1.5 and isn't found at K = 1.
+Constant features put every query in the middle, so that R@K is 0 (of more than 2 K - 1 candidates), neither 1 nor
+chance; median rank and FOSCTTM are those of guessing where a query has one match.
 
 Ranks are those of exact arithmetic on the float32 features, not of one BLAS's last bits. A dot product of length d,
 summed in any order, is wrong by at most d r |x||y|, where r is the unit roundoff (Higham, Accuracy and Stability of

@@ -192,15 +192,15 @@ def _nearest(run: Path, ids: list[int], reference: Path) -> list[int]:
 
 
 def metric_names(kind: str, judges: Mapping[str, Any]) -> dict[str, str]:
-    """What the metrics are called: FID and KID are Inception's; any other network's distance bears its name."""
+    """What the metrics are called: FID and KID are Inception's, CLIP score is a published CLIP's; others bear a name."""
     if kind == "inception" and judges["axes"] is None:
         distances = {"fd": "fid", "kd": "kid"}
     else:
         axes = "" if judges["axes"] is None else f"-pca{judges['axes']}"
         distances = {"fd": f"fd[{judges['network']}{axes}]", "kd": f"kd[{judges['network']}]"}
-    form = "clip_{}" if judges.get("published") else f"{{}}[{judges['scorer']}]"
-    rated = {side + what: side + form.format(what) for side in ("", "nearest_", "real_") for what in ("score", "cosine")}
-    return {**distances, **rated}
+    published = judges.get("published")
+    rated = {what: f"clip_{what}" if published else f"{what}[{judges['scorer']}]" for what in ("score", "cosine")}
+    return distances | {side + what: side + rated[what] for side in ("", "nearest_", "real_") for what in rated}
 
 
 def compared(made: np.ndarray, real: np.ndarray, axes: int | None, groups: int = 16) -> dict[str, Any]:
