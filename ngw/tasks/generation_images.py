@@ -192,7 +192,7 @@ def _nearest(run: Path, ids: list[int], reference: Path) -> list[int]:
 
 
 def metric_names(kind: str, judges: Mapping[str, Any]) -> dict[str, str]:
-    """What the metrics are called: FID and KID are Inception's, CLIP score is a published CLIP's; others bear a name."""
+    """What the metrics are called: FID and KID are Inception's, CLIP score a published CLIP's."""
     if kind == "inception" and judges["axes"] is None:
         distances = {"fd": "fid", "kd": "kid"}
     else:
