@@ -78,6 +78,30 @@ def draw(owner: np.ndarray, n_images: int, captions: int, seed: int) -> np.ndarr
     return by_image[rank < captions]
 
 
+def groups(pairs: np.ndarray) -> np.ndarray:
+    """For each of the pairs [k, 2] the first pair that it hangs together with, through rows in common; int [k].
+
+    What is held out goes by group: an image with several captions stands in several pairs, and is in one fold.
+    """
+    if all(len(np.unique(side)) == len(side) for side in pairs.T):
+        return np.arange(len(pairs))
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n, m = pairs.max(0) + 1
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], n + pairs[:, 1])), shape=(n + m, n + m))
+    label = connected_components(graph, directed=False)[1][pairs[:, 0]]
+    _, first, group = np.unique(label, return_index=True, return_inverse=True)
+    return first[group]
+
+
+def groups_of_rows(pairs: np.ndarray, n: int, side: int) -> np.ndarray:
+    """The group of each of the n rows of one side (0: x, 1: y) of the pairs [k, 2]; a row without a pair is its own."""
+    found = -1 - np.arange(n)
+    found[pairs[:, side]] = groups(pairs)
+    return found
+
+
 def budget(pairs: str | int, available: int) -> int:
     """The number of known pairs; `InputError` where there are fewer, or it is no number."""
     if pairs == ALL:

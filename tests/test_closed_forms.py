@@ -79,11 +79,11 @@ def test_thin_svd_of_nothing_is_finite_and_its_regression_zero(shape):
     assert (b == 1).all()
 
 
-def left_out(x, y, penalty):
-    """Mean squared error of each row under the regression on the others (sum of squares + penalty |w|^2)."""
+def left_out(x, y, penalty, group):
+    """Mean squared error of each row under the regression on the other groups (sum of squares + penalty |w|^2)."""
     errors = []
     for i in range(len(x)):
-        rest = np.arange(len(x)) != i
+        rest = group != group[i]
         mx, my = x[rest].mean(0), y[rest].mean(0)
         xc, yc = x[rest] - mx, y[rest] - my
         w = np.linalg.solve(xc.T @ xc + penalty * np.eye(x.shape[1]), xc.T @ yc)
@@ -96,11 +96,28 @@ def test_ridge_picks_the_penalty_that_leaving_out_each_row_picks(d):
     x, y = views(15, dx=d)
     u, s, _ = thin_svd(x - x.mean(0))
     unit = (s**2).mean()
-    brute = [left_out(x, y, p * unit) for p in PENALTIES]
-    press = [_press(u, s, u.T @ (y - y.mean(0)), y - y.mean(0), p * unit, 1 / 15) for p in PENALTIES]
+    brute = [left_out(x, y, p * unit, np.arange(15)) for p in PENALTIES]
+    press = [_press(u, s, u.T @ (y - y.mean(0)), y - y.mean(0), p * unit, np.ones(15), []) for p in PENALTIES]
     np.testing.assert_allclose(press, brute, rtol=1e-6)
     assert 0 < np.argmin(brute) < len(PENALTIES) - 1  # the example isn't at the grid's end
     assert ridge(x, y)[2] == pytest.approx(PENALTIES[int(np.argmin(brute))] * unit / len(x))
+
+
+@pytest.mark.parametrize("d", [4, 20])
+def test_ridge_leaves_an_images_captions_out_together(d):
+    # Images of one to four captions; what the captions of one say tells nothing of another image's.
+    draw = np.random.default_rng(1)
+    group = draw.permutation(np.arange(12).repeat([1, 2, 3, 4] * 3))
+    images, said = draw.standard_normal((12, d)), draw.standard_normal((12, 6))
+    x, y = images[group], said[group] + 0.1 * draw.standard_normal((30, 6))
+    for a, b in ((x, y), (y, x)):
+        unit = (thin_svd(a - a.mean(0))[1] ** 2).mean()
+        together, alone = (
+            [left_out(a, b, p * unit, rows) for p in PENALTIES] for rows in (group, np.arange(len(group)))
+        )
+        penalty = ridge(a, b, group=group)[2] * len(a) / unit
+        assert penalty == pytest.approx(PENALTIES[int(np.argmin(together))])
+        assert penalty > PENALTIES[int(np.argmin(alone))]  # one left out alone is known from its twins
 
 
 @pytest.mark.parametrize("d", [4, 20])

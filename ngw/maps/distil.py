@@ -47,13 +47,15 @@ def across(student: Tensor, partners: Tensor, u: Tensor, v: Tensor, temperature:
 def train(
     x: np.ndarray, y: np.ndarray, relational: float, marks: Sequence[int], temperature: float, batch: int,
     learning_rate: float, seed: int, joint: tuple[np.ndarray, np.ndarray] | None = None,
+    group: np.ndarray | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:  # fmt: skip
     """Students (w [d_x, d_y], b [d_y]) after each number of steps in `marks`, which increase.
 
     x [k, d_x]: the student's input; y [k, d_y]: the teacher's features of the same items.  joint: a joint teacher's
     features of x's items and of their partners, [k, e] each, whose similarities are imitated instead of y's own.
+    group [k]: as `ridge`'s, for the start.
     """
-    w, b, _ = ridge(x, y)
+    w, b, _ = ridge(x, y, group=group)
     _, s, vt = thin_svd(x)
     white = (vt[:AXES].T * np.sqrt(len(x) / (s**2 + (s**2).mean()))[:AXES]).astype(np.float32)  # [d_x, r]
     z, base, target = (torch.tensor(a, dtype=torch.float32) for a in (x @ white, x @ w + b, y))

@@ -7,10 +7,9 @@ from functools import partial
 
 import numpy as np
 import torch
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from ngw.clouds import groups, groups_of_rows
 from ngw.maps import networks, objective
 from ngw.maps.linear import procrustes, ridge
 from ngw.maps.objective import Weights
@@ -77,7 +76,7 @@ def split(targets: Targets, share: float, seed: int) -> tuple[np.ndarray, np.nda
     Raises `ValueError` where the pairs tie all rows of a cloud together, so that none can be held out.
     """
     stream, sizes = rng(seed, "maps", "held-out"), (len(targets.x), len(targets.y))
-    group = _groups(targets.pairs, *sizes)
+    group = groups(targets.pairs)
     pair = stream.random(len(group))[group] < share
     held = []
     for known, n in zip(targets.pairs.T, sizes, strict=True):
@@ -94,14 +93,6 @@ def split(targets: Targets, share: float, seed: int) -> tuple[np.ndarray, np.nda
     return held[0], held[1], pair
 
 
-def _groups(pairs: np.ndarray, n: int, m: int) -> np.ndarray:
-    """For each of the pairs [k, 2] the first pair that it hangs together with, through rows in common; [k]."""
-    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], n + pairs[:, 1])), shape=(n + m, n + m))
-    label = connected_components(graph, directed=False)[1][pairs[:, 0]]
-    _, first, group = np.unique(label, return_index=True, return_inverse=True)
-    return first[group]
-
-
 def fit(targets: Targets, arch: str, hidden: int, weights: Weights, training: Training, seed: int) -> Fitted:
     """Minimise L_total (proposal 2.3, 2.5) over both maps, from the closed-form linear solution.
 
@@ -115,7 +106,10 @@ def fit(targets: Targets, arch: str, hidden: int, weights: Weights, training: Tr
         ("ab", targets.x, targets.to_y, targets.weight_x, held_x),
         ("ba", targets.y, targets.to_x, targets.weight_y, held_y),
     )
-    closed = [ridge(z[~held], t[~held], w[~held]) for _, z, t, w, held in sides]
+    closed = [
+        ridge(z[~held], t[~held], w[~held], groups_of_rows(targets.pairs, len(z), side)[~held])
+        for side, (_, z, t, w, held) in enumerate(sides)
+    ]
     start = [
         networks.init(arch, z.shape[1], t.shape[1], hidden, rng(seed, "maps", name), (w, b))
         for (name, z, t, *_), (w, b, _) in zip(sides, closed, strict=True)

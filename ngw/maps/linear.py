@@ -10,21 +10,24 @@ import numpy as np
 PENALTIES = tuple(10.0**p for p in np.arange(-2, 2.1, 0.5))  # in units of the mean eigenvalue of x' x
 
 
-def ridge(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, float]:
+def ridge(
+    x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None, group: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, float]:
     """(w [d_x, d_y], b [d_y], penalty) minimising mean_i |x_i w + b - y_i|^2 + penalty |w|^2, b unpenalised.
 
     weights [n], of mean 1: how much each row counts in the mean.  The penalty, from PENALTIES times the mean
     eigenvalue, minimises the leave-one-out error, exact for a linear smoother: residual_i / (1 - h_ii) (PRESS; Allen
     1974).  It is looked for downhill, so that most of the grid is never computed.
+    group [n]: rows of one number are left out together, as an image's captions are (by default each alone).
     """
     mean_x, mean_y = np.average(x, 0, weights), np.average(y, 0, weights)
     root = np.ones(len(x), x.dtype) if weights is None else np.sqrt(weights / weights.mean()).astype(x.dtype)
     # Rows times the root of their weight: a plain least squares, whose constant column is the roots.
     u, s, vt = thin_svd(root[:, None] * (x - mean_x.astype(x.dtype)))
     target = root[:, None] * (y - mean_y.astype(y.dtype))
-    uy, level = u.T @ target, root**2 / len(x)  # [r, d_y]
+    uy, blocks = u.T @ target, [] if group is None else _blocks(group)  # [r, d_y]
     unit = max(float((s**2).mean()), 1e-12)
-    penalty = PENALTIES[_valley(lambda k: _press(u, s, uy, target, PENALTIES[k] * unit, level), len(PENALTIES))]
+    penalty = PENALTIES[_valley(lambda k: _press(u, s, uy, target, PENALTIES[k] * unit, root, blocks), len(PENALTIES))]
     w = vt.T @ ((s / (s**2 + penalty * unit))[:, None] * uy)
     return w, (mean_y - mean_x @ w).astype(w.dtype), float(penalty * unit / len(x))
 
@@ -38,14 +41,27 @@ def _valley(error: Callable[[int], float], n: int) -> int:
     return here
 
 
+def _blocks(group: np.ndarray) -> list[np.ndarray]:
+    """The rows of the groups of two and more, by the groups' size c: [groups, c] each."""
+    _, label, size = np.unique(group, return_inverse=True, return_counts=True)
+    order = np.argsort(label, kind="stable")
+    return [order[size[label[order]] == c].reshape(-1, c) for c in np.unique(size[size > 1])]
+
+
 def _press(
-    u: np.ndarray, s: np.ndarray, uy: np.ndarray, y: np.ndarray, penalty: float, level: np.ndarray | float
-) -> float:
-    """Mean squared leave-one-out residual for one penalty; level [n]: the leverage that the constant gives a row."""
+    u: np.ndarray, s: np.ndarray, uy: np.ndarray, y: np.ndarray, penalty: float, root: np.ndarray,
+    blocks: list[np.ndarray],
+) -> float:  # fmt: skip
+    """Mean squared residual of rows left out, for one penalty; root [n]: of their weights, the constant's column."""
     shrink = s**2 / (s**2 + penalty)
-    leverage = (u**2) @ shrink + level
+    leverage = (u**2) @ shrink + root**2 / len(root)
     residual = y - u @ (shrink[:, None] * uy)
-    return float(((residual / np.maximum(1 - leverage, 1e-6)[:, None]) ** 2).mean())
+    left_out = residual / np.maximum(1 - leverage, 1e-6)[:, None]
+    for rows in blocks:  # what a group's residuals are without the group: (1 - H)^-1 of its block of the hat matrix H
+        own, constant = u[rows], root[rows]
+        hat = (own * shrink) @ own.swapaxes(1, 2) + constant[:, :, None] * constant[:, None] / len(root)
+        left_out[rows] = np.linalg.solve((1 + 1e-6) * np.eye(rows.shape[1]) - hat, residual[rows])
+    return float((left_out**2).mean())
 
 
 def thin_svd(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -7,19 +7,32 @@ from typing import Any
 
 import numpy as np
 
+from ngw.clouds import groups
+from ngw.errors import InputError
 from ngw.metrics.retrieval import mean_reciprocal_rank, ranks
 from ngw.seeds import rng
 
-MANY = 500  # pairs from which one held-out fifth is enough
+MANY = 500  # groups of pairs from which one held-out fifth is enough
 
 
-def folds(k: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(kept, held out) pair indices: five folds of k pairs, or one held-out fifth where there are many."""
-    order = rng(seed, "selection", "folds").permutation(k)
-    parts = np.array_split(order, min(5, k))
+def folds(pairs: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(kept, held out) indices of the pairs [k, 2]: five folds, or one held-out fifth where there are many.
+
+    Pairs that share a row go together, so that no held-out image or caption is among the kept ones.
+    Raises `InputError` where all of them hang together.
+    """
+    found, group = np.unique(groups(pairs), return_inverse=True)  # [k], numbered in the order of first appearance
+    if len(found) < 2:
+        raise InputError(
+            "pairs: expected two or more that share no row, to hold out one and learn from the other, found that "
+            f"{len(pairs)} hang together; pass pairs of other rows too."
+        )
+    order = rng(seed, "selection", "folds").permutation(len(found))
+    by_group = np.argsort(np.argsort(order)[group], kind="stable")
+    parts = [by_group[np.isin(group[by_group], part)] for part in np.array_split(order, min(5, len(found)))]
     kept = [np.concatenate([p for j, p in enumerate(parts) if j != i]) for i in range(len(parts))]
     splits = list(zip(kept, parts, strict=True))
-    return splits[:1] if k >= MANY else splits
+    return splits[:1] if len(found) >= MANY else splits
 
 
 def matching(u: np.ndarray, v: np.ndarray) -> float:
@@ -29,17 +42,17 @@ def matching(u: np.ndarray, v: np.ndarray) -> float:
 
 
 def choose(
-    candidates: Sequence[Any], scores: Callable[[np.ndarray, np.ndarray], Sequence[float]], k: int, seed: int,
-    trials: int = 5,
+    candidates: Sequence[Any], scores: Callable[[np.ndarray, np.ndarray], Sequence[float]], pairs: np.ndarray,
+    seed: int, trials: int = 5,
 ) -> Any:  # fmt: skip
-    """The candidate with the highest mean score over the folds of k pairs, the first of those that tie.
+    """The candidate with the highest mean score over the folds of the pairs [k, 2], the first of those that tie.
 
     scores(kept, held out): one for each candidate, since one decomposition or one training can serve many; the folds
     after the first `trials` are left out, for time's sake.  An only candidate is taken without a fit.
     """
     if len(candidates) == 1:
         return candidates[0]
-    means = np.mean([scores(*split) for split in folds(k, seed)[:trials]], axis=0)
+    means = np.mean([scores(*split) for split in folds(pairs, seed)[:trials]], axis=0)
     return candidates[int(np.argmax(means))]
 
 

@@ -32,14 +32,14 @@ class CCA(Method):
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         px, py = x[pairs[:, 0]], y[pairs[:, 1]]  # [k, d_x], [k, d_y]
-        self.ridge_, self.power_ = self._select(px, py, seed)
+        self.ridge_, self.power_ = self._select(px, py, pairs, seed)
         a, b, rho = solve(px, py, [self.ridge_])[0]
         rho = rho[: self.dims] ** np.float32(self.power_ / 2)
         self.a_, self.b_ = a[:, : self.dims] * rho, b[:, : self.dims] * rho
         # The maps: least squares from one side's variates to the other side's features, with the same ridge.
         self.ab_, self.ba_ = _regress(px @ self.a_, py), _regress(py @ self.b_, px)
 
-    def _select(self, px: np.ndarray, py: np.ndarray, seed: int) -> tuple[float, float]:
+    def _select(self, px: np.ndarray, py: np.ndarray, pairs: np.ndarray, seed: int) -> tuple[float, float]:
         """(ridge, power) with the best matching of held-out pairs; one decomposition serves a fold's whole grid."""
         ridges = RIDGES if self.ridge is None else (self.ridge,)
         powers = POWERS if self.power is None else (self.power,)
@@ -53,7 +53,7 @@ class CCA(Method):
                     found.append(matching(unit(u), unit(v)))
             return found
 
-        ridge, power = choose([(r, p) for r in ridges for p in powers], scores, len(px), seed)
+        ridge, power = choose([(r, p) for r in ridges for p in powers], scores, pairs, seed)
         return float(ridge), float(power)
 
     def _to_y(self, x: np.ndarray) -> np.ndarray:

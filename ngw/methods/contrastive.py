@@ -49,8 +49,8 @@ class Contrastive(CCA):
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         px, py = x[pairs[:, 0]], y[pairs[:, 1]]  # [k, d_x], [k, d_y]
-        self.ridge_, self.power_ = self._select(px, py, seed)
-        chosen, self.steps_ = self._choose(px, py, seed)
+        self.ridge_, self.power_ = self._select(px, py, pairs, seed)
+        chosen, self.steps_ = self._choose(px, py, pairs, seed)
         self.pull_ = chosen["pull"]
         ((self.a_, self.b_),) = self._train(self._sides(px, py), chosen, (self.steps_,), seed)
         self.ab_, self.ba_ = _regress(px @ self.a_, py), _regress(py @ self.b_, px)
@@ -59,7 +59,7 @@ class Contrastive(CCA):
         """The settings of the recipe among which held-out pairs choose; the safest first, for ties."""
         return [{"pull": pull} for pull in (PULLS if self.pull is None else (self.pull,))]
 
-    def _choose(self, px: np.ndarray, py: np.ndarray, seed: int) -> tuple[dict[str, float], int]:
+    def _choose(self, px: np.ndarray, py: np.ndarray, pairs: np.ndarray, seed: int) -> tuple[dict[str, float], int]:
         """(settings, steps) with the best matching of held-out pairs; one training serves all its stops."""
         grid, marks = self._grid(), MARKS if self.steps is None else (self.steps,)
 
@@ -69,7 +69,7 @@ class Contrastive(CCA):
             return [matching(unit(px[held] @ a), unit(py[held] @ b)) for a, b in heads]
 
         candidates = [(settings, int(steps)) for settings in grid for steps in marks]
-        return choose(candidates, scores, len(px), seed, trials=5 if len(px) < FEW else 3)
+        return choose(candidates, scores, pairs, seed, trials=5 if len(px) < FEW else 3)
 
     def _sides(self, px: np.ndarray, py: np.ndarray) -> tuple:
         """Both sides' heads at their start: CCA's, weighted by their correlations."""

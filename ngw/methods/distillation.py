@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ngw.clouds import groups
 from ngw.errors import InputError
 from ngw.methods._selection import choose, matching
 from ngw.methods.base import Method, at_least, positive, unit
@@ -50,9 +51,10 @@ class Distillation(Method):
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         px, py = x[pairs[:, 0]], y[pairs[:, 1]]
         joint = self._known(x, y, pairs)
-        self.steps_ = self._choose(px, py, joint, seed)
-        ((self.w_ab_, self.b_ab_),) = self._student(px, py, joint, (self.steps_,), seed)
-        ((self.w_ba_, self.b_ba_),) = self._student(py, px, joint and joint[::-1], (self.steps_,), seed)
+        self.steps_ = self._choose(px, py, joint, pairs, seed)
+        marks, group = (self.steps_,), groups(pairs)
+        ((self.w_ab_, self.b_ab_),) = self._student(px, py, joint, group, marks, seed)
+        ((self.w_ba_, self.b_ba_),) = self._student(py, px, joint and joint[::-1], group, marks, seed)
 
     def _known(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """The joint teacher's features of the known pairs, where there is one."""
@@ -66,14 +68,16 @@ class Distillation(Method):
             )
         return self._joint[0][pairs[:, 0]], self._joint[1][pairs[:, 1]]
 
-    def _choose(self, px: np.ndarray, py: np.ndarray, joint: tuple[np.ndarray, np.ndarray] | None, seed: int) -> int:
+    def _choose(
+        self, px: np.ndarray, py: np.ndarray, joint: tuple[np.ndarray, np.ndarray] | None, pairs: np.ndarray, seed: int
+    ) -> int:
         """The number of steps with the best matching of held-out pairs; one training serves all its stops."""
-        marks = MARKS if self.steps is None else (self.steps,)
+        marks, group = MARKS if self.steps is None else (self.steps,), groups(pairs)
 
         def scores(kept: np.ndarray, held: np.ndarray) -> list[float]:
             told = None if joint is None else (joint[0][kept], joint[1][kept])
-            there = self._student(px[kept], py[kept], told, marks, seed)
-            back = self._student(py[kept], px[kept], told and told[::-1], marks, seed)
+            there = self._student(px[kept], py[kept], told, group[kept], marks, seed)
+            back = self._student(py[kept], px[kept], told and told[::-1], group[kept], marks, seed)
             return [
                 matching(
                     np.hstack([unit(px[held] @ w + b), unit(px[held])]),
@@ -82,20 +86,21 @@ class Distillation(Method):
                 for (w, b), (v, c) in zip(there, back, strict=True)
             ]
 
-        return choose(marks, scores, len(px), seed, trials=3)
+        return choose(marks, scores, pairs, seed, trials=3)
 
     def _student(
         self,
         x: np.ndarray,
         y: np.ndarray,
         joint: tuple[np.ndarray, np.ndarray] | None,
+        group: np.ndarray,
         marks: tuple[int, ...],
         seed: int,
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """The student (w, b) after each number of steps in marks."""
         from ngw.maps.distil import train
 
-        return train(x, y, self.relational, marks, self.temperature, self.batch, self.learning_rate, seed, joint)
+        return train(x, y, self.relational, marks, self.temperature, self.batch, self.learning_rate, seed, joint, group)
 
     def _to_y(self, x: np.ndarray) -> np.ndarray:
         return x @ self.w_ab_ + self.b_ab_

@@ -89,7 +89,7 @@ class Fused(CCA):
                 found.append(matching(u, _blend(unit(hy @ b), unit(hy @ self.y_axes_ @ right), alpha)))
             return found
 
-        return choose(ALPHAS, scores, len(pairs), seed, trials=1)
+        return choose(ALPHAS, scores, pairs, seed, trials=1)
 
     def embed(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         """Canonical variates and structure side by side, so weighed that the cosine is the blended affinity."""

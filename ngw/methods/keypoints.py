@@ -43,7 +43,7 @@ class Keypoints(Method):
             kept, sides = kept[: self.keypoints], ((px, self.unit_x_), (py, self.unit_y_))
             return [matching(*(np.sqrt(relation(p[held], p[kept], t * scale)) for p, scale in sides)) for t in grid]
 
-        self.temperature_ = float(choose(grid, scores, len(pairs), seed))
+        self.temperature_ = float(choose(grid, scores, pairs, seed))
         drawn = rng(seed, "keypoints").permutation(len(pairs))[: self.keypoints]
         self.anchors_x_, self.anchors_y_ = px[drawn], py[drawn]
         self.length_x_, self.length_y_ = (

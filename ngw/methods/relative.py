@@ -43,7 +43,7 @@ class Relative(Method):
             sides = (self.anchors_x_, self.anchors_y_)
             return [matching(*(unit(relative(a[held], a[kept], *each)) for a in sides)) for each in grid]
 
-        power, keep = choose(grid, scores, len(pairs), seed)
+        power, keep = choose(grid, scores, pairs, seed)
         self.power_, self.keep_ = float(power), float(keep)
 
     def _weights(self, z: np.ndarray, anchors: np.ndarray) -> np.ndarray:

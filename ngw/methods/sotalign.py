@@ -56,7 +56,7 @@ class SOTAlign(Whitened, CCA):
         self.whiten, self.dims = whiten, dims
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
-        cca = CCA()._select(x[pairs[:, 0]], y[pairs[:, 1]], seed)
+        cca = CCA()._select(x[pairs[:, 0]], y[pairs[:, 1]], pairs, seed)
         self.ridge_, self.power_ = cca
         self.epsilon_teacher_ = self._choose(x, y, pairs, cca, seed)
         self.a_, self.b_, plan = self._train(x, y, pairs, cca, self.epsilon_teacher_, seed)
@@ -75,7 +75,7 @@ class SOTAlign(Whitened, CCA):
             heads = (self._train(x, y, pairs[kept], cca, epsilon, seed, **draft)[:2] for epsilon in grid)
             return [matching(unit(x[pairs[held, 0]] @ a), unit(y[pairs[held, 1]] @ b)) for a, b in heads]
 
-        return float(choose(grid, scores, len(pairs), seed))
+        return float(choose(grid, scores, pairs, seed))
 
     def _train(
         self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, cca: tuple[float, float], epsilon: float, seed: int,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ngw.clouds import groups_of_rows
 from ngw.errors import InputError, did_you_mean
 from ngw.maps.linear import ridge
 from ngw.methods._given import mislead, place, thin
@@ -187,16 +188,20 @@ class Warp(Whitened):
             settled = heat == 1 and plan.moved is not None and plan.moved < SETTLED
             if settled or plan.rounds == self.rounds:
                 break
-            before, space = plan.to_y, self._mapped(x, y, plan)
+            before, space = plan.to_y, self._mapped(x, y, pairs, plan)
         if not teacher.converged_:
             plan.converged, plan.reason = False, f"cost {self.cost}: {teacher.note_} Plan: {plan.reason}"
         return plan
 
-    def _mapped(self, x: np.ndarray, y: np.ndarray, plan: Transport) -> tuple[np.ndarray, np.ndarray]:
+    def _mapped(
+        self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, plan: Transport
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The space in which a plan's ridge maps compare the clouds, as in `embed`."""
         (w_ab, b_ab, _), (w_ba, b_ba, _) = (
-            ridge(z, to, weights)
-            for z, to, weights in zip((x, y), (plan.to_y, plan.to_x), self._weights(plan), strict=True)
+            ridge(z, to, weights, groups_of_rows(pairs, len(z), side))
+            for side, (z, to, weights) in enumerate(
+                zip((x, y), (plan.to_y, plan.to_x), self._weights(plan), strict=True)
+            )
         )
         u, v = np.hstack([unit(x @ w_ab + b_ab), unit(x)]), np.hstack([unit(y), unit(y @ w_ba + b_ba)])
         return u / np.float32(np.sqrt(2)), v / np.float32(np.sqrt(2))

@@ -106,7 +106,7 @@ class WassersteinProcrustes(Gromov):
                 found.append(matching(unit(px @ left), unit(py @ right)))
             return found
 
-        return choose(POWERS, scores, len(pairs), seed, trials=1)
+        return choose(POWERS, scores, pairs, seed, trials=1)
 
     def embed(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         """Both clouds along the singular directions, weighted, at unit length: [k, r], [l, r]."""
