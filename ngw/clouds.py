@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,6 +101,16 @@ def groups_of_rows(pairs: np.ndarray, n: int, side: int) -> np.ndarray:
     found = -1 - np.arange(n)
     found[pairs[:, side]] = groups(pairs)
     return found
+
+
+def repeated(known: np.ndarray, held: np.ndarray) -> int:
+    """How many of the rows held [m, d] equal one of the rows known [n, d], to the bit."""
+
+    def digests(z: np.ndarray) -> list[bytes]:
+        return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in z]
+
+    seen = set(digests(known))
+    return sum(digest in seen for digest in digests(held))
 
 
 def budget(pairs: str | int, available: int) -> int:

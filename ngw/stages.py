@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -245,8 +248,20 @@ def align(x: Path, y: Path, pairs: str, test: float, methods: Sequence[str], see
     from ngw.encoders.precomputed import npy
     from ngw.tasks.align import compare
 
-    with naming(f"{x}, {y}"):
-        found = compare(npy(x), npy(y), pairs, int(test) if test >= 1 else test, methods, seed)
+    if output is not None:
+        _check_writable(output)
+    with naming(f"{x}, {y}"), warnings.catch_warnings(record=True) as told:
+        found = compare(npy(x), npy(y), pairs, test, methods, seed)
+    for warning in told:
+        print(f"ngw align: {x}, {y}: {warning.message}", file=sys.stderr)
     print(found)
     if output is not None:
         next(iter(found.models.values())).save(output, x=str(x), y=str(y), pairs=pairs, seed=str(seed))
+
+
+def _check_writable(path: Path) -> None:
+    """Before anything is computed: a path at which a file can be written."""
+    above = next(folder for folder in path.absolute().parents if os.path.exists(folder))
+    if path.is_dir() or not above.is_dir() or not os.access(above, os.W_OK):
+        found = "a folder" if path.is_dir() else f"that {above} isn't a folder that one can write to"
+        raise InputError(f"{path}: expected the name of a file to write, found {found}; name another.")

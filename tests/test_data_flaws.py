@@ -80,7 +80,7 @@ def test_captions_in_another_encoding_are_named(tmp_path):
     write_karpathy(tmp_path, [entry(0, "train")])
     said = json.dumps({"images": [entry(0, "train")]}).replace("Caption 0.", "Un caf\u00e9.")
     (tmp_path / "dataset.json").write_bytes(said.encode("latin-1"))
-    with pytest.raises(InputError, match=r"dataset\.json: expected JSON, found 'utf-8' codec can't decode byte 0xe9"):
+    with pytest.raises(InputError, match=r"dataset\.json: line 1: expected UTF-8, found byte 0xe9; convert"):
         data.load("karpathy", root=tmp_path, images="images")
 
 

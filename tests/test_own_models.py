@@ -88,6 +88,72 @@ def test_the_command_prints_the_table_and_writes_the_first_method(arrays, tmp_pa
     assert "y.npy: expected an .npy file of numbers" in capsys.readouterr().err
 
 
+def test_copies_of_an_item_on_both_sides_of_the_split_are_counted_and_warned_of(arrays, tmp_path, capsys):
+    x, y = (z.repeat(5, axis=0) for z in arrays)
+    y[::5] += 0.01  # of y's five rows one is its own
+    with pytest.warns(UserWarning, match=r"compare: 1\d\d of 120 test rows of x, and \d\d of y, equal a training row"):
+        found = ngw.compare(x, y, methods=["random"])
+    assert found.repeated["x"] == 120 > found.repeated["y"] > 60
+    assert f"Test rows of y that equal a training row: {found.repeated['y']}" in str(found)
+    for name, z in (("x", x), ("y", y)):
+        np.save(tmp_path / f"{name}.npy", z)
+    assert main(["align", "--x", str(tmp_path / "x.npy"), "--y", str(tmp_path / "y.npy"), "--methods", "random"]) == 0
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert "120 of 120 test rows of x" in said[0]
+
+
+def test_rows_that_differ_are_not_warned_of(arrays, recwarn):
+    assert ngw.compare(*arrays, methods=["random"]).repeated == {"x": 0, "y": 0}
+    assert not recwarn
+
+
+def holed(x):
+    """x with a NaN in row 7."""
+    x = x.copy()
+    x[7, 3] = np.nan
+    return x
+
+
+FLAWS = {
+    "a NaN in row 7": (holed, [], "x: expected finite features, found NaN or infinity in row 7;"),
+    "texts": (lambda x: x.astype(str), [], "x: expected numbers [n, d], found an array of <U"),
+    "fields": (
+        lambda x: np.zeros(N, [("a", "f4"), ("b", "i4")]),
+        [],
+        "x: expected numbers [n, d], found an array of [",
+    ),
+    "no rows": (lambda x: x[:0], [], "x: expected a cloud [n, d], found shape [0, 12]"),
+    "one axis": (lambda x: x[:, 0], [], "x: expected a cloud [n, d], found shape [120]"),
+    "three axes": (lambda x: x[None], [], "x: expected a cloud [n, d], found shape [1, 120, 12]"),
+    "test nan": (None, ["--test", "nan"], "expected 2 to 118 test rows, found nan of 120"),
+    "test inf": (None, ["--test", "inf"], "expected 2 to 118 test rows, found inf of 120"),
+    "test negative": (None, ["--test=-5"], "expected 2 to 118 test rows, found -5.0 of 120"),
+    "test 2.5": (None, ["--test", "2.5"], "expected 2 to 118 test rows, found 2.5 of 120"),
+}
+
+
+@pytest.mark.parametrize("flaw", FLAWS)
+def test_what_cannot_be_aligned_is_told_in_a_sentence(flaw, arrays, tmp_path, capsys):
+    change, more, words = FLAWS[flaw]
+    np.save(tmp_path / "x.npy", arrays[0] if change is None else change(arrays[0]))
+    np.save(tmp_path / "y.npy", arrays[1])
+    assert main(["align", "--x", str(tmp_path / "x.npy"), "--y", str(tmp_path / "y.npy"), *more]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert len(said.splitlines()) == 1
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for output, words in ((tmp_path, "found a folder"), (tmp_path / "file" / "model", "isn't a folder")):
+        assert main(["align", "--x", "none.npy", "--y", "none.npy", "--output", str(output)]) == 2
+        assert f"{output}: expected the name of a file to write, {words}"[: -len(words)] in (
+            said := capsys.readouterr().err
+        )
+        assert words in said
+
+
 # Features made elsewhere.
 
 
@@ -240,7 +306,7 @@ def test_a_column_split_is_taken_as_it_is(folder):
         ("image,caption\n0.png,a,b\n", "line 2: expected 2 fields and an image"),
         ("image,caption\n../secret.png,a\n1.png,b\n2.png,c\n", "expected a path below .*pictures, found one outside"),
         ("image,caption\n0.png,a\n", "expected images left to train on, found 1 in all"),
-        ("image,caption\n0.png,\n1.png,b\n2.png,c\n", "caption_id 0: expected a text, found ''"),
+        ("image,caption\n0.png,\n1.png,b\n2.png,c\n", "line 2: expected 2 fields and an image with its caption"),
         ("image,caption\n0.png,a\n1.png,b\nno.png,c\n", r"no\.png: expected an image, found no file"),
     ],
 )
@@ -252,7 +318,7 @@ def test_a_csv_that_is_wrong_is_named(folder, content, words):
 
 def test_a_csv_in_another_encoding_or_missing(folder):
     (folder / "captions.csv").write_bytes("image,caption\n0.png,caf\xe9\n".encode("latin-1"))
-    with pytest.raises(InputError, match=r"expected UTF-8, found .* at byte 23; save it anew"):
+    with pytest.raises(InputError, match=r"line 2: expected UTF-8, found byte 0xe9; convert"):
         load(folder)
     (folder / "captions.csv").unlink()
     with pytest.raises(InputError, match=r"captions\.csv: no such file"):

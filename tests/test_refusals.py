@@ -101,13 +101,14 @@ def test_fusions_of_a_config_that_do_not_fit(change, told):
 
 
 def test_data_files_that_are_not_what_they_should_be(tmp_path):
-    from ngw.data import _scenes_art, flickr30k, folder, read_json, vqa2
+    from ngw.data import _scenes_art, folder, vqa2
+    from ngw.data._files import read_json, read_text
 
     (tmp_path / "a.csv").write_text('image,caption\n"a,b')
     for call, told in (
-        (lambda: read_json(tmp_path / "x.json.gz"), "x.json.gz: no such file; check the path"),
-        (lambda: flickr30k._text(tmp_path / "x.token"), "x.token: no such file; check root and names"),
-        (lambda: folder._lines(tmp_path / "a.csv"), "a.csv: expected csv, found .*; mend the quotes"),
+        (lambda: read_json(tmp_path / "x.json.gz"), "x.json.gz: no such file; check root and names"),
+        (lambda: read_text(tmp_path / "x.token"), "x.token: no such file; check root and names"),
+        (lambda: folder._lines(tmp_path / "a.csv"), "a.csv: line 1: expected csv, found .*; mend the quotes"),
         (lambda: folder._drawn(["a"], {"test": 2.0}, 0), r"expected val and test in \(0, 1\), found test: 2.0"),
         (lambda: vqa2.add_questions(None, {"tset": ("a", "b")}), "split 'tset' is unknown"),
         (lambda: _scenes_art.package("no_such_package"), "expected the package no_such_package, found none"),

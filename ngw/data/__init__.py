@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import importlib
 import inspect
-import json
 import os
 import sys
 from collections import Counter
@@ -19,7 +17,8 @@ from typing import Any
 from tqdm import tqdm
 
 from ngw import io
-from ngw.errors import InputError, did_you_mean, nearest
+from ngw.data._files import is_id
+from ngw.errors import InputError, did_you_mean
 from ngw.registry import kinds
 
 Table = dict[str, list]
@@ -56,6 +55,7 @@ class Dataset:
             check_ids(getattr(self, name)[key], key, self.source)
         if not self.images["image_id"]:
             raise InputError(f"{self.source}: expected at least one image, found none; check file and splits.")
+        check_paths(self.images, self.source)
         split_of = dict(zip(self.images["image_id"], self.images["split"], strict=True))
         for name in ("captions", "questions"):
             check_references(name, getattr(self, name), split_of, self.source)
@@ -102,13 +102,25 @@ def drop(columns: Table, gone: set[int]) -> Table:
 def check_ids(ids: list, key: str, source: str) -> None:
     """Ids must be whole numbers, each once."""
     for value in ids:
-        if not isinstance(value, int) or isinstance(value, bool):
+        if not is_id(value):
             raise InputError(
-                f"{source}: {key} {value!r}: expected a whole number, found {type(value).__name__}; mend it."
+                f"{source}: {key} {value!r:.80}: expected a whole number below 2**63, found {type(value).__name__}; "
+                "mend it."
             )
     if len(set(ids)) < len(ids):
         value, times = Counter(ids).most_common(1)[0]
         raise InputError(f"{source}: {key} {value}: expected once, found {times} times; remove the doubles.")
+
+
+def check_paths(images: Table, source: str) -> None:
+    """A file must be one image's."""
+    owner: dict[str, int] = {}
+    for image_id, path in zip(images["image_id"], images["path"], strict=True):
+        if owner.setdefault(path, image_id) != image_id:
+            raise InputError(
+                f"{source}: image {image_id}: expected a file of its own, found {path}, which is image "
+                f"{owner[path]}'s; give each image once."
+            )
 
 
 def check_references(name: str, columns: Table, split_of: dict[int, str], source: str) -> None:
@@ -141,6 +153,8 @@ def broken(path: str) -> str:
     except FileNotFoundError:
         return "no file"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow's decoders raise
+        if isinstance(error, OSError) and error.errno:  # the system's, not Pillow's
+            return f"a file that can't be read ({error.strerror})"
         return f"none that can be decoded ({error})"
     return ""
 
@@ -165,9 +179,13 @@ def verify_images(paths: Sequence[str], on_error: str = "stop", threads: int = 2
 
 
 def finish(dataset: Dataset, check_images: bool = True, on_error: str = "stop", threads: int = 2) -> Dataset:
-    """The last step of every `load`: check the tables, decode the images, and leave out and record broken ones."""
+    """The last step of every `load`: check the tables, decode the images, leave out and record broken ones, and count
+    what stands in several splits."""
+    from ngw.data._repeats import count
+
     dataset.check()
     if not check_images:
+        count(dataset, images=False)
         return dataset
     skipped = verify_images(dataset.images["path"], on_error, threads)
     rest = dataset.without(skipped)
@@ -177,41 +195,8 @@ def finish(dataset: Dataset, check_images: bool = True, on_error: str = "stop", 
                 f"{next(iter(skipped))}: no image of split {split!r} can be read; check the images' folder."
             )
     rest.record["skipped_images"] = [{"path": path, "reason": reason} for path, reason in skipped.items()]
+    count(rest, images=True, threads=threads)
     return rest
-
-
-def present(paths: Iterable[str | os.PathLike], how: str) -> None:
-    """Raise an `InputError` that says how to get them where some of these files aren't there."""
-    asked_for = [Path(path) for path in paths]
-    missing = [path for path in asked_for if not path.exists()]
-    if not missing:
-        return
-    first = missing[0]
-    beside = [path.name for path in first.parent.iterdir()] if first.parent.is_dir() else []
-    asked = nearest(first.name, beside)
-    remedy = f".{asked} Else {how}" if asked else f"; {how}"
-    raise InputError(f"{first}: no such file ({len(missing)} of {len(asked_for)} are missing){remedy}")
-
-
-def read_json(path: str | os.PathLike) -> Any:
-    """Read a JSON file, gzip-compressed where its name ends in .gz."""
-    if not str(path).endswith(".gz"):
-        return io.read_json(path)
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            return json.load(file)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check the path in the config.") from None
-    except (OSError, EOFError, ValueError) as error:
-        raise InputError(f"{path}: expected gzipped JSON, found {error}; fetch the file again.") from None
-
-
-def take(entry: Any, key: str, where: str) -> Any:
-    """entry[key], or an `InputError` that says where the key is missing."""
-    if not isinstance(entry, dict) or key not in entry:
-        found = sorted(entry) if isinstance(entry, dict) else type(entry).__name__
-        raise InputError(f"{where}: expected a field {key!r}, found {found}; is it a file of this layout?")
-    return entry[key]
 
 
 def check(spec: Mapping[str, Any]) -> ModuleType:

@@ -6,7 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from ngw.data import SPLITS, Dataset, finish, karpathy, present, read_json, table, take
+from ngw.data import SPLITS, Dataset, finish, karpathy, table
+from ngw.data._files import image_path, present, read_json, take_id, take_list, take_text
 from ngw.errors import InputError, did_you_mean
 
 HOW = (
@@ -18,20 +19,15 @@ HOW = (
 def read_split(file: str | os.PathLike, images: str | os.PathLike, split: str) -> tuple[list[tuple], list[tuple]]:
     """The image rows and the caption rows of an official caption file."""
     content = read_json(file)
-    image_rows = [
-        (
-            take(entry, "id", f"{file}: image {n}"),
-            split,
-            str(Path(images) / take(entry, "file_name", f"{file}: image {n}")),
-        )
-        for n, entry in enumerate(take(content, "images", str(file)))
-    ]
-    caption_rows = []
-    for n, entry in enumerate(take(content, "annotations", str(file))):
+    image_rows, caption_rows = [], []
+    for n, entry in enumerate(take_list(content, "images", str(file))):
+        where = f"{file}: image {n}"
+        path = image_path(images, take_text(entry, "file_name", where), where)
+        image_rows.append((take_id(entry, "id", where), split, path))
+    for n, entry in enumerate(take_list(content, "annotations", str(file))):
         where = f"{file}: annotation {n}"
-        caption_rows.append(
-            (take(entry, "id", where), take(entry, "image_id", where), split, take(entry, "caption", where))
-        )
+        ids = take_id(entry, "id", where), take_id(entry, "image_id", where)
+        caption_rows.append((*ids, split, take_text(entry, "caption", where)))
     return image_rows, caption_rows
 
 

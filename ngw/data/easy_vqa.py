@@ -11,7 +11,8 @@ from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
-from ngw.data import Dataset, finish, read_json, table
+from ngw.data import Dataset, finish, table
+from ngw.data._files import check_text, read_json
 from ngw.data.vqa2 import ANSWERS
 from ngw.errors import InputError
 from ngw.seeds import rng
@@ -50,10 +51,15 @@ def read_split(file: Path, split: str) -> list[tuple]:
     """A file's questions as rows of the table: image ids from FIRST_ID on, ten equal answers."""
     rows = []
     asked: Counter[int] = Counter()
-    for n, entry in enumerate(read_json(file)):
+    entries = read_json(file)
+    if not isinstance(entries, list):
+        raise InputError(f"{file}: expected a list of questions, found {type(entries).__name__}; fetch it again.")
+    for n, entry in enumerate(entries):
         if not isinstance(entry, list) or [type(value) for value in entry] != [str, str, int]:
-            raise InputError(f"{file}: question {n}: expected [text, answer, image id], found {entry!r}; mend it.")
+            raise InputError(f"{file}: question {n}: expected [text, answer, image id], found {entry!r:.80}; mend it.")
         text, answer, number = entry
+        for value in (text, answer):
+            check_text(value, f"{file}: question {n}")
         if not 0 <= number < FIRST_ID["test"]:
             raise InputError(f"{file}: question {n}: expected an image id from 0 to 999999, found {number}; mend it.")
         image_id = FIRST_ID[split] + number

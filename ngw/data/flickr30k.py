@@ -10,7 +10,8 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ngw.data import SPLITS, Dataset, finish, karpathy, present, table
+from ngw.data import SPLITS, Dataset, finish, karpathy, table
+from ngw.data._files import present, read_text
 from ngw.errors import InputError, did_you_mean
 
 HOW = (
@@ -80,7 +81,7 @@ def read_tokens(file: Path, images: Path, lists: Mapping[str, Path], captions_pe
 
 def _lines(file: Path) -> Iterator[tuple[int, str, int, str]]:
     """(line, image name without its ending, caption's place, text) of a token file."""
-    for number, line in enumerate(_text(file), 1):
+    for number, line in enumerate(read_text(file).splitlines(), 1):
         head, tab, text = line.partition("\t")
         name, mark, place = head.partition("#")
         name = name.removesuffix(".jpg")
@@ -97,7 +98,7 @@ def _splits(lists: Mapping[str, Path]) -> dict[str, str]:
     for split, file in lists.items():
         if split not in SPLITS:
             raise InputError(f"flickr30k splits: split {split!r} is unknown.{did_you_mean(split, SPLITS)}")
-        for number, line in enumerate(_text(file), 1):
+        for number, line in enumerate(read_text(file).splitlines(), 1):
             name = line.strip().removesuffix(".jpg")
             if not name:
                 continue
@@ -110,17 +111,3 @@ def _splits(lists: Mapping[str, Path]) -> dict[str, str]:
                 )
             found[name] = split
     return found
-
-
-def _text(file: Path) -> list[str]:
-    """The lines of a text file in UTF-8."""
-    try:
-        return file.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such file; check root and names in the config.") from None
-    except UnicodeDecodeError as error:
-        line = file.read_bytes()[: error.start].count(b"\n") + 1
-        raise InputError(
-            f"{file}: line {line}: expected UTF-8, found byte {error.object[error.start]:#04x}; convert the file "
-            "(iconv -f latin1 -t utf-8, say)."
-        ) from None

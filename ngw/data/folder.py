@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from pathlib import Path
 
 from ngw.data import SPLITS, Dataset, finish, table
+from ngw.data._files import image_path, read_text
 from ngw.errors import InputError, did_you_mean
 from ngw.seeds import rng
 
@@ -30,62 +32,57 @@ def load(
     """
     file = Path(root) / captions
     rows = _lines(file)
-    number = {name: k for k, name in enumerate(dict.fromkeys(row["image"] for row in rows))}
+    base = Path(root) / images
+    paths = [image_path(base, row["image"], f"{file}: line {line}") for line, row in rows]
+    number = {path: k for k, path in enumerate(dict.fromkeys(paths))}
     shares = {"val": 0.1, "test": 0.1} if shares is None else shares
-    splits = _given(rows, file) if "split" in rows[0] else _drawn(list(number), shares, seed)
-    base = (Path(root) / images).resolve()
-    paths = {}
-    for name in number:
-        path = (base / name).resolve()
-        if not path.is_relative_to(base):
-            raise InputError(f"{file}: image {name!r}: expected a path below {base}, found one outside; mend it.")
-        paths[name] = str(Path(root) / images / name)
+    splits = _given(rows, paths, file) if "split" in rows[0][1] else _drawn(list(number), shares, seed)
+    said = zip(paths, (row["caption"] for _, row in rows), strict=True)
     return finish(
         Dataset(
-            table("images", [(k, splits[name], paths[name]) for name, k in number.items()]),
-            table("captions", [(k, number[r["image"]], splits[r["image"]], r["caption"]) for k, r in enumerate(rows)]),
+            table("images", [(k, splits[path], path) for path, k in number.items()]),
+            table("captions", [(k, number[path], splits[path], text) for k, (path, text) in enumerate(said)]),
             source=str(file),
         ),
         check_images, on_error, threads,
     )  # fmt: skip
 
 
-def _lines(file: Path) -> list[dict[str, str]]:
-    """The lines of the csv, by column."""
+def _lines(file: Path) -> list[tuple[int, dict[str, str]]]:
+    """The lines of the csv, by column, each with the number of the line that it ends on."""
+    reader = csv.DictReader(io.StringIO(read_text(file), newline=""), strict=True)
     try:
-        with open(file, encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream, strict=True))
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such file; check root and captions in the config.") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file}: expected UTF-8, found {error.reason} at byte {error.start}; save it anew.") from None
+        rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
-        raise InputError(f"{file}: expected csv, found {error}; mend the quotes.") from None
+        raise InputError(f"{file}: line {reader.line_num}: expected csv, found {error}; mend the quotes.") from None
     if not rows:
         raise InputError(f"{file}: expected a line a caption, found none; write some.")
-    missing = [column for column in COLUMNS if column not in rows[0]]
+    first = rows[0][1]
+    missing = [column for column in COLUMNS if column not in first]
     if missing:
         raise InputError(
-            f"{file}: expected a column {missing[0]!r}, found {', '.join(map(str, rows[0]))}; name it in line 1."
+            f"{file}: expected a column {missing[0]!r}, found {', '.join(map(str, first))}; name it in line 1."
         )
-    width = len(rows[0].keys() - {None})
-    for k, row in enumerate(rows, 2):
-        if None in row or None in row.values() or not row["image"]:
-            raise InputError(f"{file}: line {k}: expected {width} fields and an image, found others; mend it.")
+    width = len(first.keys() - {None})
+    for line, row in rows:
+        if None in row or None in row.values() or not (row["image"] and row["caption"].strip()):
+            raise InputError(
+                f"{file}: line {line}: expected {width} fields and an image with its caption, found others; mend it."
+            )
     return rows
 
 
-def _given(rows: list[dict[str, str]], file: Path) -> dict[str, str]:
-    """Each image's split, as its lines say, all alike."""
+def _given(rows: list[tuple[int, dict[str, str]]], paths: list[str], file: Path) -> dict[str, str]:
+    """Each image's split, by its path, as its lines say, all alike."""
     found: dict[str, str] = {}
-    for k, row in enumerate(rows, 2):
+    for path, (line, row) in zip(paths, rows, strict=True):
         if row["split"] not in SPLITS:
             raise InputError(
-                f"{file}: line {k}: split {row['split']!r} is unknown.{did_you_mean(row['split'], SPLITS)}"
+                f"{file}: line {line}: split {row['split']!r} is unknown.{did_you_mean(row['split'], SPLITS)}"
             )
-        if found.setdefault(row["image"], row["split"]) != row["split"]:
+        if found.setdefault(path, row["split"]) != row["split"]:
             raise InputError(
-                f"{file}: line {k}: image {row['image']!r}: expected split {found[row['image']]!r}, as before, found "
+                f"{file}: line {line}: image {row['image']!r}: expected split {found[path]!r}, as before, found "
                 f"{row['split']!r}; give all its lines one."
             )
     return found

@@ -9,7 +9,8 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from ngw.data import SPLITS, Dataset, finish, present, read_json, table, take
+from ngw.data import SPLITS, Dataset, finish, table
+from ngw.data._files import image_path, present, read_json, take, take_id, take_list, take_text
 from ngw.errors import InputError, did_you_mean
 
 HOW = (
@@ -59,18 +60,21 @@ def read(
         raise InputError(f"restval: expected 'train' or 'drop', found {restval!r}; choose one.")
     present([file], HOW)
     image_rows, caption_rows, dropped, numbered = [], [], 0, set()
-    for position, entry in enumerate(take(read_json(file), "images", str(file))):
+    for position, entry in enumerate(take_list(read_json(file), "images", str(file))):
         where = f"{file}: image {position}"
         split = split_name(entry, restval, where)
         if split == "drop":
             dropped += 1
             continue
-        image_id = entry["cocoid"] if "cocoid" in entry else take(entry, "imgid", where)
-        path = Path(images) / entry.get("filepath", "") / take(entry, "filename", where)
+        image_id = take_id(entry, "cocoid" if "cocoid" in entry else "imgid", where)
+        folder = take_text(entry, "filepath", where) if "filepath" in entry else ""
+        path = image_path(images, os.path.join(folder, take_text(entry, "filename", where)), where)
         numbered.add("cocoid" in entry)
-        image_rows.append((image_id, split, str(path)))
-        for sentence in take(entry, "sentences", where):
-            caption_rows.append((take(sentence, "sentid", where), image_id, split, take(sentence, "raw", where)))
+        image_rows.append((image_id, split, path))
+        for sentence in take_list(entry, "sentences", where):
+            caption_rows.append(
+                (take_id(sentence, "sentid", where), image_id, split, take_text(sentence, "raw", where))
+            )
     caption_rows, record = first_captions(caption_rows, captions_per_image)
     record |= {"restval": restval, "restval_images_left_out": dropped}
     record |= {"numbering": "COCO"} if numbered == {True} else {}

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ngw.data import SPLITS, Dataset, check_ids, finish, present, read_json, table, take
+from ngw.data import SPLITS, Dataset, check_ids, finish, table
+from ngw.data._files import present, read_json, take_id, take_list, take_text
 from ngw.errors import InputError, did_you_mean
 
 ANSWERS = 10  # annotators a question
@@ -20,24 +21,25 @@ HOW = (
 
 def labels(entry: dict, where: str) -> tuple[int, tuple]:
     """An annotation's image id and (question_type, answer_type, multiple_choice_answer, answers)."""
-    answers = [take(answer, "answer", where) for answer in take(entry, "answers", where)]
+    given = take_list(entry, "answers", where)
+    answers = [take_text(answer, "answer", f"{where}: answer {n}") for n, answer in enumerate(given)]
     if len(answers) != ANSWERS:
         raise InputError(f"{where}: expected {ANSWERS} answers, found {len(answers)}; mend the annotation file.")
-    people = Counter(answer["answer_id"] for answer in entry["answers"] if "answer_id" in answer)
+    people = Counter(take_id(answer, "answer_id", where) for answer in given if "answer_id" in answer)
     if people and max(people.values()) > 1:
         number, times = people.most_common(1)[0]
         raise InputError(
             f"{where}: answer_id {number}: expected once, found {times} times; number the annotators, as the official "
             "scorer tells them apart by it."
         )
-    fields = (take(entry, key, where) for key in ("question_type", "answer_type", "multiple_choice_answer"))
-    return take(entry, "image_id", where), (*fields, answers)
+    fields = (take_text(entry, key, where) for key in ("question_type", "answer_type", "multiple_choice_answer"))
+    return take_id(entry, "image_id", where), (*fields, answers)
 
 
 def read_annotations(file: Path) -> dict[int, tuple[int, tuple]]:
     """Labels by question id."""
-    entries = take(read_json(file), "annotations", str(file))
-    ids = [take(entry, "question_id", f"{file}: annotation {n}") for n, entry in enumerate(entries)]
+    entries = take_list(read_json(file), "annotations", str(file))
+    ids = [take_id(entry, "question_id", f"{file}: annotation {n}") for n, entry in enumerate(entries)]
     check_ids(ids, "question_id", str(file))
     return {i: labels(entry, f"{file}: question_id {i}") for i, entry in zip(ids, entries, strict=True)}
 
@@ -46,9 +48,9 @@ def read_split(questions: str | os.PathLike, annotations: str | os.PathLike | No
     """The rows of one split's questions. annotations: None where no answers are public (then labels are empty)."""
     known = None if annotations is None else read_annotations(Path(annotations))
     rows = []
-    for n, entry in enumerate(take(read_json(questions), "questions", str(questions))):
+    for n, entry in enumerate(take_list(read_json(questions), "questions", str(questions))):
         where = f"{questions}: question {n}"
-        number, image_id = take(entry, "question_id", where), take(entry, "image_id", where)
+        number, image_id = take_id(entry, "question_id", where), take_id(entry, "image_id", where)
         if known is None:
             label: tuple = ("", "", "", [])
         elif number not in known:
@@ -63,7 +65,7 @@ def read_split(questions: str | os.PathLike, annotations: str | os.PathLike | No
                     f"{annotations}: question_id {number}: expected image {image_id}, as in {questions}, found "
                     f"{owner}; take both files from one release."
                 )
-        rows.append((number, image_id, split, take(entry, "question", where), *label))
+        rows.append((number, image_id, split, take_text(entry, "question", where), *label))
     if known:
         raise InputError(
             f"{annotations}: question_id {next(iter(known))}: expected a question in {questions}, found none "

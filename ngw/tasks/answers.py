@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ngw import io
-from ngw.data import Table, take
+from ngw.data import Table
+from ngw.data._files import take
 from ngw.errors import InputError, did_you_mean
 from ngw.metrics.vqa import check_mode, normalise, soft_scores
 

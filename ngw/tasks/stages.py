@@ -12,7 +12,8 @@ import numpy as np
 
 from ngw import __version__, cost, encoders, io, tokens
 from ngw import fusion as fusions
-from ngw.data import COLUMNS, take
+from ngw.data import COLUMNS
+from ngw.data._files import take
 from ngw.errors import InputError
 from ngw.origin import stamp
 from ngw.seeds import rng
