@@ -22,7 +22,7 @@ def present(paths: Iterable[str | os.PathLike], how: str) -> None:
     first, reason = missing[0]
     try:
         beside = os.listdir(first.parent)
-    except OSError:  # no folder, or none that may be listed: then no name in it can be suggested
+    except (OSError, ValueError):  # no folder, or none that may be listed: then no name in it can be suggested
         beside = []
     asked = nearest(first.name, beside)
     remedy = f".{asked} Else {how}" if asked else f"; {how}"
