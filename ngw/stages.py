@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ngw import __version__, cost, data, encoders, features, io, methods
-from ngw.clouds import Clouds, clouds
+from ngw.clouds import Clouds, clouds, repeated
 from ngw.errors import InputError
 from ngw.origin import stamp
 
@@ -216,14 +216,30 @@ def identifiability(
     with naming(f"{train_vision}, {train_text}"):
         twin = task.shuffled_twin(aligner, two, seed)
     null = None if twin is None else task.evaluate(twin, x, y, seed)
+    again = {
+        side: _repeated(train, test, of)
+        for side, train, test, of in (("vision", train_vision, vision, a), ("text", train_text, text, b))
+    }
     identity = {name: head[name] for name in IDENTITY} | {"seed": seed}
     io.write_json(record, {
         **identity, "kind": head["kind"], "role": aligner.role, "task": "identifiability", "task_version": task.VERSION,
         "n_images": len(x), "n_captions": len(y), "converged": bool(aligner.converged_), "note": aligner.note_,
-        **stamp(), "cost": {"parameters": int(aligner.n_parameters_)},
+        "repeated_rows": again, **stamp(), "cost": {"parameters": int(aligner.n_parameters_)},
         "metrics": found.metrics, "null": null and null.metrics,
         "spectra": found.spectra, "null_spectra": null and null.spectra,
     })  # fmt: skip
+
+
+def _repeated(train: Path, test: Path, held: features.Features) -> int:
+    """How many test rows equal a training row; where some do, a line on standard error tells."""
+    found = repeated(features.read(train).x, held.x)
+    if found:
+        print(
+            f"{test}: {found} of {len(held.x)} rows equal one of {train}: what was trained on is tested; give "
+            "equal items to one split.",
+            file=sys.stderr,
+        )
+    return found
 
 
 def similarity(vision: Path, text: Path, record: Path) -> None:

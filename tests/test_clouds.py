@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ngw.clouds import clouds
+from ngw.clouds import clouds, groups, groups_of_rows, repeated
 from ngw.errors import InputError
 from ngw.features import Features
 from ngw.methods import build
@@ -137,3 +137,18 @@ def test_a_plan_of_other_sizes():
     plan = Warp(steps=1).solve(x, y, np.arange(4))
     with pytest.raises(InputError, match="transport: expected a plan of 9 x 5 rows, found 9 x 6; solve it anew"):
         Warp(steps=1).fit_maps(x, y[:5], np.arange(4), plan)
+
+
+def test_groups_by_hand():
+    pairs = np.array([[4, 0], [1, 3], [4, 2], [0, 2], [2, 1]])  # rows 4 and 0 of x hang together by row 2 of y
+    assert groups(pairs).tolist() == [0, 1, 0, 0, 4]
+    assert groups_of_rows(pairs, 6, 0).tolist() == [0, 1, 4, -4, 0, -6]
+    assert groups_of_rows(pairs, 4, 1).tolist() == [0, 4, 0, 1]
+    assert groups(pairs[:2]).tolist() == [0, 1]
+    assert groups(pairs[:0]).tolist() == []
+
+
+def test_repeated_rows_by_hand():
+    known = np.array([[1, 2], [3, 4], [3, 4]], np.float32)
+    assert repeated(known, np.array([[3, 4], [1, 2], [3, 4], [2, 1]], np.float32)) == 3
+    assert repeated(known, np.array([[3, 4 + 1e-6]], np.float32)) == 0
