@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -145,3 +146,16 @@ def test_wrong_usage_is_told_with_status_2(capsys, command, words):
         main(command)
     assert stop.value.code == 2
     assert words in capsys.readouterr().err
+
+
+def test_test_rows_that_equal_training_rows_are_counted_and_told(pair, rewrite, tmp_path, capsys):
+    tests = [Path(shutil.copy(path, tmp_path / f"test-{path.name}")) for path in pair]
+    for path, known in zip(tests, (5, 0), strict=True):
+        x = features.read(path).x
+        rewrite(path, pooled=np.concatenate([x[:known], x[known:] + np.float32(0.5)]))
+    assert main(training("fit", pair, tmp_path / "model")) == 0
+    trained = {"train-vision": pair[0], "train-text": pair[1]}
+    words = ngw("identifiability", model=tmp_path / "model", pair=tests, record=tmp_path / "record.json", **trained)
+    assert main(words) == 0
+    assert io.read_json(tmp_path / "record.json")["repeated_rows"] == {"vision": 5, "text": 0}
+    assert f"{tests[0]}: 5 of 12 rows equal one of {pair[0]}" in capsys.readouterr().err
