@@ -230,8 +230,10 @@ def test_images_of_the_same_bytes_across_splits_are_counted_and_told(tmp_path, c
     assert (
         "images that have the bytes of an image of an earlier split: 2 of 3 (train/test), 1 of 2 (train/val)" in said[0]
     )
-    record = json.loads((tmp_path / "tables" / "record.json").read_text())
-    assert record["repeated"] == {"captions": {}, "images": {"train/test": 2, "train/val": 1}}
+    assert data.Dataset.read(tmp_path / "tables").record["repeated"] == {
+        "captions": {},
+        "images": {"train/test": 2, "train/val": 1},
+    }
 
 
 @pytest.mark.parametrize(("same", "warned"), [(1, False), (4, True)])
