@@ -1,6 +1,7 @@
 """What ran: put beside a package on PYTHONPATH as `sitecustomize`, notes which of its files each stage executes."""
 
 import atexit
+import inspect
 import json
 import os
 import sys
@@ -12,8 +13,8 @@ ran: set[str] = set()
 
 
 def note(frame, event, argument):
-    """Of each call its file, once a code object's name isn't a module's: an import alone runs nothing."""
-    if frame.f_code.co_name != "<module>":
+    """Of each call of a function its file; the bodies of modules and classes, which an import alone runs, are none."""
+    if frame.f_code.co_flags & inspect.CO_OPTIMIZED:
         ran.add(frame.f_code.co_filename)
 
 
