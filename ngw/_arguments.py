@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ngw._plain import check_plain
+from ngw._schema import check_schema
+from ngw.errors import InputError
 
 FILES = {
     "tables": "folder of the data set's tables",
@@ -29,20 +36,102 @@ FILES = {
 }
 
 
-def spec(text: str) -> dict:
-    """A component's config entry given as JSON on the command line."""
+TEXT = {"type": "string"}
+NAMES = {"type": "array", "items": TEXT}
+SEEDS = {"type": "array", "items": {"type": "integer"}}
+GRID: dict[str, Any] = {
+    "type": "object",
+    "required": ["datasets", "encoder_pairs", "methods", "seeds"],
+    "properties": {
+        "datasets": NAMES,
+        "encoder_pairs": {"type": "array", "items": NAMES | {"minItems": 2, "maxItems": 2}},
+        "methods": {"type": "object", "additionalProperties": NAMES},
+        "seeds": SEEDS,
+        "seeds_of": {"type": "object", "additionalProperties": SEEDS},
+        "references": {"type": "array", "items": {"type": "object", "required": ["model", "dataset", "i2t", "t2i"]}},
+    },
+}
+GROUP = {"type": "object", "required": ["base", "option", "rows"]}
+ABLATIONS = GRID | {
+    "required": [*GRID["required"], "groups"],
+    "properties": {**GRID["properties"], "groups": {"type": "array", "items": GROUP}},
+}
+JUDGES = {
+    "type": "object",
+    "required": ["network", "axes", "scorer"],
+    "properties": {"network": TEXT, "axes": {"type": ["integer", "null"], "minimum": 1}, "scorer": TEXT},
+}
+
+
+def _cells(*names: str) -> Mapping[str, Any]:
+    """The schema of a table's runs, each with these fields beside its data set, encoders and seed."""
+    texts = ("dataset", "vision", "text", *names)
+    fields = {name: TEXT for name in texts} | {"seed": {"type": "integer"}}
+    return {"type": "array", "items": {"type": "object", "required": list(fields), "properties": fields}}
+
+
+def plain(text: str) -> Any:
+    """A value given as JSON: no NaN in it, and no key twice in an object."""
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
+        value = json.loads(text, object_pairs_hook=_once)
+        check_plain("JSON", value)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    except (ValueError, RecursionError) as error:  # ValueError: an integer of too many digits, too
         raise argparse.ArgumentTypeError(f'expected JSON such as \'{{"kind": "cca"}}\', found {error}') from None
-    if not isinstance(value, dict) or "kind" not in value:
-        raise argparse.ArgumentTypeError(f"expected a JSON object with a kind, found {text}")
     return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, if each of its keys stands there once."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"a key a second time among {[key for key, _ in pairs]}")
+    return found
+
+
+def shaped(schema: Mapping[str, Any]) -> Callable[[str], Any]:
+    """The type of an option: JSON that fits a schema."""
+
+    def value(text: str) -> Any:
+        found = plain(text)
+        try:
+            check_schema(found, schema, "JSON")
+        except InputError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        return found
+
+    return value
+
+
+grid, ablations, judges = shaped(GRID), shaped(ABLATIONS), shaped(JUDGES)
+methods, fusions = shaped(_cells("method", "pairs")), shaped(_cells("fusion", "pairs", "labels"))
+
+
+def options(text: str) -> dict[str, Any]:
+    """Options by name, as JSON."""
+    value = plain(text)
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"expected a JSON object, found {text:.80}")
+    return value
+
+
+def spec(text: str) -> dict[str, Any]:
+    """A component's config entry given as JSON on the command line."""
+    value = plain(text)
+    if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
+        raise argparse.ArgumentTypeError(f"expected a JSON object with a kind, found {text:.80}")
+    return value
+
+
+def dims(text: str) -> int | None:
+    """How many dimensions are kept; null: all."""
+    return None if text == "null" else count(text)
 
 
 def pairs(text: str) -> str:
     """A pair budget: a whole number, or all."""
-    if text != "all" and not text.isdigit():
+    if text != "all" and not re.fullmatch("[0-9]{1,18}", text):
         raise argparse.ArgumentTypeError(f"expected a number or all, found {text!r}")
     return text
 
@@ -58,9 +147,9 @@ def share(text: str) -> str:
     return text
 
 
-def captions(text: str) -> int:
-    """Captions an image: 1 or more."""
-    if not text.isdigit() or int(text) < 1:
+def count(text: str) -> int:
+    """A number of things: 1 or more."""
+    if not re.fullmatch("[0-9]{1,18}", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected 1 or more, found {text!r}")
     return int(text)
 

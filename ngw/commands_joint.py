@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 
-from ngw._arguments import captions, pairs, share, spec, whose
+from ngw._arguments import count, options, pairs, share, spec, whose
 
 CLIP = "a CLIP: folder, or name@revision on the hub"
 
@@ -34,7 +33,7 @@ def joint(stage: Callable[..., argparse.ArgumentParser]) -> None:
     p = stage("joint-vqa", "Train on raw images and questions, and answer others.", "tables", "labels", "output")
     for name in ("dataset", "vision", "text"):
         p.add_argument(f"--{name}", required=True, help=f"the name for the record: {name}")
-    p.add_argument("--training", type=json.loads, default={}, help="options of the training, as JSON")
+    p.add_argument("--training", type=options, default={}, help="options of the training, as JSON")
     p.add_argument("--share", required=True, type=share, help="per cent of the training questions, or all")
     p.add_argument("--splits", nargs="+", required=True, help="splits to answer")
     whose(p)
@@ -42,7 +41,7 @@ def joint(stage: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _training(p: argparse.ArgumentParser) -> None:
     """How a CLIP is trained."""
-    p.add_argument("--captions", type=captions, default=1, help="captions an image that it learns from")
+    p.add_argument("--captions", type=count, default=1, help="captions an image that it learns from")
     p.add_argument("--spec", type=spec, required=True, help="the method's config entry, as JSON")
     p.add_argument("--seed", required=True, type=int)
 

@@ -3,46 +3,37 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ngw import data, encoders, methods
+from ngw import config_selection, data, encoders, methods
 from ngw._config import FUSION as FUSION
 from ngw._config import RUN as RUN
-from ngw._config import derived_spec, known, with_name
+from ngw._config import Once, derived_spec, known, with_name
+from ngw._plain import check_plain
+from ngw._schema import check_schema
 from ngw.clouds import ALL
 from ngw.config_generation import Generation
 from ngw.config_raw import RawItems
 from ngw.config_vqa import Vqa
-from ngw.errors import InputError, did_you_mean
-
-# How an error tells what each keyword of the schema wants.
-WANTED = {
-    "type": "a value of type {}",
-    "const": "{!r}",
-    "minimum": "{} or more",
-    "minItems": "{} entries or more",
-    "maxItems": "{} entries at most",
-    "minProperties": "{} entries or more",
-    "uniqueItems": "each entry once",
-    "pattern": "a name in lower case with single dashes, such as my-name",
-}
+from ngw.errors import InputError
 
 
 def read(path: str | os.PathLike) -> dict[str, Any]:
-    """A YAML file as a dictionary."""
+    """A YAML file as a dictionary; a key that stands twice in a mapping is an `InputError`."""
     try:
-        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        with open(path, encoding="utf-8") as file:
+            value = yaml.load(file, Loader=Once)
     except FileNotFoundError:
         raise InputError(f"{path}: no such config file; check the path.") from None
-    except yaml.YAMLError as error:
+    except OSError as error:
+        raise InputError(f"{path}: expected a config file, found {error.strerror}; check the path.") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date in month 13, not UTF-8
         raise InputError(f"{path}: expected YAML, found {' '.join(str(error).split())}; mend the file.") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected a mapping, found {type(value).__name__}; mend the file.")
@@ -53,6 +44,7 @@ class Config:
     """A checked config. Building one raises an `InputError` for the first thing that is wrong."""
 
     def __init__(self, values: Mapping[str, Any], schema: str | os.PathLike) -> None:
+        check_plain("config", values)
         check_schema(values, read(schema))
         self.datasets, self.encoders, self.methods = values["datasets"], values["encoders"], values["methods"]
         self._built: dict[str, methods.Method] = {}
@@ -95,7 +87,7 @@ class Config:
                 )
 
     def _check_components(self) -> None:
-        """Every kind exists and takes its options; every budget fits its data set."""
+        """Every kind exists and takes its options; what is selected is there."""
         for name, spec in self.datasets.items():
             with_name(f"datasets.{name}", data.check, spec)
         for name, spec in self.encoders.items():
@@ -103,22 +95,9 @@ class Config:
         for name in dict.fromkeys([*self.methods, *self.selected()]):
             self.method(name)
         self.raw.check()
-        for some in self.tables["retrieval"].get("only", []):
-            known("tables.retrieval.only", "method", some["method"].split("~")[0], self.methods)
         for name, scorer in self.generation.scorers.items():
             with_name(f"scorers.{name}", methods.build, {"kind": "joint", **scorer.get("training", {})})
-        wanted = [("run", budget) for budget in self.run["pairs"]]
-        for name, table in self.tables.items():
-            budgets = table.get("pairs", [])
-            wanted += [(f"tables.{name}", b) for b in (budgets if isinstance(budgets, list) else [budgets])]
-        for name in self.run["datasets"]:
-            size = self.datasets[name].get("sizes", {}).get("train")
-            for where, budget in wanted:
-                if size is not None and budget != ALL and budget > size * self.captions:
-                    raise InputError(
-                        f"config: {where}.pairs: a budget of {budget} is larger than the train split of {name!r}, "
-                        f"{size * self.captions} pairs; lower it, or enlarge datasets.{name}.sizes.train."
-                    )
+        config_selection.check(self)
 
     def selected(self) -> list[str]:
         """The methods that some table names, or a fusion."""
@@ -175,9 +154,8 @@ class Config:
             raise InputError(f"config: tables.ablations: expected {option!r} among {dict(changes)}; add its value.")
         texts = {name: _plain(new) for name, new in changes.items()}
         further = [f"{name}={text}" for name, text in sorted(texts.items()) if name != option]
-        new = [
-            f"{name}={text}" for name, text in sorted(texts.items()) if name not in now or now[name] != changes[name]
-        ]
+        same = {name for name in changes if name in now and _same(now[name], changes[name])}
+        new = [f"{name}={text}" for name, text in sorted(texts.items()) if name not in same]
         name = "~".join([base, *new])
         self.method(name)  # an option that doesn't exist, or a value that it can't have, is told here
         return ", ".join([texts[option], *further]), name
@@ -255,33 +233,14 @@ def _plain(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True, width=math.inf).removesuffix("...\n").strip()
 
 
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values mean one: 1 and 1.0 do, 1 and true don't."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
 def _number(text: str) -> float:
     """A number to sort by; words come after all numbers."""
     try:
         return float(text)
     except ValueError:
         return math.inf
-
-
-def check_schema(values: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """Check against the JSON Schema; an unknown key's error suggests the nearest one."""
-    import jsonschema
-
-    for error in jsonschema.Draft202012Validator(schema).iter_errors(values):
-        where = ".".join(str(part) for part in error.absolute_path) or "top level"
-        if error.validator == "additionalProperties":
-            names = error.schema["properties"]
-            key = next(key for key in error.instance if key not in names)
-            raise InputError(f"config: {where}: unknown key {key!r}.{did_you_mean(key, names)}")
-        found = json.dumps(error.instance, default=str)
-        found = found if len(found) < 200 else f"{found[:200]} ..."
-        raise InputError(f"config: {where}: expected {expectation(error)}, found {found}; mend it.")
-
-
-def expectation(error) -> str:
-    """What the schema wants in the place of an error, in words."""
-    if error.validator == "anyOf":
-        return ", or ".join(expectation(each) for each in error.context)
-    if error.validator == "required":
-        return f"the key {next(key for key in error.validator_value if key not in error.instance)!r}"
-    return WANTED.get(error.validator, f"{error.validator} {{}}").format(error.validator_value)

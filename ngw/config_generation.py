@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ngw import encoders
 from ngw._config import CEILING, RUN, known, with_name
 from ngw.clouds import ALL
 from ngw.errors import InputError
+from ngw.registry import make
+from ngw.tasks.options import CaptionerOptions, ImagerOptions
 
 if TYPE_CHECKING:
     from ngw.config import Config
@@ -28,6 +31,8 @@ class Generation:
         }
         self.config, self.scorers, self.table = config, scorers, {**defaults, **(table or {})}
         self.images = {"count": 1000, "axes": None, **self.table["images"]} if "images" in self.table else None
+        with_name("tables.generation", partial(make, CaptionerOptions, "captioner"), self.table["captioner"])
+        with_name("tables.generation", partial(make, ImagerOptions, "imager"), self.table["imager"])
         self._check_scorers()
         if self.images:
             known("tables.generation.images.network", "encoder", self.images["network"], config.encoders)

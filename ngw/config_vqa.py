@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ngw import encoders, fusion
 from ngw._config import FUSION, RUN, derived_spec, known, with_name
 from ngw.clouds import ALL
 from ngw.errors import InputError
+from ngw.registry import check_type, make
+from ngw.tasks.options import TrainingOptions
 
 if TYPE_CHECKING:
     from ngw.config import Config
@@ -39,9 +42,10 @@ class Vqa:
                 wanted = "an aligner" if found.aligned else "no aligner, since it doesn't use any"
                 raise InputError(f"config: fusions.{name}: expected {wanted}, found {aligner!r}; mend it.")
             if aligner is not None:
+                check_type(f"config: fusions.{name}: aligner", aligner, "str")
+                known(f"fusions.{name}.aligner", "method", aligner.split("~")[0], self.config.methods)
                 self.config.method(aligner)
-        for some in self.table["only"]:
-            known("tables.vqa.only", "fusion", some["fusion"].split("~")[0], self.fusions)
+        with_name("tables.vqa", partial(make, TrainingOptions, "training"), self.table["training"])
         for name in self.table["examples"]:
             if name in self.staged("joint-vqa"):
                 raise InputError(

@@ -4,20 +4,50 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
+import os
 import pkgutil
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from types import ModuleType, NoneType
+from types import ModuleType
 from typing import Any, TypeVar
 
 from ngw.errors import InputError, did_you_mean
 
 T = TypeVar("T")
-TYPES = {
-    "int": ("a whole number", Integral),
-    "float": ("a number", Real),
-    "bool": ("true or false", bool),
-    "str": ("a text", str),
-    "None": ("null", NoneType),
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _finite(value: Any) -> bool:
+    return -math.inf < value < math.inf  # NaN isn't, and no whole number is too large
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and _finite(value)
+
+
+def _names(value: Any, part: Callable[[Any], bool]) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(k, str) and part(v) for k, v in value.items())
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+# What an annotation asks for, in words, and whether a value is that.
+TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "int": ("a whole number", _whole),
+    "float": ("a number", _number),
+    "bool": ("true or false", lambda value: isinstance(value, bool)),
+    "str": ("a text", _text),
+    "None": ("null", lambda value: value is None),
+    "os.PathLike": ("a path", lambda value: isinstance(value, os.PathLike)),
+    "Mapping[str, int]": ("whole numbers by name", lambda value: _names(value, _whole)),
+    "Mapping[str, str]": ("texts by name", lambda value: _names(value, _text)),
+    "dict[str, float]": ("numbers by name", lambda value: _names(value, _number)),
 }
 
 
@@ -44,25 +74,42 @@ def component(package: ModuleType, kind: str, base: type[T]) -> type[T]:
 
 
 def check_type(where: str, value: Any, annotation: Any) -> None:
-    """An option must be what its annotation says, where that is made of numbers, texts, booleans and None."""
+    """An option must be what its annotation says, where that is made of numbers, texts, booleans, paths and None, or
+    maps names to them. No number is NaN or infinite."""
     parts = (annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)).split(" | ")
-    if not set(parts) <= set(TYPES) or any(
-        isinstance(value, TYPES[part][1]) and (part == "bool" or not isinstance(value, bool)) for part in parts
-    ):
+    if not set(parts) <= set(TYPES) or any(TYPES[part][1](value) for part in parts):
         return
-    hint = "; YAML reads 1e-3 as text, write 1.0e-3" if isinstance(value, str) and "float" in parts else ""
+    hint = ""
+    if "float" in parts and isinstance(value, str):
+        hint = "; YAML reads 1e-3 as text, write 1.0e-3"
+    elif "float" in parts and isinstance(value, Real):
+        hint = "; write a finite one"
     raise InputError(f"{where}: expected {' or '.join(TYPES[part][0] for part in parts)}, found {value!r}{hint}.")
 
 
-def build(package: ModuleType, base: type[T], kind: str, **options: Any) -> T:
-    """Make a component from its spec; an option that its `__init__` lacks is an `InputError`."""
-    cls = component(package, kind, base)
+def entry(spec: Any) -> tuple[str, dict[str, Any]]:
+    """(kind, options) of a component's spec; an `InputError` where it is no mapping with a kind."""
+    if not isinstance(spec, Mapping) or not isinstance(spec.get("kind"), str):
+        raise InputError(f"expected a mapping with a kind, such as {{kind: cca}}, found {spec!r}; mend it.")
+    return spec["kind"], {name: value for name, value in spec.items() if name != "kind"}
+
+
+def build(package: ModuleType, base: type[T], spec: Mapping[str, Any]) -> T:
+    """Make a component from its spec, {"kind": ..., options}."""
+    kind, options = entry(spec)
+    return make(component(package, kind, base), repr(kind), options)
+
+
+def make(cls: type[T], what: str, options: Mapping[str, Any]) -> T:
+    """An object of a class from its options; an option that its `__init__` lacks or refuses is an `InputError`."""
     known = inspect.signature(cls).parameters
-    for name in options:
+    for name, value in options.items():
         if name not in known:
-            raise InputError(f"{kind!r} has no option {name!r}.{did_you_mean(name, known)}")
-        check_type(f"{kind!r}: {name}", options[name], known[name].annotation)
+            raise InputError(f"{what} has no option {name!r}.{did_you_mean(str(name), known)}")
+        check_type(f"{what}: {name}", value, known[name].annotation)
     try:
         return cls(**options)
+    except InputError:
+        raise
     except (TypeError, ValueError) as error:
-        raise InputError(f"{kind!r}: {error}") from None
+        raise InputError(f"{what}: {error}") from None

@@ -13,6 +13,8 @@ import ngw.outside
 from ngw.encoders._huggingface import sources as model_sources
 
 ROOT = Path(workflow.basedir).parent
+for path in workflow.configfiles:
+    ngw.config.read(path)  # for keys that stand twice: Snakemake keeps the last one
 CONFIG = ngw.config.Config(config, ROOT / "workflow/schemas/config.schema.yaml")
 RUN = ngw.config.RUN
 FUSION = ngw.config.FUSION

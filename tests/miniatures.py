@@ -171,4 +171,5 @@ tables:
     min_count: 1
     training: {{epochs: 1, batch: 16, looks: 2}}
     examples: [ngw-fusion]
+    only: [{{fusion: joint, seeds: [0]}}]
 """

@@ -164,6 +164,11 @@ def test_a_column_split_is_taken_as_it_is(folder):
     [
         ("", "expected a line a caption, found none"),
         ("picture,caption\n0.png,a\n", "expected a column 'image', found picture, caption"),
+        ("image,capton\n0.png,a\n", "expected a column 'caption', found image, capton; .*Did you mean 'capton'"),
+        (
+            "image,caption,caption\n0.png,a,b\n1.png,c,d\n2.png,e,f\n",
+            "expected each column once, found 'caption' again",
+        ),
         ("image,caption\n0.png\n", "line 2: expected 2 fields and an image"),
         ("image,caption\n0.png,a,b\n", "line 2: expected 2 fields and an image"),
         ("image,caption\n../secret.png,a\n1.png,b\n2.png,c\n", "expected a path below .*pictures, found one outside"),

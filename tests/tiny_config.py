@@ -16,9 +16,12 @@ ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 
 
+tiny_file = functools.cache(config.read)
+
+
 def tiny(*path, value=None):
     """The tiny config, with another value in one place."""
-    values = copy.deepcopy(config.read(ROOT / "tests" / "config.yaml"))
+    values = copy.deepcopy(tiny_file(ROOT / "tests" / "config.yaml"))
     if path:
         functools.reduce(lambda place, key: place[key], path[:-1], values)[path[-1]] = value
     return values

@@ -18,11 +18,13 @@ from tqdm import tqdm
 
 from ngw import io
 from ngw.data._files import is_id
-from ngw.errors import InputError, did_you_mean
-from ngw.registry import kinds
+from ngw.errors import InputError, did_you_mean, nearest
+from ngw.registry import check_type, entry, kinds
 
 Table = dict[str, list]
 SPLITS = ("train", "val", "test")
+COUNTS = ("captions_per_image", "threads", "workers")  # options that are 1 or more, in every kind that has them
+CHOICES = {"on_error": ("stop", "skip"), "restval": ("train", "drop")}  # and those that name one of some
 COLUMNS = {
     "images": ("image_id", "split", "path"),
     "captions": ("caption_id", "image_id", "split", "text"),
@@ -199,13 +201,25 @@ def finish(dataset: Dataset, check_images: bool = True, on_error: str = "stop", 
     return rest
 
 
+def check_columns(file: str | os.PathLike, found: Sequence[str], wanted: Iterable[str]) -> None:
+    """Raise an `InputError` unless a table's first line names all columns that are wanted, and none twice."""
+    for name in wanted:
+        if name not in found:
+            known = ", ".join(found)
+            raise InputError(
+                f"{file}: expected a column {name!r}, found {known}; name it in line 1.{nearest(name, found)}"
+            )
+    twice = [name for name, times in Counter(found).items() if name and times > 1]
+    if twice:
+        raise InputError(f"{file}: expected each column once, found {twice[0]!r} again in line 1; take one out.")
+
+
 def check(spec: Mapping[str, Any]) -> ModuleType:
     """The module of a data set's config entry, if its kind exists, takes its options and lacks none.
 
     A kind that has a `write` makes its own files, and needs no `root`.
     """
-    options = dict(spec)
-    kind = options.pop("kind")
+    kind, options = entry(spec)
     if kind not in kinds(sys.modules[__name__]):
         raise InputError(f"data set kind {kind!r} does not exist.{did_you_mean(kind, kinds(sys.modules[__name__]))}")
     module = importlib.import_module(f"{__name__}.{kind.replace('-', '_')}")
@@ -218,14 +232,26 @@ def check(spec: Mapping[str, Any]) -> ModuleType:
     for name in options:
         if name not in accepted:
             raise InputError(f"data set kind {kind!r} has no option {name!r}.{did_you_mean(name, accepted)}")
+        _check_option(module, name, options[name], accepted[name].annotation)
     missing = [name for name, p in accepted.items() if p.default is p.empty and name not in options]
     if missing:
         raise InputError(
             f"data set kind {kind!r}: expected the option {missing[0]!r}, found none; add it to the config."
         )
-    if "sizes" in options and hasattr(module, "check_sizes"):
-        module.check_sizes(options["sizes"])
     return module
+
+
+def _check_option(module: ModuleType, name: str, value: Any, annotation: Any) -> None:
+    """An option has a value that it can have; a kind's `check_<option>` says more of its own."""
+    where = f"data set kind {module.__name__.rpartition('.')[2].replace('_', '-')!r}: {name}"
+    if hasattr(module, f"check_{name}") and value is not None:
+        getattr(module, f"check_{name}")(value)
+    check_type(where, value, annotation)
+    if name in COUNTS and value is not None and value < 1:
+        raise InputError(f"{where}: expected 1 or more, found {value}; raise it.")
+    if name in CHOICES and value not in CHOICES[name]:
+        wanted = " or ".join(map(repr, CHOICES[name]))
+        raise InputError(f"{where}: expected {wanted}, found {value!r}; choose one.")
 
 
 def sources(spec: Mapping[str, Any]) -> list[str]:

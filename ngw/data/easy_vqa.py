@@ -69,10 +69,15 @@ def read_split(file: Path, split: str) -> list[tuple]:
     return rows
 
 
-def held_out(image_ids: list[int], share: float, seed: int) -> set[int]:
-    """A seeded share of the training images, by id."""
+def check_val_share(share: float) -> None:
+    """A share that leaves both something."""
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
         raise InputError(f"easy-vqa: val_share: expected a number between 0 and 1, found {share!r}; mend it.")
+
+
+def held_out(image_ids: list[int], share: float, seed: int) -> set[int]:
+    """A seeded share of the training images, by id."""
+    check_val_share(share)
     size = max(1, round(share * len(image_ids)))
     if size >= len(image_ids):
         raise InputError(

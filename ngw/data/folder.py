@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from ngw.data import SPLITS, Dataset, finish, table
+from ngw.data import SPLITS, Dataset, check_columns, finish, table
 from ngw.data._files import image_path, read_text
 from ngw.errors import InputError, did_you_mean
 from ngw.seeds import rng
@@ -57,13 +58,8 @@ def _lines(file: Path) -> list[tuple[int, dict[str, str]]]:
         raise InputError(f"{file}: line {reader.line_num}: expected csv, found {error}; mend the quotes.") from None
     if not rows:
         raise InputError(f"{file}: expected a line a caption, found none; write some.")
-    first = rows[0][1]
-    missing = [column for column in COLUMNS if column not in first]
-    if missing:
-        raise InputError(
-            f"{file}: expected a column {missing[0]!r}, found {', '.join(map(str, first))}; name it in line 1."
-        )
-    width = len(first.keys() - {None})
+    check_columns(file, reader.fieldnames or (), COLUMNS)
+    width = len(rows[0][1].keys() - {None})
     for line, row in rows:
         if None in row or None in row.values() or not (row["image"] and row["caption"].strip()):
             raise InputError(
@@ -88,8 +84,10 @@ def _given(rows: list[tuple[int, dict[str, str]]], paths: list[str], file: Path)
     return found
 
 
-def _drawn(names: list[str], shares: dict[str, float], seed: int) -> dict[str, str]:
-    """A split for each image: the first of a seeded order are test, then val, the rest train."""
+def check_shares(shares: Mapping[str, float]) -> None:
+    """Of val and of test, each above 0 and below 1."""
+    if not isinstance(shares, Mapping):
+        raise InputError(f"folder: shares: expected {{val: 0.1, test: 0.1}}, say, found {shares!r}; mend it.")
     for split, share in shares.items():
         if (
             split not in SPLITS[1:]
@@ -98,6 +96,11 @@ def _drawn(names: list[str], shares: dict[str, float], seed: int) -> dict[str, s
             or not 0 < share < 1
         ):
             raise InputError(f"folder: shares: expected val and test in (0, 1), found {split}: {share!r}; mend them.")
+
+
+def _drawn(names: list[str], shares: dict[str, float], seed: int) -> dict[str, str]:
+    """A split for each image: the first of a seeded order are test, then val, the rest train."""
+    check_shares(shares)
     order = [names[k] for k in rng(seed, "folder", "splits").permutation(len(names))]
     counts = {split: max(1, round(shares[split] * len(names))) for split in ("test", "val") if split in shares}
     if sum(counts.values()) >= len(names):

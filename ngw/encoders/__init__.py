@@ -19,4 +19,4 @@ def kinds() -> list[str]:
 
 def build(spec: Mapping[str, Any]) -> Encoder:
     """An encoder from its config entry, {"kind": ..., options}."""
-    return registry.build(sys.modules[__name__], Encoder, **spec)
+    return registry.build(sys.modules[__name__], Encoder, spec)

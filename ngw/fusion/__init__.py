@@ -26,7 +26,7 @@ def kinds() -> list[str]:
 
 def build(spec: Mapping[str, Any]) -> Fusion:
     """A fusion from its config entry, {"kind": ..., options}."""
-    return registry.build(sys.modules[__name__], Fusion, **spec)
+    return registry.build(sys.modules[__name__], Fusion, spec)
 
 
 def align(method: Method, a: Basis | None = None, b: Basis | None = None) -> Maps:

@@ -21,7 +21,7 @@ def kinds() -> list[str]:
 
 def build(spec: Mapping[str, Any]) -> Method:
     """A method from its config entry, {"kind": ..., hyperparameters}."""
-    return registry.build(sys.modules[__name__], Method, **spec)
+    return registry.build(sys.modules[__name__], Method, spec)
 
 
 def load(path: str | os.PathLike) -> Method:

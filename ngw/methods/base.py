@@ -22,17 +22,17 @@ def unit(x: np.ndarray) -> np.ndarray:
 
 
 def at_least(least: float, /, **options: float) -> None:
-    """Raise `ValueError` for an option below `least`."""
+    """Raise `ValueError` for an option below `least`, infinite or NaN."""
     for name, value in options.items():
-        if not value >= least:
+        if not least <= value < np.inf:
             raise ValueError(f"{name} is {least} or more, not {value}")
 
 
 def positive(**options: float) -> None:
-    """Raise `ValueError` for an option that isn't positive."""
+    """Raise `ValueError` for an option that isn't positive, or is infinite or NaN."""
     for name, value in options.items():
-        if not value > 0:
-            raise ValueError(f"{name} is positive, not {value}")
+        if not 0 < value < np.inf:
+            raise ValueError(f"{name} is a positive number, not {value}")
 
 
 def check_cloud(x: Any, name: str, width: int | None = None) -> np.ndarray:

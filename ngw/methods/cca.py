@@ -24,8 +24,10 @@ class CCA(Method):
     min_pairs = 4
 
     def __init__(self, ridge: float | None = None, power: float | None = None, dims: int | None = None) -> None:
-        if ridge is not None and ridge <= 0:
+        if ridge is not None and not 0 < ridge < np.inf:
             raise ValueError(f"ridge is positive, or null to choose it; not {ridge}")
+        if power is not None and not np.isfinite(power):
+            raise ValueError(f"power is a finite number, or null to choose it; not {power}")
         if dims is not None and dims < 1:
             raise ValueError(f"dims is 1 or more, or null for all; not {dims}")
         self.ridge, self.power, self.dims = ridge, power, dims

@@ -27,7 +27,7 @@ class Keypoints(Method):
     min_pairs = 4
 
     def __init__(self, temperature: float | None = None, keypoints: int = 100) -> None:
-        if temperature is not None and not temperature > 0:
+        if temperature is not None and not 0 < temperature < np.inf:
             raise ValueError(f"temperature is positive, or null to choose it; not {temperature}")
         at_least(2, keypoints=keypoints)
         self.temperature, self.keypoints = temperature, keypoints

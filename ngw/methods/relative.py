@@ -22,7 +22,7 @@ class Relative(Method):
     min_pairs = 4
 
     def __init__(self, power: float | None = None, keep: float | None = None) -> None:
-        if power is not None and power <= 0:
+        if power is not None and not 0 < power < np.inf:
             raise ValueError(f"power is positive, or null to choose it; not {power}")
         if keep is not None and not 0 < keep <= 1:
             raise ValueError(f"keep is a share in (0, 1], or null to choose it; not {keep}")

@@ -43,9 +43,9 @@ class SOTAlign(Whitened, CCA):
         whiten: float | None = 5.0,
         dims: int = 384,
     ) -> None:
-        if epsilon_teacher is not None and not epsilon_teacher > 0:
+        if epsilon_teacher is not None and not 0 < epsilon_teacher < np.inf:
             raise ValueError(f"epsilon_teacher is positive, or null to choose it; not {epsilon_teacher}")
-        if whiten is not None and not whiten > 0:
+        if whiten is not None and not 0 < whiten < np.inf:
             raise ValueError(f"whiten is positive, or null for no whitening; not {whiten}")
         positive(epsilon=epsilon, temperature=temperature, learning_rate=learning_rate)
         at_least(0, paired=paired, steps=steps)

@@ -31,7 +31,7 @@ class Structure(Contrastive):
         learning_rate: float = 3e-4,
     ) -> None:
         super().__init__(loss, width, pull, steps, temperature, batch, learning_rate)
-        if not weight > 0:
+        if not 0 < weight < float("inf"):
             raise ValueError(f"weight is positive, not {weight}; `contrastive` is the method without the term")
         at_least(1, levels=levels)
         self.weight, self.levels = weight, levels

@@ -94,13 +94,13 @@ class Warp(Whitened):
             raise ValueError(f"epsilon is a positive number, in units of the mean cost; not {epsilon}")
         if cost not in COSTS:
             raise ValueError(f"cost {cost!r} does not exist.{did_you_mean(cost, COSTS)}")
-        if whiten is not None and not whiten > 0:
+        if whiten is not None and not 0 < whiten < np.inf:
             raise ValueError(f"whiten is positive, or null for no whitening; not {whiten}")
         if map not in ("linear", "orthogonal", "mlp", "residual"):
             raise ValueError(f"map is linear, orthogonal, mlp or residual, not {map!r}")
         if not 0 < mass <= 1:
             raise ValueError(f"mass is a share in (0, 1], not {mass}")
-        if tau is not None and not tau > 0:
+        if tau is not None and not 0 < tau < np.inf:
             raise ValueError(f"tau is positive, or null for exact marginals; not {tau}")
         if mass < 1 and (tau is not None or cost == "keypoints"):
             raise ValueError("mass below 1 (partial) is for exact marginals (tau: null) and costs other than keypoints")

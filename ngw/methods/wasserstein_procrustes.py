@@ -50,7 +50,7 @@ class WassersteinProcrustes(Gromov):
         super().__init__(clusters, starts, epsilon, whiten, dims, max(rounds, 1), tol)
         if start not in ("pairs", "gromov"):
             raise ValueError(f"start is pairs or gromov, not {start!r}")
-        if power is not None and not power >= 0:
+        if power is not None and not 0 <= power < np.inf:
             raise ValueError(f"power is 0 or more, or null to choose it; not {power}")
         at_least(0, rounds=rounds)
         if not 0 < last_epsilon <= epsilon:

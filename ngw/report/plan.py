@@ -75,7 +75,7 @@ def counted(text: str) -> Counter:
 
 def images(spec: Mapping[str, Any]) -> int:
     """The training images of a data set's config entry."""
-    return spec.get("sizes", {}).get("train") or OFFICIAL.get(spec["kind"], OTHER)
+    return (spec.get("sizes") or {}).get("train") or OFFICIAL.get(spec["kind"], OTHER)
 
 
 def lines(jobs: Mapping[tuple[str, str], int], datasets: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -12,7 +12,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -25,6 +25,7 @@ from ngw.encoders import _huggingface
 from ngw.errors import InputError
 from ngw.seeds import entropy, rng, torch_generator
 from ngw.tasks.labels import held_out
+from ngw.tasks.options import CaptionerOptions as Options
 from ngw.training import Schedule, Trained, device, train
 
 VERSION = 1  # of the task
@@ -32,40 +33,6 @@ PAD, END, UNKNOWN = 0, 1, 2
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*|[^\w\s]")
 NO_SPACE = re.compile(r" (?=[.,;:!?%)])|(?<=[(]) ")
 AT_ONCE = 128  # captions written at once
-
-
-@dataclass(frozen=True)
-class Options:
-    """How the captioner is made and trained.
-
-    model: null for a small one from scratch, or a causal language model of `transformers` with its tokenizer, by folder
-    or name@revision on the hub, which is then trained on.  dims, layers, heads: of the small one.  prefix: tokens made
-    from the latent.
-    noise: length of the noise that is added to a latent's direction, which has length 1.
-    beams: of the search; length: the most tokens of a caption.
-    """
-
-    model: str | None = None
-    dims: int = 128
-    layers: int = 2
-    heads: int = 4
-    prefix: int = 4
-    noise: float = 0.5
-    epochs: float = 5.0
-    batch: int = 32
-    learning_rate: float = 2e-3
-    looks: int = 8
-    patience: int = 3
-    held_out: float = 0.05
-    beams: int = 3
-    length: int = 24
-
-    def __post_init__(self) -> None:
-        for name in ("dims", "layers", "heads", "prefix", "epochs", "batch", "looks", "patience", "beams", "length"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"captioner: {name}: expected more than 0, found {getattr(self, name)}; mend it.")
-        if self.noise < 0 or not 0 < self.held_out < 1:
-            raise InputError("captioner: expected noise of 0 or more and held_out in (0, 1), found others; mend them.")
 
 
 class Words:

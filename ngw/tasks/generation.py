@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ngw import __version__, cost, features, io
 from ngw.errors import InputError
 from ngw.origin import stamp
+from ngw.registry import make
 from ngw.stages import naming
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def captioner(tables: Path, text: Path, options: Mapping[str, Any], seed: int, o
     meter = cost.Meter()
     with naming(str(text)):
         model, trained = task.fit(
-            texts, latents.x, latents.image_ids, task.Options(**options), seed,
+            texts, latents.x, latents.image_ids, make(task.Options, "captioner", options), seed,
             output.with_name("checkpoint.safetensors"), made_from,
         )  # fmt: skip
     told = {"training": json.dumps(trained.record()), **cost.written(meter.read())}

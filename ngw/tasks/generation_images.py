@@ -15,6 +15,7 @@ from ngw.encoders import _huggingface
 from ngw.errors import InputError
 from ngw.metrics.image import cosines, with_scores
 from ngw.origin import stamp
+from ngw.registry import make
 from ngw.stages import naming
 from ngw.tasks.generation import split_captions
 
@@ -38,7 +39,7 @@ def imager(tables: Path, vision: Path, options: Mapping[str, Any], seed: int, ou
     """The imager stage: train a decoder on the training images and their latents; no text comes near it."""
     from ngw.tasks import imaging as task
 
-    latents, chosen = features.read(vision), task.Options(**options)
+    latents, chosen = features.read(vision), make(task.Options, "imager", options)
     made_from = json.dumps([latents.metadata["sha256"], dict(options), seed, __version__])
     meter = cost.Meter()
     with naming(str(vision)):
@@ -107,7 +108,7 @@ def reference(
     ids = a.ids[drawn(len(a.ids), count, *DRAWN)]
     columns = split_captions(tables, "test")
     text = dict(zip(columns["image_id"][::-1], columns["text"][::-1], strict=True))  # each image's first
-    judge, size = _judge(scorer, "vision"), task.Options(**options).size
+    judge, size = _judge(scorer, "vision"), make(task.Options, "imager", options).size
     seen, images = _seen([encoders.build(spec), judge], _paths(tables, ids), size)
     words, said = _judge(scorer, "text"), [text[int(i)] for i in ids]
     texts = np.concatenate([words.encode(said[k : k + 32]).pooled for k in range(0, len(said), 32)])

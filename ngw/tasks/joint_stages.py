@@ -16,6 +16,7 @@ from ngw.encoders import _huggingface
 from ngw.errors import InputError
 from ngw.features import Features
 from ngw.origin import stamp
+from ngw.registry import make
 from ngw.stages import naming
 
 
@@ -192,7 +193,9 @@ def joint_vqa(
 
     known = Labels.read(labels)
     chosen: Any = fusions.build(spec)
-    options = vqa.Options(**{**training, "epochs": chosen.epochs, "learning_rate": chosen.learning_rate})
+    options = make(
+        vqa.Options, "training", {**training, "epochs": chosen.epochs, "learning_rate": chosen.learning_rate}
+    )
     asked = io.read_table(tables / "questions.parquet", ["question_id", "image_id", "text", "split"])
     pictures = io.read_table(tables / "images.parquet", ["image_id", "path"])
     wanted = set(asked["image_id"])

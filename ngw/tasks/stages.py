@@ -16,6 +16,7 @@ from ngw.data import COLUMNS
 from ngw.data._files import take
 from ngw.errors import InputError
 from ngw.origin import stamp
+from ngw.registry import make
 from ngw.seeds import rng
 from ngw.stages import naming
 
@@ -107,7 +108,7 @@ def fuse(
     from ngw.tasks import vqa
     from ngw.tasks.labels import Labels
 
-    known, options = Labels.read(labels), vqa.Options(**training)
+    known, options = Labels.read(labels), make(vqa.Options, "training", training)
     aligner, about = _aligner(model)
     a, b = ([tokens.TokenFile(path) for path in paths] for paths in (images, questions))
     _check_sides(a, b, about)

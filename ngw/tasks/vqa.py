@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -19,41 +19,11 @@ from ngw.fusion._network import linear
 from ngw.methods import Method
 from ngw.seeds import rng
 from ngw.tasks.labels import Labels, held_out
+from ngw.tasks.options import TrainingOptions as Options
 from ngw.tokens import TokenFile
-from ngw.training import Schedule, Trained, train
+from ngw.training import Trained, train
 
 EVALUATE = 128  # questions answered at once: more don't fit the cache
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a network is trained.
-
-    epochs: passes over the training questions; with fewer labels the steps are as many, over fewer questions.
-    looks: at the held-out questions, evenly over the steps; at each a checkpoint.  patience: looks without a gain.
-    held_out: share of the labelled images whose questions choose the step that is kept, and are not trained on.
-    device: "auto" takes a GPU where there is one.
-    """
-
-    epochs: float = 4.0
-    batch: int = 128
-    learning_rate: float = 2e-3
-    looks: int = 12
-    patience: int = 4
-    held_out: float = 0.1
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-
-    def __post_init__(self) -> None:
-        wrong = [k for k in ("epochs", "batch", "learning_rate", "looks", "patience") if not getattr(self, k) > 0]
-        if wrong:
-            raise InputError(f"training: {wrong[0]}: expected more than 0, found {getattr(self, wrong[0])}; mend it.")
-        if not 0 < self.held_out < 1:
-            raise InputError(f"training: held_out: expected a share in (0, 1), found {self.held_out}; mend it.")
-
-    def schedule(self, questions: int) -> Schedule:
-        """Steps for so many training questions (all of them, not the labelled ones alone)."""
-        steps = max(1, round(self.epochs * questions / self.batch))
-        return Schedule(steps, self.learning_rate, max(1, -(-steps // self.looks)), self.patience)
 
 
 class Batch(NamedTuple):
