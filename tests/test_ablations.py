@@ -145,7 +145,7 @@ def test_a_value_becomes_a_derived_method_that_reads_back():
         assert good.method_spec(name)[option] == value
         good.method(name)
     label, name = good.derived("ngw", "map", {"map": "mlp", "steps": 300, "pinned": True})
-    assert label == "mlp, steps=300, pinned=true"
+    assert label == "mlp, pinned=true, steps=300"  # by name, in whatever order they are given
     assert name == "ngw~map=mlp~steps=300"  # pinned it is already
     assert good.derived("ngw", "dims", 32) == ("32", "ngw")  # the config's own value, not the class's default
     assert good.derived("ngw~dims=8", "dims", 32)[1] == "ngw~dims=8~dims=32"
