@@ -32,7 +32,7 @@ def positive(**options: float) -> None:
     """Raise `ValueError` for an option that isn't positive, or is infinite or NaN."""
     for name, value in options.items():
         if not 0 < value < np.inf:
-            raise ValueError(f"{name} is a positive number, not {value}")
+            raise ValueError(f"{name} is positive, not {value}")
 
 
 def check_cloud(x: Any, name: str, width: int | None = None) -> np.ndarray:
