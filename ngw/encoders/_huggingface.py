@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from ngw.errors import InputError
 HUB = re.compile(r"[\w.-]+/[\w.-]+")
 PATTERNS = (
     "config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json",
-    "special_tokens_map.json", "vocab.json", "merges.txt", "*.safetensors", "*.safetensors.index.json",
+    "special_tokens_map.json", "vocab.json", "merges.txt", "*.safetensors", "*.safetensors.index.json", "README.md",
 )  # fmt: skip
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -68,13 +70,69 @@ def _snapshot(model: str, revision: str, patterns: Sequence[str]) -> Path:
 
 
 def need(where: Path, *files: str) -> None:
-    """Every file of these patterns must be there, and its JSON must be whole."""
+    """Every file of these patterns must be there, and its JSON must be a whole object."""
     for file in files:
         found = sorted(where.glob(file))
         if not found:
             raise InputError(f"{where / file}: no such file; {where} is not a whole model folder: name another.")
-        if file.endswith(".json"):
-            io.read_json(found[0])
+        if file.endswith(".json") and not isinstance(content := io.read_json(found[0]), dict):
+            raise InputError(f"{found[0]}: expected a JSON object, found {content!r:.40}; fetch the file again.")
+
+
+@contextmanager
+def whole(where: str | os.PathLike, what: str, remedy: str = "replace them") -> Iterator[None]:
+    """An error of the libraries that read a model's files as one sentence about them.
+
+    Any error: a broken file ends in a dozen classes of them, of five libraries, and `tokenizers` raises bare ones.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        found = " ".join(str(error).split())[:300] or type(error).__name__
+        raise InputError(f"{where}: expected {what}, found {found}; {remedy}.") from error
+
+
+def pretrained(kind: Any, where: Path, unused: tuple[str, ...] = (), heads: bool = False, **options: Any):
+    """A network of `transformers` or `diffusers` from a folder, each of its weights read from there and none random.
+
+    kind: the class that reads the folder.  unused: beginnings of the names of weights that nobody asks for, and that a
+    file may lack.  heads: whether the file may hold what stands on top of the network.
+
+    Raises:
+        InputError: files that can't be read, or weights that aren't the network's.
+    """
+    with whole(where, "whole model files"):
+        model, info = kind.from_pretrained(
+            where, local_files_only=True, ignore_mismatched_sizes=True, output_loading_info=True, **options
+        )
+    missing = sorted(key for key in info["missing_keys"] if not key.startswith(unused))
+    shapes = sorted((key, list(found), list(wanted)) for key, found, wanted in info["mismatched_keys"])
+    extra = sorted(key for key in info["unexpected_keys"] if not (heads and _on_top(key, model)))
+    if not (missing or shapes or extra):
+        return model
+    found = "; ".join(
+        [
+            *[f"{len(missing)} of its weights missing ({missing[0]})"] * bool(missing),
+            *[f"{len(shapes)} of another shape ({key}: {found} for {wanted})" for key, found, wanted in shapes[:1]],
+            *[f"{len(extra)} that aren't its own ({extra[0]})" for _ in extra[:1]],
+        ]
+    )
+    remedy = "replace config.json or the weights, they are of two models"
+    if extra and extra[0].startswith("module."):
+        remedy = "save the network inside of DataParallel, without `module.` before the names"
+    raise InputError(f"{where}: expected the weights of a {type(model).__name__}, found {found}; {remedy}.")
+
+
+def _on_top(key: str, model: Any) -> bool:
+    """Whether a weight belongs to a head, which no feature passes through: to no part that the network itself has.
+
+    So a classifier, a language model's head or a decoder is one; a thirteenth layer, an adapter and registers aren't.
+    GPT-2's constant `masked_bias`, which old files hold, is no weight.
+    """
+    parts = {name for network in (model, model.base_model) for name, _ in network.named_children()}
+    return key.removeprefix(f"{model.base_model_prefix}.").split(".")[0] not in parts or key.endswith(".masked_bias")
 
 
 def load(
@@ -82,19 +140,13 @@ def load(
 ):  # fmt: skip
     """A network of `transformers` in evaluation mode, on a GPU where there is one.
 
-    kind: the class that reads the folder.  precision: of weights and products; features leave as float32.
+    kind, options: as `pretrained` takes them.  precision: of weights and products; features leave as float32.
     compiled: by torch.compile, at the first batch (it wants a C++ compiler); pays where there are many.
     """
     import torch
-    from safetensors import SafetensorError
 
-    try:
-        model = kind.from_pretrained(
-            where, local_files_only=True, use_safetensors=not pickle, dtype=getattr(torch, precision), **options
-        )
-    except (OSError, ValueError, SafetensorError) as error:
-        found = " ".join(str(error).split())
-        raise InputError(f"{where}: expected whole model files, found {found}; replace them.") from None
+    how = {"use_safetensors": not pickle, "dtype": getattr(torch, precision), "trust_remote_code": False}
+    model = pretrained(kind, where, **how, **options)
     found = getattr(model.config, "projection_dim", None) or model.config.hidden_size
     if found != width:
         raise InputError(f"{where}: expected width {width}, found {found}; mend `width` in the config.")
@@ -104,22 +156,21 @@ def load(
     return model
 
 
+# Of an encoder whose features are its last states, which no pooler and no head has touched.
+STATES: dict[str, Any] = {"unused": ("pooler.",), "heads": True}
+
+
 def merged(model, name: str, other: str | None, weight: float):
     """A network, its trunk the mean of its own and another's (`ngw.encoders._merge`) where another is named."""
     if other is None:
         return model
-    from safetensors import SafetensorError
     from transformers import AutoModel
 
     from ngw.encoders._merge import merge
 
     where = folder(other)
     need(where, "config.json", "*.safetensors")
-    try:
-        second = AutoModel.from_pretrained(where, local_files_only=True, use_safetensors=True)
-    except (OSError, ValueError, SafetensorError) as error:
-        found = " ".join(str(error).split())
-        raise InputError(f"{where}: expected whole model files, found {found}; replace them.") from None
+    second = pretrained(AutoModel, where, use_safetensors=True, trust_remote_code=False, **STATES)
     merge(model, second, weight, (name, other))
     return model
 
@@ -131,21 +182,41 @@ def check_precision(name: str) -> str:
     return name
 
 
-def tokenizer(where: Path, max_length: int):
+def tokenizer(where: Path, max_length: int, words: int):
     """The folder's fast tokenizer, which cuts at max_length and pads a batch to its longest text.
 
+    words: that the network has embeddings of; a tokenizer of more is another model's.
     Padding as tokenizer.json says, else with the token whose name the vocabulary knows for it.
     """
     from tokenizers import Tokenizer
 
-    found = Tokenizer.from_file(str(where / "tokenizer.json"))
+    file = where / "tokenizer.json"
+    with whole(file, "a tokenizer", "fetch the file again"):
+        found = Tokenizer.from_file(str(file))
+    if not found.get_vocab_size(with_added_tokens=False):
+        raise InputError(f"{file}: expected a vocabulary, found an empty one; fetch the file again.")
+    if (last := max(found.get_vocab().values())) >= words:
+        raise InputError(
+            f"{file}: expected the tokenizer of a network of {words} words, found a word of number {last}; replace it "
+            "or the weights, they are of two models."
+        )
     found.enable_truncation(max_length)
     if found.padding is None:
         token = next((t for t in ("[PAD]", "<pad>", "<|endoftext|>") if found.token_to_id(t) is not None), None)
         if token is None:
-            raise InputError(f"{where / 'tokenizer.json'}: expected a padding token, found none; add `padding` to it.")
+            raise InputError(f"{file}: expected a padding token, found none; add `padding` to it.")
         found.enable_padding(pad_id=found.token_to_id(token), pad_token=token)
     else:
         kept = found.padding
         found.enable_padding(pad_id=kept["pad_id"], pad_token=kept["pad_token"], pad_type_id=kept["pad_type_id"])
     return found
+
+
+def tokens(tokenizer: Any, texts: Sequence[str], name: str) -> list[Any]:
+    """What a tokenizer makes of each text: one token or more."""
+    with whole(name, "tokens of each text", "mend tokenizer.json"):
+        rows = tokenizer.encode_batch(list(texts))
+    empty = next((text for text, row in zip(texts, rows, strict=True) if not sum(row.attention_mask)), None)
+    if empty is not None:
+        raise InputError(f"{empty!r}: expected a token that {name} knows, found none; mend the text or drop it.")
+    return rows

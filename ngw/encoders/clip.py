@@ -65,7 +65,8 @@ class Clip(Encoder):
     @cached_property
     def tokenizer(self):
         """The text side's tokenizer."""
-        return _huggingface.tokenizer(self.folder, self.model.config.text_config.max_position_embeddings)
+        config = self.model.config.text_config
+        return _huggingface.tokenizer(self.folder, config.max_position_embeddings, config.vocab_size)
 
     @cached_property
     def preprocessor(self) -> Preprocessor:
@@ -77,9 +78,12 @@ class Clip(Encoder):
         """What the network sees of an image file, as a picture."""
         return self.preprocessor.view(path)
 
+    def _rows(self, items: Sequence[str]):
+        return _huggingface.tokens(self.tokenizer, items, self.name)
+
     def count_tokens(self, items: Sequence[str]) -> np.ndarray:
         """How many tokens each text has, its marks included."""
-        return np.array([sum(row.attention_mask) for row in self.tokenizer.encode_batch(list(items))], np.int64)
+        return np.array([sum(row.attention_mask) for row in self._rows(items)], np.int64)
 
     def prepare(self, items: Sequence[str]) -> Sequence[str] | np.ndarray:
         """Image files as pixels [b, 3, h, w]; texts as they are."""
@@ -97,7 +101,7 @@ class Clip(Encoder):
                 pixels = torch.from_numpy(items if isinstance(items, np.ndarray) else self.prepare(items))
                 found = model.get_image_features(pixel_values=pixels.to(model.device, model.dtype))
             else:
-                rows = self.tokenizer.encode_batch(list(items))
+                rows = self._rows(items)
                 parts = ([row.ids for row in rows], [row.attention_mask for row in rows])
                 ids, mask = (torch.tensor(part, device=model.device) for part in parts)
                 found = model.get_text_features(input_ids=ids, attention_mask=mask)

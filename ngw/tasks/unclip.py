@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ngw import io
+from ngw.encoders import _huggingface
 from ngw.errors import InputError
 from ngw.seeds import rng, torch_generator
 from ngw.tasks.imaging import Options
@@ -56,12 +57,17 @@ class Unclip:
         """The decoder, loaded once; on a GPU in half precision."""
         if self._pipeline is None:
             import torch
-            from diffusers import KandinskyV22Pipeline
+            from diffusers import KandinskyV22Pipeline, UNet2DConditionModel, VQModel
 
             device = "cuda" if torch.cuda.is_available() else "cpu"
             kind = torch.float16 if device == "cuda" else torch.float32
+            folder, how = Path(str(self.options.unclip)), {"dtype": kind, "use_safetensors": True}
+            parts = {
+                name: _huggingface.pretrained(network, folder / name, **how)
+                for name, network in (("unet", UNet2DConditionModel), ("movq", VQModel))
+            }
             loaded = KandinskyV22Pipeline.from_pretrained(
-                self.options.unclip, local_files_only=True, dtype=kind, use_safetensors=True
+                folder, local_files_only=True, trust_remote_code=False, **parts
             )
             self._pipeline = loaded.to(device)
             self._pipeline.set_progress_bar_config(disable=True)
