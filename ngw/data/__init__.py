@@ -144,17 +144,19 @@ def check_references(name: str, columns: Table, split_of: dict[int, str], source
 
 
 def broken(path: str) -> str:
-    """Why an image can't be read, or "" where it can: it is decoded whole."""
+    """Why an image can't be read, or "" where it can: it is decoded whole, to what encoders will see."""
     from PIL import Image
+
+    from ngw.encoders import _images
 
     try:
         if not os.path.getsize(path):
             return "a file of zero bytes"
         with Image.open(path) as image:
-            image.load()
+            _images.rgb(image)
     except FileNotFoundError:
         return "no file"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow's decoders raise
+    except (*_images.BROKEN, Image.DecompressionBombError) as error:
         if isinstance(error, OSError) and error.errno:  # the system's, not Pillow's
             return f"a file that can't be read ({error.strerror})"
         return f"none that can be decoded ({error})"

@@ -94,6 +94,16 @@ def whole(where: str | os.PathLike, what: str, remedy: str = "replace them") -> 
         raise InputError(f"{where}: expected {what}, found {found}; {remedy}.") from error
 
 
+@contextmanager
+def sized(name: str) -> Iterator[None]:
+    """A network that gets images of another size than it was made for says so by a ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        found = str(error).rstrip(".")
+        raise InputError(f"{name}: preprocessor_config.json: expected the network's size, found: {found}.") from None
+
+
 def pretrained(kind: Any, where: Path, unused: tuple[str, ...] = (), heads: bool = False, **options: Any):
     """A network of `transformers` or `diffusers` from a folder, each of its weights read from there and none random.
 

@@ -1,4 +1,4 @@
-"""Image files as encoders see them: any mode as upright RGB, and the preprocessing of Hugging Face's files."""
+"""Image files as all see them, any mode as upright RGB, and the preprocessing of Hugging Face's files."""
 
 from __future__ import annotations
 
@@ -15,21 +15,62 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+# What Pillow's decoders raise over a broken file (RuntimeError: AVIF's, and formats that it knows in part), beside
+# Image.DecompressionBombError.
+BROKEN = (OSError, SyntaxError, ValueError, RuntimeError)
+
+
 def read(path: str | os.PathLike) -> Image:
-    """An image file as RGB: turned as its EXIF entry says, other modes converted, transparency over white."""
-    from PIL import Image, ImageOps
+    """An image file as RGB (`rgb`); an `InputError` names the file that can't be read so."""
+    from PIL import Image
 
     try:
         with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            if image.has_transparency_data:
-                image = image.convert("RGBA")
-                return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            return rgb(file)
+    except (*BROKEN, Image.DecompressionBombError) as error:
         raise InputError(
             f"{path}: expected a readable image, found {error}; replace it, or set on_error: skip."
         ) from None
+
+
+def rgb(file: Image) -> Image:
+    """An opened image as RGB: turned as its EXIF entry says, other modes converted, transparency over white.
+
+    Black is 0; white is 255 of 8 bits, 65535 of 16 (4095 of a TIFF's 12), 1 of floats, and scaled to 255.
+
+    Raises:
+        ValueError: whole numbers of 32 bits, whose white nobody can know, or values beyond black and white.
+    """
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(file)
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image = _eight_bits(image, file)
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def _eight_bits(image: Image, file: Image) -> Image:
+    """A grey image of more than 8 bits in 8, with what is transparent in it; file: as it was opened."""
+    from PIL import Image, TiffImagePlugin
+
+    if image.mode == "I" and file.format not in ("PNG", "PPM"):  # those are of 16 bits, as Pillow reads them
+        raise ValueError("whole numbers of 32 bits, whose white isn't known: save it with 16 or 8")
+    tags = getattr(file, "tag_v2", {})
+    white = 1 if image.mode == "F" else 2 ** tags.get(TiffImagePlugin.BITSPERSAMPLE, (16,))[0] - 1
+    values = np.asarray(image)
+    if not (values.min() >= 0 and values.max() <= white):
+        raise ValueError(f"values from {values.min():g} to {values.max():g}, where black is 0 and white {white}")
+    shares = values / white
+    if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:  # 0 is white, which Pillow heeds for 8 bits alone
+        shares = 1 - shares
+    grey = Image.fromarray(np.rint(255 * shares).astype(np.uint8))
+    transparent = image.info.get("transparency")
+    if transparent is not None:
+        grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+    return grey
 
 
 class Preprocessor:
@@ -47,12 +88,20 @@ class Preprocessor:
             crop = config.get("crop_size") if config.get("do_center_crop", "crop_size" in config) else None
             self.crop = None if crop is None else _pair(crop)
             self.resample = Image.Resampling(config.get("resample", 3))
-            self.factor = config.get("rescale_factor", 1 / 255) if config.get("do_rescale", True) else 1.0
+            self.factor = float(config.get("rescale_factor", 1 / 255) if config.get("do_rescale", True) else 1)
             normalise = config.get("do_normalize", True)
             self.mean = np.array(config["image_mean"] if normalise else [0, 0, 0], np.float32)
             self.deviation = np.array(config["image_std"] if normalise else [1, 1, 1], np.float32)
-        except (KeyError, TypeError, ValueError) as error:
+            if self.size is not None:
+                _pair(self.size)
+        except KeyError as error:
             raise InputError(f"{where}: expected an image processor's settings, found no {error}; mend it.") from None
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{where}: expected an image processor's settings, found: {error}; mend it.") from None
+        if self.size is None and self.crop is None:
+            raise InputError(f"{where}: expected a size or a crop, found neither; mend it.")
+        if not self.mean.shape == self.deviation.shape == (3,) or not (self.deviation > 0).all():
+            raise InputError(f"{where}: expected image_mean and image_std of three colours, found others; mend it.")
 
     def side(self) -> tuple[int, int]:
         """Height and width of what the network sees."""
@@ -94,7 +143,8 @@ def stack(pixels: Callable[[str], np.ndarray], paths: Sequence[str]) -> np.ndarr
 
 def _pair(size: Any) -> tuple[int, int]:
     """Height and width, as preprocessor files write them: a number, {shortest_edge: ..} or {height: .., width: ..}."""
-    if isinstance(size, int):
-        return size, size
-    edge = size.get("shortest_edge")
-    return (edge, edge) if edge is not None else (size["height"], size["width"])
+    edge = size.get("shortest_edge") if isinstance(size, dict) else size
+    pair = (edge, edge) if edge is not None else (size["height"], size["width"])
+    if not all(isinstance(side, int) and side > 0 for side in pair):
+        raise ValueError(f"a size of {size!r}")
+    return pair

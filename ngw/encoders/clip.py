@@ -99,7 +99,8 @@ class Clip(Encoder):
         with torch.inference_mode():
             if self.modality == "vision":
                 pixels = torch.from_numpy(items if isinstance(items, np.ndarray) else self.prepare(items))
-                found = model.get_image_features(pixel_values=pixels.to(model.device, model.dtype))
+                with _huggingface.sized(self.name):
+                    found = model.get_image_features(pixel_values=pixels.to(model.device, model.dtype))
             else:
                 rows = self._rows(items)
                 parts = ([row.ids for row in rows], [row.attention_mask for row in rows])

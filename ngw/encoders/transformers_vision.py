@@ -78,7 +78,7 @@ class TransformersVision(Encoder):
     def grid(self) -> tuple[int, int]:
         """Rows and columns of patches."""
         patch = io.read_json(self.folder / "config.json").get("patch_size")
-        if not isinstance(patch, int):
+        if not isinstance(patch, int) or patch < 1:
             raise InputError(f"{self.folder / 'config.json'}: expected a patch_size, found {patch}; is it a ViT's?")
         height, width = self.preprocessor.side()
         return height // patch, width // patch
@@ -111,7 +111,9 @@ class TransformersVision(Encoder):
 
         with torch.inference_mode():
             pixels = torch.from_numpy(items if isinstance(items, np.ndarray) else self.prepare(items))
-            hidden = self.model(pixel_values=pixels.to(self.model.device, self.model.dtype)).last_hidden_state.float()
+            with _huggingface.sized(self.name):
+                states = self.model(pixel_values=pixels.to(self.model.device, self.model.dtype))
+            hidden = states.last_hidden_state.float()
             if hidden.shape[1] <= self.n_tokens:
                 raise InputError(
                     f"{self.name}: expected {self.n_tokens} patches and a class token, found {hidden.shape[1]} states; "
