@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 
 SHAPE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+BERT = {"vocab_size": 8, "max_position_embeddings": 40, "pad_token_id": 0, **SHAPE}
 VIT = {
     "image_processor_type": "ViTImageProcessor", "do_resize": True, "size": {"height": 32, "width": 32}, "resample": 2,
     "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True, "image_mean": [0.5] * 3,
@@ -50,3 +53,20 @@ def words(folder, pad: str = "[PAD]", post=None):
     found.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     found.post_processor = processors.TemplateProcessing("<s> $A </s>", special_tokens=[("<s>", 2), ("</s>", 3)])
     found.save(str(folder / "tokenizer.json"))
+
+
+def text_folder(where: Path, model: str, **options) -> Path:
+    """A text network of `transformers` with random weights, and a tokenizer of whole words."""
+    import transformers
+
+    torch.manual_seed(0)
+    cls = getattr(transformers, model)
+    cls(cls.config_class(**options)).eval().save_pretrained(where)
+    words(where, "<pad>" if model.startswith("Roberta") else "[PAD]")
+    return where
+
+
+def edit(where: Path, change, file: str = "model.safetensors") -> None:
+    """Change a folder's weights, {name: tensor}."""
+    found = change(load_file(where / file))
+    save_file({name: value.contiguous() for name, value in found.items()}, where / file, {"format": "pt"})

@@ -118,20 +118,15 @@ def pretrained(kind: Any, where: Path, unused: tuple[str, ...] = (), heads: bool
             where, local_files_only=True, ignore_mismatched_sizes=True, output_loading_info=True, **options
         )
     missing = sorted(key for key in info["missing_keys"] if not key.startswith(unused))
-    shapes = sorted((key, list(found), list(wanted)) for key, found, wanted in info["mismatched_keys"])
+    shapes = sorted(f"{key}: {list(found)} for {list(wanted)}" for key, found, wanted in info["mismatched_keys"])
     extra = sorted(key for key in info["unexpected_keys"] if not (heads and _on_top(key, model)))
-    if not (missing or shapes or extra):
+    faults = {"of its weights missing": missing, "of another shape": shapes, "that aren't its own": extra}
+    found = "; ".join(f"{len(keys)} {fault} ({keys[0]})" for fault, keys in faults.items() if keys)
+    if not found:
         return model
-    found = "; ".join(
-        [
-            *[f"{len(missing)} of its weights missing ({missing[0]})"] * bool(missing),
-            *[f"{len(shapes)} of another shape ({key}: {found} for {wanted})" for key, found, wanted in shapes[:1]],
-            *[f"{len(extra)} that aren't its own ({extra[0]})" for _ in extra[:1]],
-        ]
-    )
     remedy = "replace config.json or the weights, they are of two models"
-    if extra and extra[0].startswith("module."):
-        remedy = "save the network inside of DataParallel, without `module.` before the names"
+    if any(key.startswith("module.") for key in info["unexpected_keys"]):
+        remedy = "save the network that DataParallel wraps, whose weights' names don't begin with `module.`"
     raise InputError(f"{where}: expected the weights of a {type(model).__name__}, found {found}; {remedy}.")
 
 

@@ -97,7 +97,7 @@ class Preprocessor:
         except KeyError as error:
             raise InputError(f"{where}: expected an image processor's settings, found no {error}; mend it.") from None
         except (TypeError, ValueError) as error:
-            raise InputError(f"{where}: expected an image processor's settings, found: {error}; mend it.") from None
+            raise InputError(f"{where}: expected an image processor's settings, found {error}; mend it.") from None
         if self.size is None and self.crop is None:
             raise InputError(f"{where}: expected a size or a crop, found neither; mend it.")
         if not self.mean.shape == self.deviation.shape == (3,) or not (self.deviation > 0).all():

@@ -109,10 +109,11 @@ class TransformersVision(Encoder):
         """Features of image files, or of their pixels: pooled [b, width]; tokens [b, rows * columns, width]."""
         import torch
 
+        model = self.model
         with torch.inference_mode():
             pixels = torch.from_numpy(items if isinstance(items, np.ndarray) else self.prepare(items))
             with _huggingface.sized(self.name):
-                states = self.model(pixel_values=pixels.to(self.model.device, self.model.dtype))
+                states = model(pixel_values=pixels.to(model.device, model.dtype))
             hidden = states.last_hidden_state.float()
             if hidden.shape[1] <= self.n_tokens:
                 raise InputError(
