@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ngw import io
-from ngw.encoders import _packages
+from ngw.encoders import _cards, _packages
 from ngw.errors import InputError
 
 HUB = re.compile(r"[\w.-]+/[\w.-]+")
@@ -67,6 +67,12 @@ def _snapshot(model: str, revision: str, patterns: Sequence[str]) -> Path:
             f"{model}: expected its files in the cache or a hub that answers, found neither ({found}); where the "
             f"network is open run `hf download {model} --revision {revision}`, or name a folder."
         ) from None
+
+
+def about(model: str, revision: str | None = None, merged_with: str | None = None) -> dict[str, str]:
+    """Licence and training data of a model, and of the other where it is the mean of two, as their own cards say."""
+    own = _cards.PACKAGES.get(model) or _cards.read(folder(model, revision) / "README.md")
+    return own if merged_with is None else _cards.both(own, about(merged_with))
 
 
 def need(where: Path, *files: str) -> None:

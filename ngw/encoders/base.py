@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+
+from ngw.encoders._cards import NOT_STATED
 
 
 @dataclass
@@ -29,8 +31,8 @@ class Encoder:
     width: int  # of the pooled feature
     token_width: int
     n_tokens: int  # tokens an item, padding included
-    licence: str
-    training_data: str
+    licence: str | None = None  # of the weights; None: as the model's own files say (`about`), else not stated
+    training_data: str | None = None  # as licence
     preprocessing: str
     version: str  # of the weights
 
@@ -56,7 +58,13 @@ class Encoder:
             raise TypeError(f"{type(self).__name__} must define count_tokens")
         return np.full(len(items), self.n_tokens, np.int64)
 
+    def about(self) -> Mapping[str, str]:
+        """What the model's own files say of its licence and training data, where its config entry says nothing."""
+        return {}
+
     def card(self) -> dict[str, str]:
-        """What a feature file says about its encoder."""
+        """What a feature file says about its encoder: what its entry says, else its own files, else "not stated"."""
         names = ("modality", "licence", "training_data", "preprocessing", "version")
-        return {name: str(getattr(self, name)) for name in names}
+        given = {name: getattr(self, name) for name in names}
+        own = self.about() if None in given.values() else {}
+        return {name: own.get(name, NOT_STATED) if value is None else str(value) for name, value in given.items()}

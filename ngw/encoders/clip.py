@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -21,7 +21,7 @@ class Clip(Encoder):
 
     side: vision or text.  model: as `_huggingface.folder` takes it, with the four files of `FILES`.  width: of the
     shared space.  Images: as preprocessor_config.json says (Radford et al. 2021).  Texts: own tokenizer, cut before the
-    end token.
+    end token.  licence, training_data: null takes them from the folder's model card.
     """
 
     def __init__(
@@ -31,8 +31,8 @@ class Clip(Encoder):
         width: int = 512,
         revision: str | None = None,
         precision: str = "float32",
-        licence: str = "MIT",
-        training_data: str = "image-text pairs",
+        licence: str | None = None,
+        training_data: str | None = None,
     ) -> None:
         if side not in ("vision", "text"):
             raise ValueError(f"side is vision or text, not {side!r}")
@@ -45,6 +45,10 @@ class Clip(Encoder):
 
     def sources(self) -> list[str]:
         return _huggingface.sources(self.name)
+
+    def about(self) -> Mapping[str, str]:
+        """What the model card in the folder says."""
+        return _huggingface.about(self.name, self.revision)
 
     @cached_property
     def folder(self):

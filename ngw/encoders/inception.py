@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +19,7 @@ from ngw.errors import InputError
 
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 PREFIX = "6726825d"  # of the SHA-256 of that file, which its name tells
+KNOWN = {"licence": "Apache-2.0", "training_data": "ImageNet-1k (ILSVRC 2012), with labels"}
 PACKAGE = "torch_fidelity"
 
 
@@ -32,8 +33,6 @@ class Inception(Encoder):
     modality = "vision"
     width = token_width = 2048
     n_tokens = 1  # the pooled feature: a judge of pictures has no others
-    licence = "Apache-2.0"
-    training_data = "ImageNet-1k (ILSVRC 2012), with labels"
     preprocessing = "RGB in 0 to 255; to 299 pixels inside the network (TensorFlow 1's bilinear)"
 
     def __init__(self, weights: str | None = None, sha256: str = PREFIX) -> None:
@@ -42,6 +41,10 @@ class Inception(Encoder):
 
     def sources(self) -> list[str]:
         return [] if self.weights is None else [self.weights]
+
+    def about(self) -> Mapping[str, str]:
+        """What is known of that file; of another, nothing."""
+        return KNOWN if self.sha256.startswith(PREFIX) else {}
 
     @property
     def model(self):

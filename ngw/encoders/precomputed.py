@@ -30,8 +30,8 @@ class Precomputed(Encoder):
         file: str = "features.safetensors",
         width: int = 768,
         ids: str | None = None,
-        licence: str = "one's own",
-        training_data: str = "one's own",
+        licence: str | None = None,
+        training_data: str | None = None,
     ) -> None:
         if modality not in ("vision", "text"):
             raise ValueError(f"modality is vision or text, not {modality!r}")

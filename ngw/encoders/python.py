@@ -26,8 +26,8 @@ class Python(Encoder):
         modality: str = "vision",
         width: int = 768,
         version: str = "1",
-        licence: str = "one's own",
-        training_data: str = "one's own",
+        licence: str | None = None,
+        training_data: str | None = None,
     ) -> None:
         if modality not in ("vision", "text"):
             raise ValueError(f"modality is vision or text, not {modality!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +20,7 @@ class TransformersText(Encoder):
     2022); "cls" BGE's, and BERT's and RoBERTa's first state.  prefix: what an embedder wants before a text.
     precision: of the network on a GPU; on a CPU float32 is the fast one.  compiled: by torch.compile.
     merged_with, merge_weight: another transformer of this shape, whose trunk's weights enter the mean by that weight.
+    licence, training_data: null takes them from the folder's model card.
     """
 
     modality = "text"
@@ -38,8 +39,8 @@ class TransformersText(Encoder):
         compiled: bool = False,
         merged_with: str | None = None,
         merge_weight: float = 0.5,
-        licence: str = "Apache-2.0",
-        training_data: str = "1.17 billion sentence pairs, COCO and Flickr30k captions among them",
+        licence: str | None = None,
+        training_data: str | None = None,
     ) -> None:
         if max_length < 4:
             raise ValueError(f"max_length is 4 tokens or more, not {max_length}")
@@ -60,6 +61,10 @@ class TransformersText(Encoder):
 
     def sources(self) -> list[str]:
         return _huggingface.sources(self.name, self.merged_with)
+
+    def about(self) -> Mapping[str, str]:
+        """What the model card in the folder says."""
+        return _huggingface.about(self.name, self.revision, self.merged_with)
 
     @cached_property
     def loaded(self):

