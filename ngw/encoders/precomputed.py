@@ -75,17 +75,26 @@ class Precomputed(Encoder):
             return npy(Path(self.ids)), npy(self.file)
         if self.file.suffix == ".parquet":
             columns = io.read_table(self.file, ["id", "features"])
-            widths = {len(features) for features in columns["features"]}
-            if len(widths) != 1:
-                raise InputError(
-                    f"{self.file}: expected features of one length, found lengths {sorted(widths)[:5]}; mend the file."
-                )
-            return np.asarray(columns["id"]), np.asarray(columns["features"], np.float32)
+            return np.asarray(columns["id"]), self._rows(columns["features"])
         arrays, _ = io.read_tensors(self.file, "features and ids")
         for name in ("features", "ids"):
             if name not in arrays:
                 raise InputError(f"{self.file}: expected a tensor {name!r}, found {', '.join(arrays)}; mend the file.")
         return arrays["ids"], arrays["features"]
+
+    def _rows(self, rows: Sequence) -> np.ndarray:
+        """Lists of numbers, all of one length, as [n, width]."""
+        widths = sorted({len(row) if isinstance(row, list) else 0 for row in rows})
+        if len(widths) != 1:
+            raise InputError(
+                f"{self.file}: expected features of one length, found lengths {widths[:5]}; mend the file."
+            )
+        try:
+            return np.asarray(rows, np.float32)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{self.file}: expected lists of numbers, found others ({error}); mend the file."
+            ) from None
 
     def encode(self, items: Sequence, tokens: bool = False) -> Encoding:
         """The features of some ids, pooled [b, width]."""

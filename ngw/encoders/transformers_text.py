@@ -76,7 +76,7 @@ class TransformersText(Encoder):
         _huggingface.need(where, "config.json", "tokenizer.json", weights)
         how = (self.width, self.precision, self.pickle, self.compiled)
         model = _huggingface.load(where, AutoModel, *how, **_huggingface.STATES)
-        tokenizer = _huggingface.tokenizer(where, self.n_tokens, model.config.vocab_size)
+        tokenizer = _huggingface.tokenizer(where, self.n_tokens, getattr(model.config, "vocab_size", 0))
         return tokenizer, _huggingface.merged(model, self.name, self.merged_with, self.merge_weight)
 
     def _rows(self, items: Sequence[str]):
