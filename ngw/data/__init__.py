@@ -144,7 +144,7 @@ def check_references(name: str, columns: Table, split_of: dict[int, str], source
 
 
 def broken(path: str) -> str:
-    """Why an image can't be read, or "" where it can: it is decoded whole, to what encoders will see."""
+    """Why an image can't be read, or "" where it can: it is decoded whole, and its range is known."""
     from PIL import Image
 
     from ngw.encoders import _images
@@ -153,7 +153,9 @@ def broken(path: str) -> str:
         if not os.path.getsize(path):
             return "a file of zero bytes"
         with Image.open(path) as image:
-            _images.rgb(image)
+            image.load()
+            if _images.deep(image):
+                _images.rgb(image)
     except FileNotFoundError:
         return "no file"
     except (*_images.BROKEN, Image.DecompressionBombError) as error:

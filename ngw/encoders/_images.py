@@ -44,7 +44,7 @@ def rgb(file: Image) -> Image:
     from PIL import Image, ImageOps
 
     image = ImageOps.exif_transpose(file)
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+    if deep(image):
         image = _eight_bits(image, file)
     if not image.has_transparency_data:
         return image.convert("RGB")
@@ -52,8 +52,13 @@ def rgb(file: Image) -> Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
+def deep(image: Image) -> bool:
+    """Whether an image has one channel of more than 8 bits."""
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
+
+
 def _eight_bits(image: Image, file: Image) -> Image:
-    """A grey image of more than 8 bits in 8, with what is transparent in it; file: as it was opened."""
+    """A deep image in 8 bits, with what is transparent in it; file: as it was opened."""
     from PIL import Image, TiffImagePlugin
 
     if image.mode == "I" and file.format not in ("PNG", "PPM"):  # those are of 16 bits, as Pillow reads them
