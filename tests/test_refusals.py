@@ -142,7 +142,7 @@ def test_folders_that_are_not_the_networks(tmp_path):
 
     words(tmp_path, pad="[NONE]")
     with pytest.raises(InputError, match=r"tokenizer\.json: expected a padding token, found none"):
-        _huggingface.tokenizer(tmp_path, 9)
+        _huggingface.tokenizer(tmp_path, 9, words=8)
     for name in ("preprocessor_config.json", "model.safetensors"):
         (tmp_path / name).write_text("{}")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit"}))
