@@ -218,6 +218,25 @@ def test_an_autoencoder_is_checked(change, tmp_path):
         pictures.codec(16, str(tmp_path))
 
 
+def test_an_autoencoder_of_older_names_is_whole(tmp_path):
+    """Stable Diffusion's, as it is published: the names of its attention are from before diffusers 0.18."""
+    from diffusers import AutoencoderKL
+
+    AutoencoderKL(block_out_channels=(32,), norm_num_groups=8).save_pretrained(tmp_path)
+    names = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
+
+    def older(weights):
+        for name, old in names.items():
+            weights = {key.replace(name, old): value for key, value in weights.items()}
+        return weights
+
+    expected = pictures.codec(16, str(tmp_path)).network.state_dict()
+    edit(tmp_path, older, "diffusion_pytorch_model.safetensors")
+    assert any(".query." in name for name in load_file(tmp_path / "diffusion_pytorch_model.safetensors"))
+    found = pictures.codec(16, str(tmp_path)).network.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
 def test_no_folder_runs_its_own_code(tmp_path):
     text_folder(tmp_path, "BertModel", **BERT)
     (tmp_path / "mine.py").write_text("import os\nos._exit(3)\n")

@@ -225,7 +225,7 @@ def tokenizer(where: Path, max_length: int, words: int):
 
 def tokens(tokenizer: Any, texts: Sequence[str], name: str) -> list[Any]:
     """What a tokenizer makes of each text: one token or more."""
-    with whole(name, "tokens of each text", "mend tokenizer.json"):
+    with whole(name, "tokens of each text", "mend tokenizer.json, or the texts"):
         rows = tokenizer.encode_batch(list(texts))
     empty = next((text for text, row in zip(texts, rows, strict=True) if not sum(row.attention_mask)), None)
     if empty is not None:
