@@ -60,7 +60,7 @@ def test_a_missing_file_a_wrong_width_and_a_wrong_size_are_named(photographs, tm
     with pytest.raises(InputError, match="expected width 768, found 16; mend `width`"):
         encoders.build(spec).encode(photographs)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(VIT | {"size": {"height": 64, "width": 64}}))
-    with pytest.raises(ValueError, match="image size"):  # transformers' own words
+    with pytest.raises(InputError, match=r"preprocessor_config\.json: expected the network's size, found: Input image"):
         encoders.build(spec | {"width": 16}).encode(photographs)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": 32}))
     with pytest.raises(InputError, match="expected an image processor's settings, found no 'image_mean'"):

@@ -107,7 +107,9 @@ def sized(name: str) -> Iterator[None]:
         yield
     except ValueError as error:
         found = str(error).rstrip(".")
-        raise InputError(f"{name}: preprocessor_config.json: expected the network's size, found: {found}.") from None
+        raise InputError(
+            f"{name}: preprocessor_config.json: expected the network's size, found: {found}; mend it."
+        ) from None
 
 
 def pretrained(kind: Any, where: Path, unused: tuple[str, ...] = (), heads: bool = False, **options: Any):
@@ -130,7 +132,7 @@ def pretrained(kind: Any, where: Path, unused: tuple[str, ...] = (), heads: bool
     found = "; ".join(f"{len(keys)} {fault} ({keys[0]})" for fault, keys in faults.items() if keys)
     if not found:
         return model
-    remedy = "replace config.json or the weights, they are of two models"
+    remedy = "replace config.json or the weights, which don't belong together"
     if any(key.startswith("module.") for key in info["unexpected_keys"]):
         remedy = "save the network that DataParallel wraps, whose weights' names don't begin with `module.`"
     raise InputError(f"{where}: expected the weights of a {type(model).__name__}, found {found}; {remedy}.")
@@ -209,7 +211,7 @@ def tokenizer(where: Path, max_length: int, words: int):
     if (last := max(found.get_vocab().values())) >= words:
         raise InputError(
             f"{file}: expected the tokenizer of a network of {words} words, found a word of number {last}; replace it "
-            "or the weights, they are of two models."
+            "or the weights, which don't belong together."
         )
     found.enable_truncation(max_length)
     if found.padding is None:
