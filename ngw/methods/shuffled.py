@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from ngw.methods._given import exchange
+from typing import Any
+
+import numpy as np
+
 from ngw.methods.warp import Warp
-from ngw.seeds import rng
 
 
 class Shuffled(Warp):
-    """NGW whose known pairs have had their partners permuted before anything sees them; no pair keeps its own."""
+    """NGW whose known pairs are all wrong, as by `noise: 1`: the seed permutes their partners, and none keeps its own."""
 
     role = "control"
 
-    def _prepare(self, x, y, pairs):
-        x, y, pairs = super()._prepare(x, y, pairs)
-        return x, y, exchange(pairs, rng(len(pairs), "shuffled", "partners"))
+    def _given(
+        self, x: Any, y: Any, pairs: Any, seed: int, truth: np.ndarray | None = None
+    ) -> tuple[Any, Any, Any, np.ndarray | None]:
+        wrong = Warp(**self.params() | {"noise": float(self.pairs != "none")})
+        return wrong._given(x, y, pairs, seed, truth)
