@@ -10,6 +10,7 @@ from scipy.stats import ortho_group
 from ngw import methods
 from ngw.maps.linear import PENALTIES, _press, ridge, thin_svd
 from ngw.methods.cca import solve
+from ngw.methods.procrustes import Procrustes
 from ngw.methods.relative import relative
 from ngw.metrics.retrieval import ranks, recall_at
 
@@ -51,6 +52,40 @@ def test_procrustes_is_a_rotation_whatever_the_data():
     x, y = views(40)
     rotation = build("procrustes").fit(x, y, np.arange(40)).rotation_  # [9, 7]
     np.testing.assert_allclose(rotation.T @ rotation, np.eye(7), atol=1e-5)
+
+
+def loud(n=120):
+    """The same cloud turned, but one feature of x that says nothing and outweighs the others by a hundred."""
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((n, 9))
+    x, y = z + 0.1 * rng.standard_normal((n, 9)), z @ ortho_group.rvs(9, random_state=0)
+    return np.hstack([x, 200 * rng.standard_normal((n, 1))]), y
+
+
+def test_procrustes_standardises_features_where_held_out_pairs_match_better():
+    x, y = loud()
+    chosen, plain = (Procrustes(given).fit(x, y, np.arange(40)) for given in (None, False))
+    assert chosen.standardise_
+    assert recall(chosen, x[40:], y[40:]) > 0.9 > 0.5 > recall(plain, x[40:], y[40:])
+    quiet = x[:, :9]  # as good either way, so that the features stay as they are
+    same, bare = (Procrustes(given).fit(quiet, y, np.arange(40)) for given in (None, False))
+    assert not same.standardise_
+    np.testing.assert_array_equal(same.transform(quiet), bare.transform(quiet))
+    assert not Procrustes().fit(x, y, np.arange(9)).standardise_  # too few to hold some out
+
+
+def test_standardised_procrustes_is_plain_procrustes_of_standardised_features():
+    x, y = loud()
+    x = np.hstack([x, np.full((120, 1), 7.0)])  # a constant feature stays one
+    ours = Procrustes(True).fit(x, y, np.arange(40))
+    scaled = x[:, :10] / x[:, :10].std(0), y / y.std(0)
+    plain = Procrustes(False).fit(*scaled, np.arange(40))
+    np.testing.assert_allclose(ours.transform(x), plain.transform(scaled[0]) * y.std(0), rtol=1e-3, atol=1e-3)
+    back = plain.inverse_transform(scaled[1]) * x[:, :10].std(0)
+    np.testing.assert_allclose(ours.inverse_transform(y)[:, :10], back, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(ours.inverse_transform(y)[:, 10], 7, rtol=1e-6)
+    for u, v in zip(ours.embed(x, y), plain.embed(*scaled), strict=True):
+        np.testing.assert_allclose(u @ u.T, v @ v.T, atol=1e-4)
 
 
 # Ridge

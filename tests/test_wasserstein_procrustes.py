@@ -7,7 +7,7 @@ import pytest
 from rotated_clouds import found, rotated
 
 from ngw.methods.gromov import directions
-from ngw.methods.wasserstein_procrustes import WassersteinProcrustes
+from ngw.methods.wasserstein_procrustes import POWERS, WHITENS, WassersteinProcrustes
 
 
 def test_three_pairs_in_ten_dimensions_recover_a_noisy_rotation():
@@ -59,6 +59,29 @@ def test_a_run_that_still_moves_says_so():
     assert "round 1, the last" in method.note_
 
 
+def noisy(n=160, seed=0):
+    """Two views [n, 60] of 6 directions of falling size, under noise in all; row i of x and row i of y."""
+    rng = np.random.default_rng(seed)
+    z = rng.standard_normal((n, 6)) * 0.6 ** np.arange(6)
+    return (z @ rng.standard_normal((6, 60)) + rng.standard_normal((n, 60)) for _ in range(2))
+
+
+def test_whiten_and_power_are_chosen_on_held_out_pairs():
+    x, y = noisy()
+    pairs = np.arange(40)
+    for seed in range(2):
+        method = WassersteinProcrustes().fit(x, y, pairs, seed)
+        given = WassersteinProcrustes(whiten=method.whiten_, power=method.power_).fit(x, y, pairs, seed)
+        for ours, theirs in zip(method.embed(x, y), given.embed(x, y), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_array_equal(method.inverse_transform(y), given.inverse_transform(y))
+        again = method.fit(x, y, pairs, seed)  # nothing of the fit before
+        np.testing.assert_array_equal(again.transform(x), given.transform(x))
+        assert (method.whiten_, method.power_) == (2.0, 1.0)  # the most damped, since most directions are noise
+    few = WassersteinProcrustes().fit(x, y, pairs[:9])
+    assert (few.whiten_, few.power_) == (WHITENS[0], POWERS[0])
+
+
 def test_directions_of_a_diagonal_matrix():
     left, right = directions(np.diag([4.0, 1.0, 0.0]), 1.0)
     np.testing.assert_allclose(np.abs(left), [[1, 0], [0, 0.5], [0, 0]], atol=1e-6)
@@ -70,6 +93,7 @@ def test_directions_of_a_diagonal_matrix():
     [
         ({"start": "nowhere"}, "start is pairs or gromov"),
         ({"power": -1.0}, "power is 0 or more"),
+        ({"whiten": 0.0}, "whiten is positive"),
         ({"rounds": -1}, "rounds is 0 or more"),
         ({"last_epsilon": 1.0}, "last_epsilon is positive and at most epsilon"),
     ],

@@ -12,30 +12,37 @@ from ngw.methods.base import Method
 class Whitened(Method):
     """A method that learns and maps in whitened coordinates: `whiten` and `dims` as in `whitening`.
 
-    whiten: null leaves the clouds as they are.
+    whiten: null leaves the clouds as they are, unless the method whitens them in its fit.
     """
 
     whiten: float | None
     dims: Any  # a number
 
     def _settle(self, x: np.ndarray, y: np.ndarray) -> None:
+        for name in ("x_white_", "x_color_", "y_white_", "y_color_"):  # of an earlier fit
+            vars(self).pop(name, None)
         if self.whiten is not None:
-            self.x_white_, self.x_color_ = whitening(x, self.whiten, self.dims)
-            self.y_white_, self.y_color_ = whitening(y, self.whiten, self.dims)
+            self._whiten(x, y, self.whiten)
+
+    def _whiten(self, x: np.ndarray, y: np.ndarray, ridge: float) -> tuple[np.ndarray, np.ndarray]:
+        """Learn both clouds' whitening, from now on the coordinates of all rows; the clouds in them."""
+        self.x_white_, self.x_color_ = whitening(x, ridge, self.dims)
+        self.y_white_, self.y_color_ = whitening(y, ridge, self.dims)
+        return x @ self.x_white_, y @ self.y_white_
 
     def _x(self, x: Any) -> np.ndarray:
         x = super()._x(x)
-        return x if self.whiten is None else x @ self.x_white_
+        return x @ self.x_white_ if "x_white_" in vars(self) else x
 
     def _y(self, y: Any) -> np.ndarray:
         y = super()._y(y)
-        return y if self.whiten is None else y @ self.y_white_
+        return y @ self.y_white_ if "y_white_" in vars(self) else y
 
     def _from_x(self, x: np.ndarray) -> np.ndarray:
-        return super()._from_x(x if self.whiten is None else x @ self.x_color_)
+        return super()._from_x(x @ self.x_color_ if "x_color_" in vars(self) else x)
 
     def _from_y(self, y: np.ndarray) -> np.ndarray:
-        return super()._from_y(y if self.whiten is None else y @ self.y_color_)
+        return super()._from_y(y @ self.y_color_ if "y_color_" in vars(self) else y)
 
 
 def whitening(x: np.ndarray, ridge: float, dims: int) -> tuple[np.ndarray, np.ndarray]:

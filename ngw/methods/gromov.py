@@ -7,15 +7,15 @@ from typing import Literal
 
 import numpy as np
 
+from ngw.methods._rotation import Rotation
 from ngw.methods._whitened import Whitened
 from ngw.methods.base import at_least, positive
-from ngw.methods.procrustes import Procrustes
 from ngw.seeds import entropy
 
 LEADING = 50  # principal components in which the clusters are found
 
 
-class Gromov(Whitened, Procrustes):
+class Gromov(Whitened, Rotation):
     """T_AB(x) = s x R, the rotation of a coupling that keeps each cloud's inner distances. Needs no pairs.
 
     k-means gives each cloud `clusters` centroids; their distances are matched by Gromov-Wasserstein from `starts`

@@ -2,34 +2,72 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from ngw.methods.base import Method
+from ngw.methods._rotation import Rotation
+from ngw.methods._selection import choose, matching
+from ngw.methods.base import unit
+
+FEW = 10  # pairs below which held-out ones say nothing, and the features stay as they are
+CONSTANT = 1e-4  # of the largest standard deviation: a feature that varies less is not blown up
 
 
-class Procrustes(Method):
-    """T_AB(x) = s x R with R' R = I on the smaller width, T_BA(y) = y R' / s. No hyperparameter.
+class Procrustes(Rotation):
+    """T_AB(x) = s x R with R' R = I on the smaller width, T_BA(y) = y R' / s, of features as they are or standardised.
 
+    standardise: divide each feature by its standard deviation in its cloud, so that none outweighs the others, neither
+    in R nor in the cosines; null to choose it on held-out pairs.
     Source: Schoenemann 1966; s as in Gower 1975.
     """
 
     reference = "Schoenemann 1966"
 
-    def __init__(self) -> None:
-        pass
+    def __init__(self, standardise: bool | None = None) -> None:
+        self.standardise = standardise
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
-        px, py = x[pairs[:, 0]], y[pairs[:, 1]]
+        self.standardise_ = self._select(x, y, pairs, seed)
+        self.x_spread_, self.y_spread_ = (spread(z) if self.standardise_ else np.ones_like(z[0]) for z in (x, y))
+        px, py = x[pairs[:, 0]] / self.x_spread_, y[pairs[:, 1]] / self.y_spread_
         self._rotate(px.T @ py, float((px**2).sum()))
 
-    def _rotate(self, cross: np.ndarray, size: float) -> None:
-        """R and s of the cross-covariance x' y [d_x, d_y] and of |x|^2, both sums over the pairs, or both means."""
-        p, sigma, qt = np.linalg.svd(cross, full_matrices=False)  # [d_x, d], [d], [d, d_y]
-        self.rotation_ = p @ qt  # [d_x, d_y]
-        self.gain_ = float(sigma.sum() / size)
+    def _select(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> bool:
+        """Whether held-out pairs match better between standardised features."""
+        if self.standardise is not None or len(pairs) < FEW:
+            return bool(self.standardise)
+        px, py = x[pairs[:, 0]], y[pairs[:, 1]]
+        sides = {False: (px, py), True: (px / spread(x), py / spread(y))}
+
+        def scores(kept: np.ndarray, held: np.ndarray) -> list[float]:
+            found = []
+            for u, v in sides.values():
+                self._rotate(u[kept].T @ v[kept], float((u[kept] ** 2).sum()))
+                found.append(matching(*self._compared(u[held], v[held])))
+            return found
+
+        return choose(list(sides), scores, pairs, seed)
+
+    def _compared(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows in the rotation's own coordinates to the space of `embed`."""
+        u = np.hstack([unit(super()._to_y(x)), unit(x)])
+        v = np.hstack([unit(y), unit(super()._to_x(y))])
+        return u / np.float32(np.sqrt(2)), v / np.float32(np.sqrt(2))
 
     def _to_y(self, x: np.ndarray) -> np.ndarray:
-        return self.gain_ * (x @ self.rotation_)
+        return super()._to_y(x / self.x_spread_) * self.y_spread_
 
     def _to_x(self, y: np.ndarray) -> np.ndarray:
-        return (y @ self.rotation_.T) / self.gain_
+        return super()._to_x(y / self.y_spread_) * self.x_spread_
+
+    def embed(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """As `Method.embed`, the mean of the cosines in both spaces; of standardised features, if these were chosen."""
+        return self._compared(self._x(x) / self.x_spread_, self._y(y) / self.y_spread_)
+
+
+def spread(x: np.ndarray) -> np.ndarray:
+    """What to divide each feature of a centred cloud x [n, d] by, [d], for equal variances that sum to 1."""
+    deviation = x.std(0, dtype=np.float64)
+    varies = deviation > CONSTANT * deviation.max()
+    return (np.where(varies, deviation, deviation.max()) * np.sqrt(varies.sum())).astype(x.dtype)

@@ -10,7 +10,7 @@ from ngw.methods.warp import Warp
 
 
 class Shuffled(Warp):
-    """NGW whose known pairs are all wrong, as by `noise: 1`: the seed permutes their partners, and none keeps its own."""
+    """NGW whose known pairs are all wrong, as by `noise: 1`: the seed permutes their partners; none keeps its own."""
 
     role = "control"
 

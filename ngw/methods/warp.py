@@ -32,10 +32,10 @@ COSTS: dict[str, Callable[[], Method]] = {
     "gw": Gromov,
     "keypoints": Keypoints,
     "klot": partial(SOTAlign, whiten=None),  # the clouds come whitened
-    "procrustes": Procrustes,
+    "procrustes": partial(Procrustes, standardise=False),  # likewise
     "raw": Unaligned,
     "relative": Relative,
-    "wasserstein-procrustes": WassersteinProcrustes,
+    "wasserstein-procrustes": partial(WassersteinProcrustes, whiten=0.5),
 }
 COOLING, SETTLED = 0.75, 0.1  # from round to round epsilon falls by this factor; targets that move less are settled
 

@@ -11,10 +11,10 @@ from ngw.methods._selection import choose, matching, withdraw
 from ngw.methods.base import at_least, unit
 from ngw.methods.gromov import Gromov, directions
 
-POWERS = (0.5, 1.0)
-FEW = 10  # pairs below which held-out ones say nothing, and power is 0.5
+WHITENS, POWERS = (0.5, 1.0, 2.0), (0.5, 1.0)
+FEW = 10  # pairs below which held-out ones say nothing, and the first of these are taken
 LOOSE = 0.1  # directions that hold noise never rest, and count for little
-TRIAL = 2  # rounds after which powers are compared
+TRIAL = 2  # rounds after which they are compared
 
 
 class WassersteinProcrustes(Gromov):
@@ -23,7 +23,8 @@ class WassersteinProcrustes(Gromov):
     A round solves entropic transport between the rows without a partner, epsilon falling to `last_epsilon` (in units of
     the mean cost), and Procrustes on its barycentric projection and on the known pairs, each of which weighs as much
     as a row.  Clouds are compared by cosine along the singular directions of the cross-covariance, whose singular
-    values, to the `power`, weigh them: 0 is the plain rotation.  power is chosen on held-out pairs unless given.
+    values, to the `power`, weigh them: 0 is the plain rotation.  whiten and power are chosen on held-out pairs unless
+    given.
     Stops after `rounds`, or where the cross-covariance changes by less than `tol` of its norm; by more than LOOSE of
     it after the last round is not converged.
     start: "pairs", or "gromov", which needs none (see `Gromov` for clusters, starts, whiten and dims).
@@ -41,13 +42,15 @@ class WassersteinProcrustes(Gromov):
         rounds: int = 6,
         epsilon: float = 0.05,
         last_epsilon: float = 0.02,
-        whiten: float = 0.5,
+        whiten: float | None = None,
         dims: int = 384,
         clusters: int = 100,
         starts: int = 6,
         tol: float = 0.01,
     ) -> None:
-        super().__init__(clusters, starts, epsilon, whiten, dims, max(rounds, 1), tol)
+        super().__init__(
+            clusters, starts, epsilon, WHITENS[0] if whiten is None else whiten, dims, max(rounds, 1), tol
+        )  # fmt: skip
         if start not in ("pairs", "gromov"):
             raise ValueError(f"start is pairs or gromov, not {start!r}")
         if power is not None and not 0 <= power < np.inf:
@@ -55,12 +58,15 @@ class WassersteinProcrustes(Gromov):
         at_least(0, rounds=rounds)
         if not 0 < last_epsilon <= epsilon:
             raise ValueError(f"last_epsilon is positive and at most epsilon, not {last_epsilon}")
-        self.start, self.power, self.rounds, self.last_epsilon = start, power, rounds, last_epsilon
+        self.start, self.whiten, self.power = start, whiten, power
+        self.rounds, self.last_epsilon = rounds, last_epsilon
         self.pairs = "none" if start == "gromov" else "some"
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
+        self.whiten_, self.power_ = self._select(x, y, pairs, seed)
+        if self.whiten is None:
+            x, y = self._whiten(x, y, self.whiten_)
         start = self._match(x, y, seed) if self.start == "gromov" else 0
-        self.power_ = self._select(x, y, pairs, seed)
         cross: np.ndarray = np.zeros((1, 1))
         change, self.rounds_ = 0.0, -1
         for after in self._rounds(x, y, pairs, start, self.power_, self.rounds):
@@ -93,20 +99,27 @@ class WassersteinProcrustes(Gromov):
             cross = known + rest_x.T @ plan.barycenters(rest_y) / np.float32(len(x))
             yield cross
 
-    def _select(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> float:
-        """The power with the best matching of held-out pairs after TRIAL rounds; they take no part in the transport."""
-        if self.power is not None or len(pairs) < FEW:
-            return 0.5 if self.power is None else float(self.power)
+    def _select(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> tuple[float, float]:
+        """(whiten, power) with the best matching of held-out pairs after TRIAL rounds, in which those take no part."""
+        whitens = WHITENS if self.whiten is None else (self.whiten,)
+        powers = POWERS if self.power is None else (self.power,)
+        candidates = [(whiten, power) for whiten in whitens for power in powers]
+        if len(pairs) < FEW:
+            candidates = candidates[:1]
 
         def scores(kept: np.ndarray, held: np.ndarray) -> list[float]:
-            (px, py), found = (z[rows] for z, rows in zip((x, y), pairs[held].T, strict=True)), []
-            for power in POWERS:
-                *_, cross = self._rounds(*withdraw(x, y, pairs, kept), 0, power, TRIAL)
-                left, right = directions(cross, power)
-                found.append(matching(unit(px @ left), unit(py @ right)))
+            found = []
+            for whiten in whitens:
+                u, v = self._whiten(x, y, whiten) if self.whiten is None else (x, y)
+                (px, py), given = (u[pairs[held, 0]], v[pairs[held, 1]]), withdraw(u, v, pairs, kept)
+                for power in powers:
+                    *_, cross = self._rounds(*given, 0, power, TRIAL)
+                    left, right = directions(cross, power)
+                    found.append(matching(unit(px @ left), unit(py @ right)))
             return found
 
-        return choose(POWERS, scores, pairs, seed, trials=1)
+        whiten, power = choose(candidates, scores, pairs, seed, trials=1)
+        return float(whiten), float(power)
 
     def embed(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         """Both clouds along the singular directions, weighted, at unit length: [k, r], [l, r]."""
