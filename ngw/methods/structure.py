@@ -12,7 +12,7 @@ class Structure(Contrastive):
     weight: of the term, in the authors' units; 10 is theirs.  levels: powers of the similarity walk; 1, as in their
     training code, sees near neighbours alone, and 3 gained nothing here.
     It hardly acts here: the heads start at CCA's solution, which changes similarities little, and stop within 40 steps,
-    so that the row is `contrastive` within half a point.
+    so that the row is `contrastive` within a point.
     Source: Gröger et al. 2025 (STRUCTURE).  What differs: the weight has no warm-up (theirs takes 500 steps); the known
     pairs alone carry the term, where their code can add unpaired rows; no layers are selected, since an encoder gives
     one vector; and what `contrastive` does its own way.  The divergence is their code's, not the paper's
