@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -166,7 +165,7 @@ def figure(found: Sequence[Row], pair: Pair) -> Figure:
         drawn, panels = style.new(lines, columns, 0.6 + 1.75 * columns, 0.6 + 1.75 * lines, sharey=True)
         for axes, ((base, option), rows) in zip(panels.flat, groups.items(), strict=False):
             _panel(axes, rows)
-            axes.set_title(option if base == here[0]["base"] else fill(f"{option} ({_short(base)})", 26))
+            axes.set_title(option if base == here[0]["base"] else style.fold(f"{option} ({_short(base)})", 26, 2))
         for axes in panels.flat[len(groups) :]:
             axes.set_visible(False)
         if spread is not None:
@@ -213,7 +212,7 @@ def _support(axes: Axes, rows: Sequence[Row]) -> None:
     x, support = _places(axes, rows), np.array([row["support"] for row in rows])
     axes.plot(x, support, **_LINE, zorder=3)
     _points(axes, rows, x, support)
-    axes.set_yscale("log")
+    style.logarithmic(axes.yaxis)
     axes.minorticks_off()
     axes.set_title("effective support, by epsilon")
 
@@ -229,7 +228,7 @@ def _places(axes: Axes, rows: Sequence[Row]) -> np.ndarray:
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticks(numbers, [f"{number:g}" for number in numbers], **_ASLANT)
         return np.array(numbers)
-    words = _words([_said(row) for row in rows])
+    words = [style.fold(text, 30) for text in _words([_said(row) for row in rows])]
     axes.set_xlim(-0.6, len(rows) - 0.4)
     axes.set_xticks(range(len(rows)), words, **(_ASLANT if max(map(len, words)) > 5 else {}))
     return np.arange(len(rows))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -34,7 +33,8 @@ def plane(z: np.ndarray) -> np.ndarray:
     """Rows [n, d] in the plane of their two leading principal axes, each cloud to unit spread: [n, 2]."""
     z = z - z.mean(0, dtype=np.float64)
     left, sizes, _ = np.linalg.svd(z, full_matrices=False)
-    return left[:, :2] * sizes[:2] / max(float(np.sqrt((sizes[:2] ** 2).mean() / len(z))), 1e-12)
+    places = left[:, :2] * sizes[:2] / max(float(np.sqrt((sizes[:2] ** 2).mean() / len(z))), 1e-12)
+    return np.pad(places, ((0, 0), (0, 2 - places.shape[1])))  # one row, or one feature, has but one axis
 
 
 def shared_plane(u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -47,7 +47,8 @@ def shared_plane(u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     across = u.T @ v
     axes = np.linalg.eigh(across + across.T)[1][:, :-3:-1]
     spread = max(float(np.sqrt((np.concatenate([u @ axes, v @ axes]) ** 2).mean())), 1e-12)
-    return u @ axes / spread, v @ axes / spread
+    missing = ((0, 0), (0, 2 - axes.shape[1]))
+    return np.pad(u @ axes / spread, missing), np.pad(v @ axes / spread, missing)
 
 
 def clouds_figure(seen: Seen, title: str) -> Figure:
@@ -60,7 +61,7 @@ def clouds_figure(seen: Seen, title: str) -> Figure:
         _clouds(before, plane(seen.x), plane(seen.y))
         before.set_title("before: each in its own plane")
         _clouds(shared, *shared_plane(seen.u, seen.v))
-        shared.set_title(f"after: {title}")
+        shared.set_title(style.fold(f"after: {title}", 32, 2))
         before.legend(loc="upper left", handletextpad=0.2, borderpad=0)
         share = seen.plan * len(seen.plan)  # of a row's mass
         matrix.imshow(share, cmap="Greys", norm=LogNorm(1e-3, 1, clip=True), interpolation="nearest")
@@ -86,7 +87,10 @@ def _clouds(axes: Axes, images: np.ndarray, captions: np.ndarray) -> None:
 
 
 class Ranked(NamedTuple):
-    """A query and its nearest candidates, the best first, each with whether it is a true partner."""
+    """A query and its nearest candidates, the best first, each with whether it is a true partner.
+
+    Images as `style.picture` takes them.
+    """
 
     query: Any
     found: Sequence[tuple[Any, bool]]
@@ -103,25 +107,25 @@ def examples_figure(to_text: Sequence[Ranked], to_image: Sequence[Ranked], title
         for axes in panels.flat:
             axes.set_axis_off()
         for line, item in zip(panels, to_text, strict=False):
-            line[0].imshow(np.asarray(item.query))
+            style.picture(line[0], item.query)
             _captions(line[1], item.found)
         for line, item in zip(panels, to_image, strict=False):
             line[2].text(
-                0.05, 0.5, fill(item.query, 24, max_lines=4), va="center", fontsize=6, transform=line[2].transAxes
+                0.05, 0.5, style.fold(item.query, 24, 4), va="center", fontsize=6, transform=line[2].transAxes
             )
             for axes, (picture, right) in zip(line[3:], item.found, strict=False):
-                axes.imshow(np.asarray(picture))
+                style.picture(axes, picture)
                 if right:
                     _frame(axes)
         panels[0, 0].set_title("image to text", fontsize=7)
-        panels[0, 2].set_title(f"text to image  ({title})", fontsize=7)
+        panels[0, 2].set_title(style.fold(f"text to image  ({title})", 60), fontsize=7)
     return figure
 
 
 def _captions(axes: Axes, found: Sequence[tuple[str, bool]]) -> None:
     """Captions below one another, true partners in green with a tick."""
     for k, (text, right) in enumerate(found):
-        words = fill(f"{'✓' if right else '–'} {text}", 42, max_lines=2, subsequent_indent="   ")
+        words = style.fold(f"{'✓' if right else '–'} {text}", 42, 2, indent="   ")
         colour = RIGHT if right else style.GREY
         axes.text(0, 0.98 - k / len(found), words, va="top", fontsize=5.8, color=colour, transform=axes.transAxes)
 

@@ -136,7 +136,7 @@ def figure(found: Sequence[Row], pair: Pair) -> Figure:
         axes[0, 0].set_ylim(bottom=-3)  # both panels', now that both have their points
         labelled = [panel.get_legend_handles_labels() for panel in axes[0]]
         handles = {label: handle for found in labelled for handle, label in zip(*found, strict=True)}
-        drawn.legend(handles.values(), handles.keys(), loc="outside right upper")
+        drawn.legend(handles.values(), map(style.name, handles), loc="outside right upper")
     return drawn
 
 
@@ -154,7 +154,7 @@ def _panel(axes: Axes, found: Sequence[Point], looks: Mapping[str, dict]) -> Non
             [point.seconds], [point.quality], color=look["color"], marker=look["marker"], linestyle="none",
             markersize=7 if look["linewidth"] > 1.5 else 5.5, label=point.method, zorder=3,
         )  # fmt: skip
-    axes.set_xscale("log")
+    style.logarithmic(axes.xaxis)
     axes.grid(axis="x")
 
 

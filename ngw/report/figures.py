@@ -116,7 +116,7 @@ def controls(axes: Axes, rows: Sequence[Row], axis: Axis) -> None:
         words.setdefault(near, []).append(method)
     for y, names in words.items():  # under a low line on the right, over a high one on the left: there are no curves
         x, ha, va = (0.99, "right", "top") if y < 50 else (0.01, "left", "bottom")
-        style.note(axes, x, y + (-1 if y < 50 else 0.6), ", ".join(names), ha=ha, va=va)
+        style.note(axes, x, y + (-1 if y < 50 else 0.6), style.fold(", ".join(names), 60, 3), ha=ha, va=va)
 
 
 def _pair_ticks(axes: Axes, axis: Axis) -> None:
@@ -142,7 +142,7 @@ def legend(figure: Figure, panels: np.ndarray, rows: Sequence[Row]) -> None:
     shown = {label: handles[label] for label in sorted(handles, key=height, reverse=True)}
     shown["95 % interval"] = Patch(color=style.GREY, alpha=0.3, linewidth=0)
     shown["control"] = Line2D([], [], color=style.GREY, linestyle="--", linewidth=0.9)
-    figure.legend(shown.values(), shown.keys(), loc="outside right upper")
+    figure.legend(shown.values(), map(style.name, shown), loc="outside right upper")
 
 
 def training_figure(
@@ -166,8 +166,8 @@ def training_figure(
                 axes.plot(run[x], np.where(values > 0, values, np.nan), **looks[term], label=term)
             if chosen and name in chosen:
                 axes.axvline(chosen[name], color=style.GREY, linestyle="--", linewidth=0.9, zorder=1, label="kept")
-            axes.set_yscale("log")
-            axes.set_title(name)
+            style.logarithmic(axes.yaxis)
+            axes.set_title(style.fold(name, 28, 2))
         for axes in panels.flat[len(runs) :]:
             axes.set_visible(False)
         figure.supxlabel(x, fontsize=8)

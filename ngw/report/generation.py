@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -139,7 +138,7 @@ def budget_table(found: Sequence[Row], who: Pair, images: int, pairs: str) -> Ta
 
 
 class Captioned(NamedTuple):
-    """An image as the encoder sees it, a reference, and what was said of it: {method: caption}."""
+    """An image as `style.picture` takes it, a reference, and what was said of it: {method: caption}."""
 
     image: Any
     reference: str
@@ -152,8 +151,8 @@ def sheet(items: Sequence[Captioned]) -> Figure:
         lines = max((len(item.captions) for item in items), default=0) + 1
         figure, panels = style.new(len(items), 2, 7.0, len(items) * max(1.2, 0.17 * lines), width_ratios=[1, 4])
         for (picture, words), item in zip(panels, items, strict=True):
-            picture.imshow(np.asarray(item.image))
             picture.set_axis_off()
+            style.picture(picture, item.image)
             _words(words, item)
     return figure
 
@@ -164,6 +163,6 @@ def _words(axes: Axes, item: Captioned) -> None:
     said = {"reference": item.reference, **item.captions}
     for k, (method, caption) in enumerate(said.items()):
         y, colour = 1 - k / max(len(said), 1), style.GREY if method == "reference" else style.INK
-        axes.text(0, y, method, transform=axes.transAxes, va="top", fontsize=6.5, color=style.GREY)
-        words = fill(caption or "(nothing)", 92, max_lines=1)
+        axes.text(0, y, style.fold(method, 24), transform=axes.transAxes, va="top", fontsize=6.5, color=style.GREY)
+        words = style.fold(caption or "(nothing)", 92)
         axes.text(0.24, y, words, transform=axes.transAxes, va="top", fontsize=6.5, color=colour)

@@ -173,11 +173,11 @@ def spectrum_figure(found: Sequence[Mapping[str, Any]], pair: Pair) -> Figure:
             here = [row for row in found if row["method"] == method]
             _panel(axes, here)
             control = here[0]["role"] == "control"
-            axes.set_title(method, color=style.GREY if control else style.INK)
+            axes.set_title(style.fold(method, 24, 2), color=style.GREY if control else style.INK)
             axes.xaxis.set_tick_params(labelbottom=place + columns >= len(methods))  # the lowest of its column
         for axes in panels.flat[len(methods) :]:
             axes.set_visible(False)
-        panels[0, 0].set_yscale("log")
+        style.logarithmic(panels[0, 0].yaxis)
         panels[0, 0].set_ylim(FLOOR, 1.5 * max(row["high"] for row in found))
         panels[0, 0].yaxis.set_minor_locator(NullLocator())
         figure.supxlabel("k", fontsize=8)
@@ -216,6 +216,6 @@ def _legend(figure: Figure) -> None:
     """What the four lines are."""
     from matplotlib.lines import Line2D
 
-    shown = {f"$T_{{{way.upper()}}}$": Line2D([], [], **look) for way, look in _LOOKS.items()}
+    shown = {MAPS[way]: Line2D([], [], **look) for way, look in _LOOKS.items()}
     shown["the same, fitted on shuffled pairs"] = Line2D([], [], color=style.INK, **_NULL_LOOK)
     figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=3)

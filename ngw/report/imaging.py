@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -108,14 +107,14 @@ def sheet(items: Sequence[Drawn]) -> Figure:
         )  # fmt: skip
         for k, (line, item) in enumerate(zip(panels, items, strict=True)):
             line[0].text(
-                0, 0.5, fill(item.caption, 30, max_lines=5), transform=line[0].transAxes, va="center", fontsize=6
+                0, 0.5, style.fold(item.caption, 30, 5), transform=line[0].transAxes, va="center", fontsize=6
             )
             for axes, title, picture in zip(
                 line[1:], ["real", *methods], [item.real, *item.pictures.values()], strict=True
             ):
-                axes.imshow(np.asarray(picture), interpolation="bicubic")
+                style.picture(axes, picture, interpolation="bicubic")
                 if k == 0:
-                    axes.set_title(fill(title, 13), fontsize=6)
+                    axes.set_title(style.fold(title, 13, 3), fontsize=6)
             for axes in line:
                 axes.set_axis_off()
     return figure

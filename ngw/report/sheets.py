@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +12,13 @@ from ngw import io
 from ngw.report.stages import write_figure
 from ngw.seeds import rng
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 SHEET = 8  # images on a sheet
 CLOUD, PLAN, QUERIES, FOUND = 300, 48, 5, 3  # test pairs of the clouds and of the plan; queries each way, candidates
 EPSILON = 0.02  # of the plan that is shown, in units of the mean cost
+SIDE = 224  # pixels of an image
 
 
 def _shown(tables: Path) -> tuple[dict[int, str], dict[int, str]]:
@@ -25,9 +29,19 @@ def _shown(tables: Path) -> tuple[dict[int, str], dict[int, str]]:
     return dict(zip(images["image_id"], images["path"], strict=True)), first
 
 
+def _picture(path: str) -> Image | str:
+    """The centre of an image file, or the file's name where a data set comes without images, as features alone.
+
+    Not what the encoder sees: features that were made elsewhere have no encoder to ask.
+    """
+    from ngw.tasks.pictures import square
+
+    return square(path, SIDE) if Path(path).is_file() else Path(path).name
+
+
 def alignment_figures(model: Path, vision: Path, text: Path, tables: Path, output: Path) -> None:
     """The alignment figures stage: what a fitted method makes of test images and captions drawn at random."""
-    from ngw import encoders, features, methods, ot
+    from ngw import features, methods, ot
     from ngw.clouds import owners
     from ngw.report import alignment as task
 
@@ -44,11 +58,10 @@ def alignment_figures(model: Path, vision: Path, text: Path, tables: Path, outpu
 
     paths, _ = _shown(tables)
     texts = dict(zip(*io.read_table(tables / "captions.parquet", ["caption_id", "text"]).values(), strict=True))
-    encoder = encoders.build(json.loads(a.metadata["spec"]))
     images, captions = rows[:QUERIES], first[rows[QUERIES : 2 * QUERIES]]
     to_text, to_image = task.nearest(u, v, owner, images.tolist(), captions.tolist(), FOUND)
     wanted = {*images.tolist(), *(row for found in to_image for row, _ in found)}
-    views = {row: encoder.view(paths[int(a.ids[row])]) for row in wanted}
+    views = {row: _picture(paths[int(a.ids[row])]) for row in wanted}
     said = [texts[int(i)] for i in b.ids]
     shown = [
         [task.Ranked(views[int(i)], found) for i, found in zip(images, task.of_rows(to_text, said), strict=True)],
@@ -59,7 +72,7 @@ def alignment_figures(model: Path, vision: Path, text: Path, tables: Path, outpu
 
 def caption_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path], output: Path) -> None:
     """The caption sheet stage: test images drawn at random, a reference, and what each method's run says."""
-    from ngw import encoders, features
+    from ngw import features
     from ngw.report.generation import Captioned, sheet
 
     cloud = features.read(vision)
@@ -68,11 +81,10 @@ def caption_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path]
     for file in records:
         found = io.read_table(file.parent.parent / "predictions" / "captioning.parquet", ["image_id", "caption"])
         said[io.read_json(file)["method"]] = dict(zip(found["image_id"], found["caption"], strict=True))
-    encoder = encoders.build(json.loads(cloud.metadata["spec"]))
     ids = [i for i in cloud.ids.tolist() if all(i in of for of in said.values())]
     order = rng(0, "captions", "sheet").permutation(len(ids))[:SHEET]
     items = [
-        Captioned(encoder.view(path[i]), reference[i], {name: of[i] for name, of in said.items()})
+        Captioned(_picture(path[i]), reference[i], {name: of[i] for name, of in said.items()})
         for i in (ids[k] for k in order)
     ]
     name = f"captions.{cloud.metadata['dataset']}.{cloud.metadata['encoder']}.{text}"
@@ -93,7 +105,7 @@ def image_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path], 
     ids = sorted(set.intersection(*map(set, drawn.values())))
     chosen = [ids[k] for k in rng(0, "images", "sheet").permutation(len(ids))[:SHEET]]
     items = [
-        Drawn(caption[i], pictures.square(path[i], 160), {name: Image.open(of[i]) for name, of in drawn.items()})
+        Drawn(caption[i], _picture(path[i]), {name: Image.open(of[i]) for name, of in drawn.items()})
         for i in chosen
     ]
     name = f"images.{cloud.metadata['dataset']}.{cloud.metadata['encoder']}.{text}"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 INK, GREY, FAINT = "#222222", "#8a8a8a", "#e6e6e6"
@@ -20,6 +24,9 @@ _SERIES = [
     ("#6BA539", "p"), ("#7A7A7A", "d"), ("#C51B7D", "*"), ("#35978F", "8"),
     ("#5B3A29", "H"), ("#A6A600", "4"),
 ]  # fmt: skip
+MISSING = "□"  # stands for a character that the font lacks
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+LABEL = 36  # characters of a name in a line of a legend
 _DASHES = ["-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (8, 2))]
 
 _SETTINGS = {
@@ -55,6 +62,7 @@ _SETTINGS = {
     "legend.handlelength": 2.6,
     "legend.fontsize": 7.5,
     "pdf.fonttype": 42,  # text stays text
+    "text.parse_math": False,  # a caption's dollars are dollars
 }
 
 
@@ -87,14 +95,78 @@ def note(axes: Axes, x: float, y: float, text: str, **options: Any) -> None:
     axes.text(x, y, text, transform=axes.get_yaxis_transform(), color=GREY, fontsize=6.5, **options)
 
 
+def picture(axes: Axes, image: Any, **options: Any) -> None:
+    """An image (Pillow's, or an array [h, w, 3]) in a panel; a string, the name of a file that isn't there, as words."""
+    import numpy as np
+
+    if isinstance(image, str):
+        words = f"(no file)\n{fold(image, 14, 2)}"
+        axes.text(0.5, 0.5, words, ha="center", va="center", fontsize=5, color=GREY, transform=axes.transAxes)
+    else:
+        axes.imshow(np.asarray(image), **options)
+
+
+def fold(text: str, width: int, lines: int = 1, indent: str = "") -> str:
+    """Words for a figure: at most `lines` lines of `width` characters, white space as single spaces, a cut as "…".
+
+    indent: before every line but the first.
+    """
+    folded = textwrap.wrap(" ".join(text.split()), width, subsequent_indent=indent)
+    if len(folded) > lines:
+        folded[lines - 1 :] = [folded[lines - 1][: width - 1].rstrip() + "…"]
+    return "\n".join(folded)
+
+
+def name(text: str) -> str:
+    """A name in a legend: a derived method's may be long."""
+    return fold(text, LABEL, 3)
+
+
+def logarithmic(axis: Axis) -> None:
+    """A log scale whose powers are plain characters, 10⁻²: no text of a figure is read as mathematics."""
+    from matplotlib.ticker import LogFormatterSciNotation
+
+    class Powers(LogFormatterSciNotation):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            text = super().__call__(x, pos).removeprefix(r"$\mathdefault{").removesuffix("}$")
+            return re.sub(r"\^\{(.*?)\}", lambda power: power[1].translate(_RAISED), text.replace(r"\times", "×"))
+
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_formatter(Powers())
+    axis.set_minor_formatter(Powers())
+
+
+@lru_cache
+def _characters(font: str) -> frozenset[int]:
+    """The code points that a font file has."""
+    from matplotlib.font_manager import get_font
+
+    return frozenset(get_font(font).get_charmap())
+
+
+def _replace_missing(figure: Figure) -> None:
+    """`MISSING` for every character that its font lacks; matplotlib would warn of each, and draw some other box."""
+    from matplotlib.font_manager import findfont
+    from matplotlib.text import Text
+
+    for words in figure.findobj(Text):
+        known = _characters(findfont(words.get_fontproperties()))
+        text = words.get_text()
+        words.set_text("".join(c if c == "\n" or ord(c) in known else MISSING for c in text))
+
+
 def encode(figure: Figure, form: str) -> bytes:
-    """The figure as "png" (300 dpi) or "pdf": no date, no version, so equal data give equal bytes."""
+    """The figure as "png" (300 dpi) or "pdf": no date, no version, so equal data give equal bytes.
+
+    Characters that the font lacks stand as `MISSING`.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     nothing = {"png": {"Software": None}, "pdf": {"Creator": None, "Producer": None, "CreationDate": None}}
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     with paper():
+        _replace_missing(figure)
         figure.savefig(buffer, format=form, dpi=300, metadata=nothing[form])
     return buffer.getvalue()
 

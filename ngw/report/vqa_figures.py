@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -82,13 +81,13 @@ def _example(axes: Axes, example: Example) -> None:
     if example.attention is not None:
         _overlay(axes, example.attention, picture.shape[:2])
     axes.set_axis_off()
-    axes.set_title(fill(example.question, 27, max_lines=2), fontsize=7, fontweight="normal")
-    truth = fill(f"annotators: {example.truth}", 34, max_lines=1)
+    axes.set_title(style.fold(example.question, 27, 2), fontsize=7, fontweight="normal")
+    truth = style.fold(f"annotators: {example.truth}", 34)
     axes.text(0, -0.03, truth, transform=axes.transAxes, va="top", fontsize=6.5, color=style.INK)
     for k, (fusion, (answer, accuracy)) in enumerate(example.answers.items(), 1):
         sign, colour = ("✓", RIGHT) if accuracy > 0.95 else ("✗", WRONG) if not accuracy else ("–", style.GREY)
         share = f" ({100 * accuracy:.0f} %)" if sign == "–" else ""  # what a few annotators said
-        words = fill(f"{sign} {fusion}: {answer}{share}", 34, max_lines=1)
+        words = style.fold(f"{sign} {fusion}: {answer}{share}", 34)
         axes.text(0, -0.03 - 0.085 * k, words, transform=axes.transAxes, va="top", fontsize=6.5, color=colour)
 
 
