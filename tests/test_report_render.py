@@ -87,8 +87,8 @@ def test_tex_is_well_formed(rows):
 def test_every_character_tex_or_markdown_would_eat_is_escaped():
     line = tables.Line("a_b~c|d*e%f&g", [[tables.Number("1.0")]])
     table = tables.Table("t", "t", "method", ["x"], [line])
-    assert r"a\_b\textasciitilde{}c|d*e\%f\&g & 1.0 \\" in render.tex(table)
-    assert r"| a\_b\~c\|d\*e%f&g | 1.0 |" in render.markdown(table)
+    assert r"a\_b\textasciitilde{}c\textbar{}d*e\%f\&g & 1.0 \\" in render.tex(table)
+    assert r"| a\_b\~c\|d\*e%f&amp;g | 1.0 |" in render.markdown(table)
 
 
 def test_plain_text_is_aligned_and_fits_a_terminal(rows):

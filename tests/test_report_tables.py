@@ -168,7 +168,7 @@ def test_published_numbers_stand_apart_with_their_source(records, ranks):
     files = build.retrieval(records, ranks, [cell(record) for record in records], draws=50, references=published)
     own, apart = files["retrieval.md"].split("## Published elsewhere")
     assert "CLIP" not in own
-    assert "| CLIP & co (a readme) | 50.1 / 30.4 |" in apart
+    assert "| CLIP &amp; co (a readme) | 50.1 / 30.4 |" in apart
     assert "not computed here" in apart
     assert "other" not in apart  # a data set that isn't run
     assert r"CLIP \& co (a readme) & 50.1 / 30.4 \\" in files["retrieval.tex"]

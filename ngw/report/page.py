@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -22,6 +23,11 @@ FIGURES = {  # those named otherwise, and the tables of records
     "alignment": "retrieval", "retrieval-examples": "retrieval", "captions": "generation", "images": "generation",
     "vqa-examples": "vqa",
 }  # fmt: skip
+
+_LINKS = (  # of Markdown's inline patterns those that lead elsewhere, and raw HTML
+    "html", "link", "image_link", "reference", "image_reference", "short_reference", "short_image_ref", "autolink",
+    "automail",
+)  # fmt: skip
 
 _STYLE = """
 :root { color-scheme: light dark;
@@ -139,7 +145,7 @@ def sections(
 def page(title: str, about: Mapping[str, str], config: str, parts: Sequence[Section]) -> str:
     """The HTML. about: what was run, where and by which versions; config: as YAML."""
     facts = "".join(f"<dt>{html.escape(key)}</dt><dd>{html.escape(value)}</dd>" for key, value in about.items())
-    links = "".join(f'<a href="#{part.name}">{html.escape(part.title)}</a>' for part in parts)
+    links = "".join(f'<a href="#{html.escape(quote(part.name))}">{html.escape(part.title)}</a>' for part in parts)
     body = "".join(map(_section, parts))
     return f"""<!doctype html>
 <html lang="en">
@@ -170,18 +176,31 @@ from; <code>python -m ngw provenance FILE</code> tells how a file was made, comm
 
 def _section(part: Section) -> str:
     """One part: figures first, then the tables."""
-    import markdown
-
-    text = markdown.markdown(part.text.split("\n", 1)[1], extensions=["tables"])  # without its heading, the part's own
+    text = _tables(part.text.partition("\n")[2])  # without its heading, the part's own
     text = text.replace("<h2>", "<h3>").replace("</h2>", "</h3>")
     text = text.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
     shown = "".join(
         f'<figure><img loading="lazy" alt="{html.escape(file)}" src="data:image/png;base64,'
-        f'{base64.b64encode(png).decode()}"><figcaption><a href="figures/{html.escape(file)}">{html.escape(file)}</a>'
+        f'{base64.b64encode(png).decode()}"><figcaption><a href="figures/{html.escape(quote(file))}">{html.escape(file)}</a>'
         "</figcaption></figure>"
         for file, png in part.figures.items()
     )
-    return f'<section id="{part.name}"><h2>{html.escape(part.title)}</h2>{shown}{text}{_records(part)}</section>\n'
+    return f'<section id="{html.escape(part.name)}"><h2>{html.escape(part.title)}</h2>{shown}{text}{_records(part)}</section>\n'
+
+
+def _tables(text: str) -> str:
+    """The HTML of a document of tables: Markdown without HTML of its own, links and images, which no table of ours has.
+
+    So no text of a config, of data or of a file brings markup or an address into the page.
+    """
+    from markdown import Markdown
+
+    reader = Markdown(extensions=["tables"])
+    reader.ESCAPED_CHARS = list(string.punctuation)  # as GitHub has it
+    reader.preprocessors.deregister("html_block")
+    for pattern in _LINKS:
+        reader.inlinePatterns.deregister(pattern)
+    return reader.convert(text)
 
 
 def _records(part: Section) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
@@ -35,17 +36,33 @@ class Markup:
 _TEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
     | {"†": r"\textsuperscript{\dag}", "–": "--", "±": r"$\pm$"}
 )
-_MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\|*_~`<"})
-MARKDOWN = Markup(lambda text: text.translate(_MARKDOWN), "**{}**", "*{}*", " ± {}")
-TEX = Markup(lambda text: text.translate(_TEX), r"\textbf{{{}}}", r"\textit{{{}}}", r" {{\scriptsize$\pm$ {}}}")
-PLAIN = Markup(str, "{}*", "{}", "")
+_MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\|*_~`[]"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+LONGEST = 200  # characters of a line's label
+
+
+def _one_line(text: str) -> str:
+    """A text on one line; what no file of text can hold (control characters, halves of surrogate pairs) as "�"."""
+    return "".join("�" if unicodedata.category(c) in ("Cc", "Cs") else c for c in " ".join(text.split()))
+
+
+def _escape_tex(text: str) -> str:
+    """TeX's own characters as what they look like; a bracket or star after a line's end would be an option of it."""
+    line = _one_line(text)
+    return "{}" * line.startswith(("[", "*")) + line.translate(_TEX)
+
+
+MARKDOWN = Markup(lambda text: _one_line(text).translate(_MARKDOWN), "**{}**", "*{}*", " ± {}")
+TEX = Markup(_escape_tex, r"\textbf{{{}}}", r"\textit{{{}}}", r" {{\scriptsize$\pm$ {}}}")
+PLAIN = Markup(_one_line, "{}*", "{}", "")
 
 
 def _cells(line: Line, markup: Markup) -> list[str]:
     """The label and the cells of a line, marked up."""
-    label = markup.escape(line.label + ("" if line.converged else " †"))
+    label = line.label if len(line.label) <= LONGEST else line.label[: LONGEST - 1].rstrip() + "…"
+    label = markup.escape(label + ("" if line.converged else " †"))
     return [markup.italic.format(label) if line.control else label, *(_cell(cell, line, markup) for cell in line.cells)]
 
 
@@ -70,7 +87,7 @@ def markdown(table: Table) -> str:
     methods, controls = _parts(table)
     heading = [["*controls*", *[""] * len(table.header)]] if methods and controls else []
     lines = [
-        [table.corner, *map(MARKDOWN.escape, table.header)],
+        [*map(MARKDOWN.escape, [table.corner, *table.header])],
         ["---", *["---:"] * len(table.header)],
         *(_cells(line, MARKDOWN) for line in methods),
         *heading,
@@ -97,7 +114,7 @@ def tex(table: Table) -> str:
             r"  \begin{adjustbox}{max width=\linewidth}",
             rf"  \begin{{tabular}}{{l{'r' * len(table.header)}}}",
             r"    \toprule",
-            *join([[TEX.escape(table.corner), *map(TEX.escape, table.header)]]),
+            *join([[*map(TEX.escape, [table.corner, *table.header])]]),
             r"    \midrule",
             *join(_cells(line, TEX) for line in methods),
             *rule,
