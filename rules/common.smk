@@ -87,6 +87,15 @@ def shown(page, paths):
     return [report(p, **told) if p.endswith((".png", ".csv")) else p for p in paths]
 
 
+def verbatim(value):
+    """A parameter function: that value as JSON; in a plain string Snakemake takes braces in a user's text as wildcards."""
+
+    def dumped(wildcards):
+        return json.dumps(value)
+
+    return dumped
+
+
 def dataset_spec(wildcards):
     return plain(CONFIG.datasets[wildcards.dataset])
 

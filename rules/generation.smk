@@ -142,7 +142,7 @@ rule generation_tables:
         runtime=30,
     params:
         code=code("ngw.report.stages:generation_tables"),
-        cells=json.dumps(CONFIG.generation.cells()),
+        cells=verbatim(CONFIG.generation.cells()),
         images="--images" if CONFIG.generation.images else "",
         folder=output_folder,
     shell:

@@ -24,7 +24,7 @@ rule tables:
         runtime=30,
     params:
         code=code("ngw.report.stages:collate"),
-        grid=json.dumps(CONFIG.grid()),
+        grid=verbatim(CONFIG.grid()),
         folder=output_folder,
     shell:
         "python -m ngw collate --grid {params.grid:q} --output {params.folder:q} > {log} 2>&1"
