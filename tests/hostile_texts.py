@@ -16,8 +16,10 @@ MARKUP = [
     "`<script>` ``a|b`` \\| | ~~a~~ **b** __c__ # d",
 ]
 WORDS = [
-    "$5 # $6 each", "$", "$$\\frac{1$", "\\$5 and $x^2$", "a & b < c > d_e % f # g {h} ~ ^ \\", "\\textbf{x} \\input{y}",
-    "🐕 a dog 👨‍👩‍👧", "שלום עולם", "مرحبا بالعالم", "猫が座っている", "one\ntwo\r\n\n\nthree\tfour", "bell\x07 nul\x00 esc\x1b[31m",
+    "$5 # $6 each", "$", "$$\\frac{1$", "\\$5 and $x^2$",
+    "a & b < c > d_e % f # g {h} ~ ^ \\", "\\textbf{x} \\input{y}",
+    "🐕 a dog 👨\u200d👩\u200d👧", "שלום עולם", "مرحبا بالعالم", "猫が座っている",
+    "one\ntwo\r\n\n\nthree\tfour", "bell\x07 nul\x00 esc\x1b[31m",
     "half \ud83d of a pair", "word " * 2000, "x" * 10_000, "", "  ", "[a] *b*",
 ]  # fmt: skip
 HOSTILE = [*MARKUP, *WORDS]

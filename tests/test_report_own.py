@@ -16,7 +16,11 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 SPLITS = {"train": 20, "val": 1, "test": 14}
-OWN = "import numpy as np\ndef encode(paths):\n    return np.array([[len(p), *map(ord, p[-6:-4])] for p in paths], float)\n"
+OWN = """import numpy as np
+
+def encode(paths):
+    return np.array([[len(p), *map(ord, p[-6:-4])] for p in paths], float)
+"""
 CONFIG = {
     "datasets": {"mine": {"kind": "folder", "root": "data", "check_images": False}},
     "encoders": {

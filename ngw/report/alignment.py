@@ -110,9 +110,7 @@ def examples_figure(to_text: Sequence[Ranked], to_image: Sequence[Ranked], title
             style.picture(line[0], item.query)
             _captions(line[1], item.found)
         for line, item in zip(panels, to_image, strict=False):
-            line[2].text(
-                0.05, 0.5, style.fold(item.query, 24, 4), va="center", fontsize=6, transform=line[2].transAxes
-            )
+            line[2].text(0.05, 0.5, style.fold(item.query, 24, 4), va="center", fontsize=6, transform=line[2].transAxes)
             for axes, (picture, right) in zip(line[3:], item.found, strict=False):
                 style.picture(axes, picture)
                 if right:

@@ -106,9 +106,7 @@ def sheet(items: Sequence[Drawn]) -> Figure:
             width_ratios=[2.6] + [1] * (1 + len(methods)),
         )  # fmt: skip
         for k, (line, item) in enumerate(zip(panels, items, strict=True)):
-            line[0].text(
-                0, 0.5, style.fold(item.caption, 30, 5), transform=line[0].transAxes, va="center", fontsize=6
-            )
+            line[0].text(0, 0.5, style.fold(item.caption, 30, 5), transform=line[0].transAxes, va="center", fontsize=6)
             for axes, title, picture in zip(
                 line[1:], ["real", *methods], [item.real, *item.pictures.values()], strict=True
             ):

@@ -145,7 +145,7 @@ def sections(
 def page(title: str, about: Mapping[str, str], config: str, parts: Sequence[Section]) -> str:
     """The HTML. about: what was run, where and by which versions; config: as YAML."""
     facts = "".join(f"<dt>{html.escape(key)}</dt><dd>{html.escape(value)}</dd>" for key, value in about.items())
-    links = "".join(f'<a href="#{html.escape(quote(part.name))}">{html.escape(part.title)}</a>' for part in parts)
+    links = "".join(_link(f"#{part.name}", part.title) for part in parts)
     body = "".join(map(_section, parts))
     return f"""<!doctype html>
 <html lang="en">
@@ -181,11 +181,16 @@ def _section(part: Section) -> str:
     text = text.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
     shown = "".join(
         f'<figure><img loading="lazy" alt="{html.escape(file)}" src="data:image/png;base64,'
-        f'{base64.b64encode(png).decode()}"><figcaption><a href="figures/{html.escape(quote(file))}">{html.escape(file)}</a>'
-        "</figcaption></figure>"
+        f'{base64.b64encode(png).decode()}"><figcaption>{_link(f"figures/{file}", file)}</figcaption></figure>'
         for file, png in part.figures.items()
     )
-    return f'<section id="{html.escape(part.name)}"><h2>{html.escape(part.title)}</h2>{shown}{text}{_records(part)}</section>\n'
+    head = f'<section id="{html.escape(part.name)}"><h2>{html.escape(part.title)}</h2>'
+    return f"{head}{shown}{text}{_records(part)}</section>\n"
+
+
+def _link(path: str, words: str) -> str:
+    """A link to a path as seen from the page's folder."""
+    return f'<a href="{html.escape(quote(path, safe="/#"))}">{html.escape(words)}</a>'
 
 
 def _tables(text: str) -> str:
@@ -207,5 +212,5 @@ def _records(part: Section) -> str:
     """Links to what a part's numbers come from, folded away; none where there is nothing."""
     if not part.records:
         return ""
-    links = "".join(f'<li><a href="{html.escape(quote(file))}">{html.escape(file)}</a></li>' for file in part.records)
+    links = "".join(f"<li>{_link(file, file)}</li>" for file in part.records)
     return f"<details><summary>The records of its {len(part.records)} runs</summary><ul>{links}</ul></details>"

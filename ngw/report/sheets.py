@@ -105,8 +105,7 @@ def image_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path], 
     ids = sorted(set.intersection(*map(set, drawn.values())))
     chosen = [ids[k] for k in rng(0, "images", "sheet").permutation(len(ids))[:SHEET]]
     items = [
-        Drawn(caption[i], _picture(path[i]), {name: Image.open(of[i]) for name, of in drawn.items()})
-        for i in chosen
+        Drawn(caption[i], _picture(path[i]), {name: Image.open(of[i]) for name, of in drawn.items()}) for i in chosen
     ]
     name = f"images.{cloud.metadata['dataset']}.{cloud.metadata['encoder']}.{text}"
     write_figure(sheet(items), name, output)

@@ -96,7 +96,7 @@ def note(axes: Axes, x: float, y: float, text: str, **options: Any) -> None:
 
 
 def picture(axes: Axes, image: Any, **options: Any) -> None:
-    """An image (Pillow's, or an array [h, w, 3]) in a panel; a string, the name of a file that isn't there, as words."""
+    """An image (Pillow's, or an array [h, w, 3]) in a panel; a string, the name of a missing file, as words."""
     import numpy as np
 
     if isinstance(image, str):
