@@ -65,3 +65,11 @@ def test_both_figures_draw_and_say_what_is_right():
     assert len(framed) == 1
     assert figure.axes.index(framed[0]) == 4
     assert style.encode(figure, "pdf").startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(("n", "d"), [(1, 4), (5, 1), (1, 1)])
+def test_one_image_or_one_feature_has_a_plane_too(n, d):
+    z = np.random.default_rng(0).standard_normal((n, d))
+    seen = alignment.Seen(z, z, z, z, np.eye(n) / n)
+    assert alignment.plane(z).shape == alignment.shared_plane(z, z)[0].shape == (n, 2)
+    assert style.encode(alignment.clouds_figure(seen, "m"), "png").startswith(b"\x89PNG")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,10 @@ import pytest
 import yaml
 from hostile_texts import HOSTILE, Elements
 from PIL import Image
+
+from ngw import io
+from ngw.__main__ import main
+from ngw.tasks import pictures
 
 ROOT = Path(__file__).parents[1]
 SPLITS = {"train": 20, "val": 1, "test": 14}
@@ -92,3 +97,26 @@ def test_no_text_of_its_config_is_markup_there(folder):
     assert ("img", ("loading", "alt", "src")) in page.kinds
     assert len({kind for kind in page.kinds if kind[0] == "img"}) == 1
     assert not [address for address in page.addresses if address.lstrip().startswith("javascript")]
+
+
+def test_sheets_need_no_encoder_and_name_the_images_that_have_no_file(tmp_path, write_cloud):
+    spec = json.dumps({"kind": "precomputed", "width": 6})
+    vision = write_cloud(tmp_path / "vision.safetensors", "vision", encoder="made", spec=spec)
+    paths = [str(tmp_path / f"{k}.png") for k in range(12)]
+    for path in paths[::2]:
+        Image.new("RGB", (40, 30)).save(path)
+    ids = list(range(12))
+    io.write_table(tmp_path / "images.parquet", {"image_id": ids, "split": ["test"] * 12, "path": paths})
+    texts = ["$5 # $6 each"] * 12
+    io.write_table(tmp_path / "captions.parquet", {"caption_id": ids, "image_id": ids, "text": texts})
+    run, figures = tmp_path / "run", tmp_path / "figures"
+    io.write_json(run / "metrics/captioning.json", {"method": "m"})
+    io.write_json(run / "images.json", {"method": "m"})
+    io.write_table(run / "predictions/captioning.parquet", {"image_id": ids, "caption": texts})
+    pictures.write(run / "predictions/images.zip", {k: np.zeros((8, 8, 3), np.uint8) for k in ids})
+    for stage, record in (("caption-sheet", "metrics/captioning.json"), ("image-sheet", "images.json")):
+        words = [stage, "--tables", str(tmp_path), "--vision", str(vision), "--text", "words"]
+        assert main([*words, "--records", str(run / record), "--output", str(figures)]) == 0
+    assert {path.name for path in figures.glob("*.png")} == {
+        f"{k}.points.made.words.png" for k in ("captions", "images")
+    }

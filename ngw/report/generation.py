@@ -163,6 +163,6 @@ def _words(axes: Axes, item: Captioned) -> None:
     said = {"reference": item.reference, **item.captions}
     for k, (method, caption) in enumerate(said.items()):
         y, colour = 1 - k / max(len(said), 1), style.GREY if method == "reference" else style.INK
-        axes.text(0, y, style.fold(method, 24), transform=axes.transAxes, va="top", fontsize=6.5, color=style.GREY)
+        axes.text(0, y, style.fold(method, 22), transform=axes.transAxes, va="top", fontsize=6.5, color=style.GREY)
         words = style.fold(caption or "(nothing)", 92)
         axes.text(0.24, y, words, transform=axes.transAxes, va="top", fontsize=6.5, color=colour)
