@@ -22,7 +22,7 @@ rule ablation_tables:
         runtime=30,
     params:
         code=code("ngw.report.stages:ablation_tables"),
-        grid=verbatim(CONFIG.ablation_grid()),
+        grid=verbatim(json.dumps(CONFIG.ablation_grid())),
         name="ablations",
         folder=output_folder,
     shell:
@@ -48,7 +48,7 @@ use rule ablation_tables as all_ablation_tables with:
         "results/benchmarks/ablation-tables-full.tsv"
     params:
         code=code("ngw.report.stages:ablation_tables"),
-        grid=verbatim(CONFIG.ablation_grid(full=True)),
+        grid=verbatim(json.dumps(CONFIG.ablation_grid(full=True))),
         name="ablations-full",
         folder=output_folder,
 

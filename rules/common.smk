@@ -87,13 +87,13 @@ def shown(page, paths):
     return [report(p, **told) if p.endswith((".png", ".csv")) else p for p in paths]
 
 
-def verbatim(value):
-    """A parameter function: that value as JSON; in a plain string Snakemake takes braces in a user's text as wildcards."""
+def verbatim(text):
+    """A parameter function: that text; in a plain string Snakemake takes braces in a user's words as wildcards."""
 
-    def dumped(wildcards):
-        return json.dumps(value)
+    def words(wildcards):
+        return text
 
-    return dumped
+    return words
 
 
 def dataset_spec(wildcards):
@@ -306,10 +306,9 @@ def shown_method():
     )
 
 
-def shown_kinds(wildcards):
-    """That method's kind, and that of the encoder whose view of images is drawn."""
-    encoder = module("encoders", CONFIG.encoders[wildcards.vision])
-    return module("methods", CONFIG.method_spec(shown_method())) + encoder
+def shown_kind(wildcards):
+    """The kind of that method."""
+    return module("methods", CONFIG.method_spec(shown_method()))
 
 
 def shown_model(wildcards):

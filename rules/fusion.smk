@@ -102,7 +102,7 @@ rule fuse:
     params:
         code=code("ngw.tasks.stages:fuse", fusion_kinds),
         spec=fusion_spec,
-        training=plain(CONFIG.vqa.table["training"]),
+        training=verbatim(plain(CONFIG.vqa.table["training"])),
         model=model_option,
         folder=output_folder,
     shell:

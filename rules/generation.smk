@@ -18,7 +18,7 @@ rule captioner:
     params:
         code=code("ngw.tasks.generation:captioner"),
         outside=outside(captioner_sources),
-        options=plain(CONFIG.generation.table["captioner"]),
+        options=verbatim(plain(CONFIG.generation.table["captioner"])),
         tables=input_folder,
     shell:
         "python -m ngw captioner --tables {params.tables:q} --text {input.text:q} --options {params.options:q}"
@@ -142,7 +142,7 @@ rule generation_tables:
         runtime=30,
     params:
         code=code("ngw.report.stages:generation_tables"),
-        cells=verbatim(CONFIG.generation.cells()),
+        cells=verbatim(json.dumps(CONFIG.generation.cells())),
         images="--images" if CONFIG.generation.images else "",
         folder=output_folder,
     shell:

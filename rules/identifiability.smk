@@ -51,7 +51,7 @@ rule identifiability_tables:
         runtime=30,
     params:
         code=code("ngw.report.stages:identifiability_tables"),
-        grid=verbatim(CONFIG.identifiability_grid()),
+        grid=verbatim(json.dumps(CONFIG.identifiability_grid())),
         folder=output_folder,
     shell:
         "python -m ngw identifiability-tables --grid {params.grid:q} --output {params.folder:q} > {log} 2>&1"

@@ -18,7 +18,7 @@ rule imager:
     params:
         code=code("ngw.tasks.generation_images:imager"),
         outside=outside(dataset_sources, imager_sources),
-        options=plain(CONFIG.generation.table["imager"]),
+        options=verbatim(plain(CONFIG.generation.table["imager"])),
         tables=input_folder,
     shell:
         "python -m ngw imager --tables {params.tables:q} --vision {input.vision:q} --options {params.options:q}"
@@ -113,8 +113,8 @@ rule reference:
         tables=input_folder,
         scorer=scorer_model,
         size=(CONFIG.generation.images or {}).get("count"),
-        spec=plain(CONFIG.generation.network()),
-        options=plain(CONFIG.generation.table["imager"]),
+        spec=verbatim(plain(CONFIG.generation.network())),
+        options=verbatim(plain(CONFIG.generation.table["imager"])),
     shell:
         "python -m ngw reference --tables {params.tables:q} --vision {input.vision:q} --count {params.size}"
         " --spec {params.spec:q} --scorer {params.scorer:q} --options {params.options:q} --output {output.reference:q}"

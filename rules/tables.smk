@@ -24,7 +24,7 @@ rule tables:
         runtime=30,
     params:
         code=code("ngw.report.stages:collate"),
-        grid=verbatim(CONFIG.grid()),
+        grid=verbatim(json.dumps(CONFIG.grid())),
         folder=output_folder,
     shell:
         "python -m ngw collate --grid {params.grid:q} --output {params.folder:q} > {log} 2>&1"
@@ -120,7 +120,7 @@ rule alignment_figures:
         mem_mb=4000,
         runtime=30,
     params:
-        code=code("ngw.report.sheets:alignment_figures", shown_kinds),
+        code=code("ngw.report.sheets:alignment_figures", shown_kind),
         outside=outside(dataset_sources),
         tables=input_folder,
         folder=output_folder,

@@ -49,7 +49,7 @@ rule vqa_tables:
         runtime=30,
     params:
         code=code("ngw.report.stages:vqa_tables"),
-        grid=verbatim(CONFIG.vqa.cells()),
+        grid=verbatim(json.dumps(CONFIG.vqa.cells())),
         folder=output_folder,
     shell:
         "python -m ngw vqa-tables --cells {params.grid:q} --output {params.folder:q} > {log} 2>&1"

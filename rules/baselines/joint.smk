@@ -121,7 +121,7 @@ rule joint_vqa:
         code=code("ngw.tasks.joint_stages:joint_vqa", fusion_kinds),
         outside=outside(dataset_sources),
         spec=fusion_spec,
-        training=plain(CONFIG.vqa.table["training"]),
+        training=verbatim(plain(CONFIG.vqa.table["training"])),
         splits=CONFIG.vqa.splits,
         tables=input_folder,
         folder=output_folder,
