@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Iterable
 
@@ -23,3 +24,19 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of an error about an unknown name: the nearest known one, then all of them."""
     known = sorted(known)
     return f"{nearest(name, known)} Known: {', '.join(known) or 'none'}."
+
+
+def __getattr__(name: str) -> type[InputError]:
+    """`NotFittedError`: an `InputError` that is scikit-learn's error of this name too, where that is installed.
+
+    It is made when it is first asked for, since scikit-learn takes a second to import.
+    """
+    if name != "NotFittedError":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    bases: tuple[type, ...] = (InputError,)
+    with contextlib.suppress(ImportError):  # no scikit-learn, so nobody can wait for its error
+        from sklearn.exceptions import NotFittedError
+
+        bases += (NotFittedError,)
+    made = type(name, bases, {"__module__": __name__, "__doc__": "A method is used before its fit, or not as fitted."})
+    return globals().setdefault(name, made)

@@ -252,7 +252,7 @@ def test_an_unfitted_method_says_so(spec):
         ({"kind": "procrusts"}, "Did you mean 'procrustes'"),
         ({"kind": "warp", "epsilom": 0.1}, "Did you mean 'epsilon'"),
         ({"kind": "warp", "epsilon": 0}, "epsilon is a positive number"),
-        ({"kind": "warp", "epsilon": float("nan")}, "epsilon: expected a number"),
+        ({"kind": "warp", "epsilon": float("nan")}, "epsilon: expected a number, found nan"),
         ({"kind": "warp", "cost": "cac"}, "Did you mean 'cca'"),
         ({"kind": "warp", "map": "affine"}, "map is linear, orthogonal, mlp or residual"),
         ({"kind": "warp", "whiten": 0}, "whiten is positive"),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ngw import io, registry
+from ngw.errors import InputError
 from ngw.methods.base import Method
 
 __all__ = ["Method", "build", "kinds", "load"]
@@ -32,7 +33,23 @@ def load(path: str | os.PathLike) -> Method:
 def load_with_metadata(path: str | os.PathLike) -> tuple[Method, dict[str, str]]:
     """A fitted method and what its file says about how it was made."""
     arrays, head = io.read_tensors(path, "a fitted method", "kind")
-    method = build({"kind": head["kind"], **json.loads(head["params"])})
-    for name, value in {**arrays, **json.loads(head["state"])}.items():
-        setattr(method, name, value)
+    try:
+        options, state = (_object(head, name) for name in ("params", "state"))
+        method = build(options | {"kind": head["kind"]})
+        if options.keys() != method.params().keys():
+            raise InputError(f"expected the options {sorted(method.params())}, found {sorted(options)}")
+        method._restore(arrays, state)
+    except InputError as error:
+        raise InputError(f"{path}: {str(error).rstrip('.')}; fit the method again.") from None
     return method, head
+
+
+def _object(head: Mapping[str, str], name: str) -> dict[str, Any]:
+    """An object that stands as JSON in a file's metadata."""
+    try:
+        found = json.loads(head[name])
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{name}: expected JSON, found {error}") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{name}: expected an object, found {found!r}")
+    return found

@@ -19,8 +19,6 @@ class Whitened(Method):
     dims: Any  # a number
 
     def _settle(self, x: np.ndarray, y: np.ndarray) -> None:
-        for name in ("x_white_", "x_color_", "y_white_", "y_color_"):  # of an earlier fit
-            vars(self).pop(name, None)
         if self.whiten is not None:
             self._whiten(x, y, self.whiten)
 
@@ -30,12 +28,12 @@ class Whitened(Method):
         self.y_white_, self.y_color_ = whitening(y, ridge, self.dims)
         return x @ self.x_white_, y @ self.y_white_
 
-    def _x(self, x: Any) -> np.ndarray:
-        x = super()._x(x)
+    def _standard_x(self, x: np.ndarray) -> np.ndarray:
+        x = super()._standard_x(x)
         return x @ self.x_white_ if "x_white_" in vars(self) else x
 
-    def _y(self, y: Any) -> np.ndarray:
-        y = super()._y(y)
+    def _standard_y(self, y: np.ndarray) -> np.ndarray:
+        y = super()._standard_y(y)
         return y @ self.y_white_ if "y_white_" in vars(self) else y
 
     def _from_x(self, x: np.ndarray) -> np.ndarray:

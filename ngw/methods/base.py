@@ -1,4 +1,4 @@
-"""The face of every row of the tables: fit, transform, inverse_transform, embed; save and load."""
+"""The face of every row of the tables: fit, transform, inverse_transform, embed; save and load; scikit-learn's."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from ngw import __version__, io
+from ngw import __version__, errors, io, registry
 from ngw.errors import InputError
+from ngw.methods._clouds import check_cloud, check_columns, check_pairs, columns
 
 EPS = 1e-12
+SMALLEST = 1e-36  # float32 loses its digits below 1e-38
+DEFAULTS = ("converged_", "note_", "x_columns_", "y_columns_")  # what a class says until a fit says otherwise
 Role = Literal["method", "baseline", "control"]
 
 
@@ -35,58 +38,17 @@ def positive(**options: float) -> None:
             raise ValueError(f"{name} is positive, not {value}")
 
 
-def check_cloud(x: Any, name: str, width: int | None = None) -> np.ndarray:
-    """A cloud as float32 [n, d]; refuses other shapes, another width than `width`, NaN and infinity."""
-    try:
-        x = np.asarray(x, np.float32)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name}: expected a cloud [n, d] of numbers, found {error}; pass an array.") from None
-    if x.ndim != 2 or 0 in x.shape:
-        raise InputError(f"{name}: expected a cloud [n, d], found shape {list(x.shape)}; pass one row per sample.")
-    if width is not None and x.shape[1] != width:
-        raise InputError(f"{name}: expected rows of {width} features, as in fit, found {x.shape[1]}; use one encoder.")
-    finite = np.isfinite(x).all(1)
-    if not finite.all():
-        raise InputError(
-            f"{name}: expected finite features, found NaN or infinity in row {int((~finite).argmax())}; mend it."
-        )
-    return x
-
-
-def check_pairs(pairs: Any, n: int, m: int) -> np.ndarray:
-    """Known pairs as int64 [k, 2]: (row of x, row of y). A 1-D index array means x[i] belongs to y[i]."""
-    if pairs is None or np.size(pairs) == 0:
-        return np.empty((0, 2), np.int64)
-    pairs = np.asarray(pairs)
-    if not np.issubdtype(pairs.dtype, np.integer):
-        raise InputError(f"pairs: expected whole numbers, found {pairs.dtype}; pass row indices, not a mask.")
-    pairs = pairs.astype(np.int64)
-    if pairs.ndim == 1:
-        pairs = np.stack([pairs, pairs], axis=1)
-    if pairs.ndim != 2 or pairs.shape[1] != 2:
-        raise InputError(f"pairs: expected row indices [k] or [k, 2], found shape {list(pairs.shape)}; reshape it.")
-    if len(pairs) > max(n, m):
-        raise InputError(
-            f"pairs: expected at most {max(n, m)} (the larger cloud's rows), found {len(pairs)}; pass fewer."
-        )
-    outside = (pairs < 0) | (pairs >= [n, m])
-    if outside.any():
-        k = int(outside.any(1).argmax())
-        raise InputError(
-            f"pairs: expected rows below {n} and {m}, the clouds' sizes, found {pairs[k].tolist()} as pair {k}; "
-            "index each cloud's own rows."
-        )
-    if len(np.unique(pairs, axis=0)) < len(pairs):
-        raise InputError("pairs: expected each pair once, found repeated ones; drop the duplicates.")
-    return pairs
-
-
 class Method:
     """Aligns two clouds x [n, d_x] and y [m, d_y] whose rows need not be paired.
 
     A subclass stores its hyperparameters in `__init__` (and checks them there), learns in `_fit` on centred clouds of
-    unit mean square norm, and maps in `_to_y`, `_to_x`. What it learns are arrays whose names end in `_`.
-    Bad input (shapes, NaN, equal rows, pairs out of range, too few of them) raises `InputError`.
+    unit mean square norm, and maps in `_to_y`, `_to_x`. What it learns are arrays, numbers and texts whose names end in
+    `_`, and these alone: `fit` forgets them first.
+    Bad input (shapes, NaN, equal rows, pairs out of range, too few of them) raises `InputError`; so does, as
+    `ngw.errors.NotFittedError`, a method that isn't fitted, or whose options are no longer those of its fit.
+
+    An estimator by scikit-learn's contract, without importing it: get_params, set_params, clone, repr, pickling. In a
+    `Pipeline` x is what is transformed, and y the other cloud; `fit` takes the pairs, as in warp__pairs=rows.
     """
 
     role: Role = "baseline"
@@ -96,16 +58,34 @@ class Method:
 
     converged_: bool = True
     note_: str = ""  # why not, where it did not converge
+    x_columns_: list[str] | None = None  # the names in the data frames of fit, where there were some
+    y_columns_: list[str] | None = None
+    options_: dict[str, Any] | None = None  # of the fit; none before
 
     def fit(self, x: Any, y: Any, pairs: Any = None, seed: int = 0) -> Self:
         """Learn both maps. x [n, d_x], y [m, d_y]; pairs: [k] or [k, 2] row indices of the known pairs, ignored where
         the method needs none; seed: of all randomness."""
-        x, y, pairs = self._prepare(x, y, pairs)
-        self._fit(x, y, pairs, seed)
+        self._forget()
+        self._fit(*self._prepare(x, y, pairs), seed)
+        return self._fitted()
+
+    def _forget(self) -> None:
+        """Drop what an earlier fit learned, and check the options again, which may have been set since."""
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
+        vars(self).update(vars(self._checked(self.params())))
+
+    def _checked(self, options: dict[str, Any]) -> Self:
+        """Another method of this class, unfitted."""
+        return registry.make(type(self), repr(self._kind()), options)
+
+    def _fitted(self) -> Self:
+        self.options_ = self.params()
         return self
 
     def _prepare(self, x: Any, y: Any, pairs: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Check the input, learn centre and scale, and return standardised clouds with pairs [k, 2]."""
+        self.x_columns_, self.y_columns_ = columns(x), columns(y)
         x, y = check_cloud(x, "x"), check_cloud(y, "y")
         moments = _moments(x, "x"), _moments(y, "y")
         pairs = check_pairs(pairs, len(x), len(y))
@@ -121,23 +101,40 @@ class Method:
             _moments(y[pairs[:, 1]], "y, known pairs")
         (self.x_mean_, self.x_scale_), (self.y_mean_, self.y_scale_) = moments
         self.n_pairs_ = len(pairs)
-        self._settle(Method._x(self, x), Method._y(self, y))
-        return self._x(x), self._y(y), pairs
+        self._settle(Method._standard_x(self, x), Method._standard_y(self, y))
+        return self._standard_x(x), self._standard_y(y), pairs
 
     def _settle(self, x: np.ndarray, y: np.ndarray) -> None:
-        """Learn further coordinates from the centred clouds; `_x`, `_from_x` and their twins then use them."""
+        """Learn further coordinates from the centred clouds; `_standard_x`, `_from_x` and their twins then use them."""
+
+    def _standard_x(self, x: np.ndarray) -> np.ndarray:
+        """Rows of x's space in the coordinates of the maps."""
+        return (x - self.x_mean_) / self.x_scale_
+
+    def _standard_y(self, y: np.ndarray) -> np.ndarray:
+        return (y - self.y_mean_) / self.y_scale_
 
     def _x(self, x: Any) -> np.ndarray:
+        """The same of what a user passes to a fitted method."""
         self._check_fitted()
-        return (check_cloud(x, "x", len(self.x_mean_)) - self.x_mean_) / self.x_scale_
+        check_columns(x, self.x_columns_, "x")
+        return self._standard_x(check_cloud(x, "x", len(self.x_mean_)))
 
     def _y(self, y: Any) -> np.ndarray:
         self._check_fitted()
-        return (check_cloud(y, "y", len(self.y_mean_)) - self.y_mean_) / self.y_scale_
+        check_columns(y, self.y_columns_, "y")
+        return self._standard_y(check_cloud(y, "y", len(self.y_mean_)))
 
     def _check_fitted(self) -> None:
-        if not hasattr(self, "x_mean_"):
-            raise InputError(f"{type(self).__name__}: expected a fitted method; call fit, or load one.")
+        name, of_fit = type(self).__name__, self.options_
+        if of_fit is None:
+            raise errors.NotFittedError(f"{name}: expected a fitted method, found none; call fit, or load one.")
+        for option, value in self.params().items():
+            if value != of_fit[option]:
+                raise errors.NotFittedError(
+                    f"{name}: expected the options of its fit, found {option} {value!r}, which was {of_fit[option]!r}; "
+                    "fit it again."
+                )
 
     def _from_x(self, x: np.ndarray) -> np.ndarray:
         return x * self.x_scale_ + self.x_mean_
@@ -162,6 +159,10 @@ class Method:
         """T_BA: rows of y's space to x's space, [k, d_y] -> [k, d_x]."""
         return self._from_x(self._to_x(self._y(y)))
 
+    def fit_transform(self, x: Any, y: Any, pairs: Any = None, seed: int = 0) -> np.ndarray:
+        """`fit`, then `transform` of the same x."""
+        return self.fit(x, y, pairs, seed).transform(x)
+
     def embed(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         """Both clouds in the space where they are compared: u [k, e], v [l, e], unit rows; score = u @ v.T.
 
@@ -177,6 +178,11 @@ class Method:
         """Learned numbers; the clouds' coordinates (centre, scale, whitening) and the training curve aside."""
         return sum(a.size for k, a in self._arrays().items() if not k.startswith(("x_", "y_", "curve_")))
 
+    @property
+    def n_features_in_(self) -> int:
+        """The width of x in fit."""
+        return len(self.x_mean_)
+
     def _arrays(self) -> dict[str, np.ndarray]:
         return {k: v for k, v in vars(self).items() if k.endswith("_") and isinstance(v, np.ndarray)}
 
@@ -184,12 +190,61 @@ class Method:
         """The hyperparameters, by name."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """`params`, by scikit-learn's name; no option is an estimator, so that `deep` changes nothing."""
+        return self.params()
+
+    def set_params(self, **options: Any) -> Self:
+        """Change hyperparameters: all that are given or, where one is refused, none. Fit again afterwards."""
+        vars(self).update(vars(self._checked(self.params() | options)))
+        return self
+
+    def __repr__(self) -> str:
+        known = inspect.signature(type(self)).parameters
+        changed = (f"{name}={value!r}" for name, value in self.params().items() if value != known[name].default)
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.options_ is not None
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import Tags, TargetTags, TransformerTags  # installed, or who would ask?
+
+        target = TargetTags(required=True, two_d_labels=True, multi_output=True, single_output=False)
+        return Tags(None, target, transformer_tags=TransformerTags(preserves_dtype=["float32"]))
+
+    def _kind(self) -> str:
+        return type(self).__module__.rsplit(".", 1)[-1].replace("_", "-")
+
     def save(self, path: str | os.PathLike, **metadata: str) -> None:
         """Write a fitted method as one safetensors file: arrays, hyperparameters, status; nothing of the data."""
-        scalars = {k: v for k, v in vars(self).items() if k.endswith("_") and isinstance(v, (bool, int, float, str))}
-        head = {"kind": type(self).__module__.rsplit(".", 1)[-1].replace("_", "-"), "version": __version__}
+        self._check_fitted()
+        plain = (bool, int, float, str, list)
+        scalars = {k: v for k, v in vars(self).items() if k.endswith("_") and isinstance(v, plain)}
+        head = {"kind": self._kind(), "version": __version__}
         head |= {"params": json.dumps(self.params()), "state": json.dumps(scalars), **metadata}
         io.write_tensors(path, self._arrays(), head)
+
+    def _restore(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
+        """Take what `save` wrote: learned values alone, and as many as it takes to map a row of each side."""
+        for name in [*arrays, *state]:
+            learned = name.isidentifier() and name.endswith("_") and not name.startswith("_")
+            taken = (hasattr(type(self), name) and name not in DEFAULTS) or (name in arrays and name in state)
+            if taken or not learned:
+                raise InputError(f"expected what a fit learns, found {name!r}")
+        vars(self).update(arrays | state)
+        if not (isinstance(self.converged_, bool) and isinstance(self.note_, str)):
+            raise InputError(f"expected a status, found converged_ {self.converged_!r} and note_ {self.note_!r}")
+        self.options_ = self.params()
+        try:
+            with np.errstate(all="ignore"):  # what isn't finite is refused below
+                x, y = self.x_mean_[None], self.y_mean_[None]
+                there, back, (u, v) = self.transform(x), self.inverse_transform(y), self.embed(x, y)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"expected the arrays of a fit, found {error}") from None
+        shapes = [z.shape for z in (there, back, u, self.x_scale_, self.y_scale_)]
+        if shapes != [y.shape, x.shape, v.shape, (), ()] or not all(np.isfinite(z).all() for z in (there, back, u, v)):
+            raise InputError(f"expected arrays that give finite rows of shapes {y.shape} and {x.shape}, found {shapes}")
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:
@@ -206,6 +261,9 @@ def _moments(x: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Centre [d] and scale [] (root mean square distance to it)."""
     mean = x.mean(0, dtype=np.float64)
     scale = np.sqrt(((x - mean) ** 2).sum(1).mean())
-    if scale <= EPS * max(1.0, float(np.abs(mean).max())):
-        raise InputError(f"{name}: expected features that differ, found {len(x)} equal rows; check the encoder.")
+    if (x == x[0]).all():
+        rows = f"{len(x)} equal rows" if len(x) > 1 else "1 sample"
+        raise InputError(f"{name}: expected features that differ, found {rows}; check the encoder.")
+    if scale < SMALLEST:
+        raise InputError(f"{name}: expected a spread of {SMALLEST:g} or more, found {scale:.1e}; scale the features.")
     return mean.astype(np.float32), np.array(scale, np.float32)

@@ -27,6 +27,7 @@ class Distillation(Method):
 
     reference = "Hinton et al. 2015; Romero et al. 2015; Park et al. 2019"
     min_pairs = 5
+    _joint: tuple[np.ndarray, np.ndarray] | None = None
 
     def __init__(
         self,
@@ -42,7 +43,6 @@ class Distillation(Method):
         positive(temperature=temperature, learning_rate=learning_rate)
         self.relational, self.steps, self.temperature = relational, steps, temperature
         self.batch, self.learning_rate, self.teacher = batch, learning_rate, teacher
-        self._joint: tuple[np.ndarray, np.ndarray] | None = None
 
     def taught_by(self, u: np.ndarray, v: np.ndarray) -> None:
         """The joint teacher's features of the clouds that `fit` will get, row by row: [n, e] and [m, e]."""

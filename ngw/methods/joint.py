@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from ngw.errors import InputError
@@ -57,12 +59,14 @@ class Joint(Method):
             raise ValueError(f"patch divides size and heads divide dims, not {patch} of {size} and {heads} of {dims}")
         if not (0 < crop <= 1 and 0 <= warmup < 1 and 0 < held_out < 1):
             raise ValueError("crop is in (0, 1], warmup in [0, 1) and held_out in (0, 1)")
-        if model is not None:
-            self.pairs = "none"
         self.model, self.size, self.patch, self.dims, self.layers, self.heads = model, size, patch, dims, layers, heads
         self.width, self.words, self.crop, self.steps, self.batch = width, words, crop, steps, batch
         self.learning_rate, self.warmup, self.looks = learning_rate, warmup, looks
         self.patience, self.held_out, self.parts, self.precision = patience, held_out, parts, precision
+
+    @property
+    def pairs(self) -> Literal["none", "some", "all"]:  # type: ignore[override]  # follows from an option
+        return "some" if self.model is None else "none"
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         raise InputError(

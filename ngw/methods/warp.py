@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from ngw.clouds import groups_of_rows
 from ngw.errors import InputError, did_you_mean
 from ngw.maps.linear import ridge
+from ngw.methods._clouds import check_cloud, check_pairs
 from ngw.methods._given import mislead, place, thin
 from ngw.methods._transport import Solver, Transport, couple
 from ngw.methods._whitened import Whitened
-from ngw.methods.base import Method, Role, at_least, check_cloud, check_pairs, positive, unit
+from ngw.methods.base import Method, Role, at_least, positive, unit
 from ngw.methods.cca import CCA
 from ngw.methods.fused import Fused
 from ngw.methods.gromov import Gromov
@@ -59,7 +60,6 @@ class Warp(Whitened):
     pairs, as a multiple of the number of pairs (null: all of them); noise, the share of known pairs that are wrong.
     """
 
-    role: Role = "method"
     min_pairs = 4
     reference = "proposal 2.2-2.5"
 
@@ -104,9 +104,6 @@ class Warp(Whitened):
             raise ValueError(f"tau is positive, or null for exact marginals; not {tau}")
         if mass < 1 and (tau is not None or cost == "keypoints"):
             raise ValueError("mass below 1 (partial) is for exact marginals (tau: null) and costs other than keypoints")
-        if cost == "raw":  # spaces that share no axis
-            self.role = "control"
-        self.pairs = COSTS[cost]().pairs
         self.epsilon, self.cost, self.pinned, self.max_iter, self.tol = epsilon, cost, pinned, max_iter, tol
         self.mass, self.tau, self.rounds, self.warmth, self.confidence = mass, tau, rounds, warmth, confidence
         self.whiten, self.dims, self.map, self.hidden = whiten, dims, map, hidden
@@ -124,8 +121,17 @@ class Warp(Whitened):
         at_least(0, confidence=confidence, smoothness=smoothness or 0, unpaired=unpaired or 0)
         positive(tol=tol, learning_rate=learning_rate)
 
-    def fit(self, x: Any, y: Any, pairs: Any = None, seed: int = 0) -> Warp:
+    @property
+    def role(self) -> Role:  # type: ignore[override]  # follows from an option
+        return "control" if self.cost == "raw" else "method"  # raw: spaces that share no axis
+
+    @property
+    def pairs(self) -> Literal["none", "some", "all"]:  # type: ignore[override]  # follows from an option
+        return COSTS[self.cost]().pairs
+
+    def fit(self, x: Any, y: Any, pairs: Any = None, seed: int = 0) -> Self:
         """As `Method.fit`, on what `unpaired` and `noise` leave of the clouds and the pairs."""
+        self._forget()  # first, since options tell what is left
         x, y, pairs, _ = self._given(x, y, pairs, seed)
         return super().fit(x, y, pairs, seed)
 
@@ -158,18 +164,25 @@ class Warp(Whitened):
 
     def solve(self, x: Any, y: Any, pairs: Any = None, seed: int = 0, truth: np.ndarray | None = None) -> Transport:
         """The plan between the clouds (proposal 2.2). truth [k, 2]: the true pairs, for `true_mass` alone."""
-        x, y, pairs, truth = self._given(x, y, pairs, seed, truth)
-        return self._solve(*self._prepare(x, y, pairs), seed, truth)
+        twin = self._checked(self.params())  # a fit that was made stays as it is
+        x, y, pairs, truth = twin._given(x, y, pairs, seed, truth)
+        return twin._solve(*twin._prepare(x, y, pairs), seed, truth)
 
-    def fit_maps(self, x: Any, y: Any, pairs: Any, transport: Transport, seed: int = 0) -> Warp:
+    def fit_maps(self, x: Any, y: Any, pairs: Any, transport: Transport, seed: int = 0) -> Self:
         """Fit T_AB and T_BA to a plan that `solve` made from the same clouds (proposal 2.3)."""
+        self._forget()
         x, y, pairs, _ = self._given(x, y, pairs, seed)
         x, y, pairs = self._prepare(x, y, pairs)
         if (len(transport.to_y), len(transport.to_x)) != (len(x), len(y)):
             found = f"{len(transport.to_y)} x {len(transport.to_x)}"
             raise InputError(f"transport: expected a plan of {len(x)} x {len(y)} rows, found {found}; solve it anew.")
+        widths, targets = [x.shape[1], y.shape[1]], [transport.to_x.shape[1], transport.to_y.shape[1]]
+        if targets != widths:
+            raise InputError(
+                f"transport: expected targets of widths {widths}, found {targets}; solve it anew, with these options."
+            )
         self._fit_maps(x, y, pairs, transport, seed)
-        return self
+        return self._fitted()
 
     def _solve(
         self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int, truth: np.ndarray | None = None

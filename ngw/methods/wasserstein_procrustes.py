@@ -60,7 +60,10 @@ class WassersteinProcrustes(Gromov):
             raise ValueError(f"last_epsilon is positive and at most epsilon, not {last_epsilon}")
         self.start, self.whiten, self.power = start, whiten, power
         self.rounds, self.last_epsilon = rounds, last_epsilon
-        self.pairs = "none" if start == "gromov" else "some"
+
+    @property
+    def pairs(self) -> Literal["none", "some", "all"]:  # type: ignore[override]  # follows from an option
+        return "none" if self.start == "gromov" else "some"
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         self.whiten_, self.power_ = self._select(x, y, pairs, seed)

@@ -1,0 +1,111 @@
+"""What a method is given: clouds of numbers and pairs of their rows, checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ngw.errors import InputError
+
+LARGEST = 1e36  # float32 ends at 3.4e38, and the distances of rows to their centre must stay below it
+
+
+def check_cloud(x: Any, name: str, width: int | None = None) -> np.ndarray:
+    """A cloud as float32 [n, d]: an array, lists, a data frame or a tensor, of whole or real numbers or booleans.
+
+    Refuses other shapes, another width than `width`, NaN, infinity and what float32 can't hold.
+    """
+    given = _numbers(x, name)
+    if given.ndim != 2 or 0 in given.shape:
+        raise InputError(f"{name}: expected a cloud [n, d], found shape {list(given.shape)}; pass one row per sample.")
+    if width is not None and given.shape[1] != width:
+        raise InputError(
+            f"{name}: expected rows of {width} features, as in fit, found {given.shape[1]}; use one encoder."
+        )
+    with np.errstate(over="ignore"):  # what overflows is refused below
+        x = given.astype(np.float32, copy=False)
+    fits = (np.abs(x) <= LARGEST).all(1)
+    if not fits.all():
+        row = int((~fits).argmax())
+        if np.isfinite(given[row]).all():
+            raise InputError(
+                f"{name}: expected features up to {LARGEST:g}, found larger ones in row {row}; scale them."
+            )
+        raise InputError(f"{name}: expected finite features, found NaN or infinity in row {row}; mend it.")
+    return x
+
+
+def columns(x: Any) -> list[str] | None:
+    """The names of a data frame's columns; None where there are none, or where they are mere numbers."""
+    found = list(getattr(x, "columns", ()))
+    return found if found and all(isinstance(name, str) for name in found) else None
+
+
+def check_columns(x: Any, fitted: list[str] | None, name: str) -> None:
+    """A data frame's columns stand in the order of the one in fit, where both have names."""
+    found = columns(x)
+    for i, (here, there) in enumerate(zip(found or (), fitted or (), strict=False)):
+        if here != there:
+            raise InputError(
+                f"{name}: expected the columns of the data frame in fit, found {here!r} where {there!r} was, column "
+                f"{i}; bring them into that order."
+            )
+
+
+def check_pairs(pairs: Any, n: int, m: int) -> np.ndarray:
+    """Known pairs as int64 [k, 2]: (row of x, row of y). A 1-D index array means x[i] belongs to y[i]."""
+    if pairs is None or np.size(pairs) == 0:
+        return np.empty((0, 2), np.int64)
+    pairs = _numbers(pairs, "pairs")
+    if not np.issubdtype(pairs.dtype, np.integer):
+        raise InputError(f"pairs: expected whole numbers, found {pairs.dtype}; pass row indices, not a mask.")
+    pairs = pairs.astype(np.int64)
+    if pairs.ndim == 1:
+        pairs = np.stack([pairs, pairs], axis=1)
+    if pairs.ndim != 2 or pairs.shape[1] != 2:
+        raise InputError(f"pairs: expected row indices [k] or [k, 2], found shape {list(pairs.shape)}; reshape it.")
+    if len(pairs) > max(n, m):
+        raise InputError(
+            f"pairs: expected at most {max(n, m)} (the larger cloud's rows), found {len(pairs)}; pass fewer."
+        )
+    outside = (pairs < 0) | (pairs >= [n, m])
+    if outside.any():
+        k = int(outside.any(1).argmax())
+        raise InputError(
+            f"pairs: expected rows below {n} and {m}, the clouds' sizes, found {pairs[k].tolist()} as pair {k}; "
+            "index each cloud's own rows."
+        )
+    if len(np.unique(pairs, axis=0)) < len(pairs):
+        raise InputError("pairs: expected each pair once, found repeated ones; drop the duplicates.")
+    return pairs
+
+
+def _numbers(x: Any, name: str) -> np.ndarray:
+    """An array of booleans, whole or real numbers, from whatever holds them; nothing is hidden, dropped or parsed."""
+    if np.ma.is_masked(x):
+        row = int(np.argwhere(np.ma.getmaskarray(x))[0][0])
+        raise InputError(
+            f"{name}: expected numbers, found masked ones, the first in row {row}; fill them or drop rows."
+        )
+    try:
+        if hasattr(x, "detach"):  # a torch tensor, which may have a gradient or lie on a GPU
+            x = x.detach().cpu()
+        found = np.asarray(x)
+        if found.dtype.kind == "O" and not any(isinstance(value, (str, bytes)) for value in found.flat):
+            found = found.astype(np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        what = " ".join(str(error).split()).rstrip(".")
+        raise InputError(
+            f"{name}: expected an array of numbers, neither ragged nor sparse, found a {type(x).__name__} ({what}); pass "
+            "one row per sample."
+        ) from None
+    if found.dtype.kind == "c":
+        raise InputError(
+            f"{name}: expected real numbers, found {found.dtype} (Complex data not supported); pass real and imaginary "
+            "parts side by side."
+        )
+    if found.dtype.kind not in "biuf":
+        what = "text" if found.dtype.kind in "OSUT" else str(found.dtype)
+        raise InputError(f"{name}: expected an array of numbers, found one of {what}; turn it into numbers.")
+    return found
