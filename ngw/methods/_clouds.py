@@ -55,9 +55,9 @@ def check_columns(x: Any, fitted: list[str] | None, name: str) -> None:
 
 def check_pairs(pairs: Any, n: int, m: int) -> np.ndarray:
     """Known pairs as int64 [k, 2]: (row of x, row of y). A 1-D index array means x[i] belongs to y[i]."""
-    if pairs is None or np.size(pairs) == 0:
+    pairs = _numbers([] if pairs is None else pairs, "pairs")
+    if pairs.size == 0:
         return np.empty((0, 2), np.int64)
-    pairs = _numbers(pairs, "pairs")
     if not np.issubdtype(pairs.dtype, np.integer):
         raise InputError(f"pairs: expected whole numbers, found {pairs.dtype}; pass row indices, not a mask.")
     pairs = pairs.astype(np.int64)
@@ -97,8 +97,8 @@ def _numbers(x: Any, name: str) -> np.ndarray:
     except (TypeError, ValueError, RuntimeError) as error:
         what = " ".join(str(error).split()).rstrip(".")
         raise InputError(
-            f"{name}: expected an array of numbers, neither ragged nor sparse, found a {type(x).__name__} ({what}); pass "
-            "one row per sample."
+            f"{name}: expected an array of numbers, neither ragged nor sparse, found a {type(x).__name__} ({what}); "
+            "pass one row per sample."
         ) from None
     if found.dtype.kind == "c":
         raise InputError(

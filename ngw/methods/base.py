@@ -211,7 +211,7 @@ class Method:
         from sklearn.utils import Tags, TargetTags, TransformerTags  # installed, or who would ask?
 
         target = TargetTags(required=True, two_d_labels=True, multi_output=True, single_output=False)
-        return Tags(None, target, transformer_tags=TransformerTags(preserves_dtype=["float32"]))
+        return Tags(None, target, transformer_tags=TransformerTags(preserves_dtype=[]))
 
     def _kind(self) -> str:
         return type(self).__module__.rsplit(".", 1)[-1].replace("_", "-")
