@@ -36,8 +36,10 @@ def load_with_metadata(path: str | os.PathLike) -> tuple[Method, dict[str, str]]
     try:
         options, state = (_object(head, name) for name in ("params", "state"))
         method = build(options | {"kind": head["kind"]})
-        if options.keys() != method.params().keys():
-            raise InputError(f"expected the options {sorted(method.params())}, found {sorted(options)}")
+        if odd := sorted(options.keys() ^ method.params().keys()):
+            raise InputError(
+                f"params: expected exactly the options of {head['kind']}, found others, or none, for {odd}"
+            )
         method._restore(arrays, state)
     except InputError as error:
         raise InputError(f"{path}: {str(error).rstrip('.')}; fit the method again.") from None

@@ -14,6 +14,7 @@ from ngw.errors import InputError
 from ngw.methods._clouds import check_cloud, check_columns, check_pairs, columns
 
 EPS = 1e-12
+PLAIN = (bool, int, float, str, list)  # what a fit learns beside arrays
 SMALLEST = 1e-36  # float32 loses its digits below 1e-38
 DEFAULTS = ("converged_", "note_", "x_columns_", "y_columns_")  # what a class says until a fit says otherwise
 Role = Literal["method", "baseline", "control"]
@@ -219,18 +220,17 @@ class Method:
     def save(self, path: str | os.PathLike, **metadata: str) -> None:
         """Write a fitted method as one safetensors file: arrays, hyperparameters, status; nothing of the data."""
         self._check_fitted()
-        plain = (bool, int, float, str, list)
-        scalars = {k: v for k, v in vars(self).items() if k.endswith("_") and isinstance(v, plain)}
+        scalars = {k: v for k, v in vars(self).items() if k.endswith("_") and isinstance(v, PLAIN)}
         head = {"kind": self._kind(), "version": __version__}
         head |= {"params": json.dumps(self.params()), "state": json.dumps(scalars), **metadata}
         io.write_tensors(path, self._arrays(), head)
 
     def _restore(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
         """Take what `save` wrote: learned values alone, and as many as it takes to map a row of each side."""
-        for name in [*arrays, *state]:
+        for name, value in [*arrays.items(), *state.items()]:
             learned = name.isidentifier() and name.endswith("_") and not name.startswith("_")
             taken = (hasattr(type(self), name) and name not in DEFAULTS) or (name in arrays and name in state)
-            if taken or not learned:
+            if taken or not learned or not isinstance(value, (np.ndarray, *PLAIN)):
                 raise InputError(f"expected what a fit learns, found {name!r}")
         vars(self).update(arrays | state)
         if not (isinstance(self.converged_, bool) and isinstance(self.note_, str)):
