@@ -219,7 +219,7 @@ def test_a_warp_forgets_its_network(first):
 def hard(method):
     """Clouds on which a method does not converge: noise that shares nothing."""
     rng = np.random.default_rng(0)
-    return method.fit(rng.standard_normal((60, 8)), rng.standard_normal((60, 6)))
+    return method.fit(rng.standard_normal((60, 8)), rng.standard_normal((60, 6)), np.arange(4))
 
 
 @pytest.mark.parametrize(
@@ -227,6 +227,7 @@ def hard(method):
     [
         {"kind": "gromov", "starts": 6, "max_iter": 1, "tol": 1e-9},
         {"kind": "wasserstein-procrustes", "start": "gromov", "rounds": 1},
+        {"kind": "wasserstein-procrustes", "rounds": 1},
     ],
     ids=name,
 )
@@ -235,8 +236,8 @@ def test_a_status_is_that_of_the_last_fit(spec):
     method = hard(methods.build(spec))
     assert not method.converged_
     easy = {"starts": 1, "clusters": 2, "tol": 1e6}
-    method.set_params(**easy).fit(x, x)
-    fresh = methods.build({**spec, **easy}).fit(x, x)
+    method.set_params(**easy).fit(x, x, np.arange(4))
+    fresh = methods.build({**spec, **easy}).fit(x, x, np.arange(4))
     assert (method.converged_, method.note_) == (fresh.converged_, fresh.note_) == (True, "")
 
 
