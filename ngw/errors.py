@@ -14,6 +14,10 @@ class InputError(ValueError):
     """
 
 
+class FullDisk(InputError):
+    """A disk that is full, on which logs lie too: the command line says it on the terminal as well."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A question after the known name that is nearest to one; empty where none is near."""
     near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)

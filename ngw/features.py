@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ngw import io
 from ngw.errors import InputError
-from ngw.io import atomic
 
 SCHEMA = "ngw-features-1"
-CODES = {"int64": "I64", "float32": "F32", "float16": "F16"}
-NO_HASH = "0" * 64
-BLOCK = 1 << 24  # bytes read at once
 
 
 @dataclass
@@ -33,60 +26,9 @@ class Features:
     metadata: dict[str, str]
 
 
-def _header(arrays: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str]) -> tuple[bytes, dict]:
-    """The safetensors header of named (dtype, shape) arrays, and each one's byte offset in the file."""
-    entries: dict[str, Any] = {"__metadata__": dict(metadata)}
-    end = 0
-    for name, (dtype, shape) in arrays.items():
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        entries[name] = {"dtype": CODES[dtype], "shape": list(shape), "data_offsets": [end, end + size]}
-        end += size
-    text = json.dumps(entries).encode()
-    text += b" " * (-len(text) % 8)
-    offsets = {name: 8 + len(text) + entries[name]["data_offsets"][0] for name in arrays}
-    return len(text).to_bytes(8, "little") + text, offsets
-
-
-def _content_hash(path: Path) -> str:
-    """SHA-256 of the data section (not of the header, which carries it), read in blocks."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        file.seek(8 + int.from_bytes(file.read(8), "little"))
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-@dataclass
-class Rows:
-    """A write-only array in a file. Each assignment maps the file anew, so what was written leaves the memory."""
-
-    path: Path
-    dtype: str
-    offset: int
-    shape: tuple[int, ...]
-
-    def __setitem__(self, rows, values) -> None:
-        if 0 not in self.shape:  # an empty array has nothing to map
-            np.memmap(self.path, self.dtype, "r+", self.offset, self.shape)[rows] = values
-
-
-@contextmanager
 def writer(path: str | os.PathLike, arrays: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str]):
-    """Stream arrays to a safetensors file: yields {name: Rows}; memory doesn't grow with n.
-
-    arrays: {name: (dtype, shape)}.  The content's hash enters the header at the end; then the file is renamed to its
-    place, so a reader never sees half of one.
-    """
-    head, offsets = _header(arrays, {"schema": SCHEMA, **metadata, "sha256": NO_HASH})
-    total = len(head) + sum(int(np.prod(s)) * np.dtype(d).itemsize for d, s in arrays.values())
-    with atomic(path) as temporary:
-        with open(temporary, "wb") as file:
-            file.write(head)
-            os.posix_fallocate(file.fileno(), 0, total)  # a full disk is told here, not after an hour
-        yield {name: Rows(temporary, dtype, offsets[name], shape) for name, (dtype, shape) in arrays.items()}
-        with open(temporary, "rb+") as file:
-            file.write(head.replace(NO_HASH.encode(), _content_hash(temporary).encode()))
+    """Stream arrays to a feature file: `ngw.io.tensors_writer` with the schema."""
+    return io.tensors_writer(path, arrays, {"schema": SCHEMA, **metadata})
 
 
 def batches(encoder, items: Sequence, tokens: bool = False, batch: int = 32) -> Iterator[tuple[list[int], Any]]:
@@ -155,9 +97,10 @@ def gather(paths: Sequence[str | os.PathLike], output: str | os.PathLike) -> Non
 
     Raises `InputError` where a shard is broken, or isn't the one of its place in a whole of these.
     """
+    files = [_opened(path) for path in paths]
     heads: list[dict[str, str]] = []
-    for k, path in enumerate(paths, 1):
-        head = _opened(path).metadata() or {}
+    for k, (path, file) in enumerate(zip(paths, files, strict=True), 1):
+        head = file.metadata()
         same = {name: value for name, value in head.items() if name not in ("sha256", "shard")}
         if head.get("shard") != f"{k}/{len(paths)}" or (heads and same != heads[0]):
             raise InputError(
@@ -165,50 +108,50 @@ def gather(paths: Sequence[str | os.PathLike], output: str | os.PathLike) -> Non
                 f"{head.get('encoder')}; delete it and rerun."
             )
         heads.append(same)
-    sizes = [len(_opened(path).get_slice("ids")[:]) for path in paths]
-    width = _opened(paths[0]).get_slice("pooled").get_shape()[1]
+    sizes = [len(file.get_slice("ids")[:]) for file in files]
+    width = files[0].get_slice("pooled").get_shape()[1]
     n, told = sum(sizes), {name: value for name, value in heads[0].items() if name != "schema"}
     arrays = {"ids": ("int64", (n,)), "image_ids": ("int64", (n,)), "pooled": ("float32", (n, width))}
     with writer(output, arrays, told) as out:
         first = 0
-        for path in paths:
-            part = read(path)
+        for path, file in zip(paths, files, strict=True):
+            part = _checked(path, file)
             rows = slice(first, first + len(part.ids))
             out["ids"][rows], out["image_ids"][rows], out["pooled"][rows] = part.ids, part.image_ids, part.x
             first = rows.stop
 
 
 def _opened(path: str | os.PathLike):
-    """The safetensors file, or an `InputError` that names it where it is missing or truncated."""
-    from safetensors import SafetensorError, safe_open
+    """The safetensors file, or an `InputError` that names it where it isn't a whole file of features."""
+    from safetensors import safe_open
 
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such feature file; run the encode stage.")
-    try:
-        return safe_open(path, framework="np")
-    except SafetensorError as error:
-        raise InputError(f"{path}: expected a whole safetensors file, found {error}; delete it and rerun.") from None
+    io.check_tensors(path, "features", "no such feature file; run the encode stage")
+    file = safe_open(path, framework="np")
+    metadata = file.metadata()
+    if metadata.get("schema") != SCHEMA:
+        raise InputError(f"{path}: expected schema {SCHEMA}, found {metadata.get('schema')}; delete it and rerun.")
+    return file
 
 
 def read(path: str | os.PathLike, encoder: str | None = None) -> Features:
-    """Read and check a feature file: whose it is, its hash, shapes, ids, finiteness.
+    """Read and check a feature file: its digest, whose it is, shapes, ids, finiteness.
 
     encoder: the name that the file must carry.  Raises `InputError` with the file, what was expected and found.
     """
     file = _opened(path)
-    metadata = file.metadata() or {}
-    if metadata.get("schema") != SCHEMA:
-        raise InputError(f"{path}: expected schema {SCHEMA}, found {metadata.get('schema')}; delete it and rerun.")
-    if encoder is not None and metadata.get("encoder") != encoder:
+    found = file.metadata().get("encoder")
+    if encoder is not None and found != encoder:
         raise InputError(
-            f"{path}: expected features of {encoder!r}, found those of {metadata.get('encoder')!r}; "
-            "delete the file and rerun."
+            f"{path}: expected features of {encoder!r}, found those of {found!r}; delete the file and rerun."
         )
-    if _content_hash(Path(path)) != metadata.get("sha256"):
-        raise InputError(f"{path}: its content differs from its own checksum; delete the file and rerun.")
+    return _checked(path, file)
+
+
+def _checked(path: str | os.PathLike, file: Any) -> Features:
+    """The features of an open file, by the checks of their content."""
     ids, image_ids, x = (file.get_tensor(name) for name in ("ids", "image_ids", "pooled"))
     _check(path, ids, image_ids, x)
-    return Features(ids, image_ids, x, metadata)
+    return Features(ids, image_ids, x, file.metadata())
 
 
 def _check(path: str | os.PathLike, ids: np.ndarray, image_ids: np.ndarray, x: np.ndarray) -> None:

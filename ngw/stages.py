@@ -185,7 +185,7 @@ def retrieval(model: Path, vision: Path, text: Path, predictions: Path, record: 
         result = task.evaluate(aligner, a, b)
     io.write_table(predictions, result.table)
     identity = {name: head[name] for name in IDENTITY} | {"seed": int(head["seed"])}
-    io.write_json(record, {
+    io.write_record(record, {
         **identity, "kind": head["kind"], "role": aligner.role,
         "task": "retrieval", "task_version": task.VERSION, "n_images": len(a.ids), "n_captions": len(b.ids),
         "converged": bool(aligner.converged_), "note": aligner.note_, **stamp(), "metrics": result.metrics,
@@ -221,7 +221,7 @@ def identifiability(
         for side, train, test, of in (("vision", train_vision, vision, a), ("text", train_text, text, b))
     }
     identity = {name: head[name] for name in IDENTITY} | {"seed": seed}
-    io.write_json(record, {
+    io.write_record(record, {
         **identity, "kind": head["kind"], "role": aligner.role, "task": "identifiability", "task_version": task.VERSION,
         "n_images": len(x), "n_captions": len(y), "converged": bool(aligner.converged_), "note": aligner.note_,
         "repeated_rows": again, **stamp(), "cost": {"parameters": int(aligner.n_parameters_)},
@@ -253,7 +253,7 @@ def similarity(vision: Path, text: Path, record: Path) -> None:
         x, y = held_out(a, b, seed=0)
         metrics = measure(x, y, rng(0, "similarity", "permutations"))
     who = {"dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"]}
-    io.write_json(record, {
+    io.write_record(record, {
         **who, "split": a.metadata["split"], "n": len(x), "task": "similarity", **stamp(),
         "metrics": metrics,
     })  # fmt: skip

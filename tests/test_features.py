@@ -11,7 +11,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from ngw import features
+from ngw import features, io
 from ngw.encoders import Encoder, Encoding
 from ngw.errors import InputError
 
@@ -150,14 +150,19 @@ def test_a_truncated_file_is_refused_wherever_the_cut_is(pair):
     whole = pair[0].read_bytes()
     for length in [0, 4, 8, 100, len(whole) // 2, len(whole) - 1]:
         pair[0].write_bytes(whole[:length])
-        refused(pair[0], "expected a whole safetensors file, found .*; delete it and rerun")
+        refused(
+            pair[0],
+            "expected features, found .* digest.*; delete it and rerun",
+        )
 
 
 def test_a_file_that_is_no_feature_file(tmp_path):
     from safetensors.numpy import save_file
 
     save_file({"x": np.ones(3)}, tmp_path / "a")
-    refused(tmp_path / "a", "expected schema ngw-features-1, found None; delete it and rerun")
+    refused(tmp_path / "a", "expected features, found a file without a digest of its content")
+    io.write_tensors(tmp_path / "b", {"x": np.ones(3)}, {})
+    refused(tmp_path / "b", "expected schema ngw-features-1, found None; delete it and rerun")
 
 
 def test_features_of_another_encoder(pair):
@@ -173,7 +178,7 @@ def test_an_altered_bit_is_found_in_every_array(pair):
     for name in ("ids", "image_ids", "pooled"):
         place = start + entries[name]["data_offsets"][0] + 1
         pair[1].write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        refused(pair[1], "its content differs from its own checksum; delete the file and rerun")
+        refused(pair[1], "expected features, found content that differs from its digest; delete it and rerun")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from ngw import methods
+from ngw import io, methods
 from ngw.errors import InputError
 from ngw.methods.warp import Warp
 
@@ -281,6 +281,8 @@ def test_files_that_hold_no_method(tmp_path):
     path.write_bytes(b"truncated")
     refused("model.safetensors: expected a fitted method", methods.load, path)
     save_file({"x": np.zeros(2, np.float32)}, path)
+    refused("expected a fitted method, found a file without a digest", methods.load, path)
+    io.write_tensors(path, {"x": np.zeros(2, np.float32)}, {})
     refused("found other tensors", methods.load, path)
     fit({"kind": "ridge"}).save(path)
     with pytest.raises(InputError, match="expected a Warp, found a Ridge"):

@@ -111,8 +111,8 @@ def test_bad_input_is_one_line_status_2_and_no_file(pair, tmp_path):
     pair[0].write_bytes(content[:-7])
     done = shell(*training("fit", pair, tmp_path / "out" / "model"))
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"ngw fit: {pair[0]}: expected a whole safetensors file, found ")
-    assert done.stderr.endswith("; delete it and rerun.\n")
+    assert done.stderr.startswith(f"ngw fit: {pair[0]}: expected features, found content ")
+    assert done.stderr.endswith("; delete it and rerun its stage.\n")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
     pair[0].write_bytes(content)

@@ -138,13 +138,13 @@ def test_encode_names_what_it_lacks(scenes, tmp_path, refused):
 
 def truncated(pair, rewrite):
     pair[0].write_bytes(pair[0].read_bytes()[:-1])
-    return pair[0], "expected a whole safetensors file"
+    return pair[0], "expected features, found content that differs from its digest"
 
 
 def altered(pair, rewrite):
     content = pair[1].read_bytes()
     pair[1].write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    return pair[1], "its content differs from its own checksum"
+    return pair[1], "expected features, found content that differs from its digest"
 
 
 def not_a_number(pair, rewrite):
@@ -247,9 +247,11 @@ def test_a_plan_that_is_not_this_runs(pair, tmp_path, refused, write_cloud, rewr
     plan.write_bytes(whole[:-3])
     refused(command, plan, "expected a plan", "delete it and rerun")
     save_file({"x": np.ones(3)}, plan)
+    refused(command, plan, "expected a plan, found a file without a digest of its content")
+    io.write_tensors(plan, {"x": np.ones(3)}, {})
     refused(command, plan, "expected a plan, found other tensors; check the path")
     plan.write_bytes(whole)
-    write_cloud(pair[0], "vision", note="encoded anew")  # the same features: the plan still fits
+    write_cloud(pair[0], "vision")  # encoded anew, the same file: the plan still fits
     assert main(command) == 0
     out.unlink()
     other = features.read(pair[1]).x.copy()
@@ -286,6 +288,8 @@ def test_retrieval_refuses_a_model_file_that_is_none(fitted, tmp_path, refused):
     fitted[0].write_bytes(whole[: len(whole) // 2])
     refused(fitted[1], fitted[0], "expected a fitted method", "delete it and rerun")
     save_file({"x": np.ones(3)}, fitted[0])
+    refused(fitted[1], fitted[0], "expected a fitted method, found a file without a digest of its content")
+    io.write_tensors(fitted[0], {"x": np.ones(3)}, {})
     refused(fitted[1], fitted[0], "expected a fitted method, found other tensors; check the path")
     fitted[0].unlink()
     refused(fitted[1], fitted[0], "expected a fitted method")

@@ -82,13 +82,13 @@ class Dataset:
         """Write the tables as parquet, and then record.json."""
         for name in COLUMNS:
             io.write_table(Path(folder) / f"{name}.parquet", getattr(self, name))
-        io.write_json(Path(folder) / "record.json", {"source": self.source, **self.sizes(), **self.record})
+        io.write_record(Path(folder) / "record.json", {"source": self.source, **self.sizes(), **self.record})
 
     @classmethod
     def read(cls, folder: str | os.PathLike) -> Dataset:
         """Read what `save` wrote."""
         folder = Path(folder)
-        record = io.read_json(folder / "record.json")
+        record = io.read_record(folder / "record.json")
         for name in COLUMNS:  # sizes, which the tables tell
             record.pop(name)
         tables = {name: io.read_table(folder / f"{name}.parquet", columns) for name, columns in COLUMNS.items()}

@@ -38,7 +38,7 @@ def images_of(columns: Table) -> dict[str, set[int]]:
 
 def check_tables(a: Path, b: Path) -> None:
     """`refuse_leaks` between two folders of tables, if their records name one numbering of images."""
-    numbering = {io.read_json(folder / "record.json").get("numbering") for folder in (a, b)}
+    numbering = {io.read_record(folder / "record.json").get("numbering") for folder in (a, b)}
     if len(numbering) > 1 or None in numbering:
         return
     columns = COLUMNS["images"]

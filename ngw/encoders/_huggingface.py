@@ -32,6 +32,8 @@ def folder(model: str, revision: str | None = None, pickle: bool = False) -> Pat
     if model.startswith("package:"):
         return _packages.folder(model.removeprefix("package:")) / "model"
     if Path(model).is_dir():
+        if (Path(model) / "joint.json").is_file():  # trained here: its files have digests
+            io.check_vouched(Path(model) / "joint.json")
         return Path(model)
     if revision is None and "@" in model:
         model, _, revision = model.partition("@")

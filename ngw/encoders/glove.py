@@ -112,7 +112,7 @@ def _packaged(name: str, width: int) -> tuple[dict[str, int], np.ndarray]:
             "install the package again, or name another."
         )
     (file,), (index,) = arrays, tables
-    words = io.read_table(index, ["index"])["index"]
+    words = io.read_table(index, ["index"], foreign=True)["index"]
     try:
         vectors = np.load(file, mmap_mode="r")
     except (ValueError, EOFError, OSError) as error:

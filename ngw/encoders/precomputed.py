@@ -74,9 +74,9 @@ class Precomputed(Encoder):
         if self.ids is not None:
             return npy(Path(self.ids)), npy(self.file)
         if self.file.suffix == ".parquet":
-            columns = io.read_table(self.file, ["id", "features"])
+            columns = io.read_table(self.file, ["id", "features"], foreign=True)
             return np.asarray(columns["id"]), self._rows(columns["features"])
-        arrays, _ = io.read_tensors(self.file, "features and ids")
+        arrays, _ = io.read_tensors(self.file, "features and ids", foreign=True)
         for name in ("features", "ids"):
             if name not in arrays:
                 raise InputError(f"{self.file}: expected a tensor {name!r}, found {', '.join(arrays)}; mend the file.")

@@ -55,7 +55,7 @@ def write(whole: str | os.PathLike, texts: Iterable[str], table: Path) -> int:
     """Narrow a table to these texts' words; beside it go the words, `.json`. Returns the pairs that are left."""
     known = words(texts)
     count = narrow(whole, known, table)
-    io.write_json(table.with_suffix(".json"), sorted(known))
+    io.write_record(table.with_suffix(".json"), {"words": sorted(known)}, [table])
     return count
 
 
@@ -63,4 +63,6 @@ def covering(table: Path, texts: Iterable[str]) -> Path | None:
     """The table if it has what matters to these texts; None: they have words that it was not made for."""
     if not table.is_file():
         raise InputError(f"{table}: no such file; run the paraphrases stage, or score without it.")
-    return table if words(texts) <= set(io.read_json(table.with_suffix(".json"))) else None
+    record = table.with_suffix(".json")
+    io.check_vouched(record, table)
+    return table if words(texts) <= set(io.read_record(record)["words"]) else None

@@ -80,7 +80,7 @@ def caption_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path]
     said = {}
     for file in records:
         found = io.read_table(file.parent.parent / "predictions" / "captioning.parquet", ["image_id", "caption"])
-        said[io.read_json(file)["method"]] = dict(zip(found["image_id"], found["caption"], strict=True))
+        said[io.read_record(file)["method"]] = dict(zip(found["image_id"], found["caption"], strict=True))
     ids = [i for i in cloud.ids.tolist() if all(i in of for of in said.values())]
     order = rng(0, "captions", "sheet").permutation(len(ids))[:SHEET]
     items = [
@@ -101,7 +101,7 @@ def image_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path], 
 
     cloud = features.read(vision)
     path, caption = _shown(tables)
-    drawn = {io.read_json(f)["method"]: pictures.read(f.parent / "predictions" / "images.zip") for f in records}
+    drawn = {io.read_record(f)["method"]: pictures.read(f.parent / "predictions" / "images.zip") for f in records}
     ids = sorted(set.intersection(*map(set, drawn.values())))
     chosen = [ids[k] for k in rng(0, "images", "sheet").permutation(len(ids))[:SHEET]]
     items = [

@@ -17,7 +17,7 @@ def _retrieval_runs(wanted: Sequence[Mapping[str, Any]]) -> tuple[list[dict], di
 
     paths = [RUN.format(**c) for c in wanted]
     columns = ["direction", "image_id", "rank"]
-    records = [io.read_json(f"{path}/metrics/retrieval.json") for path in paths]
+    records = [io.read_record(f"{path}/metrics/retrieval.json") for path in paths]
     ranks = [io.read_table(f"{path}/predictions/retrieval.parquet", columns) for path in paths]
     return records, {cell(c): table for c, table in zip(wanted, ranks, strict=True)}
 
@@ -119,7 +119,7 @@ def identifiability_tables(grid: Mapping[str, Any], output: Path) -> None:
     from ngw.report.records import cell
 
     wanted = cells(grid)
-    records = [io.read_json(f"{RUN.format(**c)}/metrics/identifiability.json") for c in wanted]
+    records = [io.read_record(f"{RUN.format(**c)}/metrics/identifiability.json") for c in wanted]
     for name, text in build(records, [cell(c) for c in wanted]).items():
         io.write_text(output / name, text)
 
@@ -137,7 +137,7 @@ def similarity_tables(records: Sequence[Path], table: Path, pairs: str, output: 
     from ngw.report.collate import from_csv
     from ngw.report.similarity import build
 
-    found = build([io.read_json(path) for path in records], from_csv(table.read_text(encoding="utf-8")), pairs)
+    found = build([io.read_record(path) for path in records], from_csv(table.read_text(encoding="utf-8")), pairs)
     for name, text in found.items():
         io.write_text(output / name, text)
 
@@ -169,7 +169,7 @@ def vqa_tables(cells: Sequence[Mapping[str, Any]], output: Path) -> None:
 
     paths = [FUSION.format(**c) for c in cells]
     columns = ["question_id", "image_id", "question_type", "answer_type", "answer", "accuracy", "always"]
-    records = [io.read_json(f"{path}/metrics/vqa.json") for path in paths]
+    records = [io.read_record(f"{path}/metrics/vqa.json") for path in paths]
     scores = [io.read_table(f"{path}/predictions/vqa.parquet", columns) for path in paths]
     found = build(records, {cell(c): table for c, table in zip(cells, scores, strict=True)}, [cell(c) for c in cells])
     for name, text in found.items():
@@ -196,7 +196,7 @@ def vqa_examples(
     from ngw.tokens import TokenFile
 
     a, b = TokenFile(vision), TokenFile(text)
-    names = [io.read_json(path)["fusion"] for path in records]
+    names = [io.read_record(path)["fusion"] for path in records]
     columns = ["question_id", "image_id", "answer", "accuracy"]
     said = {name: io.read_table(path, columns) for name, path in zip(names, answers, strict=True)}
     asked = io.read_table(tables / "questions.parquet", ["question_id", "text", "multiple_choice_answer"])
@@ -233,6 +233,6 @@ def _decoded_runs(
     from ngw.report.records import cell
 
     paths = [RUN.format(**c) for c in cells] if columns else []
-    records = [io.read_json(f"{path}/metrics/{task}.json") for path in paths]
+    records = [io.read_record(f"{path}/metrics/{task}.json") for path in paths]
     scores = [io.read_table(f"{path}/predictions/{task}.parquet", columns) for path in paths]
     return records, {cell(record): table for record, table in zip(records, scores, strict=True)}

@@ -94,7 +94,7 @@ def caption(
     texts = _texts(tables, "train", known, train_text)
     near = [texts[k] for k in carried.nearest(found.queries, found.known)]
     task.write_results(nearest, ids, near)
-    io.write_json(record, {**found.who, **stamp(), "cost": spent})
+    io.write_record(record, {**found.who, **stamp(), "cost": spent}, [captions, nearest])
 
 
 def paraphrases(tables: Path, output: Path) -> None:
@@ -125,6 +125,7 @@ def captioning(tables: Path, runs: Sequence[Path], count: int | None, paraphrase
     for run in runs:
         for prefix, name in (("", "captions"), ("nearest_", "captions-nearest")):
             file = run / "predictions" / f"{name}.json"
+            io.check_vouched(run / "captions.json", file)
             said[f"{prefix}{run}"] = results(io.read_json(file), str(file))
             with naming(str(file)):
                 check(said[f"{prefix}{run}"], references)
@@ -146,7 +147,7 @@ def _write_scores(
         table |= {prefix + "caption": [said[prefix][i] for i in ids], prefix + "bleu": of.bleu.tolist()}
         table |= {prefix + name: values for name, values in of.items.items()}
     io.write_table(run / "predictions" / "captioning.parquet", table)
-    io.write_json(run / "metrics" / "captioning.json", {
-        **io.read_json(run / "captions.json"), "task": "captioning", "task_version": VERSION, "n_images": len(ids),
+    io.write_record(run / "metrics" / "captioning.json", {
+        **io.read_record(run / "captions.json"), "task": "captioning", "task_version": VERSION, "n_images": len(ids),
         "metrics": metrics,
     })  # fmt: skip

@@ -88,7 +88,7 @@ def image(
     pictures.write(images, dict(zip(ids.tolist(), drawn, strict=True)))
     near = known.ids[carried.nearest(found.queries, found.known)]
     io.write_json(nearest, [{"image_id": int(i), "nearest": int(k)} for i, k in zip(ids, near, strict=True)])
-    io.write_json(record, {**found.who, **stamp(), "cost": spent})
+    io.write_record(record, {**found.who, **stamp(), "cost": spent}, [nearest])
 
 
 def reference(
@@ -170,8 +170,8 @@ def imaging(tables: Path, runs: Sequence[Path], reference: Path, scorer: str, ju
                 "real_cosine": cosines(arrays["images"], arrays["texts"]),
             }
         io.write_table(run / "predictions" / "imaging.parquet", {"image_id": arrays["ids"], **pairs})
-        io.write_json(run / "metrics" / "imaging.json", {
-            **io.read_json(run / "images.json"), "task": "imaging", "task_version": VERSION, "n_images": len(ids),
+        io.write_record(run / "metrics" / "imaging.json", {
+            **io.read_record(run / "images.json"), "task": "imaging", "task_version": VERSION, "n_images": len(ids),
             "names": names,
             "metrics": {**distances, **with_scores({name: float(values.mean()) for name, values in pairs.items()})},
         })  # fmt: skip
@@ -182,6 +182,7 @@ def _nearest(run: Path, ids: list[int], reference: Path) -> list[int]:
     from ngw.tasks import pictures
 
     files = run / "predictions" / "images.zip", run / "predictions" / "images-nearest.json"
+    io.check_vouched(run / "images.json", files[1])
     found = {e["image_id"]: e["nearest"] for e in io.read_json(files[1])}
     for file, known in zip(files, (pictures.read(files[0]), found), strict=True):
         if set(known) != set(ids):

@@ -6,9 +6,7 @@ no published CLIP is at hand. It ends as a folder in the Hugging Face format, wh
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ngw import distributed
+from ngw import distributed, io
 from ngw.errors import InputError
 from ngw.methods.joint import Joint
 from ngw.seeds import entropy, rng
@@ -173,25 +171,17 @@ def padded(rows: Sequence[Sequence[int]]) -> Tensor:
 
 
 def save(folder: str | os.PathLike, model: nn.Module, words: Any, size: int, about: Mapping[str, Any]) -> None:
-    """Write the four files that `ngw.encoders.clip` reads, and joint.json (how it was trained); all or nothing."""
-    folder = Path(folder)
-    partial = folder.with_name(f".{folder.name}.partial")
-    if partial.exists():  # what a killed run left
-        shutil.rmtree(partial)
-    try:
-        model.save_pretrained(partial)
-        words.save(str(partial / "tokenizer.json"))
-        preprocessor = {
+    """Write the four files that `ngw.encoders.clip` reads, and joint.json: how it was trained, and their digests.
+
+    All or nothing.
+    """
+    with io.atomic(folder) as made:
+        model.save_pretrained(made)
+        words.save(str(made / "tokenizer.json"))
+        io.write_json(made / "preprocessor_config.json", {
             "image_processor_type": "CLIPImageProcessor", "do_resize": True, "size": {"shortest_edge": size},
             "do_center_crop": True, "crop_size": {"height": size, "width": size}, "resample": 3, "do_normalize": True,
             "image_mean": MEAN, "image_std": DEVIATION, "do_rescale": True, "rescale_factor": 1 / 255,
             "do_convert_rgb": True,
-        }  # fmt: skip
-        (partial / "preprocessor_config.json").write_text(json.dumps(preprocessor, indent=1) + "\n")
-        (partial / "joint.json").write_text(json.dumps(about, indent=1, allow_nan=False) + "\n")
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(partial, folder)
-    finally:
-        if partial.exists():
-            shutil.rmtree(partial)
+        })  # fmt: skip
+        io.write_record(made / "joint.json", about, sorted(made.iterdir()))

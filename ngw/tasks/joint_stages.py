@@ -62,7 +62,8 @@ def merge(towers: Path, spec: Mapping[str, Any], output: Path) -> None:
     from ngw.tasks import joint as task
 
     options: Any = methods.build(spec)
-    about, meter = io.read_json(towers / "joint.json"), cost.Meter()
+    io.check_vouched(towers / "joint.json")
+    about, meter = io.read_record(towers / "joint.json"), cost.Meter()
     model = _huggingface.pretrained(CLIPModel, towers, trust_remote_code=False)
     averaging.merged(model, options)
     words = Tokenizer.from_file(str(towers / "tokenizer.json"))
@@ -140,10 +141,10 @@ def joint_retrieval(
     seen = [_seen(where, tables, side, cloud) for side, cloud in (("vision", a), ("text", b))]
     result = task.evaluate(Shared(), *seen)
     trained = where / "joint.json"
-    about = io.read_json(trained) if trained.is_file() else {}  # a published CLIP has no such file
+    about = io.read_record(trained) if trained.is_file() else {}  # a published CLIP has no such file
     none = {"train_seconds": 0.0, "peak_memory_mb": 0.0, "parameters": 0}
     io.write_table(predictions, result.table)
-    io.write_json(record, {
+    io.write_record(record, {
         "dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"],
         "method": method, "pairs": pairs, "seed": seed, "kind": spec["kind"], "role": methods.build(spec).role,
         "task": "retrieval", "task_version": task.VERSION, "n_images": len(a.ids), "n_captions": len(b.ids),
@@ -221,8 +222,8 @@ def joint_vqa(
         "labels": share, "seed": seed,
     }  # fmt: skip
     answerer.save(output / "model.safetensors", {"fusion_spec": json.dumps(dict(spec)), "run": json.dumps(identity)})
-    io.write_json(output / "training.json", {
+    io.write_record(output / "training.json", {
         **identity, "kind": spec["kind"], "role": chosen.role, **stamp(), "n_labelled": len(rows),
         "vocabulary": {split: known.record(split) for split in splits}, "alphas": {}, "training": trained.record(),
         "cost": {**spent, "parameters": sum(p.numel() for p in answerer.parameters())},
-    })  # fmt: skip
+    }, [output / "predictions" / f"{split}.json" for split in splits])  # fmt: skip

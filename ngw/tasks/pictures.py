@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ngw import io
+from ngw import digests, io
 from ngw.encoders import _huggingface
 from ngw.encoders._images import read as read_image
 from ngw.errors import InputError
@@ -107,20 +107,21 @@ def write(path: str | os.PathLike, pictures: Mapping[int, np.ndarray]) -> None:
     """Pictures [h, w, 3] by id as one zip of PNG files, `{id}.png`; the same pictures give the same bytes."""
     from PIL import Image
 
-    with io.atomic(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for number, picture in pictures.items():
-            png = memory.BytesIO()
-            Image.fromarray(picture).save(png, "PNG")
-            archive.writestr(zipfile.ZipInfo(f"{int(number)}.png"), png.getvalue())
+    with io.atomic(path) as temporary:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+            for number, picture in pictures.items():
+                png = memory.BytesIO()
+                Image.fromarray(picture).save(png, "PNG")
+                archive.writestr(zipfile.ZipInfo(f"{int(number)}.png"), png.getvalue())
+            archive.comment = digests.MARK + digests.BLANK.encode()
+        digests.seal(temporary)
 
 
 def read(path: str | os.PathLike) -> dict[int, memory.BytesIO]:
-    """The PNG files of such a zip by id, open as files in memory; a broken archive is an `InputError`."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return {int(Path(name).stem): memory.BytesIO(archive.read(name)) for name in archive.namelist()}
-    except (FileNotFoundError, zipfile.BadZipFile, ValueError) as error:
-        raise InputError(f"{path}: expected a zip of {{id}}.png, found {error}; delete it and rerun.") from None
+    """The PNG files of such a zip by id, open as files in memory; an archive that isn't whole is an `InputError`."""
+    digests.check(path, "a zip of pictures", "no such zip; run the image stage")
+    with zipfile.ZipFile(path) as archive:
+        return {int(Path(name).stem): memory.BytesIO(archive.read(name)) for name in archive.namelist()}
 
 
 def prepared(files: Sequence, drawn: int = EVALUATED) -> list[memory.BytesIO]:

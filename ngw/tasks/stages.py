@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ngw import __version__, cost, encoders, io, tokens
+from ngw import __version__, cost, digests, encoders, io, tokens
 from ngw import fusion as fusions
 from ngw.data import COLUMNS
 from ngw.data._files import take
@@ -121,7 +120,7 @@ def fuse(
         meter = cost.Meter()
         rows = known.labelled(share, seed)
         answerer = vqa.build(dict(spec), a[0], b[0], aligner, known.vocabulary.answers, seed)
-        inputs = [_digest(path) for path in (labels, model) if path] + [f.metadata["sha256"] for f in (*a, *b)]
+        inputs = [digests.of(path) for path in (labels, model) if path] + [f.metadata["sha256"] for f in (*a, *b)]
         made_from = json.dumps([identity, dict(spec), dict(training), inputs, __version__])
         sides = vqa.Sides.of(a[0], b[0], known, rows)
         trained = vqa.fit(answerer, sides, known, rows, options, seed, output / "checkpoint.safetensors", made_from)
@@ -134,7 +133,7 @@ def fuse(
         "alphas": answerer.network.alphas(), "training": trained.record(),
         "cost": {**spent, "parameters": sum(p.numel() for p in answerer.trained().values())},
     }  # fmt: skip
-    io.write_json(output / "training.json", record)
+    io.write_record(output / "training.json", record, results_files(output, [f.metadata["split"] for f in b[1:]]))
     answerer.save(output / "model.safetensors", {"fusion_spec": json.dumps(dict(spec)), "run": json.dumps(identity)})
 
 
@@ -145,13 +144,14 @@ def _aligner(model: Path | None) -> tuple[Method | None, dict[str, str]]:
     return (None, {}) if model is None else load_with_metadata(model)
 
 
+def results_files(output: Path, splits: Sequence[str]) -> list[Path]:
+    """Where the answers to some splits' questions lie."""
+    return [output / "predictions" / f"{split}.json" for split in splits]
+
+
 def _reach(known: Labels, splits: Sequence[str]) -> dict[str, Any]:
     """What a record says of the vocabulary, for each split that is answered."""
     return {split: known.record(split) for split in splits}
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _check_sides(a: Sequence[tokens.TokenFile], b: Sequence[tokens.TokenFile], aligner: Mapping[str, str]) -> None:
@@ -212,13 +212,13 @@ def prior(
         ids = [questions["question_id"][row] for row in rows]
         answers.write_results(output / "predictions" / f"{split}.json", ids, [said[row] for row in rows], ids)
     spent = meter.read()
-    io.write_json(output / "training.json", {
+    io.write_record(output / "training.json", {
         "dataset": dataset, "vision": vision, "text": text, "fusion": fusion, "aligner": None, "pairs": "0",
         "labels": "all", "seed": seed, "kind": spec["kind"], "role": fusions.build(spec).role, **stamp(),
         "n_labelled": questions["split"].count("train"), "alphas": {}, "training": None,
         "vocabulary": _reach(Labels.read(labels), splits),
         "cost": {**spent, "parameters": 0},
-    })  # fmt: skip
+    }, results_files(output, splits))  # fmt: skip
 
 
 def vqa(tables: Path, training: Path, results: Path, predictions: Path, record: Path) -> None:
@@ -233,14 +233,15 @@ def vqa(tables: Path, training: Path, results: Path, predictions: Path, record: 
         raise InputError(
             f"{tables}: question_id {unlabelled}: expected annotators' answers, found none; score a labelled split."
         )
+    io.check_vouched(training, results)
     said = read_results(results, asked["question_id"])
     official, always = (accuracies(said, asked["answers"], mode) for mode in ("official", "always"))
-    run = io.read_json(training)
+    run = io.read_record(training)
     kept = ("question_id", "image_id", "question_type", "answer_type")
     io.write_table(predictions, {
         **{name: asked[name] for name in kept}, "answer": said, "accuracy": official, "always": always
     })  # fmt: skip
-    io.write_json(record, {
+    io.write_record(record, {
         **run, "task": "vqa", "task_version": VERSION, "split": split,
         "n_questions": len(said), "n_images": len(set(asked["image_id"])),
         "metrics": {**summary(official, asked["answer_type"]), "always_accuracy": float(np.mean(always))},
