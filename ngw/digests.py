@@ -70,11 +70,8 @@ def check(path: str | os.PathLike, what: str, missing: str, first: bool = False)
             flaw = "a file without a digest of its content (cut, changed, or written by an older version)"
         else:
             file.seek(place)
-            flaw = (
-                ""
-                if file.read(len(BLANK)) == _without(file, place).encode()
-                else "content that differs from its digest"
-            )
+            same = file.read(len(BLANK)) == _without(file, place).encode()
+            flaw = "" if same else "content that differs from its digest"
     if flaw:
         raise InputError(f"{path}: expected {what}, found {flaw}; delete it and rerun its stage.")
 

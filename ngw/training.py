@@ -21,6 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ngw import distributed, io
+from ngw.atomic import remove_leftovers
 from ngw.errors import InputError
 from ngw.optim import Adam
 
@@ -127,6 +128,8 @@ def train(
     """
     parameters = dict(parameters)
     optimiser = Adam(parameters.values(), schedule.learning_rate, schedule.steps, warmup=schedule.warmup)
+    if checkpoint is not None and distributed.first():
+        remove_leftovers(checkpoint)
     run = _Run(parameters, optimiser, Trained(), copy(parameters), copy(parameters) if schedule.average else parameters)
     if checkpoint is not None and checkpoint.is_file():
         run.read(checkpoint, identity)

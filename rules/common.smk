@@ -22,7 +22,10 @@ FUSION = ngw.config.FUSION
 # What each job is told beside its command, so that no command names it: the records say what made them.
 TOLD = {"NGW_CONFIG": ngw.origin.digest(config), "NGW_COMMIT": ngw.origin.commit()}
 TOLD |= {"NGW_ENERGY": CONFIG.energy} if CONFIG.energy else {}
-shell.prefix(f"export {' '.join(f'{k}={shlex.quote(v)}' for k, v in TOLD.items())}; ")
+TOLD |= {"NGW_TERMINAL": "3"}  # where a full disk is told: the logs lie on it too
+shell.prefix(
+    f"exec 3>&2; export {' '.join(f'{k}={shlex.quote(v)}' for k, v in TOLD.items())}; "
+)
 
 
 wildcard_constraints:

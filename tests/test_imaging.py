@@ -186,7 +186,7 @@ def test_pictures_are_kept_as_a_zip_of_png_by_id(tmp_path):
     assert list(back) == [3, 1]
     np.testing.assert_array_equal(np.asarray(Image.open(back[3])), drawn[3])
     (tmp_path / "a.zip").write_bytes((tmp_path / "a.zip").read_bytes()[:60])
-    with pytest.raises(InputError, match=r"a.zip: expected a zip of \{id\}.png"):
+    with pytest.raises(InputError, match=r"a.zip: expected a zip of pictures, found a file without a digest"):
         pictures.read(tmp_path / "a.zip")
 
 
@@ -237,6 +237,7 @@ def test_pictures_of_other_images_than_the_real_ones_are_refused(tmp_path):
     run = tmp_path / "run"
     pictures.write(run / "predictions" / "images.zip", dict.fromkeys((1, 2), np.zeros((4, 4, 3), np.uint8)))
     io.write_json(run / "predictions" / "images-nearest.json", [{"image_id": k, "nearest": 1} for k in (1, 2, 3)])
+    io.write_record(run / "images.json", {}, [run / "predictions" / "images-nearest.json"])
     with pytest.raises(InputError, match=r"images.zip: expected a picture for each of the 3 real images .* found 2"):
         generation_images.imaging(tmp_path, [run], tmp_path / "r", tmp_path, {})
 

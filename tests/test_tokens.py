@@ -129,9 +129,7 @@ def test_files_that_are_not_whole_are_refused(tmp_path, basis):
     tokens.write(Made(), ITEMS, IDS, basis, tmp_path / "t", HEAD)
     whole = (tmp_path / "t").read_bytes()
     (tmp_path / "t").write_bytes(whole[:-2])
-    with pytest.raises(
-        InputError, match="t: expected a token file, found content that differs from its digest; delete it"
-    ):
+    with pytest.raises(InputError, match="t: expected a token file, found content that differs from its digest"):
         tokens.TokenFile(tmp_path / "t")
     io.write_tensors(tmp_path / "t", {"x": np.ones(3)}, {"schema": "ngw-tokens-0"})
     with pytest.raises(InputError, match="expected schema ngw-tokens-1, found ngw-tokens-0"):
