@@ -299,6 +299,6 @@ def test_retrieval_refuses_a_model_file_that_is_none(fitted, tmp_path, refused):
 def test_a_missing_cell_is_an_error_not_a_blank(tmp_path, refused, monkeypatch):
     monkeypatch.chdir(tmp_path)
     grid = {"datasets": ["d"], "encoder_pairs": [["v", "t"]], "methods": {"ridge": ["30"]}, "seeds": [0]}
-    words = ["results/runs/d/v__t/ridge/pairs30/seed0/metrics/retrieval.json: no such file"]
+    words = ["results/runs/d/v__t/ridge/pairs30/seed0/metrics/retrieval.json: no such record"]
     refused(ngw("collate", grid=grid, output=tmp_path / "out"), *words)
     assert not (tmp_path / "out").exists()
