@@ -216,15 +216,11 @@ def identifiability(
     with naming(f"{train_vision}, {train_text}"):
         twin = task.shuffled_twin(aligner, two, seed)
     null = None if twin is None else task.evaluate(twin, x, y, seed)
-    again = {
-        side: _repeated(train, test, of)
-        for side, train, test, of in (("vision", train_vision, vision, a), ("text", train_text, text, b))
-    }
     identity = {name: head[name] for name in IDENTITY} | {"seed": seed}
     io.write_record(record, {
         **identity, "kind": head["kind"], "role": aligner.role, "task": "identifiability", "task_version": task.VERSION,
         "n_images": len(x), "n_captions": len(y), "converged": bool(aligner.converged_), "note": aligner.note_,
-        "repeated_rows": again, **stamp(), "cost": {"parameters": int(aligner.n_parameters_)},
+        **stamp(), "cost": {"parameters": int(aligner.n_parameters_)},
         "metrics": found.metrics, "null": null and null.metrics,
         "spectra": found.spectra, "null_spectra": null and null.spectra,
     })  # fmt: skip
@@ -242,8 +238,11 @@ def _repeated(train: Path, test: Path, held: features.Features) -> int:
     return found
 
 
-def similarity(vision: Path, text: Path, record: Path) -> None:
-    """The similarity stage: how alike the two spaces of a split are before any alignment, against permuted pairs."""
+def similarity(vision: Path, text: Path, train_vision: Path, train_text: Path, record: Path) -> None:
+    """The similarity stage: how alike the two spaces of a split are before any alignment, against permuted pairs.
+
+    What also holds for every method on them: how many of the split's rows equal a training row.
+    """
     from ngw.metrics.similarity import similarity as measure
     from ngw.seeds import rng
     from ngw.tasks.identifiability import held_out
@@ -255,6 +254,7 @@ def similarity(vision: Path, text: Path, record: Path) -> None:
     who = {"dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"]}
     io.write_record(record, {
         **who, "split": a.metadata["split"], "n": len(x), "task": "similarity", **stamp(),
+        "repeated_rows": {"vision": _repeated(train_vision, vision, a), "text": _repeated(train_text, text, b)},
         "metrics": metrics,
     })  # fmt: skip
 

@@ -93,6 +93,8 @@ rule similarity:
     input:
         vision="results/features/{dataset}/test/{vision}.safetensors",
         text="results/features/{dataset}/test/{text}.safetensors",
+        train_vision=rules.transport.input.vision,
+        train_text=rules.transport.input.text,
     output:
         record="results/similarity/{dataset}/{vision}__{text}.json",
     log:
@@ -108,7 +110,7 @@ rule similarity:
         code=code("ngw.stages:similarity"),
     shell:
         "python -m ngw similarity --vision {input.vision:q} --text {input.text:q}"
-        " --record {output.record:q} > {log:q} 2>&1"
+        " --train-vision {input.train_vision:q} --train-text {input.train_text:q} --record {output.record:q} > {log:q} 2>&1"
 
 
 rule similarity_tables:

@@ -99,6 +99,7 @@ def test_the_similarity_table_stands_beside_what_alignment_reaches():
     numbers = similarity(*views(), np.random.default_rng(0), permutations=20)
     numbers["cka"] |= {"p": 0.4, "value": 0.3, "null_mean": 0.29, "calibrated": 0.0, "z": None}
     one = {"dataset": "points", "vision": "v", "text": "t", "n": 60, "metrics": numbers}
+    one |= {"repeated_rows": {"vision": 0, "text": 0}}
     reached = [
         {"dataset": "points", "vision": "v", "text": "t", "metric": "mean_recall_1", "pairs": "300"} | more
         for more in (

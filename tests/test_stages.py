@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 
 from ngw import features, io, stages
 from ngw.__main__ import main
+from ngw.report import similarity
 
 # What the stages write.
 
@@ -153,9 +154,13 @@ def test_test_rows_that_equal_training_rows_are_counted_and_told(pair, rewrite, 
     for path, known in zip(tests, (5, 0), strict=True):
         x = features.read(path).x
         rewrite(path, pooled=np.concatenate([x[:known], x[known:] + np.float32(0.5)]))
-    assert main(training("fit", pair, tmp_path / "model")) == 0
     trained = {"train-vision": pair[0], "train-text": pair[1]}
-    words = ngw("identifiability", model=tmp_path / "model", pair=tests, record=tmp_path / "record.json", **trained)
-    assert main(words) == 0
-    assert io.read_json(tmp_path / "record.json")["repeated_rows"] == {"vision": 5, "text": 0}
+    assert main(ngw("similarity", pair=tests, record=tmp_path / "record.json", **trained)) == 0
+    record = io.read_record(tmp_path / "record.json")
+    assert record["repeated_rows"] == {"vision": 5, "text": 0}
+    legend = "points: 5 rows of vision-encoder and 0 rows of text-encoder equal a training row"
+    assert legend in similarity.build([record])["similarity.md"]
+    assert (
+        "training row" not in similarity.build([record | {"repeated_rows": {"vision": 0, "text": 0}}])["similarity.md"]
+    )
     assert f"{tests[0]}: 5 of 12 rows equal one of {pair[0]}" in capsys.readouterr().err

@@ -65,8 +65,15 @@ def _table(records: Sequence[Record], retrieval: Sequence[Row], pairs: str) -> T
             "calibrated: (value - c) / (1 - c), c the 5 % critical value of the permutations, 0 below it"
             " (Groeger et al. 2026). ° not above permuted pairs, p > 0.05.",
             *["R@1: mean of both directions, of the best method that isn't a control."] * bool(retrieval),
+            *(_repeated(record) for record in records if any(record["repeated_rows"].values())),
         ],
     )
+
+
+def _repeated(record: Record) -> str:
+    """A warning: what was trained on is tested."""
+    counts = " and ".join(f"{count:,} rows of {record[side]}" for side, count in record["repeated_rows"].items())
+    return f"{record['dataset']}: {counts} equal a training row, which makes every row of the tables easier than it is."
 
 
 def _cells(numbers: dict[str, Any]) -> list[list[Number]]:
