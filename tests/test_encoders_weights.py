@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_encoders import BERT, CLIP, SHAPE, edit, text_folder, vision_folder, words
 
-from ngw import encoders
+from ngw import encoders, io
 from ngw.errors import InputError
 from ngw.tasks import captioning, joint_stages, pictures
 
@@ -180,7 +180,7 @@ def test_a_clip_is_whole_and_its_old_buffers_are_no_weights(photographs, tmp_pat
 
 def test_towers_that_are_merged_are_checked(tmp_path):
     edit(clip(tmp_path), without("text_projection"))
-    (tmp_path / "joint.json").write_text("{}")
+    io.write_record(tmp_path / "joint.json", {})
     with pytest.raises(InputError, match=r"expected the weights of a CLIPModel, found 1 of its weights missing"):
         joint_stages.merge(tmp_path, {"kind": "weight-averaging"}, tmp_path / "out")
 

@@ -110,8 +110,8 @@ def test_sheets_need_no_encoder_and_name_the_images_that_have_no_file(tmp_path, 
     texts = ["$5 # $6 each"] * 12
     io.write_table(tmp_path / "captions.parquet", {"caption_id": ids, "image_id": ids, "text": texts})
     run, figures = tmp_path / "run", tmp_path / "figures"
-    io.write_json(run / "metrics/captioning.json", {"method": "m"})
-    io.write_json(run / "images.json", {"method": "m"})
+    io.write_record(run / "metrics/captioning.json", {"method": "m"})
+    io.write_record(run / "images.json", {"method": "m"})
     io.write_table(run / "predictions/captioning.parquet", {"image_id": ids, "caption": texts})
     pictures.write(run / "predictions/images.zip", {k: np.zeros((8, 8, 3), np.uint8) for k in ids})
     for stage, record in (("caption-sheet", "metrics/captioning.json"), ("image-sheet", "images.json")):

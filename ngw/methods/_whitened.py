@@ -28,19 +28,23 @@ class Whitened(Method):
         self.y_white_, self.y_color_ = whitening(y, ridge, self.dims)
         return x @ self.x_white_, y @ self.y_white_
 
+    def _is_whitened(self) -> bool:
+        """By the option, or by the choice of a method that makes one (`whiten_`)."""
+        return self.whiten is not None or "whiten_" in vars(self)
+
     def _standard_x(self, x: np.ndarray) -> np.ndarray:
         x = super()._standard_x(x)
-        return x @ self.x_white_ if "x_white_" in vars(self) else x
+        return x @ self.x_white_ if self._is_whitened() else x
 
     def _standard_y(self, y: np.ndarray) -> np.ndarray:
         y = super()._standard_y(y)
-        return y @ self.y_white_ if "y_white_" in vars(self) else y
+        return y @ self.y_white_ if self._is_whitened() else y
 
     def _from_x(self, x: np.ndarray) -> np.ndarray:
-        return super()._from_x(x @ self.x_color_ if "x_color_" in vars(self) else x)
+        return super()._from_x(x @ self.x_color_ if self._is_whitened() else x)
 
     def _from_y(self, y: np.ndarray) -> np.ndarray:
-        return super()._from_y(y @ self.y_color_ if "y_color_" in vars(self) else y)
+        return super()._from_y(y @ self.y_color_ if self._is_whitened() else y)
 
 
 def whitening(x: np.ndarray, ridge: float, dims: int) -> tuple[np.ndarray, np.ndarray]:

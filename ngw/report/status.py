@@ -55,10 +55,9 @@ def dry_run(configfile: Sequence[Path], root: Path, *options: str) -> str:
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--nolock", *options, *files]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
-        words = (done.stderr + done.stdout).strip().splitlines()
-        raise InputError(
-            f"snakemake --dry-run: expected a plan, found {words[-1] if words else 'nothing'}; mend the config."
-        )
+        words = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        found = next((line for line in words if line.startswith("config: ")), words[-1] if words else "nothing")
+        raise InputError(f"snakemake --dry-run: expected a plan, found {found.rstrip('.')}; mend the config.")
     return done.stdout + done.stderr
 
 
