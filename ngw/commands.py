@@ -67,8 +67,8 @@ def parser() -> argparse.ArgumentParser:
     p = stage("identifiability", "Measure what both maps keep on a test split, beside a shuffled null.", *files)
     p.add_argument("--captions", type=count, default=1, help="captions an image in the training cloud")
 
-    files = ("vision", "text", "train-vision", "train-text", "record")
-    stage("similarity", "How alike two spaces are before alignment, calibrated.", *files)
+    about = "How alike two spaces are before alignment, calibrated."
+    stage("similarity", about, "vision", "text", "train-vision", "train-text", "record")
 
     _fusion(stage)
     _generation(stage)
