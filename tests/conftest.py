@@ -77,6 +77,14 @@ def finished(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture
+def copy(finished, tmp_path) -> Path:
+    """The finished copy, again, to change: results keep their times."""
+    folder = tmp_path / "again"
+    shutil.copytree(finished, folder, symlinks=True)
+    return folder
+
+
 def cloud(path: Path, modality: str, **changes: str) -> Path:
     """A feature file of twelve images or of their 24 captions, two linear views of the same points."""
     points = np.random.default_rng(0).standard_normal((N, 4))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import json
 import re
@@ -13,11 +12,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import yaml
-from tiny_repository import edit, run, snakemake
+from tiny_repository import edit, run, scheduled, snakemake
 
 from ngw.origin import stamp
-from ngw.report import status
 
 GOLDEN = Path(__file__).parent / "golden" / "retrieval.csv"
 pytestmark = pytest.mark.workflow
@@ -45,37 +42,6 @@ class Foo(Method):
     def _to_x(self, y):
         return self.share * (y @ self.w_ba_ + self.b_ba_)
 '''
-
-
-def scheduled(folder: Path) -> dict[str, set[str]]:
-    """{rule: methods or fusions of its jobs ("" where a rule has none)} that a run would start now."""
-    done = snakemake(folder, "--dry-run")
-    assert done.returncode == 0, done.stderr
-    jobs: dict[str, set[str]] = {}
-    for block in re.split(r"\n(?=(?:local)?rule )", done.stdout + done.stderr):
-        rule = re.search(r"^(?:local)?rule (\w+):$", block, re.MULTILINE)
-        if rule:
-            method = re.search(r"(?:method|fusion)=([^,\s]+)", block)
-            jobs.setdefault(rule[1], set()).add(method[1] if method else "")
-    for target in ("all", "all_vqa", "all_generation", "stages", "page"):  # what ends every run
-        jobs.pop(target, None)
-    return jobs
-
-
-@pytest.fixture
-def copy(finished, tmp_path) -> Path:
-    """The finished copy, again, to change: results keep their times."""
-    folder = tmp_path / "again"
-    shutil.copytree(finished, folder, symlinks=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def ours(finished, tmp_path_factory) -> Path:
-    """A further copy, whose files are changed and put back."""
-    folder = tmp_path_factory.mktemp("ours") / "repository"
-    shutil.copytree(finished, folder, symlinks=True)
-    return folder
 
 
 def table(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
@@ -149,92 +115,6 @@ def test_snakemakes_own_report_has_tables_and_figures_and_is_quiet_in_a_browser(
     assert all("cdn.tailwindcss.com should not be used" in line for line in said), said  # Snakemake packs it in
 
 
-def test_a_second_run_has_nothing_to_do(finished):
-    assert scheduled(finished) == {}
-
-
-def test_a_touched_file_reruns_nothing(copy):
-    for path in (copy / "ngw/methods/ridge.py", copy / "ngw/ot/sinkhorn.py"):
-        path.touch()
-    assert scheduled(copy) == {}
-
-
-def reversed_keys(value):
-    """The same config, the keys of each of its mappings in the opposite order."""
-    if isinstance(value, dict):
-        return {key: reversed_keys(value[key]) for key in reversed(value)}
-    return [reversed_keys(each) for each in value] if isinstance(value, list) else value
-
-
-def test_the_order_of_keys_changes_nothing(copy):
-    for path in (copy / "config.yaml", copy / "tests/config.yaml"):
-        values = yaml.safe_load(path.read_text())
-        path.write_text(yaml.safe_dump(reversed_keys(values), sort_keys=False))
-        assert yaml.safe_load(path.read_text()) == values
-    assert scheduled(copy) == {}
-
-
-def stale(folder: Path, file: str) -> set[str]:
-    """The outputs of the jobs whose noted fingerprint has a file of the package, and of all that is made from these."""
-    noted = {}
-    for path in (folder / ".snakemake/metadata").rglob("*"):
-        if path.is_file():
-            name = "".join(part.removeprefix("@") for part in path.relative_to(folder / ".snakemake/metadata").parts)
-            noted[base64.urlsafe_b64decode(name).decode()] = json.loads(path.read_text())
-    found = {name for name, made in noted.items() if re.search(rf"(?:'| ){re.escape(file)}:", " ".join(made["params"]))}
-    while True:
-        further = {name for name, made in noted.items() if found & set(made["input"])} - found
-        if not further:
-            return found
-        found |= further
-
-
-@pytest.mark.parametrize(
-    "file",
-    ["methods/base.py", "seeds.py", "features.py", "data/scenes.py", "encoders/_merge.py", "training.py",
-     "tasks/carried.py", "tasks/pictures.py", "fusion/_network.py", "metrics/vqa.py", "report/style.py", "errors.py"],
-)  # fmt: skip
-def test_an_edited_module_reruns_what_reaches_it_and_nothing_else(ours, file):
-    path = ours / "ngw" / file
-    text = path.read_text()
-    path.write_text(text + "\n# edited\n")
-    done = snakemake(ours, "--dry-run")
-    path.write_text(text)
-    always = {"all", "all_vqa", "all_generation"}
-    remade = {
-        output for job in status.jobs(done.stdout + done.stderr) if job.rule not in always for output in job.outputs
-    }
-    assert remade == stale(ours, file)
-    assert (remade == set()) == (file == "errors.py")
-
-
-def test_an_edited_method_reruns_that_method_only(copy):
-    edit(copy / "ngw/methods/ridge.py", "import numpy as np", "import numpy as np\n\n# edited")
-    jobs = scheduled(copy)
-    assert {job for job in jobs if not job.endswith(("tables", "figures"))} == {"fit", "retrieval"}
-    assert {"tables", "figures"} <= jobs.keys()
-    assert jobs["fit"] == jobs["retrieval"] == {"ridge"}
-
-
-def test_an_edited_building_block_reruns_what_is_built_of_it(copy):
-    edit(copy / "ngw/methods/cca.py", "import numpy as np", "import numpy as np\n\n# edited")
-    jobs = scheduled(copy)
-    assert jobs["fit"] == {"cca", "oracle"}
-    derived = {"ngw~map=residual", "ngw~epsilon=0.1", "ngw~unpaired=1"}
-    assert jobs["transport"] == {"ngw", "ngw-raw"} | derived  # whose costs are built from it or beside it
-    assert jobs["fuse"] == jobs["vqa"] == {"ngw-fusion", "ngw-fusion~aligner=cca"}  # concat has no aligner
-    assert "tokens" not in jobs
-
-
-def test_an_edited_or_changed_fusion_reruns_that_fusion_only(copy):
-    edit(copy / "ngw/fusion/concat.py", "from ngw.fusion.base", "# edited\nfrom ngw.fusion.base")
-    jobs = scheduled(copy)
-    assert jobs["fuse"] == jobs["vqa"] == {"concat"}
-    assert jobs.keys() == {"fuse", "vqa", "vqa_tables", "vqa_figures", "vqa_examples"}
-    edit(copy / "tests/config.yaml", "aligner: ngw, dims: 8", "aligner: ngw, dims: 9")
-    assert scheduled(copy)["fuse"] == {"concat", "ngw-fusion", "ngw-fusion~aligner=cca"}
-
-
 def test_every_method_and_the_ceiling_caption_every_image(finished):
     rows = table(finished / "results/tables/generation.csv")
     assert {key[:2] for key in rows} == {
@@ -272,14 +152,6 @@ def test_the_answers_are_official_results_of_every_question(finished):
     assert len(results) == record["n_questions"] > 100
     assert record["labels"] == "50"
     assert 0 <= record["metrics"]["accuracy"] <= record["vocabulary"]["ceiling"]
-
-
-def test_a_changed_hyperparameter_reruns_that_method_only(copy):
-    edit(copy / "tests/config.yaml", "cca: {kind: cca}", "cca: {kind: cca, ridge: 0.5}")
-    jobs = scheduled(copy)
-    assert jobs["fit"] == jobs["retrieval"] == {"cca"}
-    assert "transport" not in jobs
-    assert "encode" not in jobs
 
 
 def test_a_new_baseline_is_one_file_and_one_entry(copy):

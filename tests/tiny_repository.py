@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -76,3 +77,18 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess:
 def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess:
     """Run Snakemake in such a copy, with the tiny config over the copy's own, for the tests that edit one of them."""
     return run(folder, sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tests/config.yaml", *options)
+
+
+def scheduled(folder: Path) -> dict[str, set[str]]:
+    """{rule: methods or fusions of its jobs ("" where a rule has none)} that a run would start now."""
+    done = snakemake(folder, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    jobs: dict[str, set[str]] = {}
+    for block in re.split(r"\n(?=(?:local)?rule )", done.stdout + done.stderr):
+        rule = re.search(r"^(?:local)?rule (\w+):$", block, re.MULTILINE)
+        if rule:
+            method = re.search(r"(?:method|fusion)=([^,\s]+)", block)
+            jobs.setdefault(rule[1], set()).add(method[1] if method else "")
+    for target in ("all", "all_vqa", "all_generation", "stages", "page"):  # what ends every run
+        jobs.pop(target, None)
+    return jobs

@@ -1,0 +1,119 @@
+"""What reruns after which change of a finished run: what depends on it, and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny_repository import edit, scheduled, snakemake
+
+from ngw.report import status
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture(scope="module")
+def ours(finished, tmp_path_factory) -> Path:
+    """A further copy, whose files are changed and put back."""
+    folder = tmp_path_factory.mktemp("ours") / "repository"
+    shutil.copytree(finished, folder, symlinks=True)
+    return folder
+
+
+def reversed_keys(value):
+    """The same config, the keys of each of its mappings in the opposite order."""
+    if isinstance(value, dict):
+        return {key: reversed_keys(value[key]) for key in reversed(value)}
+    return [reversed_keys(each) for each in value] if isinstance(value, list) else value
+
+
+def stale(folder: Path, file: str) -> set[str]:
+    """The outputs of the jobs whose noted fingerprint has a file of the package, and of all that is made from these."""
+    noted = {}
+    for path in (folder / ".snakemake/metadata").rglob("*"):
+        if path.is_file():
+            name = "".join(part.removeprefix("@") for part in path.relative_to(folder / ".snakemake/metadata").parts)
+            noted[base64.urlsafe_b64decode(name).decode()] = json.loads(path.read_text())
+    found = {name for name, made in noted.items() if re.search(rf"(?:'| ){re.escape(file)}:", " ".join(made["params"]))}
+    while True:
+        further = {name for name, made in noted.items() if found & set(made["input"])} - found
+        if not further:
+            return found
+        found |= further
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert scheduled(finished) == {}
+
+
+def test_a_touched_file_reruns_nothing(copy):
+    for path in (copy / "ngw/methods/ridge.py", copy / "ngw/ot/sinkhorn.py"):
+        path.touch()
+    assert scheduled(copy) == {}
+
+
+def test_the_order_of_keys_changes_nothing(copy):
+    for path in (copy / "config.yaml", copy / "tests/config.yaml"):
+        values = yaml.safe_load(path.read_text())
+        path.write_text(yaml.safe_dump(reversed_keys(values), sort_keys=False))
+        assert yaml.safe_load(path.read_text()) == values
+    assert scheduled(copy) == {}
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["methods/base.py", "seeds.py", "features.py", "data/scenes.py", "encoders/_merge.py", "training.py",
+     "tasks/carried.py", "errors.py"],
+)  # fmt: skip
+def test_an_edited_module_reruns_what_reaches_it_and_nothing_else(ours, file):
+    path = ours / "ngw" / file
+    text = path.read_text()
+    path.write_text(text + "\n# edited\n")
+    done = snakemake(ours, "--dry-run")
+    path.write_text(text)
+    always = {"all", "all_vqa", "all_generation"}
+    remade = {
+        output for job in status.jobs(done.stdout + done.stderr) if job.rule not in always for output in job.outputs
+    }
+    assert remade == stale(ours, file)
+    assert (remade == set()) == (file == "errors.py")
+
+
+def test_an_edited_method_reruns_that_method_only(copy):
+    edit(copy / "ngw/methods/ridge.py", "import numpy as np", "import numpy as np\n\n# edited")
+    jobs = scheduled(copy)
+    assert {job for job in jobs if not job.endswith(("tables", "figures"))} == {"fit", "retrieval"}
+    assert {"tables", "figures"} <= jobs.keys()
+    assert jobs["fit"] == jobs["retrieval"] == {"ridge"}
+
+
+def test_an_edited_building_block_reruns_what_is_built_of_it(copy):
+    edit(copy / "ngw/methods/cca.py", "import numpy as np", "import numpy as np\n\n# edited")
+    jobs = scheduled(copy)
+    assert jobs["fit"] == {"cca", "oracle"}
+    derived = {"ngw~map=residual", "ngw~epsilon=0.1", "ngw~unpaired=1"}
+    assert jobs["transport"] == {"ngw", "ngw-raw"} | derived  # whose costs are built from it or beside it
+    assert jobs["fuse"] == jobs["vqa"] == {"ngw-fusion", "ngw-fusion~aligner=cca"}  # concat has no aligner
+    assert "tokens" not in jobs
+
+
+def test_an_edited_or_changed_fusion_reruns_that_fusion_only(copy):
+    edit(copy / "ngw/fusion/concat.py", "from ngw.fusion.base", "# edited\nfrom ngw.fusion.base")
+    jobs = scheduled(copy)
+    assert jobs["fuse"] == jobs["vqa"] == {"concat"}
+    assert jobs.keys() == {"fuse", "vqa", "vqa_tables", "vqa_figures", "vqa_examples"}
+    edit(copy / "tests/config.yaml", "aligner: ngw, dims: 8", "aligner: ngw, dims: 9")
+    assert scheduled(copy)["fuse"] == {"concat", "ngw-fusion", "ngw-fusion~aligner=cca"}
+
+
+def test_a_changed_hyperparameter_reruns_that_method_only(copy):
+    edit(copy / "tests/config.yaml", "cca: {kind: cca}", "cca: {kind: cca, ridge: 0.5}")
+    jobs = scheduled(copy)
+    assert jobs["fit"] == jobs["retrieval"] == {"cca"}
+    assert "transport" not in jobs
+    assert "encode" not in jobs
