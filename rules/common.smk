@@ -271,6 +271,19 @@ def network_sources(wildcards):
     return ngw.encoders.build(CONFIG.generation.network()).sources()
 
 
+def vision_kind(wildcards):
+    return module("encoders", CONFIG.encoders[wildcards.vision])
+
+
+def vision_sources(wildcards):
+    return ngw.encoders.build(CONFIG.encoders[wildcards.vision]).sources()
+
+
+def clip_kind(wildcards):
+    """That by which a jointly trained model, or a scorer, is read."""
+    return ["ngw.encoders.clip"]
+
+
 def decoded_option(wildcards, input):
     """`--model FILE` or `--bridge FILE`."""
     kind = "bridge" if wildcards.method in CONFIG.raw.names() else "model"

@@ -16,8 +16,8 @@ rule imager:
         mem_mb=4000,
         runtime=240,
     params:
-        code=code("ngw.tasks.generation_images:imager"),
-        outside=outside(dataset_sources, imager_sources),
+        code=code("ngw.tasks.generation_images:imager", vision_kind),
+        outside=outside(dataset_sources, vision_sources, imager_sources),
         options=verbatim(plain(CONFIG.generation.table["imager"])),
         tables=input_folder,
     shell:
@@ -106,7 +106,7 @@ rule reference:
         mem_mb=4000,
         runtime=120,
     params:
-        code=code("ngw.tasks.generation_images:reference", network_kind),
+        code=code("ngw.tasks.generation_images:reference", network_kind, clip_kind),
         outside=outside(
             dataset_sources, network_sources, imager_sources, scorer_sources
         ),
@@ -142,8 +142,8 @@ rule imaging:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.tasks.generation_images:imaging"),
-        outside=outside(scorer_sources),
+        code=code("ngw.tasks.generation_images:imaging", network_kind, clip_kind),
+        outside=outside(network_sources, scorer_sources),
         tables=input_folder,
         runs=run_folders,
         scorer=scorer_model,

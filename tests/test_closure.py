@@ -18,7 +18,7 @@ from ngw import closure
 from ngw.__main__ import STAGES
 
 ROOT = Path(__file__).parents[1]
-COMMAND_LINE = {"__main__.py", "_plain.py", "_arguments.py", "commands.py", "commands_joint.py"}
+COMMAND_LINE = {"__main__.py", "_plain.py", "_schema.py", "_arguments.py", "commands.py", "commands_joint.py"}
 LEFT_OUT = COMMAND_LINE | {"errors.py", "origin.py", "__init__.py"}  # as ngw.closure.LEFT_OUT, with reasons, says
 RULES = {
     rule: block

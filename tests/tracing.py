@@ -13,8 +13,8 @@ ran: set[str] = set()
 
 
 def note(frame, event, argument):
-    """Of each call of a function its file; the bodies of modules and classes, which an import alone runs, are none."""
-    if frame.f_code.co_flags & inspect.CO_OPTIMIZED:
+    """Of each call of a function its file; bodies of modules and classes, and tables that they make, an import runs."""
+    if frame.f_code.co_flags & inspect.CO_OPTIMIZED and not frame.f_code.co_name.startswith("<"):
         ran.add(frame.f_code.co_filename)
 
 

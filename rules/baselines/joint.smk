@@ -50,7 +50,7 @@ rule joint_retrieval:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.tasks.joint_stages:joint_retrieval", method_kind),
+        code=code("ngw.tasks.joint_stages:joint_retrieval", method_kind, clip_kind),
         outside=outside(dataset_sources, method_sources),
         spec=method_spec,
         tables=input_folder,
@@ -84,7 +84,7 @@ rule joint_bridge:
         mem_mb=4000,
         runtime=120,
     params:
-        code=code("ngw.tasks.joint_stages:joint_bridge", method_kind),
+        code=code("ngw.tasks.joint_stages:joint_bridge", method_kind, clip_kind),
         outside=outside(dataset_sources, method_sources),
         spec=method_spec,
         tables=input_folder,
