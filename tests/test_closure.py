@@ -137,8 +137,8 @@ def test_no_stage_runs_a_file_that_its_fingerprint_lacks(finished):
         if "-m ngw" in (made.get("shellcmd") or ""):
             words = shlex.split(made["shellcmd"].partition(" > ")[0])
             noted[tuple(words[words.index("-m") :])] = made
-    traces = [json.loads(path.read_text()) for path in (finished / "traces").iterdir()]
-    assert len(traces) > 60
+    traces = [json.loads(path.read_text()) for path in (finished / "traces").glob("*.json")]
+    assert len(traces) > 40
     rules = set()
     for trace in traces:
         made = noted[tuple(trace["command"][1:])]

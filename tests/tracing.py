@@ -4,6 +4,7 @@ import atexit
 import inspect
 import json
 import os
+import re
 import sys
 import threading
 from pathlib import Path
@@ -26,7 +27,17 @@ def write() -> None:
     (FOLDER / "traces" / f"{os.getpid()}.json").write_text(text)
 
 
-if sys.orig_argv[1:3] == ["-m", "ngw"] and (FOLDER / "traces").is_dir():
+def is_first() -> bool:
+    """Whether this is the first process of its stage and kinds of components: tracing takes seconds of each."""
+    words = [sys.orig_argv[3], *re.findall(r'"kind": "([\w-]+)"', " ".join(sys.orig_argv))]
+    try:
+        (FOLDER / "traces" / f"{'-'.join(words)[:200]}.claimed").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+if sys.orig_argv[1:3] == ["-m", "ngw"] and (FOLDER / "traces").is_dir() and is_first():
     threading.settrace(note)
     sys.settrace(note)
     atexit.register(write)
