@@ -130,7 +130,7 @@ def test_every_rule_of_a_command_is_seen():
 
 @pytest.mark.workflow
 def test_no_stage_runs_a_file_that_its_fingerprint_lacks(finished):
-    # What each job of the tiny run executed, as a tracer saw it, against what Snakemake noted for its outputs.
+    # What the first job of each stage and kind executed in the tiny run, against what Snakemake noted for its outputs.
     noted = {}
     for path in (finished / ".snakemake/metadata").rglob("*"):
         made = json.loads(path.read_text()) if path.is_file() else {}

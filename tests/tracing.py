@@ -1,4 +1,4 @@
-"""What ran: put beside a package on PYTHONPATH as `sitecustomize`, notes which of its files each stage executes."""
+"""What ran: put beside a package on PYTHONPATH as `sitecustomize`, notes which of its files a stage executes."""
 
 import atexit
 import inspect
