@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from importlib.util import find_spec
 
 import numpy as np
@@ -79,6 +80,13 @@ def test_the_saved_folder_is_a_clip_whose_sides_agree(folder, things):
     np.testing.assert_allclose(np.linalg.norm(images, axis=1), 1, rtol=1e-5)
     assert ((images @ captions.T).argmax(1) == np.arange(4)).all()
     assert json.loads((folder / "joint.json").read_text())["pairs"] == "all"
+
+
+def test_a_folder_whose_record_is_gone_is_no_published_model(folder, things, tmp_path):
+    shutil.copytree(folder, tmp_path / "clip")
+    (tmp_path / "clip" / "joint.json").unlink()
+    with pytest.raises(InputError, match=r"joint\.json: no such record; run the stage that writes it"):
+        Clip("vision", str(tmp_path / "clip"), width=16).encode(things[0][:1])
 
 
 def test_texts_have_marks_unknown_words_and_an_end_that_cutting_keeps():

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ngw import io
+from ngw import digests, io
 from ngw.encoders import _cards, _packages
 from ngw.errors import InputError
 
@@ -19,6 +19,7 @@ PATTERNS = (
     "special_tokens_map.json", "vocab.json", "merges.txt", "*.safetensors", "*.safetensors.index.json", "README.md",
 )  # fmt: skip
 PRECISIONS = ("float32", "bfloat16", "float16")
+RECORD = "joint.json"  # of a model that was trained here: how, and the digests of its files
 
 
 def folder(model: str, revision: str | None = None, pickle: bool = False) -> Path:
@@ -32,8 +33,7 @@ def folder(model: str, revision: str | None = None, pickle: bool = False) -> Pat
     if model.startswith("package:"):
         return _packages.folder(model.removeprefix("package:")) / "model"
     if Path(model).is_dir():
-        if (Path(model) / "joint.json").is_file():  # trained here: its files have digests
-            io.check_vouched(Path(model) / "joint.json")
+        _check_record(Path(model))
         return Path(model)
     if revision is None and "@" in model:
         model, _, revision = model.partition("@")
@@ -45,6 +45,17 @@ def folder(model: str, revision: str | None = None, pickle: bool = False) -> Pat
             f"which https://huggingface.co/{model}/commits shows."
         )
     return _snapshot(model, revision, [*PATTERNS, *["pytorch_model.bin"] * pickle])
+
+
+def _check_record(folder: Path) -> None:
+    """Refuse a model that was trained here unless its files are those of its record, which its config names."""
+    record, config = folder / RECORD, folder / "config.json"
+    trained = record.is_file()
+    if not trained and config.is_file():
+        with digests.opened(config, "a model's config", "no such file") as file:
+            trained = b'"record": ' in file.read()
+    if trained:
+        io.check_vouched(record)
 
 
 def sources(*models: str | None) -> list[str]:

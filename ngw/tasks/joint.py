@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ngw import distributed, io
+from ngw.encoders import _huggingface
 from ngw.errors import InputError
 from ngw.methods.joint import Joint
 from ngw.seeds import entropy, rng
@@ -173,8 +174,9 @@ def padded(rows: Sequence[Sequence[int]]) -> Tensor:
 def save(folder: str | os.PathLike, model: nn.Module, words: Any, size: int, about: Mapping[str, Any]) -> None:
     """Write the four files that `ngw.encoders.clip` reads, and joint.json: how it was trained, and their digests.
 
-    All or nothing.
+    All or nothing. Its config.json says that joint.json belongs to it.
     """
+    model.config.record = _huggingface.RECORD
     with io.atomic(folder) as made:
         model.save_pretrained(made)
         words.save(str(made / "tokenizer.json"))
@@ -184,4 +186,4 @@ def save(folder: str | os.PathLike, model: nn.Module, words: Any, size: int, abo
             "image_mean": MEAN, "image_std": DEVIATION, "do_rescale": True, "rescale_factor": 1 / 255,
             "do_convert_rgb": True,
         })  # fmt: skip
-        io.write_record(made / "joint.json", about, sorted(made.iterdir()))
+        io.write_record(made / _huggingface.RECORD, about, sorted(made.iterdir()))

@@ -62,8 +62,8 @@ def merge(towers: Path, spec: Mapping[str, Any], output: Path) -> None:
     from ngw.tasks import joint as task
 
     options: Any = methods.build(spec)
-    io.check_vouched(towers / "joint.json")
-    about, meter = io.read_record(towers / "joint.json"), cost.Meter()
+    io.check_vouched(towers / _huggingface.RECORD)
+    about, meter = io.read_record(towers / _huggingface.RECORD), cost.Meter()
     model = _huggingface.pretrained(CLIPModel, towers, trust_remote_code=False)
     averaging.merged(model, options)
     words = Tokenizer.from_file(str(towers / "tokenizer.json"))
@@ -140,7 +140,7 @@ def joint_retrieval(
     where = _huggingface.folder(folder)
     seen = [_seen(where, tables, side, cloud) for side, cloud in (("vision", a), ("text", b))]
     result = task.evaluate(Shared(), *seen)
-    trained = where / "joint.json"
+    trained = where / _huggingface.RECORD
     about = io.read_record(trained) if trained.is_file() else {}  # a published CLIP has no such file
     none = {"train_seconds": 0.0, "peak_memory_mb": 0.0, "parameters": 0}
     io.write_table(predictions, result.table)
