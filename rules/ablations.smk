@@ -10,7 +10,10 @@ rule ablation_tables:
             for cell in ngw.config.cells(CONFIG.ablation_grid())
         ],
     output:
-        shown("Ablations", multiext("results/tables/ablations", ".csv", ".md", ".tex")),
+        shown(
+            "Ablations",
+            multiext("results/tables/ablations", ".csv", ".md", ".tex", ".json"),
+        ),
     log:
         "results/logs/ablation-tables.log",
     benchmark:
@@ -41,7 +44,7 @@ use rule ablation_tables as all_ablation_tables with:
             for cell in ngw.config.cells(CONFIG.ablation_grid(full=True))
         ],
     output:
-        multiext("results/tables/ablations-full", ".csv", ".md", ".tex"),
+        multiext("results/tables/ablations-full", ".csv", ".md", ".tex", ".json"),
     log:
         "results/logs/ablation-tables-full.log",
     benchmark:

@@ -131,6 +131,7 @@ rule generation_tables:
         md="results/tables/generation.md",
         tex="results/tables/generation.tex",
         txt="results/tables/generation.txt",
+        record="results/tables/generation.json",
     log:
         "results/logs/generation-tables.log",
     benchmark:

@@ -37,9 +37,9 @@ rule identifiability_tables:
     output:
         tables=shown(
             "Identifiability",
-            multiext("results/tables/identifiability", ".csv", ".md", ".tex"),
+            multiext("results/tables/identifiability", ".csv", ".md", ".tex", ".json"),
         ),
-        spectrum="results/tables/identifiability-spectrum.csv",
+        spectrum=multiext("results/tables/identifiability-spectrum", ".csv", ".json"),
     log:
         "results/logs/identifiability-tables.log",
     benchmark:
@@ -59,7 +59,7 @@ rule identifiability_tables:
 
 rule identifiability_figures:
     input:
-        table=rules.identifiability_tables.output.spectrum,
+        table=rules.identifiability_tables.output.spectrum[0],
     output:
         shown(
             "Identifiability",
@@ -122,7 +122,7 @@ rule similarity_tables:
         ],
         table=rules.tables.output.csv,
     output:
-        multiext("results/tables/similarity", ".csv", ".md", ".tex"),
+        multiext("results/tables/similarity", ".csv", ".md", ".tex", ".json"),
     log:
         "results/logs/similarity-tables.log",
     benchmark:

@@ -3,7 +3,7 @@ rule stages:
     input:
         TABLES,
     output:
-        multiext("results/tables/stages", ".csv", ".md", ".tex"),
+        multiext("results/tables/stages", ".csv", ".md", ".tex", ".json"),
     log:
         "results/logs/stages.log",
     conda:

@@ -8,10 +8,12 @@ rule tables:
         md="results/tables/retrieval.md",
         tex="results/tables/retrieval.tex",
         txt="results/tables/retrieval.txt",
-        differences="results/tables/retrieval-differences.csv",
-        against="results/tables/retrieval-against-ngw.csv",
+        record="results/tables/retrieval.json",
+        differences=multiext("results/tables/retrieval-differences", ".csv", ".json"),
+        against=multiext("results/tables/retrieval-against-ngw", ".csv", ".json"),
         efficiency=shown(
-            "Efficiency", multiext("results/tables/efficiency", ".csv", ".md", ".tex")
+            "Efficiency",
+            multiext("results/tables/efficiency", ".csv", ".md", ".tex", ".json"),
         ),
     log:
         "results/logs/tables.log",

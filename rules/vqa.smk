@@ -36,8 +36,9 @@ rule vqa_tables:
         md="results/tables/vqa.md",
         tex="results/tables/vqa.tex",
         txt="results/tables/vqa.txt",
-        differences="results/tables/vqa-differences.csv",
-        against="results/tables/vqa-against-ngw.csv",
+        record="results/tables/vqa.json",
+        differences=multiext("results/tables/vqa-differences", ".csv", ".json"),
+        against=multiext("results/tables/vqa-against-ngw", ".csv", ".json"),
     log:
         "results/logs/vqa-tables.log",
     benchmark:

@@ -18,6 +18,8 @@ from ngw.encoders import _huggingface
 from ngw.errors import InputError
 from ngw.fusion import Basis
 from ngw.metrics import paraphrases
+from ngw.report import stages
+from ngw.report.collate import to_csv
 from ngw.tasks import captioning, carried, imaging, pictures, vqa
 from ngw.tasks.labels import Labels
 from ngw.training import Schedule, train
@@ -117,6 +119,22 @@ def test_tables_and_records(tmp_path):
     refused_at_every_bit(tmp_path / "r.json", lambda: io.read_record(tmp_path / "r.json"))
     Dataset({"image_id": [1], "path": ["a"], "split": ["train"]}, source="hand").save(tmp_path / "data")
     refused_at_every_bit(tmp_path / "data" / "record.json", lambda: Dataset.read(tmp_path / "data"))
+
+
+def test_a_table_and_its_figure(tmp_path):
+    rows = [{"dataset": "d", "vision": "v", "text": "t", "method": "ngw", "pairs": "all", "metric": metric, "mean": 0.5,
+             "std": 0.1, "low": 0.4, "high": 0.6, "n_seeds": 3, "role": "method", "converged": True}
+            for metric in ("i2t_recall_1", "t2i_recall_1", "i2t_recall_10", "t2i_recall_10")]  # fmt: skip
+    csv, figure = tmp_path / "tables" / "retrieval.csv", tmp_path / "figures" / "retrieval.d.v.t.png"
+    stages.write_tables({"retrieval.csv": to_csv(rows), "retrieval.md": "# Retrieval\n" * 9}, csv.parent)
+    stages.figures(csv, figure.parent)
+    for path in (csv, csv.with_suffix(".md")):
+        refused_at_every_bit(path, lambda path=path: stages.read_text(path))
+    refused_at_every_bit(csv.with_suffix(".json"), lambda: stages.read_text(csv))
+    refused_at_every_bit(figure, lambda: stages.read_figure(figure))
+    csv.write_text(csv.read_text().replace("0.5", "0.9", 1))
+    with pytest.raises(InputError, match=r"retrieval\.csv: expected the file of .*retrieval\.json, found content"):
+        stages.figures(csv, figure.parent)
 
 
 def test_pictures(tmp_path):

@@ -8,13 +8,16 @@ import shutil
 import subprocess
 
 import pytest
+from matplotlib.figure import Figure
 
 from ngw.__main__ import main
 from ngw.config import read
 from ngw.report import page, provenance
+from ngw.report.stages import write_tables
+from ngw.report.style import encode
 from ngw.report.tables import Line, Number, Table
 
-PNG = b"\x89PNG\r\n\x1a\n"
+PNG = encode(Figure((0.1, 0.1)), "png")
 
 
 def document(title: str, lines: list[Line]) -> str:
@@ -72,7 +75,7 @@ def test_the_stage_writes_it_from_the_folders(tmp_path, capsys):
     words += ["--config", json.dumps(read("tests/config.yaml")), "--output", str(tmp_path / "index.html")]
     assert main(words) == 2
     assert "expected tables, found none" in capsys.readouterr().err
-    (tmp_path / "tables" / "retrieval.md").write_text(document("R", [Line("cca", [[Number("1.0")]])]))
+    write_tables({"retrieval.md": document("R", [Line("cca", [[Number("1.0")]])])}, tmp_path / "tables")
     (tmp_path / "figures" / "retrieval.x.png").write_bytes(PNG)
     assert main(words) == 0
     text = (tmp_path / "index.html").read_text()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from ngw import io
 from ngw.errors import InputError
+from ngw.origin import stamp
+
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def _retrieval_runs(wanted: Sequence[Mapping[str, Any]]) -> tuple[list[dict], dict[tuple, dict]]:
@@ -31,8 +35,40 @@ def collate(grid: Mapping[str, Any], output: Path) -> None:
     wanted = cells(grid)
     records, ranks = _retrieval_runs(wanted)
     references = grid.get("references", [])
-    for name, text in tables(records, ranks, [cell(c) for c in wanted], references=references).items():
-        io.write_text(output / name, text)
+    write_tables(tables(records, ranks, [cell(c) for c in wanted], references=references), output)
+
+
+def write_tables(texts: Mapping[str, str], output: Path) -> None:
+    """Some tables; NAME.json beside NAME.csv, .md, .tex and .txt says what made them, and vouches for them."""
+    written: dict[str, list[Path]] = {}
+    for name, text in texts.items():
+        path = output / name
+        io.write_text(path, text)
+        written.setdefault(path.stem, []).append(path)
+    for name, paths in written.items():
+        io.write_record(output / f"{name}.json", {"table": name, **stamp()}, paths)
+
+
+def read_text(table: Path) -> str:
+    """The text of a table's file, refused where it isn't what its stage wrote."""
+    io.check_vouched(table.with_suffix(".json"), table)
+    return table.read_text(encoding="utf-8")
+
+
+def read_figure(path: Path) -> bytes:
+    """A figure, refused where the checksums of the png's own chunks don't fit."""
+    from PIL import Image
+
+    content = path.read_bytes()
+    try:
+        with Image.open(BytesIO(content)) as picture:
+            picture.verify()
+        flaw = "" if content.endswith(PNG_END) else "a cut end"  # which `verify` doesn't look at
+    except (OSError, SyntaxError, ValueError) as error:
+        flaw = str(error)
+    if flaw:
+        raise InputError(f"{path}: expected a whole png, found {flaw}; delete it and rerun its stage.")
+    return content
 
 
 def figures(table: Path, output: Path) -> None:
@@ -40,7 +76,7 @@ def figures(table: Path, output: Path) -> None:
     from ngw.report.collate import from_csv
     from ngw.report.figures import recall_figure
 
-    rows = from_csv(table.read_text(encoding="utf-8"))
+    rows = from_csv(read_text(table))
     _draw(rows, lambda pair: recall_figure(rows, pair, cutoffs=(1, 10)), "retrieval", output)
 
 
@@ -49,7 +85,7 @@ def efficiency_figures(table: Path, output: Path) -> None:
     from ngw.report.collate import from_csv
     from ngw.report.efficiency import figure
 
-    rows = from_csv(table.read_text(encoding="utf-8"))
+    rows = from_csv(read_text(table))
     _draw(rows, lambda pair: figure(rows, pair), "efficiency", output)
 
 
@@ -61,8 +97,7 @@ def stages(benchmarks: Path, output: Path) -> None:
     files = {path.relative_to(benchmarks).as_posix(): path for path in sorted(benchmarks.rglob("*.tsv"))}
     if not files:
         raise InputError(f"{benchmarks}: expected benchmark files of Snakemake, found none; run the workflow first.")
-    for name, text in stages_files(summed({name: path.read_text() for name, path in files.items()})).items():
-        io.write_text(output / name, text)
+    write_tables(stages_files(summed({name: path.read_text() for name, path in files.items()})), output)
 
 
 def page(tables: Path, figures: Path, config: Mapping[str, Any], output: Path) -> None:
@@ -75,10 +110,10 @@ def page(tables: Path, figures: Path, config: Mapping[str, Any], output: Path) -
     from ngw.report.provenance import about
     from ngw.report.status import SCHEMA, wanted
 
-    documents = {path.stem: path.read_text(encoding="utf-8") for path in sorted(tables.glob("*.md"))}
+    documents = {path.stem: read_text(path) for path in sorted(tables.glob("*.md"))}
     if not documents:
         raise InputError(f"{tables}: expected tables, found none; run the workflow first.")
-    shown = {path.name: path.read_bytes() for path in sorted(figures.glob("*.png"))}
+    shown = {path.name: read_figure(path) for path in sorted(figures.glob("*.png"))}
     text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
     records = {
         table: [Path(file).relative_to("results").as_posix() for file in files]
@@ -120,15 +155,14 @@ def identifiability_tables(grid: Mapping[str, Any], output: Path) -> None:
 
     wanted = cells(grid)
     records = [io.read_record(f"{RUN.format(**c)}/metrics/identifiability.json") for c in wanted]
-    for name, text in build(records, [cell(c) for c in wanted]).items():
-        io.write_text(output / name, text)
+    write_tables(build(records, [cell(c) for c in wanted]), output)
 
 
 def identifiability_figures(table: Path, output: Path) -> None:
     """The spectrum figure of each pair of encoders, from the csv of singular values alone."""
     from ngw.report.identifiability import spectra_from_csv, spectrum_figure
 
-    rows = spectra_from_csv(table.read_text(encoding="utf-8"))
+    rows = spectra_from_csv(read_text(table))
     _draw(rows, lambda pair: spectrum_figure(rows, pair), "identifiability", output)
 
 
@@ -137,9 +171,7 @@ def similarity_tables(records: Sequence[Path], table: Path, pairs: str, output: 
     from ngw.report.collate import from_csv
     from ngw.report.similarity import build
 
-    found = build([io.read_record(path) for path in records], from_csv(table.read_text(encoding="utf-8")), pairs)
-    for name, text in found.items():
-        io.write_text(output / name, text)
+    write_tables(build([io.read_record(path) for path in records], from_csv(read_text(table)), pairs), output)
 
 
 def ablation_tables(grid: Mapping[str, Any], name: str, output: Path) -> None:
@@ -149,16 +181,14 @@ def ablation_tables(grid: Mapping[str, Any], name: str, output: Path) -> None:
     from ngw.report.records import cell
 
     wanted = cells(grid)
-    found = build(*_retrieval_runs(wanted), [cell(c) for c in wanted], grid["groups"], name)
-    for file, text in found.items():
-        io.write_text(output / file, text)
+    write_tables(build(*_retrieval_runs(wanted), [cell(c) for c in wanted], grid["groups"], name), output)
 
 
 def ablation_figures(table: Path, output: Path) -> None:
     """The ablation figure of each pair of encoders, from the csv alone; named like the csv."""
     from ngw.report.ablations import figure, from_csv
 
-    rows = from_csv(table.read_text(encoding="utf-8"))
+    rows = from_csv(read_text(table))
     _draw(rows, lambda pair: figure(rows, pair), table.stem, output)
 
 
@@ -171,9 +201,8 @@ def vqa_tables(cells: Sequence[Mapping[str, Any]], output: Path) -> None:
     columns = ["question_id", "image_id", "question_type", "answer_type", "answer", "accuracy", "always"]
     records = [io.read_record(f"{path}/metrics/vqa.json") for path in paths]
     scores = [io.read_table(f"{path}/predictions/vqa.parquet", columns) for path in paths]
-    found = build(records, {cell(c): table for c, table in zip(cells, scores, strict=True)}, [cell(c) for c in cells])
-    for name, text in found.items():
-        io.write_text(output / name, text)
+    by_cell = {cell(c): table for c, table in zip(cells, scores, strict=True)}
+    write_tables(build(records, by_cell, [cell(c) for c in cells]), output)
 
 
 def vqa_figures(table: Path, output: Path) -> None:
@@ -181,7 +210,7 @@ def vqa_figures(table: Path, output: Path) -> None:
     from ngw.report.vqa import from_csv
     from ngw.report.vqa_figures import labels_figure
 
-    rows = from_csv(table.read_text(encoding="utf-8"))
+    rows = from_csv(read_text(table))
     _draw(rows, lambda pair: labels_figure(rows, pair), "vqa", output)
 
 
@@ -221,8 +250,7 @@ def generation_tables(cells: Sequence[Mapping[str, Any]], images: bool, output: 
     captions, pictures = (
         _decoded_runs(cells, task, wanted) for task, wanted in (("captioning", columns), ("imaging", COSINES * images))
     )
-    for name, text in build(*captions, [cell(c) for c in cells], pictures=pictures[0], judged=pictures[1]).items():
-        io.write_text(output / name, text)
+    write_tables(build(*captions, [cell(c) for c in cells], pictures=pictures[0], judged=pictures[1]), output)
 
 
 def _decoded_runs(
