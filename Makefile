@@ -8,7 +8,7 @@ SNAKEMAKE := snakemake --cores $(CORES) --rerun-incomplete --show-failed-logs --
 	--scheduler greedy --scheduler-subsample 40 --max-jobs-per-timespan 1000/10s
 READY := .venv/.ready
 
-.PHONY: all all-ablations env lint test test-slurm docs bench clean
+.PHONY: all all-ablations env lint test test-reruns test-slurm docs bench clean
 
 all: $(READY)
 	@$(SNAKEMAKE)
@@ -39,6 +39,10 @@ lint: $(READY)
 test: export OMP_NUM_THREADS ?= 1
 test: lint
 	pytest -n $(CORES) --dist loadfile
+
+# What reruns after an edit of each module: a dry run each.
+test-reruns: $(READY)
+	pytest -n $(CORES) -m every_module tests/test_reruns.py
 
 # A real SLURM of one node, from Debian's packages slurm-wlm, munge, slurmdbd and mariadb-server; as root.
 test-slurm: $(READY)

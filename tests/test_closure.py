@@ -130,7 +130,7 @@ def test_every_rule_of_a_command_is_seen():
 
 @pytest.mark.workflow
 def test_no_stage_runs_a_file_that_its_fingerprint_lacks(finished):
-    # What the first job of each stage and kind executed in the tiny run, against what Snakemake noted for its outputs.
+    # What each job of the tiny run executed, against what Snakemake noted for its outputs.
     noted = {}
     for path in (finished / ".snakemake/metadata").rglob("*"):
         made = json.loads(path.read_text()) if path.is_file() else {}
@@ -138,7 +138,7 @@ def test_no_stage_runs_a_file_that_its_fingerprint_lacks(finished):
             words = shlex.split(made["shellcmd"].partition(" > ")[0])
             noted[tuple(words[words.index("-m") :])] = made
     traces = [json.loads(path.read_text()) for path in (finished / "traces").glob("*.json")]
-    assert len(traces) > 40
+    assert len(traces) > 100
     rules = set()
     for trace in traces:
         made = noted[tuple(trace["command"][1:])]

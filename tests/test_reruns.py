@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import json
 import re
@@ -17,6 +18,14 @@ from ngw.report import status
 pytestmark = pytest.mark.workflow
 
 
+PACKAGE = Path(__file__).parents[1] / "ngw"
+MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+SOME = {  # the others take minutes: `make test-reruns`
+    "methods/base.py", "seeds.py", "features.py", "data/scenes.py", "encoders/_merge.py", "training.py",
+    "tasks/carried.py", "errors.py",
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def ours(finished, tmp_path_factory) -> Path:
     """A further copy, whose files are changed and put back."""
@@ -30,6 +39,16 @@ def reversed_keys(value):
     if isinstance(value, dict):
         return {key: reversed_keys(value[key]) for key in reversed(value)}
     return [reversed_keys(each) for each in value] if isinstance(value, list) else value
+
+
+def edited(text: str) -> str:
+    """A module whose every definition has changed, without a change of what it does."""
+    lines = text.splitlines(keepends=True)
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            first = node.body[0]
+            lines[first.lineno - 1] = f"{' ' * first.col_offset}# edited\n{lines[first.lineno - 1]}"
+    return "".join(lines) + "\n# edited\n"
 
 
 def stale(folder: Path, file: str) -> set[str]:
@@ -66,22 +85,21 @@ def test_the_order_of_keys_changes_nothing(copy):
 
 
 @pytest.mark.parametrize(
-    "file",
-    ["methods/base.py", "seeds.py", "features.py", "data/scenes.py", "encoders/_merge.py", "training.py",
-     "tasks/carried.py", "errors.py"],
-)  # fmt: skip
+    "file", [pytest.param(file, marks=[] if file in SOME else pytest.mark.every_module) for file in MODULES]
+)
 def test_an_edited_module_reruns_what_reaches_it_and_nothing_else(ours, file):
     path = ours / "ngw" / file
     text = path.read_text()
-    path.write_text(text + "\n# edited\n")
+    path.write_text(edited(text))
     done = snakemake(ours, "--dry-run")
     path.write_text(text)
+    assert done.returncode == 0, done.stderr
     always = {"all", "all_vqa", "all_generation"}
     remade = {
         output for job in status.jobs(done.stdout + done.stderr) if job.rule not in always for output in job.outputs
     }
     assert remade == stale(ours, file)
-    assert (remade == set()) == (file == "errors.py")
+    assert file not in SOME or (remade == set()) == (file == "errors.py")
 
 
 def test_an_edited_method_reruns_that_method_only(copy):

@@ -1,43 +1,57 @@
-"""What ran: put beside a package on PYTHONPATH as `sitecustomize`, notes which of its files a stage executes."""
+"""What ran: put beside a package on PYTHONPATH as `sitecustomize`, notes which of its files a stage executes.
 
+A function of the package notes its file when it is called; bodies of modules and classes, which an import runs, don't.
+Other packages run as ever, so that it costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import ast
 import atexit
-import inspect
 import json
 import os
-import re
 import sys
-import threading
+from importlib.machinery import PathFinder, SourceFileLoader
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+PACKAGE = FOLDER / "ngw"
 ran: set[str] = set()
 
 
-def note(frame, event, argument):
-    """Of each call of a function its file; bodies of modules and classes, and tables that they make, an import runs."""
-    if frame.f_code.co_flags & inspect.CO_OPTIMIZED and not frame.f_code.co_name.startswith("<"):
-        ran.add(frame.f_code.co_filename)
+class Noting(SourceFileLoader):
+    """Loads a module whose functions note its file; from its source alone, as there is no cache of such code."""
+
+    def get_code(self, fullname: str):
+        tree = ast.parse(self.get_data(self.path), self.path)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                note = ast.parse(f"__import__('sitecustomize').ran.add({self.path!r})").body
+                told = isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant)
+                node.body[told:told] = note  # behind the docstring
+        return compile(ast.fix_missing_locations(tree), self.path, "exec", dont_inherit=True)
+
+
+class Finder(PathFinder):
+    """Finds this package's modules, for the loader above."""
+
+    @classmethod
+    def find_spec(cls, fullname, path=None, target=None):
+        if fullname.split(".")[0] != PACKAGE.name:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.origin is not None and Path(spec.origin).is_relative_to(PACKAGE):
+            spec.loader = Noting(fullname, spec.origin)
+        return spec
 
 
 def write() -> None:
     """The command and the files of the package that it ran, as json."""
-    package = f"{FOLDER}{os.sep}ngw{os.sep}"
-    files = sorted(Path(path).relative_to(package).as_posix() for path in ran if path.startswith(package))
+    files = sorted(Path(path).relative_to(PACKAGE).as_posix() for path in ran)
     text = json.dumps({"command": sys.orig_argv, "ran": files})
     (FOLDER / "traces" / f"{os.getpid()}.json").write_text(text)
 
 
-def is_first() -> bool:
-    """Whether this is the first process of its stage and kinds of components: tracing takes seconds of each."""
-    words = [sys.orig_argv[3], *re.findall(r'"kind": "([\w-]+)"', " ".join(sys.orig_argv))]
-    try:
-        (FOLDER / "traces" / f"{'-'.join(words)[:200]}.claimed").touch(exist_ok=False)
-    except FileExistsError:
-        return False
-    return True
-
-
-if sys.orig_argv[1:3] == ["-m", "ngw"] and (FOLDER / "traces").is_dir() and is_first():
-    threading.settrace(note)
-    sys.settrace(note)
+if sys.orig_argv[1:3] == ["-m", "ngw"] and (FOLDER / "traces").is_dir():
+    sys.meta_path.insert(0, Finder)
     atexit.register(write)
