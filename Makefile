@@ -8,7 +8,7 @@ SNAKEMAKE := snakemake --cores $(CORES) --rerun-incomplete --show-failed-logs --
 	--scheduler greedy --scheduler-subsample 40 --max-jobs-per-timespan 1000/10s
 READY := .venv/.ready
 
-.PHONY: all all-ablations env lint test test-reruns test-slurm docs bench clean
+.PHONY: all all-ablations env lint test test-long test-slurm docs bench clean
 
 all: $(READY)
 	@$(SNAKEMAKE)
@@ -40,9 +40,10 @@ test: export OMP_NUM_THREADS ?= 1
 test: lint
 	pytest -n $(CORES) --dist loadfile
 
-# What reruns after an edit of each module: a dry run each.
-test-reruns: $(READY)
-	pytest -n $(CORES) -m every_module tests/test_reruns.py
+# What `make test` leaves out for time: the paper and the examples in miniature, and an edit of each module.
+test-long: export OMP_NUM_THREADS ?= 1
+test-long: $(READY)
+	pytest -n $(CORES) -m long
 
 # A real SLURM of one node, from Debian's packages slurm-wlm, munge, slurmdbd and mariadb-server; as root.
 test-slurm: $(READY)

@@ -37,6 +37,9 @@ ELSEWHERE = {  # what runs a command that isn't run here, and a word of it there
 }
 # pip has no network here: it looks whether what is installed is what the command wants, and installs nothing.
 OFFLINE = ["--dry-run", "--no-build-isolation", "--no-index", "--quiet"]
+LONG = {  # a word of commands that run a workflow of their own
+    "all-ablations", "examples/same-modality.yaml", "examples/text-text.yaml", "examples/easy-vqa.yaml",
+}  # fmt: skip
 SMALLER = {"300": "16"}  # pairs of the 48 images
 STAGES = set(parser()._subparsers._group_actions[0].choices) - {"status"}
 MADE = {  # a word of a command: what it leaves in the copy
@@ -98,7 +101,14 @@ def test_another_test_runs_the_command_of_a_page(words):
     assert part in (ROOT / file).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("words", [words for words in commands() if " ".join(words) not in ELSEWHERE], ids=" ".join)
+HERE = [
+    pytest.param(words, marks=pytest.mark.long if LONG & set(words) else ())
+    for words in commands()
+    if " ".join(words) not in ELSEWHERE
+]
+
+
+@pytest.mark.parametrize("words", HERE, ids=" ".join)
 def test_a_command_of_a_page_runs(words, reader):
     command = [SMALLER.get(word, word) for word in words]
     if words[0] == "pip":

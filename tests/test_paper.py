@@ -55,6 +55,7 @@ def test_the_papers_graph_resolves_before_any_data_is_there(copy):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_the_paper_runs_on_miniatures_of_the_official_files(copy):
     done = snakemake(copy, "--configfile", "paper.yaml", "miniature.yaml", "--show-failed-logs")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]

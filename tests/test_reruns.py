@@ -20,7 +20,7 @@ pytestmark = pytest.mark.workflow
 
 PACKAGE = Path(__file__).parents[1] / "ngw"
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
-SOME = {  # the others take minutes: `make test-reruns`
+SOME = {  # the others take minutes: `make test-long`
     "methods/base.py", "seeds.py", "features.py", "data/scenes.py", "encoders/_merge.py", "training.py",
     "tasks/carried.py", "errors.py",
 }  # fmt: skip
@@ -85,7 +85,7 @@ def test_the_order_of_keys_changes_nothing(copy):
 
 
 @pytest.mark.parametrize(
-    "file", [pytest.param(file, marks=[] if file in SOME else pytest.mark.every_module) for file in MODULES]
+    "file", [pytest.param(file, marks=[] if file in SOME else pytest.mark.long) for file in MODULES]
 )
 def test_an_edited_module_reruns_what_reaches_it_and_nothing_else(ours, file):
     path = ours / "ngw" / file
