@@ -27,7 +27,7 @@ import torch
 from ngw.maps import networks, objective
 from ngw.maps.fit import Data, Targets
 from ngw.maps.objective import Weights
-from ngw.optim import Adam
+from ngw.nn.optim import Adam
 
 # Width of both clouds, hidden width, batch, repeats, and rows of the exact Jacobian (its time is scaled to a batch).
 SIZES = {"tiny": (16, 32, 32, 1, 2), "small": (384, 512, 256, 15, 4), "full": (384, 1024, 1024, 15, 8)}

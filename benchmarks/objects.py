@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from ngw import encoders, io
 from ngw.data._scenes_compose import nouns, sample
-from ngw.tasks import pictures
-from ngw.tasks.imaging import closed_form
+from ngw.tasks.images import codec as pictures
+from ngw.tasks.images.diffusion import closed_form
 
 SPEC = {"kind": "efficientnet-lite", "variant": "lite0"}
 

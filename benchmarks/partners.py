@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ngw import features, methods
-from ngw.clouds import Clouds, clouds
+from ngw.features.clouds import Clouds, clouds
 from ngw.tasks.retrieval import evaluate
 
 

@@ -15,7 +15,7 @@ def __getattr__(name: str):
     if name == "Warp":
         return importlib.import_module("ngw.methods.warp").Warp
     if name == "compare":
-        return importlib.import_module("ngw.tasks.align").compare
+        return importlib.import_module("ngw.comparison").compare
     if name in ("methods", "ot"):
         return importlib.import_module(f"ngw.{name}")
     raise AttributeError(f"module 'ngw' has no attribute {name!r}")

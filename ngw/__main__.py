@@ -10,20 +10,20 @@ import importlib
 import os
 import sys
 
-from ngw.atomic import is_full
 from ngw.commands import parser
 from ngw.errors import FullDisk, InputError
+from ngw.io.atomic import is_full
 
 STAGES = (
-    "ngw.stages",
     "ngw.tasks.stages",
-    "ngw.tasks.generation",
-    "ngw.tasks.generation_images",
-    "ngw.tasks.joint_stages",
+    "ngw.tasks.vqa.stages",
+    "ngw.tasks.captions.stages",
+    "ngw.tasks.images.stages",
+    "ngw.tasks.joint.stages",
     "ngw.report.stages",
     "ngw.report.sheets",
-    "ngw.report.status",
-    "ngw.report.plan",
+    "ngw.tools.status",
+    "ngw.tools.plan",
 )
 
 

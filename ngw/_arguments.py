@@ -8,9 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ngw._plain import check_plain
-from ngw._schema import check_schema
 from ngw.errors import InputError
+from ngw.schema import check_plain, check_schema
 
 FILES = {
     "tables": "folder of the data set's tables",

@@ -9,7 +9,6 @@ import os
 import pkgutil
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from types import ModuleType
 from typing import Any, TypeVar
 
 from ngw.errors import InputError, did_you_mean
@@ -51,18 +50,18 @@ TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 }
 
 
-def kinds(package: ModuleType) -> list[str]:
+def kinds(package: str) -> list[str]:
     """The keys of a package's components: its file names, `_` written as `-`, without `base` and private ones."""
-    names = (module.name for module in pkgutil.iter_modules(package.__path__))
+    names = (module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__))
     return sorted(name.replace("_", "-") for name in names if name != "base" and not name.startswith("_"))
 
 
-def component(package: ModuleType, kind: str, base: type[T]) -> type[T]:
+def component(package: str, kind: str, base: type[T]) -> type[T]:
     """The subclass of `base` that the file of this kind defines; an `InputError` suggests the nearest name."""
     if kind not in kinds(package):
-        what = package.__name__.rsplit(".", 1)[-1].rstrip("s")
+        what = package.rsplit(".", 1)[-1].rstrip("s")
         raise InputError(f"{what} kind {kind!r} does not exist.{did_you_mean(kind, kinds(package))}")
-    module = importlib.import_module(f"{package.__name__}.{kind.replace('-', '_')}")
+    module = importlib.import_module(f"{package}.{kind.replace('-', '_')}")
     own = [c for c in vars(module).values() if inspect.isclass(c) and c.__module__ == module.__name__]
     found = [c for c in own if issubclass(c, base)]
     if len(found) != 1:
@@ -94,7 +93,7 @@ def entry(spec: Any) -> tuple[str, dict[str, Any]]:
     return spec["kind"], {name: value for name, value in spec.items() if name != "kind"}
 
 
-def build(package: ModuleType, base: type[T], spec: Mapping[str, Any]) -> T:
+def build(package: str, base: type[T], spec: Mapping[str, Any]) -> T:
     """Make a component from its spec, {"kind": ..., options}."""
     kind, options = entry(spec)
     return make(component(package, kind, base), repr(kind), options)
@@ -113,3 +112,17 @@ def make(cls: type[T], what: str, options: Mapping[str, Any]) -> T:
         raise
     except (TypeError, ValueError) as error:
         raise InputError(f"{what}: {error}") from None
+
+
+def at_least(least: float, /, **options: float) -> None:
+    """Raise `ValueError` for an option below `least`, infinite or NaN."""
+    for name, value in options.items():
+        if not least <= value < math.inf:
+            raise ValueError(f"{name} is {least} or more, not {value}")
+
+
+def positive(**options: float) -> None:
+    """Raise `ValueError` for an option that isn't positive, or is infinite or NaN."""
+    for name, value in options.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} is positive, not {value}")

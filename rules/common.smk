@@ -4,12 +4,12 @@ import re
 import shlex
 from pathlib import Path
 
-import ngw.closure
+import ngw.fingerprints.code
 import ngw.config
 import ngw.data
 import ngw.encoders
-import ngw.origin
-import ngw.outside
+import ngw.record
+import ngw.fingerprints.outside
 from ngw.encoders._huggingface import sources as model_sources
 
 ROOT = Path(workflow.basedir).parent
@@ -20,7 +20,7 @@ RUN = ngw.config.RUN
 FUSION = ngw.config.FUSION
 
 # What each job is told beside its command, so that no command names it: the records say what made them.
-TOLD = {"NGW_CONFIG": ngw.origin.digest(config), "NGW_COMMIT": ngw.origin.commit()}
+TOLD = {"NGW_CONFIG": ngw.record.digest(config), "NGW_COMMIT": ngw.record.commit()}
 TOLD |= {"NGW_ENERGY": CONFIG.energy} if CONFIG.energy else {}
 TOLD |= {"NGW_TERMINAL": "3"}  # where a full disk is told: the logs lie on it too
 shell.prefix(
@@ -56,7 +56,7 @@ def code(stage, *kinds):
 
     def fingerprint(wildcards):
         components = [module for kind in kinds for module in kind(wildcards)]
-        return ngw.closure.fingerprint(stage, *components)
+        return ngw.fingerprints.code.fingerprint(stage, *components)
 
     return fingerprint
 
@@ -66,7 +66,7 @@ def outside(*sources):
 
     def fingerprint(wildcards):
         paths = [path for source in sources for path in source(wildcards)]
-        return ngw.outside.fingerprint(paths)
+        return ngw.fingerprints.outside.fingerprint(paths)
 
     return fingerprint
 

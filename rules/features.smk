@@ -17,7 +17,7 @@ rule encode:
         mem_mb=4000,
         runtime=240,
     params:
-        code=code("ngw.stages:encode", encoder_kind),
+        code=code("ngw.tasks.stages:encode", encoder_kind),
         outside=outside(encoder_sources),
         spec=encoder_spec,
         tables=input_folder,
@@ -44,7 +44,7 @@ rule encode_shard:
         mem_mb=4000,
         runtime=240,
     params:
-        code=code("ngw.stages:encode", encoder_kind),
+        code=code("ngw.tasks.stages:encode", encoder_kind),
         outside=outside(encoder_sources),
         spec=encoder_spec,
         tables=input_folder,
@@ -76,6 +76,6 @@ rule gather:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.stages:gather"),
+        code=code("ngw.tasks.stages:gather"),
     shell:
         "python -m ngw gather --shards {input.shards:q} --output {output.features:q} > {log} 2>&1"

@@ -15,7 +15,7 @@ rule basis:
         mem_mb=4000,
         runtime=30,
     params:
-        code=code("ngw.tasks.stages:basis", encoder_kind),
+        code=code("ngw.tasks.vqa.stages:basis", encoder_kind),
         outside=outside(encoder_sources),
         spec=encoder_spec,
         dims=json.dumps(CONFIG.vqa.table["tokens"]),
@@ -42,7 +42,7 @@ rule tokens:
         mem_mb=4000,
         runtime=240,
     params:
-        code=code("ngw.tasks.stages:encode_tokens", encoder_kind),
+        code=code("ngw.tasks.vqa.stages:encode_tokens", encoder_kind),
         outside=outside(encoder_sources),
         spec=encoder_spec,
         tables=input_folder,
@@ -68,7 +68,7 @@ rule labels:
         mem_mb=4000,
         runtime=30,
     params:
-        code=code("ngw.tasks.stages:labels"),
+        code=code("ngw.tasks.vqa.stages:labels"),
         tables=input_folder,
         aligned_on=aligned_on_option,
         min_count=CONFIG.vqa.table["min_count"],
@@ -100,7 +100,7 @@ rule fuse:
         mem_mb=4000,
         runtime=240,
     params:
-        code=code("ngw.tasks.stages:fuse", fusion_kinds),
+        code=code("ngw.tasks.vqa.stages:fuse", fusion_kinds),
         spec=fusion_spec,
         training=verbatim(plain(CONFIG.vqa.table["training"])),
         model=model_option,
@@ -130,7 +130,7 @@ rule prior:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code("ngw.tasks.stages:prior", fusion_kinds),
+        code=code("ngw.tasks.vqa.stages:prior", fusion_kinds),
         spec=fusion_spec,
         splits=CONFIG.vqa.splits,
         tables=input_folder,

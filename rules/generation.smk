@@ -16,7 +16,7 @@ rule captioner:
         mem_mb=4000,
         runtime=240,
     params:
-        code=code("ngw.tasks.generation:captioner"),
+        code=code("ngw.tasks.captions.stages:captioner"),
         outside=outside(captioner_sources),
         options=verbatim(plain(CONFIG.generation.table["captioner"])),
         tables=input_folder,
@@ -50,7 +50,7 @@ rule caption:
         mem_mb=4000,
         runtime=120,
     params:
-        code=code("ngw.tasks.generation:caption", decoded_kind),
+        code=code("ngw.tasks.captions.stages:caption", decoded_kind),
         outside=outside(captioner_sources),
         tables=input_folder,
         model=decoded_option,
@@ -77,7 +77,7 @@ rule paraphrases:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code("ngw.tasks.generation:paraphrases"),
+        code=code("ngw.tasks.captions.stages:paraphrases"),
         tables=input_folder,
     shell:
         "python -m ngw paraphrases --tables {params.tables:q} --output {output.table:q} > {log} 2>&1"
@@ -103,7 +103,7 @@ rule captioning:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.tasks.generation:captioning"),
+        code=code("ngw.tasks.captions.stages:captioning"),
         tables=input_folder,
         runs=run_folders,
         some=caption_count,

@@ -20,7 +20,7 @@ rule identifiability:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.stages:identifiability", method_kind),
+        code=code("ngw.tasks.stages:identifiability", method_kind),
         captions=CONFIG.captions,
     shell:
         "python -m ngw identifiability --model {input.model:q} --vision {input.vision:q} --text {input.text:q}"
@@ -107,7 +107,7 @@ rule similarity:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.stages:similarity"),
+        code=code("ngw.tasks.stages:similarity"),
     shell:
         "python -m ngw similarity --vision {input.vision:q} --text {input.text:q}"
         " --train-vision {input.train_vision:q} --train-text {input.train_text:q} --record {output.record:q} > {log:q} 2>&1"

@@ -16,7 +16,7 @@ rule imager:
         mem_mb=4000,
         runtime=240,
     params:
-        code=code("ngw.tasks.generation_images:imager", vision_kind),
+        code=code("ngw.tasks.images.stages:imager", vision_kind),
         outside=outside(dataset_sources, vision_sources, imager_sources),
         options=verbatim(plain(CONFIG.generation.table["imager"])),
         tables=input_folder,
@@ -49,7 +49,7 @@ rule image:
         mem_mb=4000,
         runtime=120,
     params:
-        code=code("ngw.tasks.generation_images:image", decoded_kind),
+        code=code("ngw.tasks.images.stages:image", decoded_kind),
         outside=outside(imager_sources),
         size=(CONFIG.generation.images or {}).get("count"),
         model=decoded_option,
@@ -77,7 +77,7 @@ rule scorer:
         mem_mb=4000,
         runtime=240,
     params:
-        code=code("ngw.tasks.joint_stages:joint", joint_kind),
+        code=code("ngw.tasks.joint.stages:joint", joint_kind),
         outside=outside(scorer_sources),
         tables=input_folder,
         captions=scorer_option("captions", 5),
@@ -106,7 +106,7 @@ rule reference:
         mem_mb=4000,
         runtime=120,
     params:
-        code=code("ngw.tasks.generation_images:reference", network_kind, clip_kind),
+        code=code("ngw.tasks.images.stages:reference", network_kind, clip_kind),
         outside=outside(
             dataset_sources, network_sources, imager_sources, scorer_sources
         ),
@@ -142,7 +142,7 @@ rule imaging:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.tasks.generation_images:imaging", network_kind, clip_kind),
+        code=code("ngw.tasks.images.stages:imaging", network_kind, clip_kind),
         outside=outside(network_sources, scorer_sources),
         tables=input_folder,
         runs=run_folders,

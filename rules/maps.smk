@@ -18,7 +18,7 @@ rule maps:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.stages:maps", method_kind),
+        code=code("ngw.tasks.stages:maps", method_kind),
         spec=method_spec,
         captions=CONFIG.captions,
     shell:
@@ -46,7 +46,7 @@ rule fit:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.stages:fit", method_kind),
+        code=code("ngw.tasks.stages:fit", method_kind),
         spec=method_spec,
         captions=CONFIG.captions,
         teacher=teacher_option,

@@ -17,7 +17,7 @@ rule transport:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.stages:transport", method_kind),
+        code=code("ngw.tasks.stages:transport", method_kind),
         spec=method_spec,
         captions=CONFIG.captions,
     shell:

@@ -19,7 +19,7 @@ rule vqa:
         mem_mb=4000,
         runtime=30,
     params:
-        code=code("ngw.tasks.stages:vqa"),
+        code=code("ngw.tasks.vqa.stages:vqa"),
         tables=input_folder,
     shell:
         "python -m ngw vqa --tables {params.tables:q} --training {input.training:q}"

@@ -9,7 +9,7 @@ import pytest
 from ngw.data import table
 from ngw.errors import InputError
 from ngw.metrics.vqa import MODES, accuracies
-from ngw.tasks import answers as task
+from ngw.tasks.vqa import answers as task
 
 # split, question type, multiple-choice answer, the ten answers
 ASKED = [

@@ -11,7 +11,8 @@ from ngw.encoders.clip import Clip
 from ngw.errors import InputError
 from ngw.methods import build
 from ngw.methods.weight_averaging import WeightAveraging
-from ngw.tasks import averaging, joint
+from ngw.tasks.joint import averaging
+from ngw.tasks.joint import clip as joint
 
 SMALL = {"size": 16, "patch": 8, "dims": 16, "layers": 2, "heads": 2, "width": 8, "words": 8, "batch": 8, "looks": 2}
 

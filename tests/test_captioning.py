@@ -11,8 +11,8 @@ import torch
 from ngw import io
 from ngw.errors import InputError
 from ngw.metrics.text import results
-from ngw.tasks import captioning
-from ngw.tasks.captioning import Options, Pretrained, Words
+from ngw.tasks.captions import decoder as captioning
+from ngw.tasks.captions.decoder import Options, Pretrained, Words
 
 THINGS, PLACES = ("dog", "cat", "bird", "fish"), ("sea", "wood", "city")
 TEXTS = [f"A {thing} in the {place}." for thing in THINGS for place in PLACES] * 3

@@ -10,7 +10,7 @@ import pytest
 from ngw import features, io
 from ngw.errors import InputError
 from ngw.methods.ridge import Ridge
-from ngw.tasks import carried
+from ngw.tasks import latents as carried
 
 WHO = {"method": "joint", "pairs": "all", "seed": "3", "kind": "joint", "role": "baseline"}
 

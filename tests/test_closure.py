@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 from tiny_repository import edit
 
-from ngw import closure
 from ngw.__main__ import STAGES
+from ngw.fingerprints import code as closure
 
 ROOT = Path(__file__).parents[1]
-COMMAND_LINE = {"__main__.py", "_plain.py", "_schema.py", "_arguments.py", "commands.py", "commands_joint.py"}
-LEFT_OUT = COMMAND_LINE | {"errors.py", "origin.py", "__init__.py"}  # as ngw.closure.LEFT_OUT, with reasons, says
+COMMAND_LINE = {"__main__.py", "schema.py", "_arguments.py", "commands.py", "commands_joint.py"}
+# As ngw.fingerprints.code.LEFT_OUT, with reasons, says.
+LEFT_OUT = COMMAND_LINE | {"errors.py", "record.py", "__init__.py"}
 RULES = {
     rule: block
     for path in sorted((ROOT / "rules").rglob("*.smk"))
@@ -32,14 +33,15 @@ RULES = {
 def fingerprints(package: Path) -> dict[str, str]:
     """Of a copy of the package, the fingerprint of some stages."""
     stages = [
-        ["ngw.stages:fit", "ngw.methods.ridge"],
-        ["ngw.stages:transport", "ngw.methods.warp"],
-        ["ngw.stages:encode", "ngw.encoders.glove"],
-        ["ngw.tasks.stages:vqa"],
-        ["ngw.tasks.generation:captioner"],
+        ["ngw.tasks.stages:fit", "ngw.methods.ridge"],
+        ["ngw.tasks.stages:transport", "ngw.methods.warp"],
+        ["ngw.tasks.stages:encode", "ngw.encoders.glove"],
+        ["ngw.tasks.vqa.stages:vqa"],
+        ["ngw.tasks.captions.stages:captioner"],
     ]
     program = (
-        f"import json; from ngw import closure; print(json.dumps({{s[0]: closure.fingerprint(*s) for s in {stages}}}))"
+        "import json; from ngw.fingerprints import code; "
+        f"print(json.dumps({{s[0]: code.fingerprint(*s) for s in {stages}}}))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=package.parent, capture_output=True, text=True, check=True
@@ -48,19 +50,29 @@ def fingerprints(package: Path) -> dict[str, str]:
 
 
 def test_the_closure_holds_what_is_imported_wherever_it_stands():
-    fit = closure.files("ngw.stages:fit", "ngw.methods.ridge")
-    assert {"stages.py", "methods/ridge.py", "methods/base.py", "seeds.py", "features.py", "clouds.py", "io.py"} <= fit
+    fit = closure.files("ngw.tasks.stages:fit", "ngw.methods.ridge")
+    assert {
+        "tasks/stages.py",
+        "methods/ridge.py",
+        "methods/base.py",
+        "seeds.py",
+        "features/store.py",
+        "features/clouds.py",
+        "io/__init__.py",
+    } <= fit
     assert "maps/linear.py" in fit  # which ridge.py imports
     assert "methods/cca.py" not in fit
     assert not fit & LEFT_OUT
-    assert "training.py" in closure.files("ngw.tasks.generation:captioner")  # imported inside a function
-    assert "tasks/captioning.py" not in closure.files("ngw.tasks.generation:paraphrases")  # of another stage's function
-    assert "encoders/_merge.py" in closure.files("ngw.stages:encode", "ngw.encoders.transformers_text")
+    assert "nn/training.py" in closure.files("ngw.tasks.captions.stages:captioner")  # imported inside a function
+    assert "tasks/captions/decoder.py" not in closure.files(
+        "ngw.tasks.captions.stages:paraphrases"
+    )  # of another stage's function
+    assert "encoders/_merge.py" in closure.files("ngw.tasks.stages:encode", "ngw.encoders.transformers_text")
 
 
 def test_a_closure_of_no_such_stage_is_refused():
     with pytest.raises(ValueError, match=r"stages\.py: 'fitt' isn't defined there\. Did you mean 'fit'\?"):
-        closure.fingerprint("ngw.stages:fitt")
+        closure.fingerprint("ngw.tasks.stages:fitt")
     with pytest.raises(ValueError, match=r"ngw\.stagges: expected a module"):
         closure.fingerprint("ngw.stagges:fit")
 
@@ -79,12 +91,23 @@ def test_an_edit_changes_the_fingerprints_that_reach_it_and_no_other(tmp_path):
     assert changed("methods/ridge.py", future, future + "\n# edited") == {"fit"}
     assert changed("methods/cca.py", future, future + "\n# edited") == {"transport"}
     assert changed("seeds.py", future, future + "\n# edited") == {"fit", "transport", "captioner"}
-    assert changed("io.py", future, future + "\n# edited") == {"fit", "transport", "encode", "vqa", "captioner"}
+    all_of_them = {stage.split(":")[1] for stage in before}
+    assert (
+        changed("io/__init__.py", future, future + "\n# edited")
+        == all_of_them
+        == {
+            "fit",
+            "transport",
+            "encode",
+            "vqa",
+            "captioner",
+        }
+    )
     assert changed("errors.py", future, future + "\n# edited") == set()
     # Of a module of stages the definition that is reached counts, those that it calls, and no other.
-    assert changed("stages.py", "def fit(", "# edited\ndef fit(") == set()
-    assert changed("stages.py", "model.fit(", "model.fit (") == {"fit"}
-    assert changed("stages.py", "def _train_clouds(", "def _train_clouds (") == {"fit", "transport"}
+    assert changed("tasks/stages.py", "def fit(", "# edited\ndef fit(") == set()
+    assert changed("tasks/stages.py", "model.fit(", "model.fit (") == {"fit"}
+    assert changed("tasks/stages.py", "def _train_clouds(", "def _train_clouds (") == {"fit", "transport"}
     (tmp_path / "ngw/seeds.py").touch()
     assert fingerprints(tmp_path / "ngw") == before
 
@@ -107,7 +130,8 @@ def test_every_rule_has_the_fingerprint_of_the_stage_that_it_runs(rule):
 
 
 NO_STAGE = {  # reached by no rule: commands for people, and what the workflow itself is read with
-    "closure.py", "outside.py", "report/plan.py", "tasks/align.py", *COMMAND_LINE,
+    "fingerprints/__init__.py", "fingerprints/code.py", "fingerprints/outside.py", "tools/plan.py", "comparison.py",
+    *COMMAND_LINE,
 }  # fmt: skip
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ngw.clouds import clouds, groups, groups_of_rows, repeated
 from ngw.errors import InputError
 from ngw.features import Features
+from ngw.features.clouds import clouds, groups, groups_of_rows, repeated
 from ngw.methods import build
 from ngw.methods.warp import Warp
 
@@ -79,7 +79,7 @@ def test_every_caption_of_an_image_is_drawn_as_often():
 
 def test_a_seed_gives_the_same_clouds_in_another_process():
     code = (
-        "import numpy as np; from ngw.clouds import clouds; from ngw.features import Features\n"
+        "import numpy as np; from ngw.features.clouds import clouds; from ngw.features import Features\n"
         "i = np.arange(9); f = Features(i, i, i[:, None].astype('f4'), {})\n"
         "print(clouds(f, f, 4, 7).pairs.tolist())"
     )

@@ -233,7 +233,7 @@ def test_a_config_of_this_repository_is_good_on_top_of_the_default(file):
 @pytest.mark.parametrize("value", [INF, -INF, NAN])
 @pytest.mark.parametrize("kind", methods.kinds())
 def test_a_method_made_in_python_takes_no_such_number_either(kind, value):
-    cls = registry.component(methods, kind, methods.Method)
+    cls = registry.component("ngw.methods", kind, methods.Method)
     for name, parameter in inspect.signature(cls).parameters.items():
         if "float" in str(parameter.annotation):
             with pytest.raises(ValueError, match=name):

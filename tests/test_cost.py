@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ngw import cost
+from ngw import meter as cost
 from ngw.errors import InputError
 
 

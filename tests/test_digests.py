@@ -11,18 +11,24 @@ import numpy as np
 import pytest
 from commands import training
 
-from ngw import features, io, methods, tokens
+from ngw import features, io, methods
 from ngw.__main__ import main
 from ngw.data import Dataset
 from ngw.encoders import _huggingface
 from ngw.errors import InputError
+from ngw.features import tokens
+from ngw.features.basis import read_basis, write_basis
 from ngw.fusion import Basis
 from ngw.metrics import paraphrases
+from ngw.nn.training import Schedule, train
 from ngw.report import stages
 from ngw.report.collate import to_csv
-from ngw.tasks import captioning, carried, imaging, pictures, vqa
-from ngw.tasks.labels import Labels
-from ngw.training import Schedule, train
+from ngw.tasks import latents as carried
+from ngw.tasks.captions import decoder as captioning
+from ngw.tasks.images import codec as pictures
+from ngw.tasks.images import decoders
+from ngw.tasks.vqa import answerer as vqa
+from ngw.tasks.vqa.labels import Labels
 
 FLIPS = 40  # of single bits, spread over each file
 ARRAYS = {"ids": np.arange(40), "x": np.random.default_rng(0).standard_normal((30, 4)).astype(np.float32)}
@@ -78,8 +84,8 @@ def test_a_plan_is_told_as_a_plan(pair, tmp_path, capsys):
 
 def test_tokens_and_their_basis(tmp_path):
     basis, about = Basis(np.eye(4, dtype=np.float32), np.zeros(4, np.float32), 2.0), {"scale": 1.0}
-    tokens.write_basis(tmp_path / "basis", basis, about, {"encoder": "e"})
-    refused_at_every_bit(tmp_path / "basis", lambda: tokens.read_basis(tmp_path / "basis"))
+    write_basis(tmp_path / "basis", basis, about, {"encoder": "e"})
+    refused_at_every_bit(tmp_path / "basis", lambda: read_basis(tmp_path / "basis"))
     arrays = {
         "ids": np.arange(3), "rows": np.arange(3), "starts": np.arange(4), "axes": basis.axes, "mean": basis.mean,
         "tokens": np.ones((3, 4), np.float16),
@@ -91,7 +97,7 @@ def test_tokens_and_their_basis(tmp_path):
 @pytest.mark.parametrize(
     "read",
     [
-        Labels.read, captioning.load, imaging.load, lambda path: vqa.load(path, None, None, None),
+        Labels.read, captioning.load, decoders.load, lambda path: vqa.load(path, None, None, None),
         lambda path: carried.read_bridge(path, None, None), lambda path: io.read_tensors(path, "a reference"),
     ],
     ids=["labels", "captioner", "imager", "network", "bridge", "reference"],

@@ -16,8 +16,8 @@ from PIL import Image
 from ngw import io
 from ngw.errors import InputError
 from ngw.methods import build
-from ngw.tasks import joint
-from ngw.training import Schedule, train
+from ngw.nn.training import Schedule, train
+from ngw.tasks.joint import clip as joint
 
 TINY = {"kind": "joint", "size": 16, "patch": 8, "dims": 16, "layers": 1, "heads": 2, "width": 8, "crop": 1.0}
 TINY |= {"steps": 40, "batch": 8, "looks": 4, "words": 12, "learning_rate": 5e-3, "held_out": 0.2}

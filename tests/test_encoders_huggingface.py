@@ -9,8 +9,8 @@ from PIL import Image
 from tiny_encoders import CLIP, DINO, SHAPE, VIT, vision_folder, words
 
 from ngw import encoders
-from ngw.encoders import _images
 from ngw.errors import InputError
+from ngw.io import images as _images
 
 
 @pytest.mark.parametrize("name", ["vit", "dinov2", "dinov2-with-registers"])

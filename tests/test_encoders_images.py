@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from ngw import data, encoders
-from ngw.encoders import _images
 from ngw.errors import InputError
-from ngw.tasks import pictures
+from ngw.io import images as _images
+from ngw.tasks.images import codec as pictures
 
 RAMP = np.linspace(0, 65535, 256).astype(np.uint16).reshape(1, 256).repeat(4, 0)  # black to white, column by column
 

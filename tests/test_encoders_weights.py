@@ -14,7 +14,9 @@ from tiny_encoders import BERT, CLIP, SHAPE, edit, text_folder, vision_folder, w
 
 from ngw import encoders, io
 from ngw.errors import InputError
-from ngw.tasks import captioning, joint_stages, pictures
+from ngw.tasks.captions import decoder as captioning
+from ngw.tasks.images import codec as pictures
+from ngw.tasks.joint import stages as joint_stages
 
 SENTENCES = ["a cat", "a dog a cat"]
 

@@ -19,7 +19,7 @@ from commands import training
 
 from ngw import features, io
 from ngw.errors import InputError
-from ngw.training import Schedule, train
+from ngw.nn.training import Schedule, train
 
 ROOT = Path(__file__).parents[1]
 

@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import ortho_group
 
 from ngw import methods
-from ngw.clouds import Clouds
 from ngw.errors import InputError
 from ngw.features import Features
+from ngw.features.clouds import Clouds
 from ngw.methods import Method
 from ngw.metrics import identifiability as metric
 from ngw.tasks import identifiability as task

@@ -11,8 +11,11 @@ import torch
 from PIL import Image
 
 from ngw.errors import InputError
-from ngw.tasks import generation_images, imaging, pictures
-from ngw.tasks.imaging import Options, closed_form
+from ngw.tasks.images import codec as pictures
+from ngw.tasks.images import decoders
+from ngw.tasks.images import diffusion as imaging
+from ngw.tasks.images import stages as generation_images
+from ngw.tasks.images.diffusion import Options, closed_form
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
 TINY = Options(
@@ -125,7 +128,7 @@ def test_a_killed_run_ends_as_an_unbroken_one(painted, tmp_path, monkeypatch):
 def test_a_saved_imager_draws_the_same(painted, trained, tmp_path):
     model, _ = trained
     model.save(tmp_path / "i", {"vision": "made"})
-    back, head = imaging.load(tmp_path / "i")
+    back, head = decoders.load(tmp_path / "i")
     assert head["vision"] == "made"
     np.testing.assert_array_equal(back.draw(painted[1][:2], [0, 1], 0), model.draw(painted[1][:2], [0, 1], 0))
 
@@ -153,7 +156,7 @@ def test_diffusion_in_the_latents_of_an_autoencoder(painted, tmp_path, kind):
     model, _ = fit(painted, replace(TINY, size=16, patch=2, vae=str(tmp_path), epochs=0.7))
     assert model.codec.shape == (4, 8, 8)
     model.save(tmp_path / "i", {})
-    drawn = imaging.load(tmp_path / "i")[0].draw(painted[1][:2], [0, 1], 0)
+    drawn = decoders.load(tmp_path / "i")[0].draw(painted[1][:2], [0, 1], 0)
     assert drawn.shape == (2, 16, 16, 3)
 
 
@@ -257,6 +260,6 @@ def test_the_ceiling_draws_own_latents_by_the_decoders_seed(painted, tmp_path, w
     drawn = pictures.read(out[0])
     assert len(drawn) == 5
     assert [e["nearest"] for e in io.read_json(out[1])] == list(drawn)  # of the same images, each is its own
-    model, latents = imaging.load(tmp_path / "i")[0], features.read(vision).x
+    model, latents = decoders.load(tmp_path / "i")[0], features.read(vision).x
     expected = model.draw(latents[list(drawn)], list(drawn), 3)
     np.testing.assert_array_equal(np.stack([np.asarray(Image.open(f)) for f in drawn.values()]), expected)

@@ -12,14 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
-from ngw.clouds import clouds
 from ngw.encoders.clip import Clip
 from ngw.encoders.inception import Inception
 from ngw.errors import InputError
 from ngw.features import Features
+from ngw.features.clouds import clouds
 from ngw.methods.joint import Joint
-from ngw.tasks import joint
-from ngw.tasks.joint_stages import known_pairs
+from ngw.tasks.joint import clip as joint
+from ngw.tasks.joint.stages import known_pairs
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "white": (240, 240, 240)}
 TINY = Joint(

@@ -17,9 +17,10 @@ from ngw.errors import InputError
 from ngw.fusion import Tokens
 from ngw.fusion.joint import Joint
 from ngw.fusion.weight_averaging import WeightAveraging
-from ngw.tasks import joint_vqa, vqa
-from ngw.tasks.answers import Vocabulary
-from ngw.tasks.labels import Labels
+from ngw.tasks.joint import vqa as joint_vqa
+from ngw.tasks.vqa import answerer as vqa
+from ngw.tasks.vqa.answers import Vocabulary
+from ngw.tasks.vqa.labels import Labels
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
 SIZE = {"size": 16, "patch": 8, "dims": 32, "layers": 1, "heads": 2}

@@ -10,7 +10,7 @@ import pytest
 from ngw.data import table
 from ngw.errors import InputError
 from ngw.metrics.vqa import accuracies
-from ngw.tasks.labels import Labels, held_out
+from ngw.tasks.vqa.labels import Labels, held_out
 
 
 def questions(n=40, split="train", first=0, said=("dog", "cat", "two")):

@@ -22,10 +22,11 @@ def loaded(code: str) -> str:
 def test_the_config_and_the_stages_load_nothing_heavy():
     assert (
         loaded(
-            "import ngw, ngw.closure, ngw.config, ngw.stages, ngw.methods, ngw.encoders, ngw.data\n"
+            "import ngw, ngw.fingerprints.code, ngw.config, ngw.tasks.stages, ngw.methods, ngw.encoders, ngw.data\n"
             "for file in ('config.yaml', 'tests/config.yaml'):\n"
             f"    c = ngw.config.Config(ngw.config.read(file), {str(SCHEMA)!r})\n"
-            "    ngw.config.cells(c.grid()), ngw.closure.fingerprint('ngw.stages:fit', 'ngw.methods.warp')"
+            "    ngw.config.cells(c.grid())\n"
+            "ngw.fingerprints.code.fingerprint('ngw.tasks.stages:fit', 'ngw.methods.warp')"
         )
         == "[]"
     )

@@ -11,13 +11,15 @@ import torch
 from PIL import Image
 from tiny_encoders import vision_folder
 
-from ngw import encoders, features, io, stages
+from ngw import encoders, features, io
 from ngw.encoders import Encoder, Encoding
 from ngw.errors import InputError
 from ngw.methods.base import unit
-from ngw.tasks import generation_images, imaging
-from ngw.tasks.imaging import Options
-from ngw.tasks.local_score import LocalScore, _window_sums
+from ngw.tasks import stages
+from ngw.tasks.images import decoders
+from ngw.tasks.images import stages as generation_images
+from ngw.tasks.images.diffusion import Options
+from ngw.tasks.images.local_score import LocalScore, _window_sums
 
 SMALL = Options(network="local", size=8, patch=4, window=3, neighbours=4, steps=8)
 
@@ -212,7 +214,7 @@ def test_a_stage_makes_it_with_the_encoders_tokens_and_a_saved_one_draws_the_sam
     stages.encode(tmp_path, "train", "halves", "vit", spec, None, tmp_path / "v")
     options, cloud = {"network": "local", "size": 8, "window": 3, "steps": 4}, features.read(tmp_path / "v")
     generation_images.imager(tmp_path, tmp_path / "v", options, 3, tmp_path / "i")
-    model, head = imaging.load(tmp_path / "i")
+    model, head = decoders.load(tmp_path / "i")
     assert head["seed"] == "3"
     encoder = encoders.build(spec)
     z = (encoder.encode(seen[0], tokens=True).tokens - cloud.x.mean(0)) @ model.white

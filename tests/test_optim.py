@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from ngw.optim import Adam
+from ngw.nn.optim import Adam
 
 
 def loss(p, q):
@@ -33,7 +33,7 @@ def test_steps_are_those_of_torch():
 
 def test_a_step_does_not_import_the_compiler():
     code = (
-        "import sys, torch; from ngw.optim import Adam; p = torch.ones(2, requires_grad=True);"
+        "import sys, torch; from ngw.nn.optim import Adam; p = torch.ones(2, requires_grad=True);"
         "Adam([p], 0.1, 3).step(p.square().sum()); assert 'torch._dynamo' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ngw import origin
+from ngw import record as origin
 
 ROOT = Path(__file__).parents[1]
 

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 from tiny_repository import run, tiny_repository
 
-from ngw import data, encoders, outside
+from ngw import data, encoders
+from ngw.fingerprints import outside
 
 CONFIG = """
 datasets:
@@ -150,7 +151,7 @@ def test_components_tell_what_lies_outside(tmp_path):
         ({"kind": "inception", "weights": "w.pth"}, ["w.pth"]),
         ({"kind": "precomputed", "file": "x.npy", "ids": "i.npy"}, ["x.npy", "i.npy"]),
         ({"kind": "python", "call": "tracing:note"}, [str(Path(__file__).with_name("tracing.py"))]),
-        ({"kind": "python", "call": "ngw.stages:fit"}, ["package:ngw"]),
+        ({"kind": "python", "call": "ngw.tasks.stages:fit"}, ["package:ngw"]),
         ({"kind": "python", "call": "no_such:fit"}, []),
     ):
         assert encoders.build(spec).sources() == sources

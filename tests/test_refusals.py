@@ -10,9 +10,10 @@ import torch
 from tiny_config import SCHEMA, tiny
 from tiny_encoders import vision_folder, words
 
-from ngw import clouds, encoders, fusion, io, methods
+from ngw import encoders, fusion, io, methods
 from ngw.config import Config
 from ngw.errors import InputError
+from ngw.features import clouds
 
 TOKENS = torch.zeros(1, 1, 3), torch.ones(1, 1, dtype=torch.bool)
 
@@ -45,7 +46,9 @@ def test_an_option_out_of_range(call, told):
 
 
 def test_an_option_of_a_decoder_or_of_a_training_out_of_range():
-    from ngw.tasks import captioning, imaging, vqa
+    from ngw.tasks.captions import decoder as captioning
+    from ngw.tasks.images import diffusion as imaging
+    from ngw.tasks.vqa import answerer as vqa
 
     for make, told in (
         (needs(captioning.Options, noise=-1.0), "captioner: expected noise of 0 or more"),
@@ -71,9 +74,9 @@ def test_a_new_method_must_define(name, given):
         getattr(methods.Method(), name)(*[None] * given)
 
 
-def test_a_new_fusion_must_define_look():
-    with pytest.raises(TypeError, match="Fusion must define look"):
-        fusion.Fusion().look(*TOKENS, TOKENS[1])
+def test_a_new_fusion_must_define_attend_to():
+    with pytest.raises(TypeError, match="Fusion must define attend_to"):
+        fusion.Fusion().attend_to(*TOKENS, TOKENS[1])
 
 
 def test_a_fusion_without_attention_has_none_to_show():
@@ -165,7 +168,10 @@ def test_another_network_than_the_one_that_is_merged_in(tmp_path):
 
 
 def test_tables_without_what_is_asked_for(tmp_path):
-    from ngw.tasks import generation, generation_images, joint_stages, stages
+    from ngw.tasks.captions import stages as generation
+    from ngw.tasks.images import stages as generation_images
+    from ngw.tasks.joint import stages as joint_stages
+    from ngw.tasks.vqa import stages
 
     split = {"split": ["val"], "image_id": [1]}
     io.write_table(tmp_path / "captions.parquet", {**split, "caption_id": [1], "text": ["a"]})
@@ -182,7 +188,8 @@ def test_tables_without_what_is_asked_for(tmp_path):
 
 
 def test_reports_of_what_is_not_there(tmp_path):
-    from ngw.report import provenance, similarity, stages
+    from ngw.report import similarity, stages
+    from ngw.tools import provenance
 
     with pytest.raises(InputError, match="expected benchmark files of Snakemake, found none"):
         stages.stages(tmp_path, tmp_path)

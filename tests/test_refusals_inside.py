@@ -71,7 +71,7 @@ def test_meteor_that_is_not_there_and_one_that_ends(monkeypatch):
 
 def test_a_record_without_scores_and_a_split_without_questions():
     from ngw.report import vqa
-    from ngw.tasks.labels import Labels
+    from ngw.tasks.vqa.labels import Labels
 
     record = {"dataset": "d", "vision": "v", "text": "t", "fusion": "f", "aligner": None, "pairs": "0", "seed": 0}
     record |= {"method": "f", "labels": "all"}
@@ -84,7 +84,7 @@ def test_a_record_without_scores_and_a_split_without_questions():
 
 
 def test_features_of_captions_that_the_table_lacks(tmp_path):
-    from ngw.tasks import generation
+    from ngw.tasks.captions import stages as generation
 
     columns = {"caption_id": [1], "image_id": [1], "text": ["a"], "split": ["val"]}
     io.write_table(tmp_path / "captions.parquet", columns)
@@ -93,7 +93,7 @@ def test_features_of_captions_that_the_table_lacks(tmp_path):
 
 
 def test_a_teachers_features_of_other_rows(tmp_path, write_cloud):
-    from ngw import stages
+    from ngw.tasks import stages
 
     vision, text = write_cloud(tmp_path / "v", "vision"), write_cloud(tmp_path / "t", "text")
     arrays = {name: np.zeros((3, 2), np.float32) for name in ("train_images", "train_captions")}
@@ -113,7 +113,7 @@ def test_a_preprocessor_of_another_size_than_the_networks(photographs, tmp_path)
 
 
 def test_a_prior_of_a_split_without_questions(tmp_path):
-    from ngw.tasks import stages
+    from ngw.tasks.vqa import stages
 
     said = {"question_type": ["what"], "answer_type": ["other"], "multiple_choice_answer": ["a"], "answers": [["a"]]}
     columns = {"question_id": [1], "image_id": [1], "split": ["train"], "text": ["what?"], **said}
@@ -123,7 +123,8 @@ def test_a_prior_of_a_split_without_questions(tmp_path):
 
 
 def test_latents_of_another_encoder_than_the_captioners(tmp_path, write_cloud, monkeypatch):
-    from ngw.tasks import captioning, generation
+    from ngw.tasks.captions import decoder as captioning
+    from ngw.tasks.captions import stages as generation
 
     monkeypatch.setattr(captioning, "load", lambda path: (None, {"text": "text-encoder"}))
     files = [write_cloud(tmp_path / "v", "vision"), write_cloud(tmp_path / "t", "text", encoder="other")]

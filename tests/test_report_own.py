@@ -17,7 +17,7 @@ from PIL import Image
 
 from ngw import io
 from ngw.__main__ import main
-from ngw.tasks import pictures
+from ngw.tasks.images import codec as pictures
 
 ROOT = Path(__file__).parents[1]
 SPLITS = {"train": 20, "val": 1, "test": 14}

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from ngw import config, encoders, io
 from ngw.__main__ import main
-from ngw.clouds import clouds, owners
 from ngw.errors import InputError
 from ngw.features import Features
+from ngw.features.clouds import clouds, owners
 from ngw.methods import build
 from ngw.tasks import retrieval
 

@@ -15,9 +15,10 @@ from commands import WARP, ngw, training
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from ngw import features, io, stages
+from ngw import features, io
 from ngw.__main__ import main
 from ngw.report import similarity
+from ngw.tasks import stages
 
 # What the stages write.
 

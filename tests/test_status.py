@@ -9,8 +9,8 @@ import pytest
 from tiny_repository import tiny_repository
 
 from ngw.__main__ import main
-from ngw.report import plan, status
-from ngw.report.status import merged
+from ngw.tools import plan, status
+from ngw.tools.status import merged
 
 ROOT = Path(__file__).parents[1]
 

@@ -7,9 +7,11 @@ import os
 import numpy as np
 import pytest
 
-from ngw import io, tokens
+from ngw import io
 from ngw.encoders import Encoder, Encoding
 from ngw.errors import InputError
+from ngw.features import tokens
+from ngw.features.basis import fit_basis, read_basis, write_basis
 from ngw.fusion import Basis
 
 WIDTH, GRID = 6, 4
@@ -54,7 +56,7 @@ def rows_of(encoder, items):
 
 def test_the_basis_is_the_tokens_principal_components():
     items = [f"{i} a b" for i in range(50)]
-    basis, about = tokens.fit_basis(Made(), items, 3)
+    basis, about = fit_basis(Made(), items, 3)
     rows = rows_of(Made(), items)
     _, singular, axes = np.linalg.svd(rows - rows.mean(0), full_matrices=False)
     np.testing.assert_allclose(np.abs((basis.axes.T @ axes[:3].T).diagonal()), 1, atol=1e-4)
@@ -66,7 +68,7 @@ def test_the_basis_is_the_tokens_principal_components():
 
 
 def test_without_dimensions_tokens_stay_as_they_are():
-    basis, about = tokens.fit_basis(Made("vision"), ["1", "2", "3"], None)
+    basis, about = fit_basis(Made("vision"), ["1", "2", "3"], None)
     assert np.array_equal(basis.axes, np.eye(WIDTH))
     assert not basis.mean.any()
     assert about["explained"] == 1
@@ -74,12 +76,12 @@ def test_without_dimensions_tokens_stay_as_they_are():
 
 def test_more_dimensions_than_there_are_is_refused():
     with pytest.raises(InputError, match="at most 6 dimensions, as 12 tokens of width 6 give, found 7"):
-        tokens.fit_basis(Made("vision"), ["1", "2", "3"], 7)
+        fit_basis(Made("vision"), ["1", "2", "3"], 7)
 
 
 @pytest.fixture
 def basis():
-    return tokens.fit_basis(Made(), [f"{i} a b c" for i in range(20)], 4)[0]
+    return fit_basis(Made(), [f"{i} a b c" for i in range(20)], 4)[0]
 
 
 def test_what_was_written_is_read_item_by_item(tmp_path, basis):
@@ -154,8 +156,8 @@ def test_what_can_not_be_kept_is_refused_and_nothing_is_left(tmp_path, basis, en
 
 
 def test_a_basis_reads_back(tmp_path, basis):
-    tokens.write_basis(tmp_path / "b", basis, {"explained": 0.9, "scale": 2.0}, {"dataset": "made", "encoder": "made"})
-    back, head = tokens.read_basis(tmp_path / "b")
+    write_basis(tmp_path / "b", basis, {"explained": 0.9, "scale": 2.0}, {"dataset": "made", "encoder": "made"})
+    back, head = read_basis(tmp_path / "b")
     assert np.array_equal(back.axes, basis.axes)
     assert back.unit == basis.unit
     assert (float(head["explained"]), head["encoder"]) == (0.9, "made")

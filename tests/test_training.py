@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from ngw.errors import InputError
+from ngw.nn.training import Ahead, Schedule, train
 from ngw.seeds import torch_generator
-from ngw.training import Ahead, Schedule, train
 
 SCHEDULE = Schedule(steps=20, learning_rate=0.1, every=3, patience=99)
 

@@ -10,9 +10,9 @@ import torch
 from tiny_encoders import edit
 
 from ngw.errors import InputError
-from ngw.tasks import imaging
-from ngw.tasks.imaging import Options
-from ngw.tasks.unclip import Unclip
+from ngw.tasks.images import decoders
+from ngw.tasks.images.diffusion import Options
+from ngw.tasks.images.unclip import Unclip
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def kandinsky(tmp_path_factory):
 def test_a_pretrained_decoder_of_image_embeddings_draws_mapped_ones(latents, kandinsky, tmp_path):
     options = Options(unclip=str(kandinsky), size=32, steps=2, guidance=2.0)
     Unclip.of(options, latents).save(tmp_path / "u", {"vision": "made"})
-    model, head = imaging.load(tmp_path / "u")
+    model, head = decoders.load(tmp_path / "u")
     assert head["vision"] == "made"
     drawn = model.draw(latents[:3].copy(), [4, 5, 6], 0)
     assert drawn.shape == (3, 32, 32, 3)

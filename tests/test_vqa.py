@@ -11,12 +11,15 @@ import pytest
 import torch
 from commands import ngw
 
-from ngw import fusion, io, methods, tokens
+from ngw import fusion, io, methods
 from ngw.__main__ import main
+from ngw.features import tokens
+from ngw.features.basis import read_basis, write_basis
 from ngw.fusion import Basis, Tokens
 from ngw.metrics.vqa import accuracies
-from ngw.tasks import vqa, vqa_examples
-from ngw.tasks.labels import Labels
+from ngw.tasks.vqa import answerer as vqa
+from ngw.tasks.vqa import examples as vqa_examples
+from ngw.tasks.vqa.labels import Labels
 
 VISION, TEXT = {"kind": "efficientnet-lite"}, {"kind": "transformers-text"}
 SMALL = {"dims": 8, "hidden": 8, "width": 8}
@@ -185,7 +188,7 @@ def test_attention_is_what_the_fusion_mixes(made):
 
 def identity(made):
     """The bases of the token files."""
-    return [tokens.read_basis(made / f"{side}.basis")[0] for side in ("vision", "text")]
+    return [read_basis(made / f"{side}.basis")[0] for side in ("vision", "text")]
 
 
 def test_examples_show_what_was_asked_and_where_it_looks(scenes, made, fused, tmp_path):
@@ -208,7 +211,7 @@ def other_basis(made, tmp_path, scenes):
     """A token file of test questions in a basis of its own."""
     who = {"tables": scenes, "dataset": "scenes", "encoder": "text", "spec": TEXT}
     axes = Basis(np.eye(384, 8, dtype=np.float32), np.zeros(384, np.float32), 6.0)
-    tokens.write_basis(tmp_path / "b", axes, {"scale": 1.0, "explained": 1.0}, {"dataset": "scenes", "encoder": "text"})
+    write_basis(tmp_path / "b", axes, {"scale": 1.0, "explained": 1.0}, {"dataset": "scenes", "encoder": "text"})
     assert main(ngw("tokens", **who, split="test", basis=tmp_path / "b", output=tmp_path / "text.other")) == 0
     return tmp_path / "text.other"
 

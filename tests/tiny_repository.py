@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from ngw import config
-from ngw.report.status import merged
+from ngw.tools.status import merged
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("benchmarks", "docs", "envs", "examples", "ngw", "profiles", "rules", "workflow")

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from ngw.data import SPLITS, Dataset
+from ngw.data.base import SPLITS, Dataset
 
 END = 4096  # bytes that tell most files of one size apart
 MUCH = 0.1  # share of captions said in an earlier split too that is warned of; COCO's val2017 has 0.01, scenes 0.006

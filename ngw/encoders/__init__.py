@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,9 +13,9 @@ __all__ = ["Encoder", "Encoding", "build", "kinds"]
 
 def kinds() -> list[str]:
     """The families that exist."""
-    return registry.kinds(sys.modules[__name__])
+    return registry.kinds("ngw.encoders")
 
 
 def build(spec: Mapping[str, Any]) -> Encoder:
     """An encoder from its config entry, {"kind": ..., options}."""
-    return registry.build(sys.modules[__name__], Encoder, spec)
+    return registry.build("ngw.encoders", Encoder, spec)

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ngw import digests, io
+from ngw import io
 from ngw.encoders import _cards, _packages
 from ngw.errors import InputError
+from ngw.io import digests
 
 HUB = re.compile(r"[\w.-]+/[\w.-]+")
 PATTERNS = (

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ngw.encoders._huggingface import whole
-from ngw.encoders._images import read
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
+from ngw.io.images import read
 
 if TYPE_CHECKING:
     from PIL.Image import Image

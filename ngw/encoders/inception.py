@@ -13,9 +13,9 @@ from types import ModuleType
 import numpy as np
 
 from ngw.encoders._huggingface import whole
-from ngw.encoders._images import read
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
+from ngw.io.images import read
 
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 PREFIX = "6726825d"  # of the SHA-256 of that file, which its name tells

@@ -10,9 +10,9 @@ import numpy as np
 
 from ngw import io
 from ngw.encoders import _huggingface
-from ngw.encoders._images import Preprocessor, stack
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
+from ngw.io.images import Preprocessor, stack
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -5,12 +5,12 @@ A spec checks and keeps its options; its `network` holds the weights, and import
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ngw import registry
-from ngw.fusion.base import Basis, Fusion, Tokens, token_unit
+from ngw.features.basis import Basis, Tokens, token_unit
+from ngw.fusion.base import Fusion
 
 if TYPE_CHECKING:
     from ngw.fusion._alignment import Maps
@@ -21,12 +21,12 @@ __all__ = ["Basis", "Fusion", "Tokens", "align", "build", "kinds", "token_unit"]
 
 def kinds() -> list[str]:
     """The kinds that exist."""
-    return registry.kinds(sys.modules[__name__])
+    return registry.kinds("ngw.fusion")
 
 
 def build(spec: Mapping[str, Any]) -> Fusion:
     """A fusion from its config entry, {"kind": ..., options}."""
-    return registry.build(sys.modules[__name__], Fusion, spec)
+    return registry.build("ngw.fusion", Fusion, spec)
 
 
 def align(method: Method, a: Basis | None = None, b: Basis | None = None) -> Maps:

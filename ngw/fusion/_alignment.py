@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ngw.errors import InputError
-from ngw.fusion.base import Basis
+from ngw.features.basis import Basis
 from ngw.maps import networks
 from ngw.methods.base import Method
 from ngw.seeds import rng

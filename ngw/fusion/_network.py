@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ngw.errors import InputError
+from ngw.features.basis import Tokens
 from ngw.fusion._alignment import Affine, Maps
-from ngw.fusion.base import Fusion, Tokens
 from ngw.seeds import torch_generator
 
 OTHER = {"a": "b", "b": "a"}
+
+
+class Mixing(Protocol):
+    """What a network reads of its fusion: see `ngw.fusion.base.Fusion`."""
+
+    dims: int
+    hidden: int
+    width: int
+    sides: ClassVar[tuple[str, ...]]
+    exchanges: ClassVar[bool]
+    attends: ClassVar[bool]
+    aligned: bool
+    pooled: bool
+    alpha: float
+    tune: Literal["frozen", "fine"]
+
+    def attend_to(self, q: Tensor, k: Tensor, mask: Tensor) -> Tensor: ...
 
 
 class Network(nn.Module):
@@ -21,7 +39,7 @@ class Network(nn.Module):
     Tokens outside a mask change nothing, whatever stands there; a side without any gives 0 to the concatenation.
     """
 
-    def __init__(self, spec: Fusion, a: Tokens, b: Tokens, maps: Maps | None, seed: int) -> None:
+    def __init__(self, spec: Mixing, a: Tokens, b: Tokens, maps: Maps | None, seed: int) -> None:
         super().__init__()
         self.spec, tokens = spec, {"a": a, "b": b}
         self.widths = {side: tokens[side].width for side in spec.sides}
@@ -54,7 +72,7 @@ class Network(nn.Module):
             return {s: (own[s], mask[s]) for s in z}
         h = {}
         for s, alpha in zip("ab", self.logits.sigmoid(), strict=True):
-            seen = self.spec.look(own[s], self.carried(s, z[OTHER[s]]), mask[OTHER[s]])
+            seen = self.spec.attend_to(own[s], self.carried(s, z[OTHER[s]]), mask[OTHER[s]])
             h[s] = torch.lerp(seen.expand_as(own[s]), own[s], alpha), mask[s]  # alpha own + (1 - alpha) seen
         return h
 
@@ -106,7 +124,7 @@ class Network(nn.Module):
         )
 
 
-def owned(maps: Maps | None, spec: Fusion, widths: tuple[int, int]) -> Maps | None:
+def owned(maps: Maps | None, spec: Mixing, widths: tuple[int, int]) -> Maps | None:
     """The network's own copy of the maps, tuned or frozen; refuses none where some are needed, and the reverse."""
     name = type(spec).__name__
     if spec.aligned and maps is None:

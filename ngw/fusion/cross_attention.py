@@ -43,7 +43,7 @@ class CrossAttention(Fusion):
         self.alpha, self.tune, self.pooled, self.aligned = alpha, tune, pooled, aligned
         self.role = "method" if aligned else "baseline"
 
-    def look(self, q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
+    def attend_to(self, q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
         """`attend`."""
         return attend(q, k, mask)
 

@@ -25,7 +25,7 @@ class Gated(CrossAttention):
     ) -> None:
         super().__init__(dims, hidden, width, alpha, tune)
 
-    def look(self, q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
+    def attend_to(self, q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
         """The mean of the keys in mask, [b, 1, d]; 0 where there is none."""
         from ngw.fusion._network import average
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ngw.errors import InputError
-from ngw.fusion.base import Fusion, Tokens
-from ngw.methods.base import positive
+from ngw.features.basis import Tokens
+from ngw.fusion.base import Fusion
 from ngw.methods.joint import Joint as Towers
+from ngw.registry import positive
 
 if TYPE_CHECKING:
     from ngw.fusion._alignment import Maps
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 class Joint(Fusion):
     """Pixels and words to an answer, with no frozen encoder (a single stream, as ViLT: Kim et al. 2021).
 
-    It reads raw items, so it has a stage of its own, joint-vqa (`ngw.tasks.joint_vqa`).
+    It reads raw items, so it has a stage of its own, joint-vqa (`ngw.tasks.joint.vqa`).
 
     size, patch: pixels.  dims, layers, heads: of the transformer.  words: most of a question, marks included.
     epochs, learning_rate: in place of the table's, since random weights learn longer.

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, kl_div, log_softmax, normalize, softmax
 
 from ngw.maps.linear import ridge, thin_svd
-from ngw.optim import Adam
+from ngw.nn.optim import Adam
 from ngw.seeds import torch_generator
 
 AXES = 256  # leading coordinates of the student's input in which it is trained

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ngw.clouds import groups, groups_of_rows
+from ngw.features.clouds import groups, groups_of_rows
 from ngw.maps import networks, objective
 from ngw.maps.linear import procrustes, ridge
 from ngw.maps.objective import Weights
+from ngw.nn.training import Schedule, train
 from ngw.seeds import entropy, rng
-from ngw.training import Schedule, train
 
 Parameters = dict[str, Tensor]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid, normalize
 
 from ngw.maps.linear import thin_svd
-from ngw.optim import Adam
+from ngw.nn.optim import Adam
 from ngw.seeds import torch_generator
 
 RIDGE = 1.0  # of the coordinates in which heads are trained, in units of the mean eigenvalue

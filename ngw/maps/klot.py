@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from ngw.optim import Adam
+from ngw.nn.optim import Adam
 from ngw.ot import sinkhorn
 from ngw.ot.klot import klot
 

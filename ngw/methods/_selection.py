@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ngw.clouds import groups
 from ngw.errors import InputError
+from ngw.features.clouds import groups
 from ngw.metrics.retrieval import mean_reciprocal_rank, ranks
 from ngw.seeds import rng
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -23,20 +24,6 @@ Role = Literal["method", "baseline", "control"]
 def unit(x: np.ndarray) -> np.ndarray:
     """Rows at unit length, [n, d]; a zero row stays zero."""
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), EPS)
-
-
-def at_least(least: float, /, **options: float) -> None:
-    """Raise `ValueError` for an option below `least`, infinite or NaN."""
-    for name, value in options.items():
-        if not least <= value < np.inf:
-            raise ValueError(f"{name} is {least} or more, not {value}")
-
-
-def positive(**options: float) -> None:
-    """Raise `ValueError` for an option that isn't positive, or is infinite or NaN."""
-    for name, value in options.items():
-        if not 0 < value < np.inf:
-            raise ValueError(f"{name} is positive, not {value}")
 
 
 class Method:
@@ -249,8 +236,6 @@ class Method:
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:
         """Read a method that `save` wrote; on a subclass, the file must be of that kind."""
-        from ngw.methods import load
-
         method = load(path)
         if not isinstance(method, cls):
             raise InputError(f"{path}: expected a {cls.__name__}, found a {type(method).__name__}.")
@@ -267,3 +252,40 @@ def _moments(x: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     if scale < SMALLEST:
         raise InputError(f"{name}: expected a spread of {SMALLEST:g} or more, found {scale:.1e}; scale the features.")
     return mean.astype(np.float32), np.array(scale, np.float32)
+
+
+def build(spec: Mapping[str, Any]) -> Method:
+    """A method from its config entry, {"kind": ..., hyperparameters}."""
+    return registry.build("ngw.methods", Method, spec)
+
+
+def load(path: str | os.PathLike) -> Method:
+    """A fitted method from the file that `Method.save` wrote."""
+    return load_with_metadata(path)[0]
+
+
+def load_with_metadata(path: str | os.PathLike) -> tuple[Method, dict[str, str]]:
+    """A fitted method and what its file says about how it was made."""
+    arrays, head = io.read_tensors(path, "a fitted method", "kind")
+    try:
+        options, state = (_object(head, name) for name in ("params", "state"))
+        method = build(options | {"kind": head["kind"]})
+        if odd := sorted(options.keys() ^ method.params().keys()):
+            raise InputError(
+                f"params: expected exactly the options of {head['kind']}, found others, or none, for {odd}"
+            )
+        method._restore(arrays, state)
+    except InputError as error:
+        raise InputError(f"{path}: {str(error).rstrip('.')}; fit the method again.") from None
+    return method, head
+
+
+def _object(head: Mapping[str, str], name: str) -> dict[str, Any]:
+    """An object that stands as JSON in a file's metadata."""
+    try:
+        found = json.loads(head[name])
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{name}: expected JSON, found {error}") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{name}: expected an object, found {found!r}")
+    return found

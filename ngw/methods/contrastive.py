@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ngw.methods._selection import choose, matching
-from ngw.methods.base import at_least, positive, unit
+from ngw.methods.base import unit
 from ngw.methods.cca import CCA, _regress, solve
+from ngw.registry import at_least, positive
 
 PULLS = (1.0, 0.2)
 FEW = 200  # pairs under which all five folds are used; above, three, for time's sake

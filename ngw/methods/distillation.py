@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ngw.clouds import groups
 from ngw.errors import InputError
+from ngw.features.clouds import groups
 from ngw.methods._selection import choose, matching
-from ngw.methods.base import Method, at_least, positive, unit
+from ngw.methods.base import Method, unit
+from ngw.registry import at_least, positive
 
 MARKS = (0, 20, 60, 120)  # steps at which training may stop; at 0 the student is ridge regression's
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from ngw.methods._selection import choose, matching, withdraw
 from ngw.methods._whitened import whitening
-from ngw.methods.base import at_least, positive, unit
+from ngw.methods.base import unit
 from ngw.methods.cca import CCA, solve
 from ngw.methods.gromov import directions
+from ngw.registry import at_least, positive
 
 ALPHAS = (1.0, 0.5, 0.25)
 FEW = 10  # pairs below which held-out ones say nothing, and alpha is 0.5

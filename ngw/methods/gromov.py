@@ -9,7 +9,7 @@ import numpy as np
 
 from ngw.methods._rotation import Rotation
 from ngw.methods._whitened import Whitened
-from ngw.methods.base import at_least, positive
+from ngw.registry import at_least, positive
 from ngw.seeds import entropy
 
 LEADING = 50  # principal components in which the clusters are found

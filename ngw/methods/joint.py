@@ -7,13 +7,14 @@ from typing import Literal
 import numpy as np
 
 from ngw.errors import InputError
-from ngw.methods.base import Method, at_least, positive
+from ngw.methods.base import Method
+from ngw.registry import at_least, positive
 
 
 class Joint(Method):
     """What the benchmark compares alignment with: both towers learned together (Radford et al. 2021).
 
-    It reads raw items, not features, so it has stages of its own (`rules/baselines/joint.smk`, `ngw.tasks.joint`).
+    It reads raw items, not features, so it has stages of its own (`rules/baselines/joint.smk`, `ngw.tasks.joint.clip`).
 
     model: null, or a folder with a CLIP in the Hugging Face format, which then isn't trained.
     size, patch: pixels.  dims, layers, heads: of both towers.  width: of the shared space.  words: most tokens of a

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ngw.methods._selection import choose, matching
-from ngw.methods.base import Method, at_least, unit
+from ngw.methods.base import Method, unit
+from ngw.registry import at_least
 from ngw.seeds import rng
 
 TEMPERATURES = (0.01, 0.02, 0.04, 0.07, 0.1, 0.2, 0.4, 1.0)

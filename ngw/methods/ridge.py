@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ngw.clouds import groups
+from ngw.features.clouds import groups
 from ngw.maps.linear import ridge
 from ngw.methods.base import Method
 

@@ -7,8 +7,9 @@ import numpy as np
 from ngw.methods._selection import choose, matching
 from ngw.methods._transport import pin
 from ngw.methods._whitened import Whitened
-from ngw.methods.base import at_least, positive, unit
+from ngw.methods.base import unit
 from ngw.methods.cca import CCA, _regress, solve
+from ngw.registry import at_least, positive
 from ngw.seeds import rng
 
 EPSILONS = (0.02, 0.04)  # of the teacher's plan

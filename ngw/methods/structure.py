@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ngw.methods.base import at_least
 from ngw.methods.contrastive import Contrastive
+from ngw.registry import at_least
 
 
 class Structure(Contrastive):

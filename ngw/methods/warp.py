@@ -8,14 +8,14 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from ngw.clouds import groups_of_rows
 from ngw.errors import InputError, did_you_mean
+from ngw.features.clouds import groups_of_rows
 from ngw.maps.linear import ridge
 from ngw.methods._clouds import check_cloud, check_pairs
 from ngw.methods._given import mislead, place, thin
 from ngw.methods._transport import Solver, Transport, couple
 from ngw.methods._whitened import Whitened
-from ngw.methods.base import Method, Role, at_least, positive, unit
+from ngw.methods.base import Method, Role, unit
 from ngw.methods.cca import CCA
 from ngw.methods.fused import Fused
 from ngw.methods.gromov import Gromov
@@ -25,6 +25,7 @@ from ngw.methods.relative import Relative
 from ngw.methods.sotalign import SOTAlign
 from ngw.methods.unaligned import Unaligned
 from ngw.methods.wasserstein_procrustes import WassersteinProcrustes
+from ngw.registry import at_least, positive
 
 # A cost family is a method, whose common space (or own cost matrix) tells how far two rows are apart.
 COSTS: dict[str, Callable[[], Method]] = {

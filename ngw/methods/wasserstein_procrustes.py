@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from ngw.methods._selection import choose, matching, withdraw
-from ngw.methods.base import at_least, unit
+from ngw.methods.base import unit
 from ngw.methods.gromov import Gromov, directions
+from ngw.registry import at_least
 
 WHITENS, POWERS = (0.5, 1.0, 2.0), (0.5, 1.0)
 FEW = 10  # pairs below which held-out ones say nothing, and the first of these are taken

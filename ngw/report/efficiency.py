@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ngw import cost
+from ngw import meter as cost
 from ngw.errors import InputError
 from ngw.report import style
 from ngw.report.collate import Row, by_seeds, seeds_row

@@ -34,7 +34,7 @@ def _picture(path: str) -> Image | str:
 
     Not what the encoder sees: features that were made elsewhere have no encoder to ask.
     """
-    from ngw.tasks.pictures import square
+    from ngw.tasks.images.codec import square
 
     return square(path, SIDE) if Path(path).is_file() else Path(path).name
 
@@ -42,7 +42,7 @@ def _picture(path: str) -> Image | str:
 def alignment_figures(model: Path, vision: Path, text: Path, tables: Path, output: Path) -> None:
     """The alignment figures stage: what a fitted method makes of test images and captions drawn at random."""
     from ngw import features, methods, ot
-    from ngw.clouds import owners
+    from ngw.features.clouds import owners
     from ngw.report import alignment as task
 
     aligner, head = methods.load_with_metadata(model)
@@ -97,7 +97,7 @@ def image_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path], 
 
     from ngw import features
     from ngw.report.imaging import Drawn, sheet
-    from ngw.tasks import pictures
+    from ngw.tasks.images import codec as pictures
 
     cloud = features.read(vision)
     path, caption = _shown(tables)

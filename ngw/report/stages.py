@@ -9,7 +9,7 @@ from typing import Any
 
 from ngw import io
 from ngw.errors import InputError
-from ngw.origin import stamp
+from ngw.record import stamp
 
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
@@ -107,8 +107,8 @@ def page(tables: Path, figures: Path, config: Mapping[str, Any], output: Path) -
     from ngw.config import Config
     from ngw.report.page import page as written
     from ngw.report.page import sections
-    from ngw.report.provenance import about
-    from ngw.report.status import SCHEMA, wanted
+    from ngw.tools.provenance import about
+    from ngw.tools.status import SCHEMA, wanted
 
     documents = {path.stem: read_text(path) for path in sorted(tables.glob("*.md"))}
     if not documents:
@@ -124,7 +124,7 @@ def page(tables: Path, figures: Path, config: Mapping[str, Any], output: Path) -
 
 def provenance(file: str, depth: int) -> None:
     """The provenance command, which no rule runs: how a file was made and what it came from, from Snakemake's notes."""
-    from ngw.report.provenance import trace
+    from ngw.tools.provenance import trace
 
     print("\n".join(trace(file, Path(), depth)))
 
@@ -219,10 +219,10 @@ def vqa_examples(
     model: Path | None, output: Path,
 ) -> None:  # fmt: skip
     """The VQA examples stage: a dozen questions drawn at random, what fusions answer, and where the first one looks."""
+    from ngw.features.tokens import TokenFile
     from ngw.methods import load
     from ngw.report.vqa_figures import Example, examples_figure
-    from ngw.tasks import vqa_examples as task
-    from ngw.tokens import TokenFile
+    from ngw.tasks.vqa import examples as task
 
     a, b = TokenFile(vision), TokenFile(text)
     names = [io.read_record(path)["fusion"] for path in records]

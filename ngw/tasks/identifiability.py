@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ngw.clouds import Clouds, draw, owners
 from ngw.errors import InputError
 from ngw.features import Features
+from ngw.features.clouds import Clouds, draw, owners
 from ngw.methods._given import exchange
 from ngw.methods.base import Method, unit
 from ngw.metrics import identifiability as metric

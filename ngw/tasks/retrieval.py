@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ngw.clouds import owners
 from ngw.features import Features
+from ngw.features.clouds import owners
 from ngw.metrics.retrieval import folded, ranks, summary
 
 VERSION = 1  # of the protocol; it stands in every record

@@ -1,250 +1,284 @@
-"""The stages of fusion: tokens of images and questions, labels, training, and scores of the answers."""
+"""The stages of the workflow: files to arrays, a pure core, arrays to files. One stage, one rule, one command."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ngw import __version__, cost, digests, encoders, io, tokens
-from ngw import fusion as fusions
-from ngw.data import COLUMNS
-from ngw.data._files import take
+from ngw import __version__, data, encoders, features, io, methods
+from ngw import meter as cost
 from ngw.errors import InputError
-from ngw.origin import stamp
-from ngw.registry import make
-from ngw.seeds import rng
-from ngw.stages import naming
+from ngw.features.clouds import Clouds, clouds, repeated
+from ngw.record import stamp
 
 if TYPE_CHECKING:
-    from ngw.methods import Method
-    from ngw.tasks.labels import Labels
-    from ngw.tasks.vqa import Answerer
+    from ngw.methods._transport import Transport
 
-VERSION = 1  # of the task: what training and scoring compute
-SAMPLE = 256  # items that a basis is fitted on
+IDENTITY = ("dataset", "vision", "text", "method", "pairs", "seed")
 
 
-def _items(tables: Path, split: str, modality: str) -> tuple[list[str], list[int]]:
-    """What is encoded of one split, (items, ids): the images that questions are asked about, or the questions."""
-    asked = io.read_table(tables / "questions.parquet", ["question_id", "image_id", "text"], split)
-    if not asked["text"]:
-        raise InputError(f"{tables}: split {split!r}: expected questions, found none; take a split or data that has.")
-    if modality == "text":
-        return asked["text"], asked["question_id"]
-    images = io.read_table(tables / "images.parquet", ["image_id", "path"])
-    path = dict(zip(images["image_id"], images["path"], strict=True))
-    ids = list(dict.fromkeys(asked["image_id"]))
-    missing = [i for i in ids if i not in path]
-    if missing:
-        raise InputError(
-            f"{tables}: image {missing[0]}: expected an image, as questions are asked about it, found none; make the "
-            "tables anew."
-        )
-    return [path[i] for i in ids], ids
+def prepare(spec: Mapping[str, Any], output: Path) -> None:
+    """The data stage: make (if the kind makes its own files), load and check a data set, and write its tables."""
+    data.prepare(spec, output / "raw").save(output)
 
 
-def basis(tables: Path, dataset: str, encoder: str, spec: Mapping[str, Any], dims: int | None, output: Path) -> None:
-    """The basis stage: principal axes of an encoder's training tokens, and how long these are."""
-    frozen = encoders.build(spec)
-    items = list(dict.fromkeys(_items(tables, "train", frozen.modality)[0]))
-    chosen = rng(0, "tokens", "basis", dataset).permutation(len(items))[:SAMPLE]
-    with naming(str(tables)):
-        found, about = tokens.fit_basis(frozen, [items[i] for i in np.sort(chosen)], dims)
-    head = {"dataset": dataset, "encoder": encoder, "spec": json.dumps(dict(spec)), "ngw": __version__}
-    tokens.write_basis(output, found, about, {**head, "sampled": str(len(chosen))})
-    print(f"{encoder}: {found.axes.shape[1]} dimensions of {len(found.mean)}, {about['explained']:.1%} of the variance")
-
-
-def encode_tokens(
-    tables: Path, split: str, dataset: str, encoder: str, spec: Mapping[str, Any], basis: Path, output: Path
+def encode(
+    tables: Path, split: str, dataset: str, encoder: str, spec: Mapping[str, Any], shard: str | None, output: Path
 ) -> None:
-    """The tokens stage: one split's images or questions, token by token, in the basis of the training tokens."""
+    """The features stage: one split, or a shard of it (2/8, say), through one frozen encoder."""
     frozen = encoders.build(spec)
-    axes, about = tokens.read_basis(basis)
-    if (about["dataset"], about["encoder"]) != (dataset, encoder):
+    if frozen.modality == "vision":
+        columns = io.read_table(tables / "images.parquet", ["image_id", "path"], split)
+        ids, items = columns["image_id"], columns["path"]
+    else:
+        columns = io.read_table(tables / "captions.parquet", ["caption_id", "image_id", "text"], split)
+        ids, items = columns["caption_id"], columns["text"]
+    if not ids:
+        wanted = "images" if frozen.modality == "vision" else "captions"
         raise InputError(
-            f"{basis}: expected the basis of {encoder} on {dataset}, found that of {about['encoder']} on "
-            f"{about['dataset']}; run the basis stage again."
+            f"{tables}: split {split!r}: expected {wanted}, found none; enlarge the split, or take other data."
         )
-    items, ids = _items(tables, split, frozen.modality)
     head = {"dataset": dataset, "split": split, "encoder": encoder, "spec": json.dumps(dict(spec)), "ngw": __version__}
-    head |= {name: about[name] for name in ("scale", "explained")}
-    tokens.write(frozen, items, ids, axes, output, head)
+    rows, part = (slice(None), {}) if shard is None else (features.shard(shard, len(ids)), {"shard": shard})
+    features.encode(frozen, items[rows], ids[rows], columns["image_id"][rows], output, head | part)
 
 
-def labels(tables: Path, aligned_on: Path | None, min_count: int, splits: Sequence[str], output: Path) -> None:
-    """The labels stage: vocabulary and soft targets of all questions, once for every training.
-
-    aligned_on: tables that the aligners are fitted on, where these are others; no image may be train here, test there.
-    """
-    from ngw.data._leaks import check_tables
-    from ngw.tasks.labels import Labels
-
-    if aligned_on is not None:
-        check_tables(tables, aligned_on)
-    questions = io.read_table(tables / "questions.parquet", COLUMNS["questions"])
-    with naming(str(tables / "questions.parquet")):
-        found = Labels.of(questions, min_count, splits)
-        told = {split: found.record(split) for split in dict.fromkeys(questions["split"])}
-    found.save(output)
-    print(json.dumps(told, indent=1))
+def gather(shards: Sequence[Path], output: Path) -> None:
+    """The gather stage: shards of one encoding to its feature file."""
+    features.gather(shards, output)
 
 
-def fuse(
-    labels: Path, images: Sequence[Path], questions: Sequence[Path], model: Path | None, fusion: str,
-    spec: Mapping[str, Any], training: Mapping[str, Any], share: str, seed: int, output: Path,
-) -> None:  # fmt: skip
-    """The fuse stage: train on a share of the labelled questions, and answer the other splits' questions.
-
-    images, questions: token files of the training split and of those to answer, in one order.  Writes
-    model.safetensors, training.json and predictions/{split}.json, the official results file; a killed run goes on from
-    checkpoint.safetensors.
-    """
-    from ngw.tasks import vqa
-    from ngw.tasks.labels import Labels
-
-    known, options = Labels.read(labels), make(vqa.Options, "training", training)
-    aligner, about = _aligner(model)
-    a, b = ([tokens.TokenFile(path) for path in paths] for paths in (images, questions))
-    _check_sides(a, b, about)
-    who = {"dataset": a[0].metadata["dataset"], "vision": a[0].metadata["encoder"], "text": b[0].metadata["encoder"]}
-    identity = {
-        **who, "fusion": fusion, "aligner": about.get("method"), "pairs": about.get("pairs", "0"), "labels": share,
-        "seed": seed,
-    }  # fmt: skip
-    with naming(f"{labels}, {images[0]}, {questions[0]}"):
-        meter = cost.Meter()
-        rows = known.labelled(share, seed)
-        answerer = vqa.build(dict(spec), a[0], b[0], aligner, known.vocabulary.answers, seed)
-        inputs = [digests.of(path) for path in (labels, model) if path] + [f.metadata["sha256"] for f in (*a, *b)]
-        made_from = json.dumps([identity, dict(spec), dict(training), inputs, __version__])
-        sides = vqa.Sides.of(a[0], b[0], known, rows)
-        trained = vqa.fit(answerer, sides, known, rows, options, seed, output / "checkpoint.safetensors", made_from)
-        spent = meter.read() | {"train_seconds": trained.seconds}
-    for pictures, asked in zip(a[1:], b[1:], strict=True):
-        _answer(answerer, pictures, asked, known, options, output / "predictions")
-    record = {
-        **identity, "kind": spec["kind"], "role": fusions.build(spec).role, **stamp(),
-        "n_labelled": len(rows), "vocabulary": _reach(known, [asked.metadata["split"] for asked in b[1:]]),
-        "alphas": answerer.network.alphas(), "training": trained.record(),
-        "cost": {**spent, "parameters": sum(p.numel() for p in answerer.trained().values())},
-    }  # fmt: skip
-    io.write_record(output / "training.json", record, results_files(output, [f.metadata["split"] for f in b[1:]]))
-    answerer.save(output / "model.safetensors", {"fusion_spec": json.dumps(dict(spec)), "run": json.dumps(identity)})
-
-
-def _aligner(model: Path | None) -> tuple[Method | None, dict[str, str]]:
-    """The fitted method of a file and its metadata, or None and nothing."""
-    from ngw.methods import load_with_metadata
-
-    return (None, {}) if model is None else load_with_metadata(model)
-
-
-def results_files(output: Path, splits: Sequence[str]) -> list[Path]:
-    """Where the answers to some splits' questions lie."""
-    return [output / "predictions" / f"{split}.json" for split in splits]
-
-
-def _reach(known: Labels, splits: Sequence[str]) -> dict[str, Any]:
-    """What a record says of the vocabulary, for each split that is answered."""
-    return {split: known.record(split) for split in splits}
-
-
-def _check_sides(a: Sequence[tokens.TokenFile], b: Sequence[tokens.TokenFile], aligner: Mapping[str, str]) -> None:
-    """All token files of one data set, a side's of one encoder and basis, which the aligner was fitted on too."""
-    for side, files, modality, name in (("images", a, "vision", "vision"), ("questions", b, "text", "text")):
-        first = files[0]
-        for file in files:
-            for key, wanted in (
-                ("dataset", a[0].metadata["dataset"]), ("modality", modality), ("encoder", first.metadata["encoder"])
-            ):  # fmt: skip
-                if file.metadata[key] != wanted:
-                    raise InputError(
-                        f"{file.path}: expected {side} of {key} {wanted!r}, found {file.metadata[key]!r}; pass "
-                        "files of one data set, and of one encoder a side."
-                    )
-            if not np.array_equal(file.basis.axes, first.basis.axes) or file.basis.unit != first.basis.unit:
-                raise InputError(f"{file.path}: expected the basis of {first.path}, found another; encode both anew.")
-        if aligner and aligner[name] != first.metadata["encoder"]:
-            raise InputError(
-                f"{first.path}: expected tokens of {aligner[name]!r}, which the aligner was fitted on, found those of "
-                f"{first.metadata['encoder']!r}; pass the aligner of these encoders."
-            )
-    if len(a) != len(b) or [f.metadata["split"] for f in a] != [f.metadata["split"] for f in b]:
-        raise InputError(f"{a[0].path}: expected the same splits of images and questions, in one order; found others.")
-
-
-def _answer(answerer: Answerer, a: tokens.TokenFile, b: tokens.TokenFile, known, options, output: Path) -> None:
-    """The official results file of one split."""
-    from ngw.tasks import vqa
-    from ngw.tasks.answers import write_results
-
-    split = b.metadata["split"]
-    rows = known.rows(split)
-    sides = vqa.Sides.of(a, b, known, rows)
-    chosen = vqa.answer(answerer, sides, np.arange(len(rows)), vqa.device(options.device))
-    ids = known.question_ids[rows].tolist()
-    write_results(output / f"{split}.json", ids, [known.vocabulary.answers[column] for column in chosen], ids)
-
-
-def prior(
-    tables: Path, labels: Path, dataset: str, vision: str, text: str, fusion: str, spec: Mapping[str, Any], seed: int,
-    splits: Sequence[str], output: Path,
-) -> None:  # fmt: skip
-    """The prior stage: the control's answers to some splits, and a record like a training's."""
-    from ngw.tasks import answers
-    from ngw.tasks.labels import Labels
-
-    chosen: Any = fusions.build(spec)  # a prior
-    questions = io.read_table(tables / "questions.parquet", COLUMNS["questions"])
-    meter = cost.Meter()
-    say = answers.prior_by_type if chosen.by_type else answers.prior
-    with naming(str(tables / "questions.parquet")):
-        said = say(questions, questions)
-    for split in splits:
-        rows = [row for row, where in enumerate(questions["split"]) if where == split]
-        if not rows:
-            raise InputError(f"{tables}: split {split!r}: expected questions, found none; mend tables.vqa.")
-        ids = [questions["question_id"][row] for row in rows]
-        answers.write_results(output / "predictions" / f"{split}.json", ids, [said[row] for row in rows], ids)
-    spent = meter.read()
-    io.write_record(output / "training.json", {
-        "dataset": dataset, "vision": vision, "text": text, "fusion": fusion, "aligner": None, "pairs": "0",
-        "labels": "all", "seed": seed, "kind": spec["kind"], "role": fusions.build(spec).role, **stamp(),
-        "n_labelled": questions["split"].count("train"), "alphas": {}, "training": None,
-        "vocabulary": _reach(Labels.read(labels), splits),
-        "cost": {**spent, "parameters": 0},
-    }, results_files(output, splits))  # fmt: skip
-
-
-def vqa(tables: Path, training: Path, results: Path, predictions: Path, record: Path) -> None:
-    """The vqa stage: score a results file as the official scorer does, question by question, and write the record."""
-    from ngw.metrics.vqa import accuracies, by_group, summary
-    from ngw.tasks.answers import read_results
-
-    split = results.stem
-    asked = io.read_table(tables / "questions.parquet", COLUMNS["questions"], split)
-    unlabelled = next((i for i, said in zip(asked["question_id"], asked["answers"], strict=True) if not said), None)
-    if unlabelled is not None:
+def _train_clouds(vision: Path, text: Path, pairs: str, seed: int, captions: int) -> tuple[Clouds, dict[str, str]]:
+    """Both training clouds, and whose they are."""
+    a, b = features.read(vision), features.read(text)
+    for cloud, modality, path in ((a, "vision", vision), (b, "text", text)):
+        if cloud.metadata["modality"] != modality and not _one_modality(a, b):
+            raise InputError(f"{path}: expected {modality} features, found {cloud.metadata['modality']} features.")
+    if a.metadata["dataset"] != b.metadata["dataset"]:
         raise InputError(
-            f"{tables}: question_id {unlabelled}: expected annotators' answers, found none; score a labelled split."
+            f"{text}: expected features of data set {a.metadata['dataset']!r}, like {vision}, found "
+            f"{b.metadata['dataset']!r}; encode both from one data set."
         )
-    io.check_vouched(training, results)
-    said = read_results(results, asked["question_id"])
-    official, always = (accuracies(said, asked["answers"], mode) for mode in ("official", "always"))
-    run = io.read_record(training)
-    kept = ("question_id", "image_id", "question_type", "answer_type")
-    io.write_table(predictions, {
-        **{name: asked[name] for name in kept}, "answer": said, "accuracy": official, "always": always
-    })  # fmt: skip
+    who = {"dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"]}
+    hashes = {"vision_sha256": a.metadata["sha256"], "text_sha256": b.metadata["sha256"]}
+    with naming(f"{vision}, {text}"):
+        return clouds(a, b, pairs, seed, captions), who | hashes
+
+
+def _one_modality(a: features.Features, b: features.Features) -> bool:
+    """Whether the two are one modality seen by two encoders."""
+    return a.metadata["modality"] == b.metadata["modality"] and a.metadata["encoder"] != b.metadata["encoder"]
+
+
+@contextmanager
+def naming(files: str) -> Iterator[None]:
+    """Inside, an error about arrays also says which files they came from."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{files}: {error}") from None
+
+
+def _identity(who: Mapping[str, str], method: str, pairs: str, seed: int) -> dict[str, str]:
+    return {**who, "method": method, "pairs": str(pairs), "seed": str(seed)}
+
+
+def fit(
+    vision: Path, text: Path, spec: Mapping, method: str, pairs: str, seed: int, captions: int, teacher: Path | None,
+    output: Path,
+) -> None:  # fmt: skip
+    """The fit stage of a method without a plan of its own: train clouds to a fitted method's file.
+
+    teacher: the joint-bridge stage's file of the jointly trained model that a method learns from.
+    """
+    model: Any = methods.build(spec)
+    budget = "all" if model.pairs == "all" else pairs
+    two, who = _train_clouds(vision, text, budget, seed, captions)
+    if teacher is not None:
+        model.taught_by(*_taught(teacher, vision, text, budget, seed, captions))
+    meter = cost.Meter()
+    with naming(f"{vision}, {text}"):
+        model.fit(two.x, two.y, two.pairs if model.pairs != "none" else None, seed)
+    model.save(output, **_identity(who, method, pairs, seed), **cost.written(meter.read()))
+
+
+def _taught(
+    teacher: Path, vision: Path, text: Path, pairs: str, seed: int, captions: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A jointly trained model's features of the train clouds' rows: `clouds` draws them alike."""
+    arrays, _ = io.read_tensors(teacher, "a bridge", "bridge")
+    sides = []
+    for path, name in ((vision, "train_images"), (text, "train_captions")):
+        cloud = features.read(path)
+        if len(arrays[name]) != len(cloud.ids):
+            raise InputError(f"{teacher}: expected {name} of {path}, found others; make the bridge again.")
+        sides.append(features.Features(cloud.ids, cloud.image_ids, arrays[name], cloud.metadata))
+    two = clouds(sides[0], sides[1], pairs, seed, captions)
+    return two.x, two.y
+
+
+def _planned(spec: Mapping) -> Any:
+    """A method that has a plan; the others are for the fit stage."""
+    model = methods.build(spec)
+    if not hasattr(model, "solve"):
+        raise InputError(f"kind: expected a method with a plan, found {spec['kind']!r}; use the fit stage.")
+    return model
+
+
+def _read_plan(path: Path, identity: Mapping[str, str]) -> tuple[Transport, dict[str, str]]:
+    """What the transport stage wrote and its metadata, if it is a whole plan of this identity."""
+    from ngw.methods._transport import Transport
+
+    arrays, head = io.read_tensors(path, "a plan", "diagnostics")
+    for name, value in identity.items():
+        if head[name] != value:
+            raise InputError(f"{path}: expected {name} {value!r}, found {head[name]!r}; delete it and rerun.")
+    known: dict[str, Any] = {**arrays, **json.loads(head["diagnostics"])}
+    return Transport(**known), head
+
+
+def transport(
+    vision: Path, text: Path, spec: Mapping, method: str, pairs: str, seed: int, captions: int, output: Path
+) -> None:
+    """The transport stage: the plan's potentials, barycentric targets both ways and diagnostics; never the plan."""
+    model = _planned(spec)
+    two, who = _train_clouds(vision, text, pairs, seed, captions)
+    meter = cost.Meter()
+    with naming(f"{vision}, {text}"):
+        plan = model.solve(two.x, two.y, two.pairs if model.pairs != "none" else None, seed, truth=two.truth)
+    head = _identity(who, method, pairs, seed) | cost.written(meter.read())
+    head["diagnostics"] = json.dumps(plan.diagnostics())
+    arrays = {name: value for name, value in vars(plan).items() if isinstance(value, np.ndarray)}
+    io.write_tensors(output, arrays, head)
+    print(json.dumps(plan.diagnostics(), indent=1))
+
+
+def maps(
+    vision: Path, text: Path, plan: Path, spec: Mapping, method: str, pairs: str, seed: int, captions: int, output: Path
+) -> None:
+    """The maps stage: fit T_AB and T_BA to a plan's barycentric targets."""
+    model = _planned(spec)
+    two, who = _train_clouds(vision, text, pairs, seed, captions)
+    identity = _identity(who, method, pairs, seed)
+    solved, head = _read_plan(plan, identity)
+    meter = cost.Meter()
+    with naming(str(plan)):
+        model.fit_maps(two.x, two.y, two.pairs if model.pairs != "none" else None, solved, seed)
+    whole = cost.both(cost.read(head), meter.read())
+    model.save(output, **identity, **cost.written(whole), plan=head["diagnostics"])
+
+
+def retrieval(model: Path, vision: Path, text: Path, predictions: Path, record: Path) -> None:
+    """The retrieval stage: ranks of every query both ways, and the run's record."""
+    from ngw.tasks import retrieval as task
+
+    aligner, head = methods.load_with_metadata(model)
+    a, b = features.read(vision, head["vision"]), features.read(text, head["text"])
+    with naming(f"{vision}, {text}"):
+        result = task.evaluate(aligner, a, b)
+    io.write_table(predictions, result.table)
+    identity = {name: head[name] for name in IDENTITY} | {"seed": int(head["seed"])}
     io.write_record(record, {
-        **run, "task": "vqa", "task_version": VERSION, "split": split,
-        "n_questions": len(said), "n_images": len(set(asked["image_id"])),
-        "metrics": {**summary(official, asked["answer_type"]), "always_accuracy": float(np.mean(always))},
-        "by_question_type": by_group(official, asked["question_type"]),
-        "vocabulary": take(run["vocabulary"], split, f"{training}: vocabulary"),
+        **identity, "kind": head["kind"], "role": aligner.role,
+        "task": "retrieval", "task_version": task.VERSION, "n_images": len(a.ids), "n_captions": len(b.ids),
+        "converged": bool(aligner.converged_), "note": aligner.note_, **stamp(), "metrics": result.metrics,
+        "cost": {**cost.read(head), "parameters": int(aligner.n_parameters_)},
+        "plan": json.loads(head.get("plan", "null")),  # diagnostics, where the method has a plan
+        "step": _kept_step(aligner),  # of training, where the method is trained
     })  # fmt: skip
+
+
+def _kept_step(model: Any) -> int | None:
+    """The training step whose weights a fitted method has: the best one on held-out rows."""
+    held_out = getattr(model, "curve_held_out_", None)
+    return None if held_out is None else int(model.curve_step_[np.argmin(held_out)])
+
+
+def identifiability(
+    model: Path, vision: Path, text: Path, train_vision: Path, train_text: Path, captions: int, record: Path
+) -> None:
+    """The identifiability stage: both maps on a test split, and on the same rows the method's shuffled twin."""
+    from ngw.tasks import identifiability as task
+
+    aligner, head = methods.load_with_metadata(model)
+    a, b, seed = features.read(vision, head["vision"]), features.read(text, head["text"]), int(head["seed"])
+    two, _ = _train_clouds(train_vision, train_text, "all" if aligner.pairs == "all" else head["pairs"], seed, captions)
+    with naming(f"{vision}, {text}"):
+        x, y = task.held_out(a, b, seed)
+        found = task.evaluate(aligner, x, y, seed)
+    with naming(f"{train_vision}, {train_text}"):
+        twin = task.shuffled_twin(aligner, two, seed)
+    null = None if twin is None else task.evaluate(twin, x, y, seed)
+    identity = {name: head[name] for name in IDENTITY} | {"seed": seed}
+    io.write_record(record, {
+        **identity, "kind": head["kind"], "role": aligner.role, "task": "identifiability", "task_version": task.VERSION,
+        "n_images": len(x), "n_captions": len(y), "converged": bool(aligner.converged_), "note": aligner.note_,
+        **stamp(), "cost": {"parameters": int(aligner.n_parameters_)},
+        "metrics": found.metrics, "null": null and null.metrics,
+        "spectra": found.spectra, "null_spectra": null and null.spectra,
+    })  # fmt: skip
+
+
+def _repeated(train: Path, test: Path, held: features.Features) -> int:
+    """How many test rows equal a training row; where some do, a line on standard error tells."""
+    found = repeated(features.read(train).x, held.x)
+    if found:
+        print(
+            f"{test}: {found} of {len(held.x)} rows equal one of {train}: what was trained on is tested; give "
+            "equal items to one split.",
+            file=sys.stderr,
+        )
+    return found
+
+
+def similarity(vision: Path, text: Path, train_vision: Path, train_text: Path, record: Path) -> None:
+    """The similarity stage: how alike the two spaces of a split are before any alignment, against permuted pairs.
+
+    What also holds for every method on them: how many of the split's rows equal a training row.
+    """
+    from ngw.metrics.similarity import similarity as measure
+    from ngw.seeds import rng
+    from ngw.tasks.identifiability import held_out
+
+    a, b = features.read(vision), features.read(text)
+    with naming(f"{vision}, {text}"):
+        x, y = held_out(a, b, seed=0)
+        metrics = measure(x, y, rng(0, "similarity", "permutations"))
+    who = {"dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"]}
+    io.write_record(record, {
+        **who, "split": a.metadata["split"], "n": len(x), "task": "similarity", **stamp(),
+        "repeated_rows": {"vision": _repeated(train_vision, vision, a), "text": _repeated(train_text, text, b)},
+        "metrics": metrics,
+    })  # fmt: skip
+
+
+def align(x: Path, y: Path, pairs: str, test: float, methods: Sequence[str], seed: int, output: Path | None) -> None:
+    """The align command, which no rule runs: two .npy files of one's own to a table, and the first method's file."""
+    from ngw.comparison import compare
+    from ngw.encoders.precomputed import npy
+
+    if output is not None:
+        _check_writable(output)
+    with naming(f"{x}, {y}"), warnings.catch_warnings(record=True) as told:
+        found = compare(npy(x), npy(y), pairs, test, methods, seed)
+    for warning in told:
+        print(f"ngw align: {x}, {y}: {warning.message}", file=sys.stderr)
+    print(found)
+    if output is not None:
+        next(iter(found.models.values())).save(output, x=str(x), y=str(y), pairs=pairs, seed=str(seed))
+
+
+def _check_writable(path: Path) -> None:
+    """Before anything is computed: a path at which a file can be written."""
+    above = next(folder for folder in path.absolute().parents if os.path.exists(folder))
+    if path.is_dir() or not above.is_dir() or not os.access(above, os.W_OK):
+        found = "a folder" if path.is_dir() else f"that {above} isn't a folder that one can write to"
+        raise InputError(f"{path}: expected the name of a file to write, found {found}; name another.")

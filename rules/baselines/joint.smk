@@ -18,7 +18,7 @@ rule joint:
         mem_mb=4000,
         runtime=600,
     params:
-        code=code("ngw.tasks.joint_stages:joint", method_kind),
+        code=code("ngw.tasks.joint.stages:joint", method_kind),
         outside=outside(dataset_sources, method_sources),
         spec=method_spec,
         tables=input_folder,
@@ -50,7 +50,7 @@ rule joint_retrieval:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.tasks.joint_stages:joint_retrieval", method_kind, clip_kind),
+        code=code("ngw.tasks.joint.stages:joint_retrieval", method_kind, clip_kind),
         outside=outside(dataset_sources, method_sources),
         spec=method_spec,
         tables=input_folder,
@@ -84,7 +84,7 @@ rule joint_bridge:
         mem_mb=4000,
         runtime=120,
     params:
-        code=code("ngw.tasks.joint_stages:joint_bridge", method_kind, clip_kind),
+        code=code("ngw.tasks.joint.stages:joint_bridge", method_kind, clip_kind),
         outside=outside(dataset_sources, method_sources),
         spec=method_spec,
         tables=input_folder,
@@ -118,7 +118,7 @@ rule joint_vqa:
         mem_mb=4000,
         runtime=600,
     params:
-        code=code("ngw.tasks.joint_stages:joint_vqa", fusion_kinds),
+        code=code("ngw.tasks.joint.stages:joint_vqa", fusion_kinds),
         outside=outside(dataset_sources),
         spec=fusion_spec,
         training=verbatim(plain(CONFIG.vqa.table["training"])),

@@ -18,7 +18,7 @@ rule towers:
         mem_mb=4000,
         runtime=600,
     params:
-        code=code("ngw.tasks.joint_stages:towers", method_kind),
+        code=code("ngw.tasks.joint.stages:towers", method_kind),
         outside=outside(dataset_sources, method_sources),
         spec=method_spec,
         tables=input_folder,
@@ -46,7 +46,7 @@ rule merge:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.tasks.joint_stages:merge", method_kind),
+        code=code("ngw.tasks.joint.stages:merge", method_kind),
         spec=method_spec,
     shell:
         "python -m ngw merge --towers {input.towers:q} --spec {params.spec:q} --output {output.folder:q} > {log:q} 2>&1"

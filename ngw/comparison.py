@@ -1,0 +1,142 @@
+"""Two arrays of one's own to a retrieval table: methods fitted on few pairs, ranked on held-out rows, side by side."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from ngw import methods
+from ngw.errors import InputError
+from ngw.features import Features
+from ngw.features.clouds import clouds, repeated
+from ngw.methods.base import Method, check_cloud
+from ngw.seeds import rng
+from ngw.tasks.retrieval import evaluate
+
+METHODS = ("warp", "sotalign", "contrastive", "cca", "ridge", "procrustes", "unaligned")
+SHOWN = (("R@1", "recall_1"), ("R@10", "recall_10"), ("MRR", "mrr"))
+
+
+@dataclass
+class Comparison:
+    """What `compare` found: `metrics` and the fitted `models`, by the methods' names; as text, a table.
+
+    repeated: how many test rows of x and of y equal a training row; copies of an item make the test easier than it is.
+    """
+
+    metrics: dict[str, dict[str, float]]
+    models: dict[str, Method]
+    pairs: str
+    test: int
+    repeated: dict[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        head = ["", *(f"{name} {way}" for way in ("x to y", "y to x") for name, _ in SHOWN)]
+        lines = [head]
+        for name, found in self.metrics.items():
+            values = [f"{100 * found[f'{way}_{metric}']:.1f}" for way in ("i2t", "t2i") for _, metric in SHOWN]
+            lines.append([name + "†" * (not self.models[name].converged_), *values])
+        widths = [max(len(line[k]) for line in lines) for k in range(len(head))]
+        title = f"Retrieval in per cent, {self.pairs} known pairs, {self.test:,} test rows"
+
+        def join(line: list[str]) -> str:
+            first, *rest = (c.rjust(w) if k else c.ljust(w) for k, (c, w) in enumerate(zip(line, widths, strict=True)))
+            return "  ".join([first, *rest])
+
+        notes = [f"† {name}: {m.note_}" for name, m in self.models.items() if not m.converged_]
+        notes += [f"Test rows of {side} that equal a training row: {n:,}" for side, n in self.repeated.items() if n]
+        return "\n".join([f"{title}; chance: {100 / self.test:.2g}", *map(join, lines), *notes])
+
+
+def compare(
+    x: Any, y: Any, pairs: int | str = "all", test: int | float = 0.2,
+    methods: Sequence[str | Mapping[str, Any]] = METHODS, seed: int = 0,
+) -> Comparison:  # fmt: skip
+    """Fit methods on two encoders' features of the same items, and rank items that none of them has seen.
+
+    Args:
+        x, y: [n, d_x] and [n, d_y]; row k of both is one item.
+        pairs: how many training rows are known to belong together; the others enter in unknown order.
+        test: how many rows are held out, a whole number, or a share of them, below 1.
+        methods: kinds of `ngw.methods`, or specs {"kind": "warp", "epsilon": 0.1}.
+        seed: of the split, of the pairs and of all fits.
+
+    Raises:
+        InputError: arrays of different lengths, rows that aren't finite numbers, too few of them, a method that does
+            not exist.
+
+    Warns where test rows equal training rows, as they do where an item's captions are rows of their own: the split is
+    by row.  Keep one row an item, or take a data set (`kind: folder`), whose split is by image.
+    """
+    x, y = _cloud(x, "x"), _cloud(y, "y")
+    if len(x) != len(y):
+        raise InputError(
+            f"compare: expected x [n, d_x] and y [n, d_y] of the same n items, found {list(x.shape)} and "
+            f"{list(y.shape)}; pass row k of both for item k."
+        )
+    held, made = _held(test, len(x)), _models(methods)
+    order = rng(seed, "align", "split").permutation(len(x))
+    (a, b), (u, v) = (_sides(x, y, np.sort(rows)) for rows in (order[held:], order[:held]))
+    two = clouds(a, b, pairs, seed)
+    again = {"x": repeated(a.x, u.x), "y": repeated(b.x, v.x)}
+    if any(again.values()):
+        warnings.warn(
+            f"compare: {again['x']} of {held} test rows of x, and {again['y']} of y, equal a training row: what was "
+            "trained on is tested; keep one row an item.",
+            stacklevel=2,
+        )
+    found, models = {}, {}
+    for name, model in made.items():
+        known = {"none": None, "some": two.pairs, "all": two.truth}[model.pairs]
+        models[name] = model.fit(two.x, two.y, known, seed)
+        found[name] = evaluate(models[name], u, v).metrics
+    return Comparison(found, models, str(pairs), held, again)
+
+
+def _cloud(z: Any, side: str) -> np.ndarray:
+    """A cloud [n, d] of finite float32, if it is one of numbers: text that spells numbers is none."""
+    kind = getattr(z, "dtype", None)
+    if isinstance(kind, np.dtype) and kind.kind not in "fiub":
+        raise InputError(f"{side}: expected numbers [n, d], found an array of {kind}; convert it.")
+    return check_cloud(z, side)
+
+
+def _held(test: Any, n: int) -> int:
+    """The number of test rows of n: a whole number, or a share below 1 of them."""
+    number = isinstance(test, Real) and not isinstance(test, bool)
+    held = round(test * n) if number and 0 < test < 1 else test
+    if not (number and held == held // 1 and 2 <= held <= n - 2):
+        raise InputError(f"compare: expected 2 to {n - 2} test rows, found {test} of {n}; mend `test`.")
+    return int(held)
+
+
+def _models(methods: Sequence[str | Mapping[str, Any]]) -> dict[str, Method]:
+    """The methods by name, so that a misspelled one is told before any is fitted."""
+    made = {}
+    for entry in methods:
+        spec = {"kind": entry} if isinstance(entry, str) else dict(entry)
+        name = "~".join([str(spec.get("kind")), *(f"{k}={value}" for k, value in spec.items() if k != "kind")])
+        made[name] = build(spec)
+    return made
+
+
+def build(spec: Mapping[str, Any]) -> Method:
+    """A method of features; those that read raw items have no place here."""
+    model = methods.build(spec)
+    if getattr(model, "raw", False):
+        raise InputError(f"compare: {spec['kind']!r} reads raw images and texts, not features; leave it out.")
+    return model
+
+
+def _sides(x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> tuple[Features, Features]:
+    """Some rows of both as clouds of features."""
+    a, b = (
+        Features(rows, rows, np.ascontiguousarray(z[rows], np.float32), {"modality": modality})
+        for z, modality in ((x, "vision"), (y, "text"))
+    )
+    return a, b

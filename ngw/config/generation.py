@@ -1,0 +1,114 @@
+"""What the config says of generation: the methods whose maps are tried, the decoders' options, the runs. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ngw import encoders
+from ngw.config.names import CEILING, RUN, known, with_name
+from ngw.errors import InputError
+from ngw.features.clouds import ALL
+from ngw.registry import make
+from ngw.tasks.captions.options import CaptionerOptions
+from ngw.tasks.images.options import ImagerOptions
+
+if TYPE_CHECKING:
+    from ngw.config import Config
+
+
+class Generation:
+    """The section `tables.generation`; without it there are no runs."""
+
+    def __init__(self, config: Config, table: Mapping[str, Any] | None, scorers: Mapping[str, Any]) -> None:
+        defaults = {
+            "methods": [],
+            "pairs": [ALL],
+            "seeds": config.run["seeds"],
+            "captioner": {},
+            "imager": {},
+            "count": None,
+        }
+        self.config, self.scorers, self.table = config, scorers, {**defaults, **(table or {})}
+        self.images = {"count": 1000, "axes": None, **self.table["images"]} if "images" in self.table else None
+        with_name("tables.generation", partial(make, CaptionerOptions, "captioner"), self.table["captioner"])
+        with_name("tables.generation", partial(make, ImagerOptions, "imager"), self.table["imager"])
+        self._check_scorers()
+        if self.images:
+            known("tables.generation.images.network", "encoder", self.images["network"], config.encoders)
+            network = with_name("encoders", encoders.build, config.encoders[self.images["network"]])
+            if network.modality != "vision":
+                raise InputError(
+                    f"config: tables.generation.images.network: expected an image encoder, found "
+                    f"{self.images['network']!r}, of texts; name another."
+                )
+            known("tables.generation.images.scorer", "scorer", self.images["scorer"], scorers)
+
+    def _check_scorers(self) -> None:
+        """A scorer is a folder, or learns from data that no method sees."""
+        for name, scorer in self.scorers.items():
+            if ("model" in scorer) == ("dataset" in scorer):
+                raise InputError(
+                    f"config: scorers.{name}: expected either a model or a dataset, found {scorer}; name one."
+                )
+            if "dataset" in scorer:
+                known(f"scorers.{name}.dataset", "data set", scorer["dataset"], self.config.datasets)
+                if scorer["dataset"] in self.config.run["datasets"]:
+                    raise InputError(
+                        f"config: scorers.{name}.dataset: expected data that no method sees, found "
+                        f"{scorer['dataset']!r}, one of run.datasets; name another."
+                    )
+
+    def judges(self) -> dict[str, Any]:
+        """Who judges the pictures, for their record."""
+        images = self.images or {}
+        published = self.scorers[images["scorer"]].get("published", False)
+        return {**{k: images[k] for k in ("network", "axes", "scorer")}, "published": published}
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods of the table, in its order."""
+        return self.table["methods"]
+
+    def names(self) -> list[str]:
+        """Whatever the decoders read latents of: the methods, and their ceiling."""
+        return [*self.methods, CEILING] if self.methods else []
+
+    def cells(self) -> list[dict[str, Any]]:
+        """Every run of the table: the fields that say who it is. The ceiling runs once."""
+        found = []
+        for dataset in self.config.run["datasets"]:
+            for vision, text in self.config.vqa.encoder_pairs():
+                who = {"dataset": dataset, "vision": vision, "text": text}
+                for name in self.methods:
+                    for pairs in dict.fromkeys(self.config.budget(name, pairs) for pairs in self.table["pairs"]):
+                        found += [who | {"method": name, "pairs": pairs, "seed": seed} for seed in self.table["seeds"]]
+                if self.methods:
+                    found.append(who | {"method": CEILING, "pairs": ALL, "seed": self.table["seeds"][0]})
+        return found
+
+    def files(self, file: str) -> list[str]:
+        """That file of every run of the table."""
+        return [f"{RUN}/{file}".format(**cell) for cell in self.cells()]
+
+    def of_pair(self, file: str) -> list[str]:
+        """Patterns of that file of every run beside one data set and pair of encoders."""
+        pair = {name: f"{{{name}}}" for name in ("dataset", "vision", "text")}
+        cells = self.cells()
+        if not cells:  # nobody asks for it, but a rule must have an output
+            return [f"results/runs/{{dataset}}/{{vision}}__{{text}}/none/{file}"]
+        first = {name: cells[0][name] for name in pair}
+        return [f"{RUN}/{file}".format(**{**cell, **pair}) for cell in cells if first.items() <= cell.items()]
+
+    def network(self) -> Mapping[str, Any] | None:
+        """The entry of the encoder between whose features pictures are compared."""
+        return self.config.encoders[self.images["network"]] if self.images else None
+
+    def sheet(self, dataset: str, vision: str, text: str) -> list[dict[str, Any]]:
+        """The runs that stand on the sheets: each method's first budget and first seed."""
+        here = [c for c in self.cells() if (c["dataset"], c["vision"], c["text"]) == (dataset, vision, text)]
+        first: dict[str, dict[str, Any]] = {}
+        for cell in here:
+            first.setdefault(cell["method"], cell)
+        return list(first.values())

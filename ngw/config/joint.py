@@ -1,0 +1,69 @@
+"""What the config says of methods that read raw items: joint training, weight averaging, their students. No torch."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from ngw.config.names import known
+from ngw.errors import InputError
+
+if TYPE_CHECKING:
+    from ngw.config import Config
+
+MERGING = ("weight", "align")  # options of weight averaging that its towers don't depend on
+
+
+class RawItems:
+    """The selected methods that read raw items, not features: they have stages of their own."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def names(self) -> list[str]:
+        """Those of the tables, and those that others learn from."""
+        return self._names
+
+    @functools.cached_property  # rules ask for them at each job
+    def _names(self) -> list[str]:
+        selected = self.config.selected()
+        teachers = [name for name in map(self.teacher, selected) if name is not None]
+        return [name for name in dict.fromkeys([*selected, *teachers]) if self._is_raw(name)]
+
+    def _is_raw(self, name: str) -> bool:
+        return getattr(self.config.method(name), "raw", False)
+
+    def teacher(self, name: str) -> str | None:
+        """The jointly trained model that a method learns from."""
+        return getattr(self.config.method(name), "teacher", None)
+
+    def averaged(self) -> list[str]:
+        """Those that average weights."""
+        return [name for name in self.names() if self.config.method_spec(name)["kind"] == "weight-averaging"]
+
+    def towers(self, name: str) -> str:
+        """The first method that averages the same towers: how it merges them is all that differs."""
+
+        def trained(name: str) -> dict[str, Any]:
+            return {option: v for option, v in self.config.method(name).params().items() if option not in MERGING}
+
+        return next(other for other in self.averaged() if trained(other) == trained(name))
+
+    def check(self) -> None:
+        """They stand in no table of maps, and teachers are among them."""
+        for name in self.config.of_features():
+            if self._is_raw(name):
+                raise InputError(
+                    f"config: method {name!r} reads raw items: expected no table of maps, found it in "
+                    "tables.identifiability or as an aligner; take it out there."
+                )
+        for name in dict.fromkeys([*self.config.methods, *self.config.selected()]):
+            taught = self.teacher(name)
+            if taught is None:
+                continue
+            known(f"methods.{name}.teacher", "method", taught.split("~")[0], self.config.methods)
+            if not self._is_raw(taught):
+                raise InputError(
+                    f"config: methods.{name}.teacher: expected a jointly trained model, found {taught!r}, which learns "
+                    "from features; name a method of kind joint."
+                )

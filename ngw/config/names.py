@@ -1,0 +1,77 @@
+"""What the parts of the config share: where runs lie, names that must exist, and entries derived from others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import yaml
+
+from ngw.errors import InputError, did_you_mean
+from ngw.schema import check_plain
+
+# The only places that know where a run lies; the rules use them as patterns, the tables as paths.
+RUN = "results/runs/{dataset}/{vision}__{text}/{method}/pairs{pairs}/seed{seed}"
+CEILING = "true-latents"  # the control of generation that reads the target's own latents, as its runs are called
+FUSION = "results/fusions/{dataset}/{vision}__{text}/{fusion}/pairs{pairs}/labels{labels}/seed{seed}"
+
+# What stands behind a `~` of a derived name, which is part of a path.
+CHANGE = re.compile(r"([a-z0-9_]+)=([A-Za-z0-9._+-]+)")
+
+
+class Once(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping, of which YAML keeps the last in silence; `<<` merges as ever."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        found = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if (key.tag, key.value) in found:
+                    raise yaml.MarkedYAMLError(None, None, f"the key {key.value!r} a second time", key.start_mark)
+                found.add((key.tag, key.value))
+        return node
+
+
+def known(where: str, what: str, name: str, names: Mapping[str, Any]) -> None:
+    """Raise with the nearest name where a name is not defined."""
+    if name not in names:
+        raise InputError(f"config: {where}: {what} {name!r} is not defined.{did_you_mean(name, names)}")
+
+
+def with_name(where: str, check: Callable, spec: Mapping[str, Any]) -> Any:
+    """Run a component's own check; its error says which entry of the config it is about."""
+    try:
+        return check(spec)
+    except InputError as error:
+        raise InputError(f"config: {where}: {error}") from None
+
+
+def derived_spec(where: str, what: str, specs: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The entry of a name among a section's; `base~option=value~...` is that of the base with other values."""
+    base, *changes = name.split("~")
+    known(where, what, base, specs)
+    spec = dict(specs[base])
+    for change in changes:
+        parts = CHANGE.fullmatch(change)
+        if parts is None:
+            raise InputError(
+                f"config: {what} {name!r}: expected option=value after '~', with a value of letters, digits and . _ + -"
+                f", found {change!r}; mend it, or give the value in {where}."
+            )
+        option, text = parts.groups()
+        if option == "kind":
+            raise InputError(f"config: {what} {name!r}: expected another option, found its kind; define it in {where}.")
+        spec[option] = _value(f"{what} {name!r}", text)
+    return spec
+
+
+def _value(where: str, text: str) -> Any:
+    """A value as YAML reads it."""
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):  # ValueError: a date in month 13
+        raise InputError(f"config: {where}: expected a value in YAML, found {text!r}; mend it.") from None
+    check_plain(f"config: {where}", value)
+    return value

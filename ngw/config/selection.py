@@ -1,0 +1,119 @@
+"""What the config selects, checked: names, budgets and seeds are among those that run, and every row has a run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ngw.config.names import known
+from ngw.errors import InputError, did_you_mean
+from ngw.features.clouds import ALL
+
+if TYPE_CHECKING:
+    from ngw.config import Config
+
+
+def check(config: Config) -> None:
+    """Raise an `InputError` for the first selection that nothing, or something else than it says, would come of."""
+    _check_sizes(config)
+    table = config.tables["retrieval"]
+    _check_only("tables.retrieval.only", "method", table.get("only", []), table["methods"], config.run["seeds"])
+    _check_only("tables.vqa.only", "fusion", config.vqa.table["only"], config.vqa.names, config.vqa.table["seeds"])
+    for k, some in enumerate(table.get("only", [])):
+        name, budgets = some["method"], config.budgets(some["method"])
+        for pairs in some.get("pairs", []):
+            _among(f"tables.retrieval.only[{k}].pairs", f"budgets of run.pairs at which {name!r} runs", pairs, budgets)
+    for k, reference in enumerate(table.get("references", [])):
+        known(f"tables.retrieval.references[{k}].dataset", "data set", reference["dataset"], config.datasets)
+    _check_budgets(config)
+    for where, name, pairs in _single(config):
+        _check_pairs(config, where, name, pairs)
+
+
+def _check_only(
+    where: str, what: str, only: Sequence[Mapping[str, Any]], names: Collection[str], seeds: Collection[int]
+) -> None:
+    """Each entry is about a row of the table, no two about one, and its seeds are the table's."""
+    for k, some in enumerate(only):
+        _among(f"{where}[{k}].{what}", f"a {what} of the table", some[what], names)
+        if some[what] in [other[what] for other in only[:k]]:
+            raise InputError(f"config: {where}[{k}].{what}: expected each once, found {some[what]!r} again; join them.")
+        for seed in some.get("seeds", []):
+            _among(f"{where}[{k}].seeds", "seeds of the table", seed, seeds)
+
+
+def _among(where: str, what: str, found: str | int, there: Collection[str | int]) -> None:
+    """Raise with the nearest name where what is selected isn't there; both as paths write them."""
+    names = [str(name) for name in there]
+    if str(found) not in names:
+        raise InputError(
+            f"config: {where}: expected {what}, found {found!r}; take it out, or add it there (a list of a config file "
+            f"stands for the whole list that it lies over).{did_you_mean(str(found), names)}"
+        )
+
+
+def _check_budgets(config: Config) -> None:
+    """Every method of the retrieval table runs at a budget, and every budget is one of a method; 0 may be idle."""
+    grid = config.grid()["methods"]
+    for name, budgets in grid.items():
+        if not budgets:
+            least = config.method(name).min_pairs
+            raise InputError(
+                f"config: run.pairs: expected a budget of {least} or more, which method {name!r} of tables.retrieval "
+                f"needs, found {config.run['pairs']}; add one, or take the method out."
+            )
+        for pairs in budgets:
+            _check_pairs(config, "run", name, pairs)
+    used = {pairs for budgets in grid.values() for pairs in budgets}
+    idle = [pairs for pairs in config.run["pairs"] if pairs not in (0, ALL) and str(pairs) not in used]
+    if idle:
+        raise InputError(
+            f"config: run.pairs: expected budgets at which some method of tables.retrieval runs, found {idle[0]}; take "
+            "it out, or add a method that runs with so few."
+        )
+
+
+def _single(config: Config) -> Iterator[tuple[str, str, str | int]]:
+    """(table, method, budget) of the tables that choose their own budgets, and of what they learn from."""
+    for name in config.identifiability["methods"]:
+        yield "tables.identifiability", name, config.identifiability["pairs"]
+    for name in config.ablation_grid(full=True)["methods"]:
+        yield "tables.ablations", name, config.ablations["pairs"]
+    for name in config.generation.methods:
+        for pairs in config.generation.table["pairs"]:
+            yield "tables.generation", name, pairs
+    for name in config.vqa.aligners():
+        yield "tables.vqa", name, config.vqa.table["pairs"]
+
+
+def _check_pairs(config: Config, where: str, name: str, pairs: str | int) -> None:
+    """A method, and the one that it learns from, have as many known pairs as they need."""
+    for each in (name, config.raw.teacher(name)):
+        if each is not None and config.method(each).pairs == "some" and config.method(each).min_pairs > _number(pairs):
+            taught = "" if each == name else f", from which {name!r} learns,"
+            raise InputError(
+                f"config: {where}.pairs: expected {config.method(each).min_pairs} pairs or more, which method {each!r}"
+                f"{taught} needs, found {pairs}; raise it, take the method out, or in run.pairs name its own by "
+                "tables.retrieval.only."
+            )
+
+
+def _check_sizes(config: Config) -> None:
+    """No budget is larger than a data set's train split."""
+    wanted = [("run", budget) for budget in config.run["pairs"]]
+    for name, table in config.tables.items():
+        budgets = table.get("pairs", [])
+        wanted += [(f"tables.{name}", b) for b in (budgets if isinstance(budgets, list) else [budgets])]
+    for name in config.run["datasets"]:
+        size = (config.datasets[name].get("sizes") or {}).get("train")
+        for where, budget in wanted:
+            if size is not None and budget != ALL and budget > size * config.captions:
+                raise InputError(
+                    f"config: {where}.pairs: a budget of {budget} is larger than the train split of {name!r}, "
+                    f"{size * config.captions} pairs; lower it, or enlarge datasets.{name}.sizes.train."
+                )
+
+
+def _number(pairs: str | int) -> float:
+    """A budget as a number; all pairs are more than any."""
+    return float("inf") if pairs == ALL else int(pairs)

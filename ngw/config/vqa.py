@@ -1,0 +1,139 @@
+"""What the config says of visual question answering: fusions and their aligners, the runs of the table. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ngw import encoders, fusion
+from ngw.config.names import FUSION, RUN, derived_spec, known, with_name
+from ngw.errors import InputError
+from ngw.features.clouds import ALL
+from ngw.registry import check_type, make
+from ngw.tasks.vqa.options import TrainingOptions
+
+if TYPE_CHECKING:
+    from ngw.config import Config
+
+DEFAULTS = {
+    "fusions": [], "curve": [], "labels": [], "pairs": ALL, "tokens": 128, "min_count": 9, "vocabulary": ["train"],
+    "split": "test", "answer": [], "training": {}, "aligned_on": {}, "examples": [],
+    "only": [],
+}  # fmt: skip
+
+
+class Vqa:
+    """The section `tables.vqa`; without it there are no runs."""
+
+    def __init__(self, config: Config, fusions: Mapping[str, Any], table: Mapping[str, Any] | None) -> None:
+        self.config, self.fusions = config, fusions
+        self.table = {**DEFAULTS, "datasets": config.run["datasets"], "seeds": config.run["seeds"], **(table or {})}
+        self.names = list(dict.fromkeys([*self.table["fusions"], *self.table["curve"]]))
+        self.splits = list(dict.fromkeys([self.table["split"], *self.table["answer"]]))  # those that are answered
+        self._check()
+
+    def _check(self) -> None:
+        """Every name is defined, every fusion takes its options, and those that need an aligner have one."""
+        for name in dict.fromkeys([*self.fusions, *self.names, *self.table["examples"]]):
+            spec, aligner = self.spec(name), self.aligner(name)
+            found = with_name(f"fusions.{name}", fusion.build, spec)
+            if found.aligned != (aligner is not None):
+                wanted = "an aligner" if found.aligned else "no aligner, since it doesn't use any"
+                raise InputError(f"config: fusions.{name}: expected {wanted}, found {aligner!r}; mend it.")
+            if aligner is not None:
+                check_type(f"config: fusions.{name}: aligner", aligner, "str")
+                known(f"fusions.{name}.aligner", "method", aligner.split("~")[0], self.config.methods)
+                self.config.method(aligner)
+        with_name("tables.vqa", partial(make, TrainingOptions, "training"), self.table["training"])
+        for name in self.table["examples"]:
+            if name in self.staged("joint-vqa"):
+                raise InputError(
+                    f"config: tables.vqa.examples: expected fusions of tokens, found {name!r}, which reads raw items; "
+                    "name another."
+                )
+            if name not in self.names:
+                raise InputError(
+                    f"config: tables.vqa.examples: expected a fusion of the table, found {name!r}; add it."
+                )
+        for name in [*self.table["datasets"], *self.table["aligned_on"], *self.table["aligned_on"].values()]:
+            known("tables.vqa", "data set", name, self.config.datasets)
+
+    def spec(self, name: str) -> dict[str, Any]:
+        """A fusion's kind and options, its aligner aside; `base~option=value~...` derives it from a defined one."""
+        spec = derived_spec("fusions", "fusion", self.fusions, name)
+        spec.pop("aligner", None)
+        return spec
+
+    def aligner(self, name: str) -> str | None:
+        """The method whose maps a fusion uses."""
+        return derived_spec("fusions", "fusion", self.fusions, name).get("aligner")
+
+    def aligners(self) -> list[str]:
+        """The methods that some fusion of the table uses."""
+        return list(dict.fromkeys(a for a in map(self.aligner, self.names) if a is not None))
+
+    def staged(self, stage: str) -> list[str]:
+        """The fusions of the table that a stage makes: `fuse`, `joint-vqa` (from raw items) or `prior` (untrained)."""
+
+        def made_by(found: fusion.Fusion) -> str:
+            return "joint-vqa" if found.raw else "fuse" if found.sides else "prior"
+
+        return [name for name in self.names if made_by(fusion.build(self.spec(name))) == stage]
+
+    def pairs(self, name: str) -> str:
+        """The pair budget of a fusion's aligner; 0 where it has none."""
+        aligner = self.aligner(name)
+        return "0" if aligner is None else self.config.budget(aligner, self.table["pairs"])
+
+    def encoder_pairs(self) -> list[list[str]]:
+        """The pairs of a vision and a text encoder; questions need both."""
+        wanted = ["vision", "text"]
+        return [
+            pair
+            for pair in self.config.run["encoder_pairs"]
+            if [encoders.build(self.config.encoders[name]).modality for name in pair] == wanted
+        ]
+
+    def cells(self) -> list[dict[str, Any]]:
+        """Every run of the table: the fields that say who it is.
+
+        What isn't trained runs once, with all labels; what reads raw items beside the first pair of encoders alone.
+        """
+        untrained, raw, found = self.staged("prior"), self.staged("joint-vqa"), []
+        kept = {some["fusion"]: some["seeds"] for some in self.table["only"]}
+        for dataset in self.table["datasets"]:
+            for k, (vision, text) in enumerate(self.encoder_pairs()):
+                for name in self.names if k == 0 else [name for name in self.names if name not in raw]:
+                    shares = [ALL] + [str(share) for share in self.table["labels"]] * (name in self.table["curve"])
+                    seeds = self.table["seeds"][:1] if name in untrained else kept.get(name, self.table["seeds"])
+                    who = {
+                        "dataset": dataset,
+                        "vision": vision,
+                        "text": text,
+                        "fusion": name,
+                        "pairs": self.pairs(name),
+                    }
+                    found += [who | {"labels": share, "seed": seed} for share in shares for seed in seeds]
+        return found
+
+    def files(self, file: str) -> list[str]:
+        """That file of every run of the table."""
+        return [f"{FUSION}/{file}".format(**cell) for cell in self.cells()]
+
+    def predictions(self) -> list[str]:
+        """Patterns of the results files of a run."""
+        return [f"{FUSION}/predictions/{split}.json" for split in self.splits]
+
+    def model(self, cell: Mapping[str, Any]) -> str | None:
+        """The file of the fitted aligner of a run, where it has one; fitted on another data set where one is named."""
+        aligner, dataset = self.aligner(cell["fusion"]), cell["dataset"]
+        if aligner is None:
+            return None
+        dataset = self.table["aligned_on"].get(dataset, dataset)
+        return f"{RUN}/model.safetensors".format(**{**cell, "dataset": dataset, "method": aligner})
+
+    def examples(self, dataset: str, vision: str, text: str) -> list[dict[str, Any]]:
+        """The runs on the page of examples: with all labels and the first seed, in the config's order."""
+        who = {"dataset": dataset, "vision": vision, "text": text, "labels": ALL, "seed": self.table["seeds"][0]}
+        return [who | {"fusion": name, "pairs": self.pairs(name)} for name in self.table["examples"]]

@@ -1,0 +1,154 @@
+"""A stage's code: the source files of this package that it can reach, found from their imports, and their digests."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+from ngw.__main__ import STAGES
+from ngw.errors import InputError, did_you_mean
+
+PACKAGE = Path(__file__).parents[1]
+LEFT_OUT = {  # what a stage reaches without its results depending on it, and why they don't
+    "ngw": "exports names, and states the version, which every record has",
+    "ngw.errors": "words of refusals",
+    "ngw.record": "says what made a record",
+    "ngw.__main__": "hands options to a stage; their values stand in the command, which Snakemake watches",
+}
+Reached = tuple[str, str]  # a module, and of a module of stages the one definition that is reached ("": the whole file)
+
+
+@cache
+def fingerprint(stage: str, *components: str) -> str:
+    """What a stage's results depend on in this package, as text: `file:digest` of each file, in their order.
+
+    stage: module:function, such as "ngw.tasks.stages:fit".  components: modules of the kinds that the stage builds,
+    which are imported by their names in the config, such as "ngw.methods.cca".  Of a module of stages it is the
+    definitions that this one can reach.  An edit of a file changes the text, a touch or a move of the folder doesn't.
+    """
+    module, _, function = stage.partition(":")
+    found = _closure([(module, function), *((name, "") for name in components)])
+    return " ".join(f"{_name(*reached)}:{_digest(*reached)}" for reached in sorted(found))
+
+
+def files(stage: str, *components: str) -> set[str]:
+    """The files of a fingerprint, relative to the package: "methods/cca.py"; stages' modules without a function."""
+    return {entry.split(":")[0] for entry in fingerprint(stage, *components).split()}
+
+
+def _closure(first: Iterable[Reached]) -> set[Reached]:
+    """What the first ones import, what that imports, and so on; the packages that these modules are in as well."""
+    found: set[Reached] = set()
+    waiting = list(first)
+    while waiting:
+        module, name = reached = waiting.pop()
+        if reached in found or module in LEFT_OUT:
+            continue
+        found.add(reached)
+        waiting += _imports(module, name)
+        waiting += [(module.rsplit(".", 1)[0], "")]
+    return found
+
+
+@cache
+def _imports(module: str, name: str) -> tuple[Reached, ...]:
+    """What a module imports, anywhere in its file; of a module of stages, what one definition needs."""
+    return tuple(_imported(_definitions(module, name) if name else _tree(module).body))
+
+
+def _imported(statements: Iterable[ast.stmt]) -> Iterator[Reached]:
+    """The modules of this package that statements import, inside functions too; not what type checkers alone import."""
+    for node in statements:
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names if _is_own(alias.name))
+        elif isinstance(node, ast.ImportFrom) and node.module and _is_own(node.module):
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                one = alias.name if node.module in STAGES else ""
+                yield (whole, "") if _file(whole) else (node.module, one)
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            yield from _imported(node.orelse)
+        else:
+            for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+                yield from _imported(getattr(node, block, []))
+
+
+def _definitions(module: str, name: str) -> list[ast.stmt]:
+    """The statements of a module's top level that one of its names needs, in their order; an import one by one."""
+    bound: dict[str, ast.stmt] = {}
+    for node in _tree(module).body:
+        bound |= dict(_bound(node))
+    if name not in bound:
+        raise InputError(f"{_file(module)}: {name!r} isn't defined there.{did_you_mean(name, bound)}")
+    found: set[ast.stmt] = set()
+    waiting = [name]
+    while waiting:
+        used = bound.get(waiting.pop())
+        if used is not None and used not in found:
+            found.add(used)
+            waiting += [part.id for part in ast.walk(used) if isinstance(part, ast.Name)]
+    return sorted(found, key=lambda node: node.lineno)
+
+
+def _bound(node: ast.stmt) -> Iterator[tuple[str, ast.stmt]]:
+    """The names that a statement of a module's top level binds, each with what it is bound by."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        for alias in node.names:
+            one = ast.Import([alias]) if isinstance(node, ast.Import) else ast.ImportFrom(node.module, [alias], 0)
+            yield (alias.asname or alias.name).split(".")[0], ast.copy_location(one, node)
+    elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+        yield node.name, node
+    elif isinstance(node, ast.Assign | ast.AnnAssign):
+        for part in ast.walk(node):
+            if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+                yield part.id, node
+
+
+@cache
+def _digest(module: str, name: str) -> str:
+    """Ten digits that tell a file's content from another's, or that of the definitions which one of its names needs."""
+    source = _source(module)
+    if name:
+        lines = source.splitlines(keepends=True)
+        own = [node for node in _definitions(module, name) if not isinstance(node, ast.Import | ast.ImportFrom)]
+        source = "".join("".join(lines[_first_line(node) - 1 : node.end_lineno]) for node in own)
+    return hashlib.sha256(source.encode()).hexdigest()[:10]
+
+
+def _first_line(node: ast.stmt) -> int:
+    """Where a definition begins, its decorators included."""
+    return min([node.lineno, *(part.lineno for part in getattr(node, "decorator_list", []))])
+
+
+def _name(module: str, name: str) -> str:
+    """How a fingerprint calls a file, with a stage's function behind it."""
+    file = _file(module)
+    assert file is not None  # since it was read
+    return file.relative_to(PACKAGE).as_posix() + (f":{name}" if name else "")
+
+
+def _is_own(module: str) -> bool:
+    return module.split(".")[0] == PACKAGE.name
+
+
+@cache
+def _file(module: str) -> Path | None:
+    """A module's file; none where the name is a function's or a class's."""
+    path = PACKAGE.parent.joinpath(*module.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+@cache
+def _source(module: str) -> str:
+    file = _file(module)
+    if file is None:
+        raise InputError(f"{module}: expected a module of {PACKAGE}, found none; mend the name.")
+    return file.read_text(encoding="utf-8")
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    return ast.parse(_source(module))

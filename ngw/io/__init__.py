@@ -1,0 +1,231 @@
+"""Files: atomic writes, tables (parquet), records (json), tensors (safetensors), each read by its digest's leave.
+
+The only module beside `__main__` that knows paths.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ngw.errors import InputError
+from ngw.io import digests
+from ngw.io.atomic import atomic
+
+NUMBERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64")
+CODES = {"bool": "BOOL"} | {name: re.sub("[a-z]+", name[0].upper(), name) for name in NUMBERS}  # of safetensors
+NO_TABLE = "no such table; run the stage that writes it"
+NO_JSON = "no such file; check the path in the config"
+NO_RECORD = "no such record; run the stage that writes it"
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Write a value as JSON, keys in their order, non-finite numbers refused.
+
+    It carries no digest, as official formats have no place for one: a record vouches for it (`write_record`).
+    """
+    write_text(path, _json(value))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Read a JSON file of anybody's; an `InputError` names the file where it is missing, unreadable or broken."""
+    with digests.opened(path, "JSON", NO_JSON) as file:
+        content = file.read()
+    try:
+        return json.loads(content.decode("utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: expected JSON, found {error}; delete it, and make or fetch it again.") from None
+
+
+def write_record(path: str | os.PathLike, value: Mapping[str, Any], files: Iterable[Path] = ()) -> None:
+    """Write what is said of a run, or the like, as JSON with its digest (the last key).
+
+    files: others beside it or below, which carry no digest themselves: the record keeps it (key `files`).
+    """
+    path = Path(path)
+    vouched = {os.path.relpath(file, path.parent): digests.of(file) for file in files}
+    text = _json({**value, **({"files": vouched} if vouched else {}), digests.KEY: digests.BLANK})
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+        digests.seal(temporary)
+
+
+def read_record(path: str | os.PathLike) -> dict[str, Any]:
+    """What `write_record` was given; an `InputError` where the file isn't what it wrote."""
+    found = _sealed(path)
+    return {name: value for name, value in found.items() if name not in (digests.KEY, "files")}
+
+
+def _sealed(path: str | os.PathLike) -> dict[str, Any]:
+    """A record with its digests, checked."""
+    digests.check(path, "a record", NO_RECORD)
+    return read_json(path)
+
+
+def check_vouched(record: str | os.PathLike, file: str | os.PathLike | None = None) -> None:
+    """Refuse a file that isn't the one for which a record vouches; each such file by default.
+
+    A `file` that the record doesn't know is from elsewhere, and nothing is said of it.
+    """
+    folder, vouched = Path(record).parent, _sealed(record).get("files", {})
+    for name, digest in vouched.items():
+        if file is None or os.path.abspath(folder / name) == os.path.abspath(file):
+            with digests.opened(folder / name, f"the file of {record}", f"no such file, but {record} knows it"):
+                found = digests.of(folder / name)
+            if found != digest:
+                raise InputError(
+                    f"{folder / name}: expected the file of {record}, found content that differs from its digest "
+                    "there; delete both and rerun their stage."
+                )
+
+
+def write_table(path: str | os.PathLike, columns: Mapping[str, Sequence | np.ndarray]) -> None:
+    """Write equally long columns (lists or arrays) as a parquet file, its digest in the file's metadata."""
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table(dict(columns))
+    with atomic(path) as temporary:
+        with pyarrow.parquet.ParquetWriter(temporary, table.schema, compression="zstd") as writer:
+            writer.write_table(table)
+            writer.add_key_value_metadata({"ngw": json.dumps({digests.KEY: digests.BLANK})})
+        digests.seal(temporary)
+
+
+def read_table(
+    path: str | os.PathLike, columns: Sequence[str], split: str | None = None, foreign: bool = False
+) -> dict[str, list]:
+    """Read the named columns of a parquet file as lists; a missing file or column is an `InputError`.
+
+    split: where given, of the rows whose column `split` says so alone; none may.  foreign: somebody else's file, which
+    carries no digest.
+    """
+    import pyarrow
+    import pyarrow.compute
+    import pyarrow.parquet
+
+    wanted = dict.fromkeys(columns if split is None else [*columns, "split"])
+    if not foreign:
+        digests.check(path, "a whole parquet table", NO_TABLE)
+    try:  # not read_table, which imports pandas
+        with (
+            digests.opened(path, "a parquet table", NO_TABLE) as content,
+            pyarrow.parquet.ParquetFile(content, page_checksum_verification=True) as file,
+        ):
+            found = file.schema_arrow.names
+            missing = [name for name in wanted if name not in found]
+            table = None if missing else file.read(list(wanted))
+    except pyarrow.ArrowInvalid as error:
+        found = " ".join(str(error).split())
+        raise InputError(f"{path}: expected a whole parquet table, found {found}; delete it and rerun.") from None
+    if missing:
+        raise InputError(f"{path}: expected columns {list(wanted)}, found {found}; delete it and rerun.")
+    assert table is not None  # since no column is missing
+    if split is not None:
+        table = table.filter(pyarrow.compute.equal(table["split"], split))
+    return {name: table[name].to_pylist() for name in columns}
+
+
+@dataclass
+class Rows:
+    """A write-only array in a file. Each assignment maps the file anew, so what was written leaves the memory."""
+
+    path: Path
+    dtype: str
+    offset: int
+    shape: tuple[int, ...]
+
+    def __setitem__(self, rows, values) -> None:
+        if 0 not in self.shape:  # an empty array has nothing to map
+            np.memmap(self.path, self.dtype, "r+", self.offset, self.shape)[rows] = values
+
+
+def _header(arrays: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str]) -> tuple[bytes, dict, int]:
+    """The safetensors header of named (dtype, shape) arrays, the byte offset of each, and the file's size."""
+    blank = {digests.KEY: digests.BLANK}
+    entries: dict[str, Any] = {"__metadata__": blank | dict(sorted(metadata.items())) | blank}  # the digest comes first
+    end = 0
+    for name, (dtype, shape) in arrays.items():
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        entries[name] = {"dtype": CODES[dtype], "shape": list(shape), "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(entries).encode()
+    text += b" " * (-len(text) % 8)
+    offsets = {name: 8 + len(text) + entries[name]["data_offsets"][0] for name in arrays}
+    return len(text).to_bytes(8, "little") + text, offsets, 8 + len(text) + end
+
+
+@contextmanager
+def tensors_writer(
+    path: str | os.PathLike, arrays: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str]
+) -> Iterator[dict[str, Rows]]:
+    """Stream arrays to a safetensors file: yields {name: Rows}; memory doesn't grow with them.
+
+    arrays: {name: (dtype, shape)}.  The content's digest enters the header at the end; then the file is renamed to its
+    place, so a reader never sees half of one.
+    """
+    head, offsets, size = _header(arrays, metadata)
+    with atomic(path) as temporary:
+        with open(temporary, "wb") as file:
+            file.write(head)
+            os.posix_fallocate(file.fileno(), 0, size)  # a full disk is told here, not after an hour
+        yield {name: Rows(temporary, dtype, offsets[name], shape) for name, (dtype, shape) in arrays.items()}
+        digests.seal(temporary, first=True)
+
+
+def write_tensors(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
+    """Write named arrays and text metadata as a safetensors file with its digest."""
+    values = {name: np.asarray(value, order="C") for name, value in arrays.items()}
+    order = sorted(values, key=lambda name: (-values[name].itemsize, name))  # so that each lies aligned
+    with tensors_writer(path, {name: (values[name].dtype.name, values[name].shape) for name in order}, metadata) as out:
+        for name, value in values.items():
+            out[name][...] = value
+
+
+def check_tensors(path: str | os.PathLike, what: str, missing: str) -> None:
+    """Refuse a safetensors file that isn't there or isn't what this suite wrote; see `digests.check`."""
+    digests.check(path, what, missing, first=True)
+
+
+def read_tensors(
+    path: str | os.PathLike, what: str, needed: str | None = None, foreign: bool = False
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """(arrays, metadata) of a safetensors file; `needed`: a key that a `what`'s metadata has.
+
+    foreign: somebody else's file, which carries no digest.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    missing = f"expected {what}, found no such file; run the stage that writes it, or check the path"
+    if foreign:
+        with digests.opened(path, what, missing):
+            pass
+    else:
+        check_tensors(path, what, missing)
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = {key: text for key, text in (file.metadata() or {}).items() if key != digests.KEY}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise InputError(f"{path}: expected {what}, found {error}; delete it and rerun its stage.") from None
+    if needed is not None and needed not in metadata:
+        raise InputError(f"{path}: expected {what}, found other tensors; check the path.")
+    return arrays, metadata

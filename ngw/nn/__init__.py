@@ -1,0 +1,1 @@
+"""Networks: their training loop, optimiser and processes."""

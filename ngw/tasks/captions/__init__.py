@@ -1,0 +1,1 @@
+"""Image to text: a caption decoder, and its stages."""

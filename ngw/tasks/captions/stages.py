@@ -1,0 +1,154 @@
+"""The stages of image to text: a captioner trained on captions alone, captions by each method's maps, scores."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ngw import __version__, features, io
+from ngw import meter as cost
+from ngw.errors import InputError
+from ngw.record import stamp
+from ngw.registry import make
+from ngw.tasks.stages import naming
+
+if TYPE_CHECKING:
+    from ngw.features import Features
+    from ngw.metrics.text import Scores
+
+VERSION = 1  # of the task: what the captions are scored by
+DRAWN = ("captioning", "images")  # the address of the test images that are captioned
+
+
+def split_captions(tables: Path, split: str) -> dict[str, list]:
+    """caption_id, image_id and text of one split's captions."""
+    columns = io.read_table(tables / "captions.parquet", ["caption_id", "image_id", "text"], split)
+    if not columns["text"]:
+        raise InputError(f"{tables}: split {split!r}: expected captions, found none; take other data.")
+    return columns
+
+
+def _texts(tables: Path, split: str, latents: Features, file: Path) -> list[str]:
+    """The captions behind a feature file's rows, in their order."""
+    captions = split_captions(tables, split)
+    text = dict(zip(captions["caption_id"], captions["text"], strict=True))
+    missing = [int(i) for i in latents.ids if int(i) not in text]
+    if missing:
+        raise InputError(
+            f"{file}: caption {missing[0]}: expected it in split {split!r} of {tables}, found none "
+            f"({len(missing)} such); encode the captions again."
+        )
+    return [text[int(i)] for i in latents.ids]
+
+
+def captioner(tables: Path, text: Path, options: Mapping[str, Any], seed: int, output: Path) -> None:
+    """The captioner stage: train a decoder on the training captions and their latents; no image comes near it."""
+    from ngw.tasks.captions import decoder as task
+
+    latents = features.read(text)
+    texts = _texts(tables, "train", latents, text)
+    made_from = json.dumps([latents.metadata["sha256"], dict(options), seed, __version__])
+    meter = cost.Meter()
+    with naming(str(text)):
+        model, trained = task.fit(
+            texts, latents.x, latents.image_ids, make(task.Options, "captioner", options), seed,
+            output.with_name("checkpoint.safetensors"), made_from,
+        )  # fmt: skip
+    told = {"training": json.dumps(trained.record()), **cost.written(meter.read())}
+    model.save(
+        output,
+        {
+            "dataset": latents.metadata["dataset"],
+            "text": latents.metadata["encoder"],
+            "seed": str(seed),
+            **told,
+        },
+    )
+
+
+def caption(
+    captioner: Path, model: Path | None, bridge: Path | None, vision: Path, text: Path, train_text: Path, tables: Path,
+    count: int | None, captions: Path, nearest: Path, record: Path,
+) -> None:  # fmt: skip
+    """The caption stage: what the captioner says to the test images' mapped latents, and the nearest training captions.
+
+    count: test images drawn at random; None: all.
+
+    Latents come by a fitted model, or a joint model's bridge; without either they are those of the images' own first
+    captions: the decoder's ceiling.
+    """
+    from ngw.tasks import latents as carried
+    from ngw.tasks.captions import decoder as task
+
+    decoder, about = task.load(captioner)
+    a, b, known = features.read(vision), features.read(text), features.read(train_text, about["text"])
+    if b.metadata["encoder"] != about["text"]:
+        raise InputError(f"{text}: expected latents of {about['text']!r}, which the captioner read, found others.")
+    training = json.loads(about["training"])
+    spent = {"decoder_seconds": float(about["train_seconds"]), "decoder_step": training["step"]}
+    rows = carried.drawn(len(a.ids), count, *DRAWN)
+    found, ids = carried.to_text(model, bridge, a, b, known, int(about["seed"]), rows), a.image_ids[rows].tolist()
+    task.write_results(captions, ids, decoder.write(found.latents))
+    texts = _texts(tables, "train", known, train_text)
+    near = [texts[k] for k in carried.nearest(found.queries, found.known)]
+    task.write_results(nearest, ids, near)
+    io.write_record(record, {**found.who, **stamp(), "cost": spent}, [captions, nearest])
+
+
+def paraphrases(tables: Path, output: Path) -> None:
+    """The paraphrases stage: of METEOR's paraphrases those that a data set's captions can use."""
+    from ngw.metrics.paraphrases import write
+    from ngw.metrics.text import tokenize, whole_table
+
+    texts = io.read_table(tables / "captions.parquet", ["text"])["text"]
+    print(f"{write(whole_table(), tokenize(texts), output):,} pairs of phrases")
+
+
+def captioning(tables: Path, runs: Sequence[Path], count: int | None, paraphrases: Path | None) -> None:
+    """The captioning stage: what each run has written, against all references of the test images; each one's record.
+
+    All runs at once, since starting the two Java programs takes longer than scoring a run.  runs: their folders, with
+    the files of the caption stage.  count: test images that were drawn; None: all.
+    """
+    from ngw.metrics.text import check, results, scores_of
+    from ngw.tasks.latents import drawn
+
+    images = io.read_table(tables / "images.parquet", ["image_id"], "test")["image_id"]
+    chosen, references = {images[k] for k in drawn(len(images), count, *DRAWN)}, defaultdict(list)
+    columns = split_captions(tables, "test")
+    for image, caption in zip(columns["image_id"], columns["text"], strict=True):
+        if image in chosen:
+            references[image].append(caption)
+    said = {}
+    for run in runs:
+        for prefix, name in (("", "captions"), ("nearest_", "captions-nearest")):
+            file = run / "predictions" / f"{name}.json"
+            io.check_vouched(run / "captions.json", file)
+            said[f"{prefix}{run}"] = results(io.read_json(file), str(file))
+            with naming(str(file)):
+                check(said[f"{prefix}{run}"], references)
+    found = scores_of(said, references, paraphrases)
+    for run in runs:
+        both = {prefix: found[f"{prefix}{run}"] for prefix in ("", "nearest_")}
+        _write_scores(run, list(references), {prefix: said[f"{prefix}{run}"] for prefix in both}, both)
+
+
+def _write_scores(
+    run: Path, ids: list[int], said: Mapping[str, Mapping[int, str]], found: Mapping[str, Scores]
+) -> None:
+    """A run's scores, image by image and together; by the prefix of whose captions they are."""
+    from ngw.metrics.text import METRICS
+
+    metrics = {prefix + name: of.metrics[name] for prefix, of in found.items() for name in METRICS}
+    table: dict[str, Any] = {"image_id": ids}
+    for prefix, of in found.items():
+        table |= {prefix + "caption": [said[prefix][i] for i in ids], prefix + "bleu": of.bleu.tolist()}
+        table |= {prefix + name: values for name, values in of.items.items()}
+    io.write_table(run / "predictions" / "captioning.parquet", table)
+    io.write_record(run / "metrics" / "captioning.json", {
+        **io.read_record(run / "captions.json"), "task": "captioning", "task_version": VERSION, "n_images": len(ids),
+        "metrics": metrics,
+    })  # fmt: skip

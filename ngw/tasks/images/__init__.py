@@ -1,0 +1,1 @@
+"""Text to image: decoders of image latents, and their stages."""

@@ -1,0 +1,183 @@
+"""An image decoder in closed form: the best denoiser that sees no further than a window, over a latent's neighbours.
+
+The best denoiser of a finite set of images can only give them back. One that looks at a window around each place
+decides place by place which image's window the noisy one shows, and composes new pictures of the parts: what
+convolutional diffusion models are found to do (the local score machine of Kamb and Ganguli, An analytic theory of
+creativity in convolutional diffusion models, ICML 2025). The images are the latent's neighbours among the training
+images, as in retrieval-augmented diffusion (Blattmann et al. 2022; Sheynin et al., kNN-Diffusion, 2023), by Bayes'
+rule: the nearer an image's latent is, whitened, so that what varies little counts too, and the likelier its coarse
+picture and its colours under ridge regressions from latents to them, the larger its share. Where a latent is the mean
+of a grid of an encoder's tokens, each place has shares of its own: the nearer the token that stands there, the larger.
+Nothing else is trained, and no pair is seen. With a window as large as the picture it gives the neighbours themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ngw import io
+from ngw.errors import InputError
+from ngw.features import batches
+from ngw.methods._whitened import whitening
+from ngw.methods.base import unit
+from ngw.nn.training import device
+from ngw.tasks.images.codec import Codec, codec
+from ngw.tasks.images.draft import closed_form
+from ngw.tasks.images.options import ImagerOptions as Options
+from ngw.tasks.images.sampling import Denoise, check_width, levels, sample
+
+if TYPE_CHECKING:
+    from ngw.encoders import Encoder
+
+COARSE = 8  # cells of a coarse picture's side
+TONES = 4  # of red, green and blue, by which colours are counted
+SHORTLIST = 8  # images nearest as a whole for each neighbour: what stands where chooses among them
+
+
+class LocalScore:
+    """The training images' codes [n, c, h, w] and their latents' directions [n, r] from the mean [d], by white [d, r].
+
+    places: the directions [n, g * g, r] of their tokens, the grid's rows first; zeros [n, 1, r] where there is no grid.
+    looks [n, k]: what is seen of the images at a glance, from its mean, each number in units of how well a latent tells
+    it.  look: the ridge regression [r, k] from directions to looks.
+
+    Of the options: whiten, axes: `whitening`'s ridge and dims, of the latents, most of whose variance is the
+    background's, little the things'.  neighbours: images that a picture is composed of.  temperature: the cosine with
+    an image's direction and the one with its token's at a place, divided by it, and the logarithm of the look's
+    likelihood are together the logarithm of its share there before anything is drawn.  ridge: of the regression.
+    window: pixels of a side (of the latents' grid, with a `vae`).
+    """
+
+    def __init__(
+        self, options: Options, mean: np.ndarray, white: np.ndarray, directions: np.ndarray, places: np.ndarray,
+        codes: np.ndarray, looks: np.ndarray, look: np.ndarray,
+    ) -> None:  # fmt: skip
+        self.options, self.codec = options, codec(options.size, options.vae)
+        self.mean, self.white, self.directions, self.places = mean, white, directions, places
+        self.codes, self.looks, self.look = codes, looks, look
+        self.clean = levels().alphas_cumprod  # the clean image's share of the variance, by level
+
+    @classmethod
+    def of(
+        cls, options: Options, paths: Sequence[str], latents: np.ndarray, encoder: Encoder | None = None
+    ) -> LocalScore:
+        """From image files and their own latents [n, d]; both are kept in half precision.
+
+        encoder: that made the latents, whose tokens say what stands where; None: nothing says it.
+        """
+        if len(paths) != len(latents):
+            raise InputError(f"images: expected a latent each, found {len(paths)} images and {len(latents)} latents.")
+        codes = codec(options.size, options.vae).encode(paths).half()
+        mean = latents.mean(0, dtype=np.float64).astype(np.float32)
+        white, _ = whitening(latents - mean, options.whiten, options.axes)
+        directions = unit((latents - mean) @ white).astype(np.float16)
+        places = None if encoder is None else _places(encoder, paths, latents, mean, white)
+        if places is None:
+            places = np.zeros((len(paths), 1, white.shape[1]), np.float16)
+        starts, plain = range(0, len(paths), 256), Codec(options.size)
+        blocks = codes.split(256) if options.vae is None else (plain.pixels(paths[k : k + 256]) for k in starts)
+        seen = [(_coarse(pixels), _colours(pixels)) for pixels in blocks]
+        looks, maps = [], []
+        for kind in map(np.concatenate, zip(*seen, strict=True)):
+            fitted, predicted = closed_form(directions, kind, options.ridge)
+            scale = _precision(kind - predicted) ** 0.5
+            looks.append(scale * (kind - fitted["typical"]))
+            maps.append(scale * fitted["map"])
+        told = (np.concatenate(part, 1).astype(np.float32) for part in (looks, maps))
+        return cls(options, mean, white, directions, places, codes.numpy(), *told)
+
+    def draw(self, latents: np.ndarray, ids: Sequence[int], seed: int) -> np.ndarray:
+        """Pictures of latents [n, d], uint8 [n, h, w, 3], by `sample`; an item's depends on its id and seed alone."""
+        return sample(self._denoiser, self.codec, check_width(latents, len(self.mean)), ids, seed, self.options.steps)
+
+    def neighbours(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of the nearest training images [b, k], the nearest first, and their shares' logarithms [b, k, g, g]."""
+        u = nn.functional.normalize((latents - torch.from_numpy(self.mean)) @ torch.from_numpy(self.white), dim=-1)
+        cosines = u @ torch.from_numpy(self.directions).float().T
+        apart = torch.cdist(u @ torch.from_numpy(self.look), torch.from_numpy(self.looks)).square()
+        k = min(self.options.neighbours, len(self.codes))
+        near = (cosines / self.options.temperature - apart / 2).topk(min(SHORTLIST * k, len(self.codes)), dim=1)
+        places = torch.from_numpy(self.places)
+        local = torch.stack([places[rows].float() @ v for rows, v in zip(near.indices, u, strict=True)])
+        shares = near.values[:, :, None] + local / self.options.temperature  # [b, shortlist, g * g]
+        best = shares.logsumexp(2).topk(k, dim=1).indices
+        shares = shares.gather(1, best[:, :, None].expand(-1, -1, shares.shape[2])).log_softmax(1)
+        side = math.isqrt(shares.shape[2])
+        return near.indices.gather(1, best), shares.unflatten(2, (side, side))
+
+    def _denoiser(self, latents: Tensor) -> Denoise:
+        """The denoiser of some latents [b, d]: each place's posterior mean over the neighbours."""
+        rows, shares = self.neighbours(latents)
+        images = torch.from_numpy(self.codes[rows.numpy()]).float().to(device())  # [b, k, c, h, w]
+        shares = nn.functional.interpolate(shares.to(device()), images.shape[-2:], mode="bilinear")
+
+        def denoise(codes: Tensor, level: Tensor) -> Tensor:
+            clean = float(self.clean[int(level)])
+            apart = (codes[:, None] - clean**0.5 * images).square().sum(2)  # [b, k, h, w]
+            likely = shares - _window_sums(apart, self.options.window) / (2 * (1 - clean))
+            return (likely.softmax(1)[:, :, None] * images).sum(1)
+
+        return denoise
+
+    def save(self, path: str | os.PathLike, metadata: Mapping[str, str]) -> None:
+        """Write images, directions, regression and options as one safetensors file."""
+        names = ("mean", "white", "directions", "places", "codes", "looks", "look")
+        arrays = {name: getattr(self, name) for name in names}
+        io.write_tensors(path, arrays, {"imager": json.dumps(asdict(self.options)), **metadata})
+
+
+def _places(
+    encoder: Encoder, paths: Sequence[str], latents: np.ndarray, mean: np.ndarray, white: np.ndarray
+) -> np.ndarray | None:
+    """The directions [n, g * g, r] of images' tokens from the latents' mean; None unless a latent is its tokens' mean.
+
+    Tokens are taken for a square grid over the whole picture; what an encoder crops is a few pixels.
+    """
+    if encoder.n_tokens == 1 or math.isqrt(encoder.n_tokens) ** 2 != encoder.n_tokens:
+        return None
+    first: Any = encoder.encode(encoder.prepare(paths[:1]), tokens=True)
+    if np.linalg.norm(first.tokens.mean(1) - latents[:1]) > 0.01 * np.linalg.norm(latents[:1]):
+        return None
+    found = np.empty((len(paths), encoder.n_tokens, white.shape[1]), np.float16)
+    for rows, part in batches(encoder, paths, tokens=True):
+        z = (part.tokens - mean) @ white
+        found[rows] = z / np.linalg.norm(z, axis=2, keepdims=True).clip(1e-12)
+    return found
+
+
+def _coarse(pixels: Tensor) -> np.ndarray:
+    """Where an image has what colour: the means of its COARSE by COARSE cells, of [n, 3, h, w] in [-1, 1], [n, k]."""
+    cells = tuple(min(COARSE, side) for side in pixels.shape[2:])
+    return nn.functional.adaptive_avg_pool2d(pixels.float(), cells).flatten(1).numpy()
+
+
+def _colours(pixels: Tensor) -> np.ndarray:
+    """What colours an image has, wherever: square roots of their shares (Hellinger's distance), [n, k]."""
+    red, green, blue = ((pixels.float() + 1) / 2 * TONES).clamp(0, TONES - 1).long().flatten(2).unbind(1)
+    colour = (red * TONES + green) * TONES + blue
+    counts = torch.zeros(len(colour), TONES**3).scatter_add_(1, colour, torch.ones(colour.shape))
+    return (counts / colour.shape[1]).sqrt().numpy()
+
+
+def _precision(rest: np.ndarray) -> float:
+    """Of residuals [n, k], taken for as many of one variance as their participation ratio; 0 where there are none."""
+    covariance = rest.T @ rest / len(rest)
+    squares = np.square(covariance).sum()
+    return float(np.trace(covariance) / squares) if squares > 0 else 0.0
+
+
+def _window_sums(x: Tensor, window: int) -> Tensor:
+    """For each place of [b, k, h, w] the sum over a square window around it, or what of it lies in the picture."""
+    for side in (0, 1):  # a square's sum is a column's sum of rows' sums
+        size = tuple(min(window, 2 * x.shape[2 + axis] - 1) if axis == side else 1 for axis in (0, 1))
+        x = nn.functional.avg_pool2d(x, size, 1, tuple(n // 2 for n in size), divisor_override=1)
+    return x

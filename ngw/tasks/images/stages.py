@@ -1,0 +1,232 @@
+"""The stages of text to image: an imager trained on images alone, pictures by each method's maps, what judges say."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ngw import __version__, features, io
+from ngw import meter as cost
+from ngw.encoders import _huggingface
+from ngw.errors import InputError
+from ngw.metrics.image import cosines, with_scores
+from ngw.record import stamp
+from ngw.registry import make
+from ngw.tasks.captions.stages import split_captions
+from ngw.tasks.images.options import ImagerOptions
+from ngw.tasks.stages import naming
+
+VERSION = 2  # of the task: what the pictures are judged by
+DRAWN = ("imaging", "images")  # the address of the test images whose captions are drawn
+
+
+def _paths(tables: Path, ids: np.ndarray) -> list[str]:
+    """The files of these images."""
+    columns = io.read_table(tables / "images.parquet", ["image_id", "path"])
+    path = dict(zip(columns["image_id"], columns["path"], strict=True))
+    missing = [int(i) for i in ids if int(i) not in path]
+    if missing:
+        raise InputError(
+            f"{tables}: image {missing[0]}: expected its file, found none ({len(missing)} such); re-encode."
+        )
+    return [path[int(i)] for i in ids]
+
+
+def imager(tables: Path, vision: Path, options: Mapping[str, Any], seed: int, output: Path) -> None:
+    """The imager stage: train a decoder on the training images and their latents; no text comes near it."""
+    from ngw.tasks.images import diffusion as task
+
+    latents, chosen = features.read(vision), make(ImagerOptions, "imager", options)
+    made_from = json.dumps([latents.metadata["sha256"], dict(options), seed, __version__])
+    meter = cost.Meter()
+    with naming(str(vision)):
+        if chosen.unclip is not None:
+            from ngw.tasks.images.unclip import Unclip
+
+            model: Any = Unclip.of(chosen, latents.x)
+            told = {"steps": 0, "step": 0}
+        elif chosen.network == "local":
+            from ngw import encoders
+            from ngw.tasks.images.local_score import LocalScore
+
+            paths, encoder = _paths(tables, latents.ids), encoders.build(json.loads(latents.metadata["spec"]))
+            model, told = LocalScore.of(chosen, paths, latents.x, encoder), {"steps": 0, "step": 0}
+        else:
+            checkpoint = output.with_name("checkpoint.safetensors")
+            paths = _paths(tables, latents.ids)
+            model, trained = task.fit(paths, latents.x, latents.ids, chosen, seed, checkpoint, made_from)
+            told = trained.record()
+    who = {"dataset": latents.metadata["dataset"], "vision": latents.metadata["encoder"], "seed": str(seed)}
+    model.save(output, {**who, "training": json.dumps(told), **cost.written(meter.read())})
+
+
+def image(
+    imager: Path, model: Path | None, bridge: Path | None, vision: Path, text: Path, train_vision: Path, count: int,
+    images: Path, nearest: Path, record: Path,
+) -> None:  # fmt: skip
+    """The image stage: what the imager draws of test captions' mapped latents, and the nearest training images.
+
+    Latents come by a fitted model, or a joint model's bridge; without either they are those of the captions' own
+    images: the decoder's ceiling.  count: test images drawn at random, of each the first caption; all where there are
+    fewer.
+    """
+    from ngw.tasks import latents as carried
+    from ngw.tasks.images import codec as pictures
+    from ngw.tasks.images import decoders
+
+    decoder, about = decoders.load(imager)
+    a, known = (features.read(path, about["vision"]) for path in (vision, train_vision))
+    b, chosen = features.read(text), carried.drawn(len(a.ids), count, *DRAWN)
+    ids, training = a.ids[chosen], json.loads(about["training"])
+    spent = {"decoder_seconds": float(about["train_seconds"]), "decoder_step": training["step"]}
+    found = carried.to_vision(model, bridge, a, b, known, int(about["seed"]), chosen)
+    start = time.perf_counter()
+    drawn = decoder.draw(found.latents, ids.tolist(), found.who["seed"])
+    spent["seconds_an_image"] = (time.perf_counter() - start) / len(ids)
+    pictures.write(images, dict(zip(ids.tolist(), drawn, strict=True)))
+    near = known.ids[carried.nearest(found.queries, found.known)]
+    io.write_json(nearest, [{"image_id": int(i), "nearest": int(k)} for i, k in zip(ids, near, strict=True)])
+    io.write_record(record, {**found.who, **stamp(), "cost": spent}, [nearest])
+
+
+def reference(
+    tables: Path, vision: Path, count: int, spec: Mapping[str, Any], scorer: str, options: Mapping[str, Any],
+    output: Path,
+) -> None:  # fmt: skip
+    """The reference stage: what the judges (a feature network, a CLIP) see of the real test images and their captions.
+
+    spec: of the feature network, an encoder of images.  scorer: a folder with a CLIP.  options: the image decoder's,
+    whose size the real images pass through, so that judges see no difference of resolution.
+    """
+    from ngw import encoders
+    from ngw.tasks.latents import drawn
+
+    a = features.read(vision)
+    ids = a.ids[drawn(len(a.ids), count, *DRAWN)]
+    columns = split_captions(tables, "test")
+    text = dict(zip(columns["image_id"][::-1], columns["text"][::-1], strict=True))  # each image's first
+    judge, size = _judge(scorer, "vision"), make(ImagerOptions, "imager", options).size
+    seen, images = _seen([encoders.build(spec), judge], _paths(tables, ids), size)
+    words, said = _judge(scorer, "text"), [text[int(i)] for i in ids]
+    texts = np.concatenate([words.encode(said[k : k + 32]).pooled for k in range(0, len(said), 32)])
+    arrays = {"ids": ids, "features": seen, "images": images, "texts": texts}
+    io.write_tensors(output, arrays, {"reference": json.dumps(dict(spec))})
+
+
+def _judge(scorer: str, side: str):
+    """One side of a CLIP: a folder's, or a published one's."""
+    from ngw import encoders
+
+    folder = _huggingface.folder(scorer)
+    width = io.read_json(folder / "config.json")["projection_dim"]
+    return encoders.build({"kind": "clip", "side": side, "model": str(folder), "width": width})
+
+
+def _seen(judges: Sequence[Any], files: Sequence[Any], drawn: int | None = None) -> list[np.ndarray]:
+    """What each judge sees of pictures (paths or open files), [n, width] each; a few at a time.
+
+    drawn: the pixels that they pass through before, where those are fewer than the judges look at.
+    """
+    from ngw.tasks.images import codec as pictures
+
+    parts: list[list[np.ndarray]] = [[] for _ in judges]
+    for k in range(0, len(files), 32):
+        some = pictures.prepared(files[k : k + 32], drawn or pictures.EVALUATED)
+        for part, judge in zip(parts, judges, strict=True):
+            part.append(judge.encode(some).pooled)
+    return [np.concatenate(part) for part in parts]
+
+
+def imaging(tables: Path, runs: Sequence[Path], reference: Path, scorer: str, judges: Mapping[str, Any]) -> None:
+    """The imaging stage: each run's pictures against real ones and against their captions; each one's record.
+
+    All runs at once, since the judges take longer to load than to look.  runs: their folders, with the files of the
+    image stage.  judges: {"network": name, "axes": int or None, "scorer": name} of the feature network and the CLIP.
+    """
+    from tqdm import tqdm
+
+    from ngw import encoders
+    from ngw.tasks.images import codec as pictures
+
+    arrays, head = io.read_tensors(reference, "a reference", "reference")
+    ids, near = arrays["ids"].tolist(), {run: _nearest(run, arrays["ids"].tolist(), reference) for run in runs}
+    spec, judge = json.loads(head["reference"]), _judge(scorer, "vision")
+    network, names = encoders.build(spec), metric_names(spec["kind"], judges)
+    known: dict[int, np.ndarray] = {}
+    for run in tqdm(runs, desc="judge", unit="run", mininterval=1):
+        drawn = pictures.read(run / "predictions" / "images.zip")
+        made, rated = _seen([network, judge], [drawn[i] for i in ids])
+        new = sorted(set(near[run]) - known.keys())  # training images that no run before has found
+        if new:
+            known |= dict(zip(new, *_seen([judge], _paths(tables, np.array(new))), strict=True))
+        with naming(f"{run}, {reference}"):
+            distances = compared(made, arrays["features"], judges["axes"])
+            pairs = {
+                "cosine": cosines(rated, arrays["texts"]),
+                "nearest_cosine": cosines(np.stack([known[i] for i in near[run]]), arrays["texts"]),
+                "real_cosine": cosines(arrays["images"], arrays["texts"]),
+            }
+        io.write_table(run / "predictions" / "imaging.parquet", {"image_id": arrays["ids"], **pairs})
+        io.write_record(run / "metrics" / "imaging.json", {
+            **io.read_record(run / "images.json"), "task": "imaging", "task_version": VERSION, "n_images": len(ids),
+            "names": names,
+            "metrics": {**distances, **with_scores({name: float(values.mean()) for name, values in pairs.items()})},
+        })  # fmt: skip
+
+
+def _nearest(run: Path, ids: list[int], reference: Path) -> list[int]:
+    """The ids of the nearest training images of these test images, of whose captions the run has drawn pictures."""
+    from ngw.tasks.images import codec as pictures
+
+    files = run / "predictions" / "images.zip", run / "predictions" / "images-nearest.json"
+    io.check_vouched(run / "images.json", files[1])
+    found = {e["image_id"]: e["nearest"] for e in io.read_json(files[1])}
+    for file, known in zip(files, (pictures.read(files[0]), found), strict=True):
+        if set(known) != set(ids):
+            raise InputError(
+                f"{file}: expected a picture for each of the {len(ids)} real images of {reference}, found {len(known)} "
+                f"({len(set(known) & set(ids))} of them those); draw them again."
+            )
+    return [found[i] for i in ids]
+
+
+def metric_names(kind: str, judges: Mapping[str, Any]) -> dict[str, str]:
+    """What the metrics are called: FID and KID are Inception's, CLIP score a published CLIP's."""
+    if kind == "inception" and judges["axes"] is None:
+        distances = {"fd": "fid", "kd": "kid"}
+    else:
+        axes = "" if judges["axes"] is None else f"-pca{judges['axes']}"
+        distances = {"fd": f"fd[{judges['network']}{axes}]", "kd": f"kd[{judges['network']}]"}
+    published = judges.get("published")
+    rated = {what: f"clip_{what}" if published else f"{what}[{judges['scorer']}]" for what in ("score", "cosine")}
+    return distances | {side + what: side + rated[what] for side in ("", "nearest_", "real_") for what in rated}
+
+
+def compared(made: np.ndarray, real: np.ndarray, axes: int | None, groups: int = 16) -> dict[str, Any]:
+    """Frechet and kernel distance of features [n, d], each with a jackknife's standard error over groups of images.
+
+    axes: the Frechet distance is between the first so many principal axes of the real features, for small sets; None:
+    between the features.  The kernel distance is of all of them.
+    """
+    from ngw.metrics.image import frechet, mmd
+
+    narrow = (lambda x: x) if axes is None else _axes(real, axes)
+    part = np.arange(len(real)) % groups
+    found: dict[str, Any] = {}
+    for name, distance, x, y in (("fd", frechet, narrow(made), narrow(real)), ("kd", mmd, made, real)):
+        found[name] = distance(x, y)
+        left = np.array([distance(x[part != g], y[part != g]) for g in range(groups)])
+        found[f"{name}_error"] = float(np.sqrt((groups - 1) / groups * ((left - left.mean()) ** 2).sum()))
+    return found
+
+
+def _axes(real: np.ndarray, axes: int):
+    """Projection onto the first principal axes of features."""
+    mean = real.mean(0, dtype=np.float64)
+    vectors = np.linalg.svd(real - mean, full_matrices=False)[2][:axes].T
+    return lambda x: (x - mean) @ vectors

@@ -1,0 +1,1 @@
+"""What reads raw items: joint training, weight averaging, and their stages."""

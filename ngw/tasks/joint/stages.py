@@ -1,0 +1,231 @@
+"""The stages of what reads raw items (joint training, weight averaging): a CLIP and its retrieval; answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ngw import __version__, encoders, features, io, methods
+from ngw import fusion as fusions
+from ngw import meter as cost
+from ngw.encoders import _huggingface
+from ngw.errors import InputError
+from ngw.features import Features
+from ngw.features.clouds import clouds
+from ngw.record import stamp
+from ngw.registry import make
+from ngw.tasks.stages import naming
+
+
+def joint(tables: Path, spec: Mapping[str, Any], pairs: str, captions: int, seed: int, output: Path) -> None:
+    """The joint stage: train a CLIP on a budget of known pairs, those that the aligners of this seed know.
+
+    Under `torchrun` the processes share each batch, and the first of them writes.
+    """
+    from ngw.nn import distributed
+    from ngw.tasks.joint import clip as task
+
+    distributed.start()
+    options: Any = methods.build(spec)
+    paths, texts, ids = known_pairs(tables, pairs, captions, seed)
+    identity = json.dumps([pairs, captions, dict(spec), seed, __version__, len(ids)])
+    meter = cost.Meter()
+    with naming(str(tables)):
+        found = task.fit(paths, texts, ids, options, seed, _checkpoint(output), identity)
+    if distributed.first():
+        _save(output, *found, options.size, {"pairs": pairs, "seed": seed, "images": len(ids), **meter.read()})
+
+
+def towers(tables: Path, spec: Mapping[str, Any], captions: int, seed: int, output: Path) -> None:
+    """The towers stage: one tower learns from all training images, one of its shape from their captions, unpaired."""
+    from ngw.tasks.joint import averaging
+
+    options: Any = methods.build(spec)
+    paths, texts, ids = known_pairs(tables, "all", captions, seed)
+    flat, owners = [text for of in texts for text in of], np.repeat(ids, [len(of) for of in texts])
+    identity = json.dumps([captions, dict(spec), seed, __version__, len(ids)])
+    meter = cost.Meter()
+    with naming(str(tables)):
+        found = averaging.fit(paths, flat, ids, owners, options, seed, _checkpoint(output), identity)
+    _save(output, *found, options.size, {"pairs": "none", "seed": seed, "images": len(ids), **meter.read()})
+
+
+def merge(towers: Path, spec: Mapping[str, Any], output: Path) -> None:
+    """The merge stage: both trunks become their mean, after a matching where the method has one."""
+    from tokenizers import Tokenizer
+    from transformers import CLIPModel
+
+    from ngw.tasks.joint import averaging
+    from ngw.tasks.joint import clip as task
+
+    options: Any = methods.build(spec)
+    io.check_vouched(towers / _huggingface.RECORD)
+    about, meter = io.read_record(towers / _huggingface.RECORD), cost.Meter()
+    model = _huggingface.pretrained(CLIPModel, towers, trust_remote_code=False)
+    averaging.merged(model, options)
+    words = Tokenizer.from_file(str(towers / "tokenizer.json"))
+    spent = cost.both({name: about[name] for name in cost.COSTS if name in about}, meter.read())
+    task.save(output, model, words, options.size, about | spent)
+
+
+def _checkpoint(output: Path) -> Path:
+    return output.parent / f"{output.name}.checkpoint.safetensors"
+
+
+def _save(output: Path, model: Any, words: Any, trained: Any, size: int, about: Mapping[str, Any]) -> None:
+    """A trained CLIP's folder, with how it came to be."""
+    from ngw.tasks.joint import clip as task
+
+    parameters = sum(p.numel() for p in model.parameters())
+    told = {**stamp(), "training": trained.record(), "parameters": parameters}
+    task.save(output, model, words, size, {**about, **told})
+
+
+def known_pairs(tables: Path, pairs: str, captions: int, seed: int) -> tuple[list[str], list[list[str]], np.ndarray]:
+    """Image files, the known captions of each, and the images' ids: `clouds` draws them, here of row numbers."""
+    pictures = io.read_table(tables / "images.parquet", ["image_id", "path"], "train")
+    said = io.read_table(tables / "captions.parquet", ["caption_id", "image_id", "text"], "train")
+    if not said["text"]:
+        raise InputError(f"{tables}: split 'train': expected captions, found none; take other data.")
+    rows = [np.arange(len(columns["image_id"]), dtype=np.float64)[:, None] for columns in (pictures, said)]
+    ids = np.array(pictures["image_id"])
+    a = Features(ids, ids, rows[0], {})
+    b = Features(np.array(said["caption_id"]), np.array(said["image_id"]), rows[1], {})
+    with naming(str(tables)):
+        two = clouds(a, b, pairs, seed, captions)
+    texts: dict[int, list[str]] = {}
+    for i, j in two.pairs:
+        texts.setdefault(int(two.x[i, 0]), []).append(said["text"][int(two.y[j, 0])])
+    return [pictures["path"][k] for k in texts], list(texts.values()), ids[list(texts)]
+
+
+_ITEMS = {"vision": ("images.parquet", "image_id", "path"), "text": ("captions.parquet", "caption_id", "text")}
+
+
+class Shared:
+    """Two clouds that lie in one space already."""
+
+    def embed(self, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Both as they are: unit rows, whose products are their cosines."""
+        return u, v
+
+
+def _seen(where: Path, tables: Path, side: str, cloud: Features) -> Features:
+    """The items of a feature file, as one side of a CLIP sees them."""
+    file, *columns = _ITEMS[side]
+    known = io.read_table(tables / file, columns)
+    item = dict(zip(*(known[column] for column in columns), strict=True))
+    width = io.read_json(where / "config.json")["projection_dim"]
+    encoder = encoders.build({"kind": "clip", "side": side, "model": str(where), "width": width})
+    x = np.empty((len(cloud.ids), width), np.float32)
+    for places, encoding in features.batches(encoder, [item[int(i)] for i in cloud.ids]):
+        x[places] = encoding.pooled
+    return Features(cloud.ids, cloud.image_ids, x, cloud.metadata)
+
+
+def joint_retrieval(
+    folder: str, tables: Path, vision: Path, text: Path, spec: Mapping[str, Any], method: str, pairs: str, seed: int,
+    predictions: Path, record: Path,
+) -> None:  # fmt: skip
+    """The joint-retrieval stage: a CLIP ranks the test split both ways, beside the aligners of these two encoders.
+
+    vision, text: the aligners' test features, for the test's ids and the encoders' names.
+    """
+    from ngw.tasks import retrieval as task
+
+    a, b = features.read(vision), features.read(text)
+    where = _huggingface.folder(folder)
+    seen = [_seen(where, tables, side, cloud) for side, cloud in (("vision", a), ("text", b))]
+    result = task.evaluate(Shared(), *seen)
+    trained = where / _huggingface.RECORD
+    about = io.read_record(trained) if trained.is_file() else {}  # a published CLIP has no such file
+    none = {"train_seconds": 0.0, "peak_memory_mb": 0.0, "parameters": 0}
+    io.write_table(predictions, result.table)
+    io.write_record(record, {
+        "dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"],
+        "method": method, "pairs": pairs, "seed": seed, "kind": spec["kind"], "role": methods.build(spec).role,
+        "task": "retrieval", "task_version": task.VERSION, "n_images": len(a.ids), "n_captions": len(b.ids),
+        "converged": True, "note": "", **stamp(), "metrics": result.metrics,
+        "cost": none | {name: about[name] for name in (*cost.COSTS, "parameters") if name in about},
+        "plan": None, "step": about.get("training", {}).get("step"),
+    })  # fmt: skip
+
+
+def joint_bridge(
+    folder: str, tables: Path, vision: Path, text: Path, train_vision: Path, train_text: Path, spec: Mapping[str, Any],
+    method: str, pairs: str, seed: int, output: Path,
+) -> None:  # fmt: skip
+    """The joint-bridge stage: a CLIP's features of all items, and the frozen encoders' latents that they lead to.
+
+    vision, text: the frozen encoders' test features; train_vision, train_text: of the training items.
+    """
+    from ngw.tasks import latents as carried
+
+    where = _huggingface.folder(folder)
+    files = {"images": vision, "captions": text, "train_images": train_vision, "train_captions": train_text}
+    frozen = {name: features.read(path) for name, path in files.items()}
+    inside = {
+        name: _seen(where, tables, "vision" if name.endswith("images") else "text", cloud).x
+        for name, cloud in frozen.items()
+    }
+    arrays, penalties = carried.bridged(inside, frozen["train_images"].x, frozen["train_captions"].x)
+    a, b = frozen["images"].metadata, frozen["captions"].metadata
+    io.write_tensors(output, arrays, {
+        "bridge": json.dumps(penalties), "dataset": a["dataset"], "vision": a["encoder"], "text": b["encoder"],
+        "method": method, "pairs": pairs, "seed": str(seed), "kind": spec["kind"], "role": methods.build(spec).role,
+        "images_sha256": a["sha256"], "captions_sha256": b["sha256"], "ngw": __version__,
+    })  # fmt: skip
+
+
+def joint_vqa(
+    tables: Path, labels: Path, dataset: str, vision: str, text: str, fusion: str, spec: Mapping[str, Any],
+    training: Mapping[str, Any], share: str, seed: int, splits: Sequence[str], output: Path,
+) -> None:  # fmt: skip
+    """The joint-vqa stage: train on raw images and questions, and answer other splits' questions, as the fuse stage.
+
+    vision, text: the fusions' encoders, beside whose rows this one stands.
+    """
+    from ngw.tasks.joint import vqa as task
+    from ngw.tasks.vqa import answerer as vqa
+    from ngw.tasks.vqa import answers
+    from ngw.tasks.vqa.labels import Labels
+
+    known = Labels.read(labels)
+    chosen: Any = fusions.build(spec)
+    options = make(
+        vqa.Options, "training", {**training, "epochs": chosen.epochs, "learning_rate": chosen.learning_rate}
+    )
+    asked = io.read_table(tables / "questions.parquet", ["question_id", "image_id", "text", "split"])
+    pictures = io.read_table(tables / "images.parquet", ["image_id", "path"])
+    wanted = set(asked["image_id"])
+    paths = {i: path for i, path in zip(pictures["image_id"], pictures["path"], strict=True) if i in wanted}
+    rows = known.labelled(share, seed)
+    with naming(str(tables)):
+        meter = cost.Meter()
+        questions = dict(zip(asked["question_id"], asked["text"], strict=True))
+        read = [questions[int(i)] for i in known.question_ids[rows]]
+        reader = task.Reader(chosen, paths, questions, read)
+        made_from = json.dumps([dataset, dict(spec), dict(training), share, seed, __version__, len(rows)])
+        checkpoint = output / "checkpoint.safetensors"
+        answerer, trained = task.train(chosen, reader, known, rows, options, seed, checkpoint, made_from)
+        spent = meter.read()
+    for split in splits:
+        where = known.rows(split)
+        best = vqa.answer(answerer, reader.rows(known, where), np.arange(len(where)), vqa.device(options.device))
+        ids = known.question_ids[where].tolist()
+        said = [known.vocabulary.answers[column] for column in best]
+        answers.write_results(output / "predictions" / f"{split}.json", ids, said, ids)
+    identity = {
+        "dataset": dataset, "vision": vision, "text": text, "fusion": fusion, "aligner": None, "pairs": "0",
+        "labels": share, "seed": seed,
+    }  # fmt: skip
+    answerer.save(output / "model.safetensors", {"fusion_spec": json.dumps(dict(spec)), "run": json.dumps(identity)})
+    io.write_record(output / "training.json", {
+        **identity, "kind": spec["kind"], "role": chosen.role, **stamp(), "n_labelled": len(rows),
+        "vocabulary": {split: known.record(split) for split in splits}, "alphas": {}, "training": trained.record(),
+        "cost": {**spent, "parameters": sum(p.numel() for p in answerer.parameters())},
+    }, [output / "predictions" / f"{split}.json" for split in splits])  # fmt: skip

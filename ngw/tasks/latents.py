@@ -1,0 +1,130 @@
+"""What a decoder reads of the other modality: a method's mapped latents, a joint model's by way of its shared space, or
+at the ceiling the true ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ngw import io
+from ngw.config.names import CEILING
+from ngw.errors import InputError
+from ngw.features import Features
+from ngw.maps.linear import ridge
+from ngw.methods.base import unit
+from ngw.seeds import rng
+from ngw.tasks.stages import IDENTITY, naming
+
+
+class Carried(NamedTuple):
+    """who: the record's first fields.  latents [n, d]: for the decoder.  queries [n, e], known [m, e]: of the test
+    items and of the training items of the decoder's modality, whose largest cosine names the nearest."""
+
+    who: dict[str, Any]
+    latents: np.ndarray
+    queries: np.ndarray
+    known: np.ndarray
+
+
+def drawn(n: int, count: int | None, *address: str) -> np.ndarray:
+    """Rows of `count` of n items at random, in order: the same for all methods; all where there are fewer, or None."""
+    return np.sort(rng(0, *address).permutation(n)[:count])
+
+
+def to_text(
+    model: Path | None, bridge: Path | None, a: Features, b: Features, train: Features, seed: int, rows: np.ndarray
+) -> Carried:
+    """Text latents for the test images in some rows of `a`; b: the test captions; train: the training captions."""
+    if bridge is not None:
+        who, spaces = read_bridge(bridge, a, b)
+        return Carried(who, spaces["text"][rows], spaces["images"][rows], spaces["train_captions"])
+    if model is None:
+        latents, centre = first_captions(a, b)[rows], train.x.mean(0)
+        return Carried(_ceiling(a, b, seed), latents, latents - centre, train.x - centre)
+    aligner, who = _fitted(model)
+    with naming(f"{model}, {a.metadata['encoder']}"):
+        return Carried(who, aligner.transform(a.x[rows]), *aligner.embed(a.x[rows], train.x))
+
+
+def to_vision(
+    model: Path | None, bridge: Path | None, a: Features, b: Features, train: Features, seed: int, rows: np.ndarray
+) -> Carried:
+    """Image latents for the first captions of the test images in some rows of `a`; train: the training images."""
+    if bridge is not None:
+        who, spaces = read_bridge(bridge, a, b)
+        first = first_rows(a, b)[rows]
+        return Carried(who, spaces["vision"][first], spaces["captions"][first], spaces["train_images"])
+    if model is None:
+        latents, centre = a.x[rows], train.x.mean(0)
+        return Carried(_ceiling(a, b, seed), latents, latents - centre, train.x - centre)
+    aligner, who = _fitted(model)
+    captions = first_captions(a, b)[rows]
+    with naming(f"{model}, {b.metadata['encoder']}"):
+        known, queries = aligner.embed(train.x, captions)
+        return Carried(who, aligner.inverse_transform(captions), queries, known)
+
+
+def nearest(queries: np.ndarray, known: np.ndarray, block: int = 512) -> np.ndarray:
+    """For each query [n, e] the row of known [m, e] with the largest cosine, [n]."""
+    known = unit(known).T
+    parts = [(unit(queries[k : k + block]) @ known).argmax(1) for k in range(0, len(queries), block)]
+    return np.concatenate(parts)
+
+
+def first_rows(a: Features, b: Features) -> np.ndarray:
+    """The row of each image's first caption, [n_images]."""
+    row = {int(image): k for k, image in reversed(list(enumerate(b.image_ids)))}
+    return np.array([row[int(image)] for image in a.image_ids])
+
+
+def first_captions(a: Features, b: Features) -> np.ndarray:
+    """The latent of each image's first caption, [n_images, d]."""
+    return b.x[first_rows(a, b)]
+
+
+def bridged(
+    inside: dict[str, np.ndarray], images: np.ndarray, captions: np.ndarray
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """From a joint model's shared space to the latents of two decoders, each step within one modality, without a pair.
+
+    The decoders read latents of frozen encoders. A ridge regression learns those of the training texts from the joint
+    model's features of the same texts, and is read at its features of the test images; likewise for images.
+
+    Args:
+        inside: of the joint model, [n, e] each: images and captions (test), train_images and train_captions.
+        images, captions: latents of the training images [m, d_a] and captions [k, d_b].
+
+    Returns the arrays of a bridge file, and the penalties.
+    """
+    there, offset, text = ridge(inside["train_captions"], captions)
+    back, start, vision = ridge(inside["train_images"], images)
+    latents = {"text": inside["images"] @ there + offset, "vision": inside["captions"] @ back + start}
+    found = {name: value.astype(np.float32) for name, value in {**inside, **latents}.items()}
+    return found, {"text_penalty": text, "vision_penalty": vision}
+
+
+def read_bridge(path: Path, a: Features, b: Features) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The record's first fields and the arrays of a bridge file; rows are those of these test features."""
+    arrays, head = io.read_tensors(path, "a bridge", "bridge")
+    for name, side in (("images", a), ("captions", b)):
+        if len(arrays[name]) != len(side.ids) or head[f"{name}_sha256"] != side.metadata["sha256"]:
+            raise InputError(f"{path}: expected the {name} of these features, found others; make the bridge again.")
+    who = {name: head[name] for name in IDENTITY} | {"seed": int(head["seed"]), "kind": head["kind"]}
+    return {**who, "role": head["role"], "converged": True}, arrays
+
+
+def _ceiling(a: Features, b: Features, seed: int) -> dict[str, Any]:
+    who = {"dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"]}
+    who |= {"method": CEILING, "pairs": "all", "kind": CEILING, "role": "control"}
+    return {**who, "seed": seed, "converged": True}
+
+
+def _fitted(model: Path):
+    """A fitted method, and the record's first fields."""
+    from ngw import methods
+
+    aligner, head = methods.load_with_metadata(model)
+    who = {name: head[name] for name in IDENTITY} | {"seed": int(head["seed"]), "kind": head["kind"]}
+    return aligner, {**who, "role": aligner.role, "converged": bool(aligner.converged_)}

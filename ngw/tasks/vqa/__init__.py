@@ -1,0 +1,1 @@
+"""Visual question answering: vocabulary, answering network, stages."""

@@ -1,0 +1,254 @@
+"""The stages of fusion: tokens of images and questions, labels, training, and scores of the answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ngw import __version__, encoders, io
+from ngw import fusion as fusions
+from ngw import meter as cost
+from ngw.data import COLUMNS
+from ngw.data._files import take
+from ngw.errors import InputError
+from ngw.features import tokens
+from ngw.features.basis import fit_basis, read_basis, write_basis
+from ngw.io import digests
+from ngw.record import stamp
+from ngw.registry import make
+from ngw.seeds import rng
+from ngw.tasks.stages import naming
+
+if TYPE_CHECKING:
+    from ngw.methods import Method
+    from ngw.tasks.vqa.answerer import Answerer
+    from ngw.tasks.vqa.labels import Labels
+
+VERSION = 1  # of the task: what training and scoring compute
+SAMPLE = 256  # items that a basis is fitted on
+
+
+def _items(tables: Path, split: str, modality: str) -> tuple[list[str], list[int]]:
+    """What is encoded of one split, (items, ids): the images that questions are asked about, or the questions."""
+    asked = io.read_table(tables / "questions.parquet", ["question_id", "image_id", "text"], split)
+    if not asked["text"]:
+        raise InputError(f"{tables}: split {split!r}: expected questions, found none; take a split or data that has.")
+    if modality == "text":
+        return asked["text"], asked["question_id"]
+    images = io.read_table(tables / "images.parquet", ["image_id", "path"])
+    path = dict(zip(images["image_id"], images["path"], strict=True))
+    ids = list(dict.fromkeys(asked["image_id"]))
+    missing = [i for i in ids if i not in path]
+    if missing:
+        raise InputError(
+            f"{tables}: image {missing[0]}: expected an image, as questions are asked about it, found none; make the "
+            "tables anew."
+        )
+    return [path[i] for i in ids], ids
+
+
+def basis(tables: Path, dataset: str, encoder: str, spec: Mapping[str, Any], dims: int | None, output: Path) -> None:
+    """The basis stage: principal axes of an encoder's training tokens, and how long these are."""
+    frozen = encoders.build(spec)
+    items = list(dict.fromkeys(_items(tables, "train", frozen.modality)[0]))
+    chosen = rng(0, "tokens", "basis", dataset).permutation(len(items))[:SAMPLE]
+    with naming(str(tables)):
+        found, about = fit_basis(frozen, [items[i] for i in np.sort(chosen)], dims)
+    head = {"dataset": dataset, "encoder": encoder, "spec": json.dumps(dict(spec)), "ngw": __version__}
+    write_basis(output, found, about, {**head, "sampled": str(len(chosen))})
+    print(f"{encoder}: {found.axes.shape[1]} dimensions of {len(found.mean)}, {about['explained']:.1%} of the variance")
+
+
+def encode_tokens(
+    tables: Path, split: str, dataset: str, encoder: str, spec: Mapping[str, Any], basis: Path, output: Path
+) -> None:
+    """The tokens stage: one split's images or questions, token by token, in the basis of the training tokens."""
+    frozen = encoders.build(spec)
+    axes, about = read_basis(basis)
+    if (about["dataset"], about["encoder"]) != (dataset, encoder):
+        raise InputError(
+            f"{basis}: expected the basis of {encoder} on {dataset}, found that of {about['encoder']} on "
+            f"{about['dataset']}; run the basis stage again."
+        )
+    items, ids = _items(tables, split, frozen.modality)
+    head = {"dataset": dataset, "split": split, "encoder": encoder, "spec": json.dumps(dict(spec)), "ngw": __version__}
+    head |= {name: about[name] for name in ("scale", "explained")}
+    tokens.write(frozen, items, ids, axes, output, head)
+
+
+def labels(tables: Path, aligned_on: Path | None, min_count: int, splits: Sequence[str], output: Path) -> None:
+    """The labels stage: vocabulary and soft targets of all questions, once for every training.
+
+    aligned_on: tables that the aligners are fitted on, where these are others; no image may be train here, test there.
+    """
+    from ngw.data._leaks import check_tables
+    from ngw.tasks.vqa.labels import Labels
+
+    if aligned_on is not None:
+        check_tables(tables, aligned_on)
+    questions = io.read_table(tables / "questions.parquet", COLUMNS["questions"])
+    with naming(str(tables / "questions.parquet")):
+        found = Labels.of(questions, min_count, splits)
+        told = {split: found.record(split) for split in dict.fromkeys(questions["split"])}
+    found.save(output)
+    print(json.dumps(told, indent=1))
+
+
+def fuse(
+    labels: Path, images: Sequence[Path], questions: Sequence[Path], model: Path | None, fusion: str,
+    spec: Mapping[str, Any], training: Mapping[str, Any], share: str, seed: int, output: Path,
+) -> None:  # fmt: skip
+    """The fuse stage: train on a share of the labelled questions, and answer the other splits' questions.
+
+    images, questions: token files of the training split and of those to answer, in one order.  Writes
+    model.safetensors, training.json and predictions/{split}.json, the official results file; a killed run goes on from
+    checkpoint.safetensors.
+    """
+    from ngw.tasks.vqa import answerer as vqa
+    from ngw.tasks.vqa.labels import Labels
+
+    known, options = Labels.read(labels), make(vqa.Options, "training", training)
+    aligner, about = _aligner(model)
+    a, b = ([tokens.TokenFile(path) for path in paths] for paths in (images, questions))
+    _check_sides(a, b, about)
+    who = {"dataset": a[0].metadata["dataset"], "vision": a[0].metadata["encoder"], "text": b[0].metadata["encoder"]}
+    identity = {
+        **who, "fusion": fusion, "aligner": about.get("method"), "pairs": about.get("pairs", "0"), "labels": share,
+        "seed": seed,
+    }  # fmt: skip
+    with naming(f"{labels}, {images[0]}, {questions[0]}"):
+        meter = cost.Meter()
+        rows = known.labelled(share, seed)
+        answerer = vqa.build(dict(spec), a[0], b[0], aligner, known.vocabulary.answers, seed)
+        inputs = [digests.of(path) for path in (labels, model) if path] + [f.metadata["sha256"] for f in (*a, *b)]
+        made_from = json.dumps([identity, dict(spec), dict(training), inputs, __version__])
+        sides = vqa.Sides.of(a[0], b[0], known, rows)
+        trained = vqa.fit(answerer, sides, known, rows, options, seed, output / "checkpoint.safetensors", made_from)
+        spent = meter.read() | {"train_seconds": trained.seconds}
+    for pictures, asked in zip(a[1:], b[1:], strict=True):
+        _answer(answerer, pictures, asked, known, options, output / "predictions")
+    record = {
+        **identity, "kind": spec["kind"], "role": fusions.build(spec).role, **stamp(),
+        "n_labelled": len(rows), "vocabulary": _reach(known, [asked.metadata["split"] for asked in b[1:]]),
+        "alphas": answerer.network.alphas(), "training": trained.record(),
+        "cost": {**spent, "parameters": sum(p.numel() for p in answerer.trained().values())},
+    }  # fmt: skip
+    io.write_record(output / "training.json", record, results_files(output, [f.metadata["split"] for f in b[1:]]))
+    answerer.save(output / "model.safetensors", {"fusion_spec": json.dumps(dict(spec)), "run": json.dumps(identity)})
+
+
+def _aligner(model: Path | None) -> tuple[Method | None, dict[str, str]]:
+    """The fitted method of a file and its metadata, or None and nothing."""
+    from ngw.methods import load_with_metadata
+
+    return (None, {}) if model is None else load_with_metadata(model)
+
+
+def results_files(output: Path, splits: Sequence[str]) -> list[Path]:
+    """Where the answers to some splits' questions lie."""
+    return [output / "predictions" / f"{split}.json" for split in splits]
+
+
+def _reach(known: Labels, splits: Sequence[str]) -> dict[str, Any]:
+    """What a record says of the vocabulary, for each split that is answered."""
+    return {split: known.record(split) for split in splits}
+
+
+def _check_sides(a: Sequence[tokens.TokenFile], b: Sequence[tokens.TokenFile], aligner: Mapping[str, str]) -> None:
+    """All token files of one data set, a side's of one encoder and basis, which the aligner was fitted on too."""
+    for side, files, modality, name in (("images", a, "vision", "vision"), ("questions", b, "text", "text")):
+        first = files[0]
+        for file in files:
+            for key, wanted in (
+                ("dataset", a[0].metadata["dataset"]), ("modality", modality), ("encoder", first.metadata["encoder"])
+            ):  # fmt: skip
+                if file.metadata[key] != wanted:
+                    raise InputError(
+                        f"{file.path}: expected {side} of {key} {wanted!r}, found {file.metadata[key]!r}; pass "
+                        "files of one data set, and of one encoder a side."
+                    )
+            if not np.array_equal(file.basis.axes, first.basis.axes) or file.basis.unit != first.basis.unit:
+                raise InputError(f"{file.path}: expected the basis of {first.path}, found another; encode both anew.")
+        if aligner and aligner[name] != first.metadata["encoder"]:
+            raise InputError(
+                f"{first.path}: expected tokens of {aligner[name]!r}, which the aligner was fitted on, found those of "
+                f"{first.metadata['encoder']!r}; pass the aligner of these encoders."
+            )
+    if len(a) != len(b) or [f.metadata["split"] for f in a] != [f.metadata["split"] for f in b]:
+        raise InputError(f"{a[0].path}: expected the same splits of images and questions, in one order; found others.")
+
+
+def _answer(answerer: Answerer, a: tokens.TokenFile, b: tokens.TokenFile, known, options, output: Path) -> None:
+    """The official results file of one split."""
+    from ngw.tasks.vqa import answerer as vqa
+    from ngw.tasks.vqa.answers import write_results
+
+    split = b.metadata["split"]
+    rows = known.rows(split)
+    sides = vqa.Sides.of(a, b, known, rows)
+    chosen = vqa.answer(answerer, sides, np.arange(len(rows)), vqa.device(options.device))
+    ids = known.question_ids[rows].tolist()
+    write_results(output / f"{split}.json", ids, [known.vocabulary.answers[column] for column in chosen], ids)
+
+
+def prior(
+    tables: Path, labels: Path, dataset: str, vision: str, text: str, fusion: str, spec: Mapping[str, Any], seed: int,
+    splits: Sequence[str], output: Path,
+) -> None:  # fmt: skip
+    """The prior stage: the control's answers to some splits, and a record like a training's."""
+    from ngw.tasks.vqa import answers
+    from ngw.tasks.vqa.labels import Labels
+
+    chosen: Any = fusions.build(spec)  # a prior
+    questions = io.read_table(tables / "questions.parquet", COLUMNS["questions"])
+    meter = cost.Meter()
+    say = answers.prior_by_type if chosen.by_type else answers.prior
+    with naming(str(tables / "questions.parquet")):
+        said = say(questions, questions)
+    for split in splits:
+        rows = [row for row, where in enumerate(questions["split"]) if where == split]
+        if not rows:
+            raise InputError(f"{tables}: split {split!r}: expected questions, found none; mend tables.vqa.")
+        ids = [questions["question_id"][row] for row in rows]
+        answers.write_results(output / "predictions" / f"{split}.json", ids, [said[row] for row in rows], ids)
+    spent = meter.read()
+    io.write_record(output / "training.json", {
+        "dataset": dataset, "vision": vision, "text": text, "fusion": fusion, "aligner": None, "pairs": "0",
+        "labels": "all", "seed": seed, "kind": spec["kind"], "role": fusions.build(spec).role, **stamp(),
+        "n_labelled": questions["split"].count("train"), "alphas": {}, "training": None,
+        "vocabulary": _reach(Labels.read(labels), splits),
+        "cost": {**spent, "parameters": 0},
+    }, results_files(output, splits))  # fmt: skip
+
+
+def vqa(tables: Path, training: Path, results: Path, predictions: Path, record: Path) -> None:
+    """The vqa stage: score a results file as the official scorer does, question by question, and write the record."""
+    from ngw.metrics.vqa import accuracies, by_group, summary
+    from ngw.tasks.vqa.answers import read_results
+
+    split = results.stem
+    asked = io.read_table(tables / "questions.parquet", COLUMNS["questions"], split)
+    unlabelled = next((i for i, said in zip(asked["question_id"], asked["answers"], strict=True) if not said), None)
+    if unlabelled is not None:
+        raise InputError(
+            f"{tables}: question_id {unlabelled}: expected annotators' answers, found none; score a labelled split."
+        )
+    io.check_vouched(training, results)
+    said = read_results(results, asked["question_id"])
+    official, always = (accuracies(said, asked["answers"], mode) for mode in ("official", "always"))
+    run = io.read_record(training)
+    kept = ("question_id", "image_id", "question_type", "answer_type")
+    io.write_table(predictions, {
+        **{name: asked[name] for name in kept}, "answer": said, "accuracy": official, "always": always
+    })  # fmt: skip
+    io.write_record(record, {
+        **run, "task": "vqa", "task_version": VERSION, "split": split,
+        "n_questions": len(said), "n_images": len(set(asked["image_id"])),
+        "metrics": {**summary(official, asked["answer_type"]), "always_accuracy": float(np.mean(always))},
+        "by_question_type": by_group(official, asked["question_type"]),
+        "vocabulary": take(run["vocabulary"], split, f"{training}: vocabulary"),
+    })  # fmt: skip

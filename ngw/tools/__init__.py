@@ -1,0 +1,1 @@
+"""Commands for people, which no rule runs: status, plan, provenance."""

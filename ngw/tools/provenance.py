@@ -1,0 +1,66 @@
+"""What a page of results was made by, and where a number came from, command by command."""
+
+from __future__ import annotations
+
+import base64
+import json
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ngw.errors import InputError
+from ngw.record import stamp
+
+
+def about() -> dict[str, str]:
+    """Facts for people, by name: date, versions, machine."""
+    found = stamp()
+    return {
+        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "ngw": " ".join([found["version"], found["commit"]]).strip(),
+        "config": found["config"] or "none",
+        "libraries": ", ".join(f"{name} {number}" for name, number in found["libraries"].items()),
+        "python": platform.python_version(),
+        "machine": f"{found['machine']}, {platform.system()} {platform.machine()}",
+    }
+
+
+def job(file: str, store: Path) -> dict | None:
+    """What Snakemake noted when it made a file (rule, shellcmd, input, starttime, endtime), or None."""
+    name = base64.urlsafe_b64encode(file.encode()).decode()
+    parts = [name[k : k + 254] for k in range(0, len(name), 254)]  # as Snakemake cuts names that a disk can't hold
+    path = store.joinpath(*(f"@{part}" for part in parts[:-1]), parts[-1])
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def trace(file: str, root: Path, depth: int = 9) -> list[str]:
+    """How a file was made, and what it was made from, as lines of text; each file once.
+
+    file: as seen from `root`, where Snakemake ran.  Raises `InputError` where Snakemake has no note of it.
+    """
+    store = root / ".snakemake" / "metadata"
+    if job(file, store) is None:
+        raise InputError(
+            f"{file}: expected a file that Snakemake has made in {root}, found no note of it; give its path as the "
+            "workflow writes it, such as results/tables/retrieval.csv, from the folder in which it ran."
+        )
+    seen, lines = set(), []
+
+    def follow(name: str, level: int) -> None:
+        seen.add(name)
+        made, pad = job(name, store) or {}, "  " * level
+        when = datetime.fromtimestamp(made["starttime"]).strftime("%Y-%m-%d %H:%M:%S")
+        seconds = made["endtime"] - made["starttime"]
+        gone = "" if (root / name).exists() else ", no longer there"
+        lines.append(f"{pad}{name}: rule {made['rule']}, {when}, {seconds:.1f} s{gone}")
+        lines.append(f"{pad}  $ {' '.join(made['shellcmd'].split())}")
+        sources = [other for other in made["input"] if job(other, store) is None]
+        if sources:
+            lines.append(f"{pad}  by {', '.join(sources)}")
+        rest = [other for other in made["input"] if other not in sources and other not in seen]
+        for other in rest if level < depth else []:
+            if other not in seen:
+                follow(other, level + 1)
+
+    follow(file, 0)
+    return lines
