@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 
 from ngw import methods
-from ngw.errors import InputError
+from ngw.arguments import Seed, pairs
+from ngw.cli import stage
+from ngw.encoders.precomputed import npy
+from ngw.errors import InputError, naming
 from ngw.features import Features
 from ngw.features.clouds import clouds, repeated
 from ngw.methods.base import Method, check_cloud
 from ngw.seeds import rng
 from ngw.tasks.retrieval import evaluate
 
+Array = Annotated[Path, "features [n, d], .npy; row k of both is one item"]
 METHODS = ("warp", "sotalign", "contrastive", "cca", "ridge", "procrustes", "unaligned")
 SHOWN = (("R@1", "recall_1"), ("R@10", "recall_10"), ("MRR", "mrr"))
 
@@ -140,3 +147,32 @@ def _sides(x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> tuple[Features, Fe
         for z, modality in ((x, "vision"), (y, "text"))
     )
     return a, b
+
+
+@stage("Align two .npy files of your own, and rank rows that were held out.")
+def align(
+    x: Array, y: Array,
+    pairs: Annotated[str, pairs, "how many training rows are known pairs, or all"] = "all",
+    test: Annotated[float, "rows held out: a number, or a share below 1"] = 0.2,
+    methods: Annotated[Sequence[str], "kinds, see ngw/methods"] = ("warp", "cca", "ridge", "unaligned"),
+    seed: Seed = 0, output: Annotated[Path | None, "where the first method's fitted file goes"] = None,
+) -> None:  # fmt: skip
+    """The align command, which no rule runs: two .npy files of one's own to a table, and the first method's file."""
+
+    if output is not None:
+        _check_writable(output)
+    with naming(f"{x}, {y}"), warnings.catch_warnings(record=True) as told:
+        found = compare(npy(x), npy(y), pairs, test, methods, seed)
+    for warning in told:
+        print(f"ngw align: {x}, {y}: {warning.message}", file=sys.stderr)
+    print(found)
+    if output is not None:
+        next(iter(found.models.values())).save(output, x=str(x), y=str(y), pairs=pairs, seed=str(seed))
+
+
+def _check_writable(path: Path) -> None:
+    """Before anything is computed: a path at which a file can be written."""
+    above = next(folder for folder in path.absolute().parents if os.path.exists(folder))
+    if path.is_dir() or not above.is_dir() or not os.access(above, os.W_OK):
+        found = "a folder" if path.is_dir() else f"that {above} isn't a folder that one can write to"
+        raise InputError(f"{path}: expected the name of a file to write, found {found}; name another.")

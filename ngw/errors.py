@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -44,3 +45,12 @@ def __getattr__(name: str) -> type[InputError]:
         bases += (NotFittedError,)
     made = type(name, bases, {"__module__": __name__, "__doc__": "A method is used before its fit, or not as fitted."})
     return globals().setdefault(name, made)
+
+
+@contextmanager
+def naming(files: str) -> Iterator[None]:
+    """Inside, an error about arrays also says which files they came from."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{files}: {error}") from None

@@ -17,7 +17,7 @@ rule data:
         mem_mb=2000,
         runtime=120,
     params:
-        code=code("ngw.tasks.stages:prepare", dataset_kind),
+        code=code("ngw.tasks.stages:data", dataset_kind),
         outside=outside(dataset_sources),
         spec=dataset_spec,
         folder=output_folder,

@@ -42,7 +42,7 @@ rule tokens:
         mem_mb=4000,
         runtime=240,
     params:
-        code=code("ngw.tasks.vqa.stages:encode_tokens", encoder_kind),
+        code=code("ngw.tasks.vqa.stages:tokens", encoder_kind),
         outside=outside(encoder_sources),
         spec=encoder_spec,
         tables=input_folder,

@@ -1,14 +1,14 @@
 # Generation: a caption decoder trained on captions alone, captions of the test images by each method's maps, scores.
-rule captioner:
+rule train_captioner:
     input:
         captions=rules.data.output.captions,
         text="results/features/{dataset}/train/{text}.safetensors",
     output:
         captioner="results/decoders/{dataset}/{text}/seed{seed}/captioner.safetensors",
     log:
-        "results/logs/captioner/{dataset}.{text}.seed{seed}.log",
+        "results/logs/train-captioner/{dataset}.{text}.seed{seed}.log",
     benchmark:
-        "results/benchmarks/captioner/{dataset}.{text}.seed{seed}.tsv"
+        "results/benchmarks/train-captioner/{dataset}.{text}.seed{seed}.tsv"
     priority: 20
     conda:
         "../envs/ngw.yaml"
@@ -16,31 +16,31 @@ rule captioner:
         mem_mb=4000,
         runtime=240,
     params:
-        code=code("ngw.tasks.captions.stages:captioner"),
+        code=code("ngw.tasks.captions.stages:train_captioner"),
         outside=outside(captioner_sources),
         options=verbatim(plain(CONFIG.generation.table["captioner"])),
         tables=input_folder,
     shell:
-        "python -m ngw captioner --tables {params.tables:q} --text {input.text:q} --options {params.options:q}"
+        "python -m ngw train-captioner --tables {params.tables:q} --text {input.text:q} --options {params.options:q}"
         " --seed {wildcards.seed} --output {output.captioner:q} > {log} 2>&1"
 
 
-rule caption:
+rule generate_captions:
     input:
         captions=rules.data.output.captions,
-        captioner=rules.captioner.output.captioner,
+        captioner=rules.train_captioner.output.captioner,
         model=decoded_model,
         vision="results/features/{dataset}/test/{vision}.safetensors",
         text="results/features/{dataset}/test/{text}.safetensors",
-        train_text=rules.captioner.input.text,
+        train_text=rules.train_captioner.input.text,
     output:
         captions=f"{RUN}/predictions/captions.json",
         nearest=f"{RUN}/predictions/captions-nearest.json",
         record=f"{RUN}/captions.json",
     log:
-        "results/logs/caption/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+        "results/logs/generate-captions/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
     benchmark:
-        "results/benchmarks/caption/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+        "results/benchmarks/generate-captions/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
     wildcard_constraints:
         method=names(CONFIG.generation.names()),
     priority: 10
@@ -50,13 +50,13 @@ rule caption:
         mem_mb=4000,
         runtime=120,
     params:
-        code=code("ngw.tasks.captions.stages:caption", decoded_kind),
+        code=code("ngw.tasks.captions.stages:generate_captions", decoded_kind),
         outside=outside(captioner_sources),
         tables=input_folder,
         model=decoded_option,
         some=caption_count,
     shell:
-        "python -m ngw caption --captioner {input.captioner:q} {params.model} --vision {input.vision:q}"
+        "python -m ngw generate-captions --decoder {input.captioner:q} {params.model} --vision {input.vision:q}"
         " --text {input.text:q} --train-text {input.train_text:q} --tables {params.tables:q}"
         " {params.some} --captions {output.captions:q} --nearest {output.nearest:q} --record {output.record:q} > {log:q} 2>&1"
 
@@ -83,7 +83,7 @@ rule paraphrases:
         "python -m ngw paraphrases --tables {params.tables:q} --output {output.table:q} > {log} 2>&1"
 
 
-rule captioning:
+rule score_captions:
     input:
         references=rules.data.output.captions,
         paraphrases=rules.paraphrases.output.table,
@@ -94,21 +94,21 @@ rule captioning:
         predictions=CONFIG.generation.of_pair("predictions/captioning.parquet"),
         records=CONFIG.generation.of_pair("metrics/captioning.json"),
     log:
-        "results/logs/captioning.{dataset}.{vision}__{text}.log",
+        "results/logs/score-captions.{dataset}.{vision}__{text}.log",
     benchmark:
-        "results/benchmarks/captioning.{dataset}.{vision}__{text}.tsv"
+        "results/benchmarks/score-captions.{dataset}.{vision}__{text}.tsv"
     conda:
         "../envs/ngw.yaml"
     resources:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.tasks.captions.stages:captioning"),
+        code=code("ngw.tasks.captions.stages:score_captions"),
         tables=input_folder,
         runs=run_folders,
         some=caption_count,
     shell:
-        "python -m ngw captioning --tables {params.tables:q} --runs {params.runs:q} {params.some}"
+        "python -m ngw score-captions --tables {params.tables:q} --runs {params.runs:q} {params.some}"
         " --paraphrases {input.paraphrases:q} > {log:q} 2>&1"
 
 

@@ -1,14 +1,14 @@
 # Generation, text to image: a decoder made of images alone, pictures by each method's maps, and their judges.
-rule imager:
+rule train_image_decoder:
     input:
         images=rules.data.output.images,
         vision="results/features/{dataset}/train/{vision}.safetensors",
     output:
         imager="results/decoders/{dataset}/{vision}/seed{seed}/imager.safetensors",
     log:
-        "results/logs/imager/{dataset}.{vision}.seed{seed}.log",
+        "results/logs/train-image-decoder/{dataset}.{vision}.seed{seed}.log",
     benchmark:
-        "results/benchmarks/imager/{dataset}.{vision}.seed{seed}.tsv"
+        "results/benchmarks/train-image-decoder/{dataset}.{vision}.seed{seed}.tsv"
     priority: 20
     conda:
         "../envs/ngw.yaml"
@@ -16,30 +16,30 @@ rule imager:
         mem_mb=4000,
         runtime=240,
     params:
-        code=code("ngw.tasks.images.stages:imager", vision_kind),
+        code=code("ngw.tasks.images.stages:train_image_decoder", vision_kind),
         outside=outside(dataset_sources, vision_sources, imager_sources),
         options=verbatim(plain(CONFIG.generation.table["imager"])),
         tables=input_folder,
     shell:
-        "python -m ngw imager --tables {params.tables:q} --vision {input.vision:q} --options {params.options:q}"
+        "python -m ngw train-image-decoder --tables {params.tables:q} --vision {input.vision:q} --options {params.options:q}"
         " --seed {wildcards.seed} --output {output.imager:q} > {log} 2>&1"
 
 
-rule image:
+rule generate_images:
     input:
-        imager=rules.imager.output.imager,
+        imager=rules.train_image_decoder.output.imager,
         model=decoded_model,
         vision="results/features/{dataset}/test/{vision}.safetensors",
         text="results/features/{dataset}/test/{text}.safetensors",
-        train_vision=rules.imager.input.vision,
+        train_vision=rules.train_image_decoder.input.vision,
     output:
         images=f"{RUN}/predictions/images.zip",
         nearest=f"{RUN}/predictions/images-nearest.json",
         record=f"{RUN}/images.json",
     log:
-        "results/logs/image/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+        "results/logs/generate-images/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
     benchmark:
-        "results/benchmarks/image/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+        "results/benchmarks/generate-images/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
     wildcard_constraints:
         method=names(CONFIG.generation.names()),
     priority: 10
@@ -49,12 +49,12 @@ rule image:
         mem_mb=4000,
         runtime=120,
     params:
-        code=code("ngw.tasks.images.stages:image", decoded_kind),
+        code=code("ngw.tasks.images.stages:generate_images", decoded_kind),
         outside=outside(imager_sources),
         size=(CONFIG.generation.images or {}).get("count"),
         model=decoded_option,
     shell:
-        "python -m ngw image --imager {input.imager:q} {params.model} --vision {input.vision:q} --text {input.text:q}"
+        "python -m ngw generate-images --decoder {input.imager:q} {params.model} --vision {input.vision:q} --text {input.text:q}"
         " --train-vision {input.train_vision:q} --count {params.size} --images {output.images:q}"
         " --nearest {output.nearest:q} --record {output.record:q} > {log:q} 2>&1"
 
@@ -121,7 +121,7 @@ rule reference:
         " > {log} 2>&1"
 
 
-rule imaging:
+rule score_images:
     input:
         data=rules.data.output.images,
         images=CONFIG.generation.of_pair("predictions/images.zip"),
@@ -133,16 +133,16 @@ rule imaging:
         predictions=CONFIG.generation.of_pair("predictions/imaging.parquet"),
         records=CONFIG.generation.of_pair("metrics/imaging.json"),
     log:
-        "results/logs/imaging.{dataset}.{vision}__{text}.log",
+        "results/logs/score-images.{dataset}.{vision}__{text}.log",
     benchmark:
-        "results/benchmarks/imaging.{dataset}.{vision}__{text}.tsv"
+        "results/benchmarks/score-images.{dataset}.{vision}__{text}.tsv"
     conda:
         "../envs/ngw.yaml"
     resources:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.tasks.images.stages:imaging", network_kind, clip_kind),
+        code=code("ngw.tasks.images.stages:score_images", network_kind, clip_kind),
         outside=outside(network_sources, scorer_sources),
         tables=input_folder,
         runs=run_folders,
@@ -151,7 +151,7 @@ rule imaging:
             json.dumps(CONFIG.generation.judges()) if CONFIG.generation.images else ""
         ),
     shell:
-        "python -m ngw imaging --tables {params.tables:q} --runs {params.runs:q} --reference {input.reference:q}"
+        "python -m ngw score-images --tables {params.tables:q} --runs {params.runs:q} --reference {input.reference:q}"
         " --scorer {params.scorer:q} --judges {params.judges:q} > {log:q} 2>&1"
 
 

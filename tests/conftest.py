@@ -14,7 +14,7 @@ from filelock import FileLock
 from tiny_repository import run, tiny_repository
 
 from ngw import features
-from ngw.__main__ import main
+from ngw.cli import main
 from ngw.encoders import Encoder, Encoding
 
 SIZES = {"train": 6, "val": 1, "test": 4}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from ngw.__main__ import main
+from ngw.cli import main
 
 BROKEN = ["{", "", "nul", "[" * 100_000, "1" * 5000, '{"kind": "cca", "kind": "ridge"}']
 CELL = '{"dataset": "d", "vision": "v", "text": "t", "seed": 0'
 OTHERS = {  # of each option: a stage that has it, and JSON of another shape
     "--spec": ("data", ["null", "[]", "1", '"cca"', "{}", '{"kind": 1}', '{"kind": ["cca"]}', '{"kind": null}']),
-    "--options": ("captioner", ["null", "[1]", "1", '"x"']),
+    "--options": ("train-captioner", ["null", "[1]", "1", '"x"']),
     "--training": ("fuse", ["null", "[1]", "1", '"x"']),
     "--dims": ("basis", ["0", "-1", "1.5", "16.0", "true", "[]", '"x"']),
     "--grid": ("collate", ["null", "[]", "{}", '{"datasets": "d", "encoder_pairs": [], "methods": {}, "seeds": []}',
@@ -19,7 +19,7 @@ OTHERS = {  # of each option: a stage that has it, and JSON of another shape
         '{"datasets": [], "encoder_pairs": [], "methods": {}, "seeds": [1.0]}']),
     "--cells": ("vqa-tables", ["null", "{}", "[1]", "[{}]", f"[{CELL}}}]",
         f'[{CELL}, "fusion": "f", "pairs": 3, "labels": "all"}}]']),
-    "--judges": ("imaging", ["null", "[]", "{}", '{"network": 1, "axes": null, "scorer": "s"}']),
+    "--judges": ("score-images", ["null", "[]", "{}", '{"network": 1, "axes": null, "scorer": "s"}']),
     "--config": ("page", ["null", "[]"]),
 }  # fmt: skip
 
@@ -38,7 +38,7 @@ def test_json_that_is_broken_or_of_another_shape(option, capsys):
 
 
 def test_numbers_of_things(capsys):
-    for stage, option in (("captioning", "--count"), ("labels", "--min-count"), ("provenance", "--depth")):
+    for stage, option in (("score-captions", "--count"), ("labels", "--min-count"), ("provenance", "--depth")):
         for text in ("0", "-1", "1.5", "²", "1" * 5000, "all"):
             with pytest.raises(SystemExit):
                 main([stage, f"{option}={text}"])
@@ -80,5 +80,15 @@ def test_options_that_a_decoder_lacks(options, told, pair, tmp_path, refused):
     ids = list(range(100, 124))
     columns = {"caption_id": ids, "image_id": [i // 2 for i in range(24)], "split": ["train"] * 24, "text": ["a"] * 24}
     io.write_table(tmp_path / "captions.parquet", columns)
-    command = ["captioner", "--tables", str(tmp_path), "--text", str(pair[1]), "--options", options, "--seed", "0"]
+    command = [
+        "train-captioner",
+        "--tables",
+        str(tmp_path),
+        "--text",
+        str(pair[1]),
+        "--options",
+        options,
+        "--seed",
+        "0",
+    ]
     refused([*command, "--output", str(tmp_path / "out")], told)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ngw
-from ngw.__main__ import main
+from ngw.cli import main
 from ngw.errors import InputError
 from ngw.seeds import rng
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from ngw import data
-from ngw.__main__ import main
+from ngw.cli import main
 from ngw.errors import InputError
 
 VALUES = {

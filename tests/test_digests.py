@@ -12,7 +12,7 @@ import pytest
 from commands import training
 
 from ngw import features, io, methods
-from ngw.__main__ import main
+from ngw.cli import main
 from ngw.data import Dataset
 from ngw.encoders import _huggingface
 from ngw.errors import InputError

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ngw.commands import parser
+from ngw.cli import stages as stages_of
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "results/README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -50,7 +50,7 @@ def test_the_modules_and_functions_that_a_page_names_are_there(page):
 
 
 def test_the_stages_that_pages_name_exist():
-    stages = set(parser()._subparsers._group_actions[0].choices)
+    stages = set(stages_of())
     named = {name for page in PAGES for name in STAGE.findall(page.read_text())}
     assert named - stages == set()
     assert len(named) > 3

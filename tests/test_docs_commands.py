@@ -14,7 +14,7 @@ import pytest
 from tiny_repository import ROOT, run
 
 from ngw import io
-from ngw.commands import parser
+from ngw.cli import stages
 
 pytestmark = pytest.mark.workflow
 PAGES = [ROOT / "README.md", ROOT / "results/README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -41,7 +41,7 @@ LONG = {  # a word of commands that run a workflow of their own
     "all-ablations", "examples/same-modality.yaml", "examples/text-text.yaml", "examples/easy-vqa.yaml",
 }  # fmt: skip
 SMALLER = {"300": "16"}  # pairs of the 48 images
-STAGES = set(parser()._subparsers._group_actions[0].choices) - {"status"}
+STAGES = set(stages()) - {"status"}
 MADE = {  # a word of a command: what it leaves in the copy
     "all-ablations": "results/tables/ablations-full.md",
     "cca.safetensors": "cca.safetensors",

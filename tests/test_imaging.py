@@ -242,7 +242,7 @@ def test_pictures_of_other_images_than_the_real_ones_are_refused(tmp_path):
     io.write_json(run / "predictions" / "images-nearest.json", [{"image_id": k, "nearest": 1} for k in (1, 2, 3)])
     io.write_record(run / "images.json", {}, [run / "predictions" / "images-nearest.json"])
     with pytest.raises(InputError, match=r"images.zip: expected a picture for each of the 3 real images .* found 2"):
-        generation_images.imaging(tmp_path, [run], tmp_path / "r", tmp_path, {})
+        generation_images.score_images(tmp_path, [run], tmp_path / "r", tmp_path, {})
 
 
 def test_the_ceiling_draws_own_latents_by_the_decoders_seed(painted, tmp_path, write_cloud):
@@ -251,9 +251,9 @@ def test_the_ceiling_draws_own_latents_by_the_decoders_seed(painted, tmp_path, w
     vision, text = write_cloud(tmp_path / "v", "vision"), write_cloud(tmp_path / "t", "text")
     io.write_table(tmp_path / "images.parquet", {"image_id": list(range(12)), "path": painted[0][:12]})
     options = {"size": 8, "dims": 16, "layers": 1, "heads": 2, "epochs": 0.2, "looks": 1, "steps": 2}
-    generation_images.imager(tmp_path, vision, options, 3, tmp_path / "i")
+    generation_images.train_image_decoder(tmp_path, vision, 3, tmp_path / "i", options)
     out = [tmp_path / name for name in ("p.zip", "n.json", "r.json")]
-    generation_images.image(tmp_path / "i", None, None, vision, text, vision, 5, *out)
+    generation_images.generate_images(tmp_path / "i", vision, text, vision, 5, *out)
     assert {k: io.read_json(out[2])[k] for k in ("method", "pairs", "seed", "vision")} == {
         "method": "true-latents", "pairs": "all", "seed": 3, "vision": "vision-encoder",
     }  # fmt: skip

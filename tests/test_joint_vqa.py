@@ -11,7 +11,7 @@ from commands import ngw
 from PIL import Image
 
 from ngw import fusion, io
-from ngw.__main__ import main
+from ngw.cli import main
 from ngw.data import SPLITS
 from ngw.errors import InputError
 from ngw.fusion import Tokens

@@ -34,7 +34,7 @@ def test_the_config_and_the_stages_load_nothing_heavy():
 
 def test_help_of_every_stage_loads_nothing_heavy():
     code = (
-        "from ngw.__main__ import main\n"
+        "from ngw.cli import main\n"
         f"for options in [['--help'], *([stage, '--help'] for stage in {STAGES})]:\n"
         "    try:\n        main(options)\n"
         "    except SystemExit as end:\n        assert end.code == 0"

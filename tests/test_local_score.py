@@ -211,9 +211,9 @@ def test_a_stage_makes_it_with_the_encoders_tokens_and_a_saved_one_draws_the_sam
     spec = {"kind": "transformers-vision", "model": str(tmp_path / "vit"), "width": 16, "pooling": "mean"}
     images = {"image_id": [3, 5, 7, 9], "split": ["train"] * 4, "path": seen[0]}
     io.write_table(tmp_path / "images.parquet", images)
-    stages.encode(tmp_path, "train", "halves", "vit", spec, None, tmp_path / "v")
+    stages.encode(tmp_path, "train", "halves", "vit", spec, tmp_path / "v")
     options, cloud = {"network": "local", "size": 8, "window": 3, "steps": 4}, features.read(tmp_path / "v")
-    generation_images.imager(tmp_path, tmp_path / "v", options, 3, tmp_path / "i")
+    generation_images.train_image_decoder(tmp_path, tmp_path / "v", 3, tmp_path / "i", options)
     model, head = decoders.load(tmp_path / "i")
     assert head["seed"] == "3"
     encoder = encoders.build(spec)

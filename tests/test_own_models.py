@@ -12,7 +12,7 @@ from commands import ngw as command
 from PIL import Image
 
 from ngw import encoders, features, io
-from ngw.__main__ import main
+from ngw.cli import main
 from ngw.data import prepare
 from ngw.errors import InputError
 

@@ -13,7 +13,7 @@ import yaml
 
 import ngw
 from ngw import data, encoders
-from ngw.__main__ import main
+from ngw.cli import main
 from ngw.methods import Method
 
 README = Path(__file__).parents[1] / "README.md"

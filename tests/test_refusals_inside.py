@@ -130,4 +130,4 @@ def test_latents_of_another_encoder_than_the_captioners(tmp_path, write_cloud, m
     files = [write_cloud(tmp_path / "v", "vision"), write_cloud(tmp_path / "t", "text", encoder="other")]
     files.append(write_cloud(tmp_path / "train", "text"))
     with pytest.raises(InputError, match="t: expected latents of 'text-encoder', which the captioner read, found oth"):
-        generation.caption(tmp_path, None, None, *files, tmp_path, 3, *[tmp_path / "out"] * 3)
+        generation.generate_captions(tmp_path, *files, tmp_path, *[tmp_path / "out"] * 3, count=3)

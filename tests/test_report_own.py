@@ -16,7 +16,7 @@ from hostile_texts import HOSTILE, Elements
 from PIL import Image
 
 from ngw import io
-from ngw.__main__ import main
+from ngw.cli import main
 from ngw.tasks.images import codec as pictures
 
 ROOT = Path(__file__).parents[1]

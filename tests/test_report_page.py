@@ -10,7 +10,7 @@ import subprocess
 import pytest
 from matplotlib.figure import Figure
 
-from ngw.__main__ import main
+from ngw.cli import main
 from ngw.config import read
 from ngw.report import page
 from ngw.report.stages import write_tables

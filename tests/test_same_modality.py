@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ngw import config, encoders, io
-from ngw.__main__ import main
+from ngw.cli import main
 from ngw.errors import InputError
 from ngw.features import Features
 from ngw.features.clouds import clouds, owners

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from ngw import features, io
-from ngw.__main__ import main
+from ngw.cli import main
 from ngw.report import similarity
 from ngw.tasks import stages
 

@@ -12,7 +12,7 @@ from commands import WARP, ngw, training
 from safetensors.numpy import save_file
 
 from ngw import features, io
-from ngw.__main__ import main
+from ngw.cli import main
 
 # Bad data sets.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tiny_repository import tiny_repository
 
-from ngw.__main__ import main
+from ngw.cli import main
 from ngw.tools import plan, status
 from ngw.tools.status import merged
 

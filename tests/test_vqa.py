@@ -12,7 +12,7 @@ import torch
 from commands import ngw
 
 from ngw import fusion, io, methods
-from ngw.__main__ import main
+from ngw.cli import main
 from ngw.features import tokens
 from ngw.features.basis import read_basis, write_basis
 from ngw.fusion import Basis, Tokens

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-from ngw.__main__ import STAGES
 from ngw.errors import InputError, did_you_mean
 
 PACKAGE = Path(__file__).parents[1]
@@ -16,7 +15,8 @@ LEFT_OUT = {  # what a stage reaches without its results depending on it, and wh
     "ngw": "exports names, and states the version, which every record has",
     "ngw.errors": "words of refusals",
     "ngw.record": "says what made a record",
-    "ngw.__main__": "hands options to a stage; their values stand in the command, which Snakemake watches",
+    "ngw.cli": "hands options to a stage; their values stand in the command, which Snakemake watches",
+    "ngw.arguments": "says how options are read, likewise",
 }
 Reached = tuple[str, str]  # a module, and of a module of stages the one definition that is reached ("": the whole file)
 
@@ -67,7 +67,7 @@ def _imported(statements: Iterable[ast.stmt]) -> Iterator[Reached]:
         elif isinstance(node, ast.ImportFrom) and node.module and _is_own(node.module):
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
-                one = alias.name if node.module in STAGES else ""
+                one = alias.name if _has_stages(node.module) else ""
                 yield (whole, "") if _file(whole) else (node.module, one)
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             yield from _imported(node.orelse)
@@ -105,6 +105,11 @@ def _bound(node: ast.stmt) -> Iterator[tuple[str, ast.stmt]]:
         for part in ast.walk(node):
             if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
                 yield part.id, node
+
+
+def _has_stages(module: str) -> bool:
+    """Whether a module defines stages: of such a one, only the definitions that are reached count."""
+    return _file(module) is not None and "\n@stage(" in _source(module)
 
 
 @cache

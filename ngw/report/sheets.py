@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
 from ngw import io
+from ngw.arguments import Model, Output, Records, Tables, Text, Vision
+from ngw.cli import stage
 from ngw.report.stages import write_figure
 from ngw.seeds import rng
 
@@ -39,7 +40,8 @@ def _picture(path: str) -> Image | str:
     return square(path, SIDE) if Path(path).is_file() else Path(path).name
 
 
-def alignment_figures(model: Path, vision: Path, text: Path, tables: Path, output: Path) -> None:
+@stage("Draw clouds before and after, and examples.")
+def alignment_figures(model: Model, vision: Vision, text: Text, tables: Tables, output: Output) -> None:
     """The alignment figures stage: what a fitted method makes of test images and captions drawn at random."""
     from ngw import features, methods, ot
     from ngw.features.clouds import owners
@@ -70,7 +72,11 @@ def alignment_figures(model: Path, vision: Path, text: Path, tables: Path, outpu
     write_figure(task.examples_figure(shown[0], shown[1], who), f"retrieval-examples.{where}", output)
 
 
-def caption_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path], output: Path) -> None:
+@stage("Draw images with what methods say of them.")
+def caption_sheet(
+    tables: Tables, vision: Vision, text: Annotated[str, "the text encoder's name, for the file's"], records: Records,
+    output: Output,
+) -> None:  # fmt: skip
     """The caption sheet stage: test images drawn at random, a reference, and what each method's run says."""
     from ngw import features
     from ngw.report.generation import Captioned, sheet
@@ -91,7 +97,11 @@ def caption_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path]
     write_figure(sheet(items), name, output)
 
 
-def image_sheet(tables: Path, vision: Path, text: str, records: Sequence[Path], output: Path) -> None:
+@stage("Draw captions with what methods draw of them.")
+def image_sheet(
+    tables: Tables, vision: Vision, text: Annotated[str, "the text encoder's name, for the file's"], records: Records,
+    output: Output,
+) -> None:  # fmt: skip
     """The image sheet stage: test captions drawn at random, their real images, and what each method's run draws."""
     from PIL import Image
 

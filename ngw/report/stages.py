@@ -5,9 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from ngw import io
+from ngw.arguments import (
+    AblationGrid,
+    FusionCells,
+    Grid,
+    MethodCells,
+    Output,
+    Records,
+    Table,
+    Tables,
+    Text,
+    Vision,
+    options,
+    pairs,
+)
+from ngw.cli import stage
 from ngw.errors import InputError
 from ngw.record import stamp
 
@@ -26,7 +41,8 @@ def _retrieval_runs(wanted: Sequence[Mapping[str, Any]]) -> tuple[list[dict], di
     return records, {cell(c): table for c, table in zip(wanted, ranks, strict=True)}
 
 
-def collate(grid: Mapping[str, Any], output: Path) -> None:
+@stage("Collate the runs of a config into tables.")
+def collate(grid: Grid, output: Output) -> None:
     """The tables stage: every run's record and ranks to csv, md, tex and txt; a missing cell is an error."""
     from ngw.config import cells
     from ngw.report.build import retrieval as tables
@@ -71,7 +87,8 @@ def read_figure(path: Path) -> bytes:
     return content
 
 
-def figures(table: Path, output: Path) -> None:
+@stage("Draw the figures of a table.")
+def figures(table: Table, output: Output) -> None:
     """The figures stage: figure 1, R@K against known pairs, for each pair of encoders, from the csv alone."""
     from ngw.report.collate import from_csv
     from ngw.report.figures import recall_figure
@@ -80,7 +97,8 @@ def figures(table: Path, output: Path) -> None:
     _draw(rows, lambda pair: recall_figure(rows, pair, cutoffs=(1, 10)), "retrieval", output)
 
 
-def efficiency_figures(table: Path, output: Path) -> None:
+@stage("Draw quality against compute.")
+def efficiency_figures(table: Table, output: Output) -> None:
     """The efficiency figures stage: quality against compute for each pair of encoders, from the csv alone."""
     from ngw.report.collate import from_csv
     from ngw.report.efficiency import figure
@@ -89,7 +107,8 @@ def efficiency_figures(table: Path, output: Path) -> None:
     _draw(rows, lambda pair: figure(rows, pair), "efficiency", output)
 
 
-def stages(benchmarks: Path, output: Path) -> None:
+@stage("Sum what the jobs of each rule took.")
+def stages(benchmarks: Annotated[Path, "folder of Snakemake's benchmark files"], output: Output) -> None:
     """The stages stage: what the jobs of each rule took, from the benchmark files that Snakemake has written."""
     from ngw.report.efficiency import stages as summed
     from ngw.report.efficiency import stages_files
@@ -100,7 +119,11 @@ def stages(benchmarks: Path, output: Path) -> None:
     write_tables(stages_files(summed({name: path.read_text() for name, path in files.items()})), output)
 
 
-def page(tables: Path, figures: Path, config: Mapping[str, Any], output: Path) -> None:
+@stage("Write every table and figure as one HTML file.")
+def page(
+    tables: Annotated[Path, "folder of the tables"], figures: Annotated[Path, "folder of the figures"],
+    config: Annotated[Mapping, options, "the config, as JSON"], output: Output,
+) -> None:  # fmt: skip
     """The page stage: every table and figure in one HTML file, with the config and the machine that made them."""
     import yaml
 
@@ -122,13 +145,6 @@ def page(tables: Path, figures: Path, config: Mapping[str, Any], output: Path) -
     io.write_text(output, written("Neural Geometry Warping", about(), text, sections(documents, shown, records)))
 
 
-def provenance(file: str, depth: int) -> None:
-    """The provenance command, which no rule runs: how a file was made and what it came from, from Snakemake's notes."""
-    from ngw.tools.provenance import trace
-
-    print("\n".join(trace(file, Path(), depth)))
-
-
 def _draw(rows: Sequence[Mapping], figure: Callable[[tuple[str, str, str]], Any], name: str, output: Path) -> None:
     """The figure of each pair of encoders among the rows, as png and pdf."""
     from ngw.report.tables import encoder_pairs
@@ -147,7 +163,8 @@ def write_figure(figure: Any, name: str, output: Path) -> None:
             temporary.write_bytes(encode_figure(figure, form))
 
 
-def identifiability_tables(grid: Mapping[str, Any], output: Path) -> None:
+@stage("Collate identifiability records into tables.")
+def identifiability_tables(grid: Grid, output: Output) -> None:
     """The identifiability tables stage: every run's record to csv, md and tex; a missing cell is an error."""
     from ngw.config import RUN, cells
     from ngw.report.identifiability import build
@@ -158,7 +175,8 @@ def identifiability_tables(grid: Mapping[str, Any], output: Path) -> None:
     write_tables(build(records, [cell(c) for c in wanted]), output)
 
 
-def identifiability_figures(table: Path, output: Path) -> None:
+@stage("Draw the Jacobians' spectra.")
+def identifiability_figures(table: Table, output: Output) -> None:
     """The spectrum figure of each pair of encoders, from the csv of singular values alone."""
     from ngw.report.identifiability import spectra_from_csv, spectrum_figure
 
@@ -166,7 +184,11 @@ def identifiability_figures(table: Path, output: Path) -> None:
     _draw(rows, lambda pair: spectrum_figure(rows, pair), "identifiability", output)
 
 
-def similarity_tables(records: Sequence[Path], table: Path, pairs: str, output: Path) -> None:
+@stage("The similarity table, beside what alignment reaches.")
+def similarity_tables(
+    records: Annotated[Sequence[Path], "records of the similarity stage"], table: Table,
+    pairs: Annotated[str, pairs, "the budget whose best R@1 is shown"], output: Output,
+) -> None:  # fmt: skip
     """The similarity table stage: the records of all pairs of encoders, beside the retrieval table's R@1."""
     from ngw.report.collate import from_csv
     from ngw.report.similarity import build
@@ -174,7 +196,10 @@ def similarity_tables(records: Sequence[Path], table: Path, pairs: str, output: 
     write_tables(build([io.read_record(path) for path in records], from_csv(read_text(table)), pairs), output)
 
 
-def ablation_tables(grid: Mapping[str, Any], name: str, output: Path) -> None:
+@stage("Collate retrieval records into the ablation table.")
+def ablation_tables(
+    grid: AblationGrid, output: Output, name: Annotated[str, "the files' name, without its ending"] = "ablations"
+) -> None:
     """The ablation tables stage: retrieval records and ranks to csv, md and tex; a missing cell is an error."""
     from ngw.config import cells
     from ngw.report.ablations import build
@@ -184,7 +209,8 @@ def ablation_tables(grid: Mapping[str, Any], name: str, output: Path) -> None:
     write_tables(build(*_retrieval_runs(wanted), [cell(c) for c in wanted], grid["groups"], name), output)
 
 
-def ablation_figures(table: Path, output: Path) -> None:
+@stage("Draw the ablations, a panel an option.")
+def ablation_figures(table: Table, output: Output) -> None:
     """The ablation figure of each pair of encoders, from the csv alone; named like the csv."""
     from ngw.report.ablations import figure, from_csv
 
@@ -192,7 +218,8 @@ def ablation_figures(table: Path, output: Path) -> None:
     _draw(rows, lambda pair: figure(rows, pair), table.stem, output)
 
 
-def vqa_tables(cells: Sequence[Mapping[str, Any]], output: Path) -> None:
+@stage("Collate VQA records into tables.")
+def vqa_tables(cells: FusionCells, output: Output) -> None:
     """The VQA tables stage: every run's record and scores to csv, md, tex and txt; a missing cell is an error."""
     from ngw.config import FUSION
     from ngw.report.vqa import build, cell
@@ -205,7 +232,8 @@ def vqa_tables(cells: Sequence[Mapping[str, Any]], output: Path) -> None:
     write_tables(build(records, by_cell, [cell(c) for c in cells]), output)
 
 
-def vqa_figures(table: Path, output: Path) -> None:
+@stage("Draw accuracy against labels.")
+def vqa_figures(table: Table, output: Output) -> None:
     """The VQA figures stage: accuracy against labels for each pair of encoders, from the csv alone."""
     from ngw.report.vqa import from_csv
     from ngw.report.vqa_figures import labels_figure
@@ -214,9 +242,11 @@ def vqa_figures(table: Path, output: Path) -> None:
     _draw(rows, lambda pair: labels_figure(rows, pair), "vqa", output)
 
 
+@stage("Draw a page of questions, answers and attention.")
 def vqa_examples(
-    tables: Path, records: Sequence[Path], answers: Sequence[Path], network: Path, vision: Path, text: Path,
-    model: Path | None, output: Path,
+    tables: Tables, records: Records, answers: Annotated[Sequence[Path], "their scored answers, in that order"],
+    network: Annotated[Path, "network of the first run, whose attention is shown"], vision: Vision, text: Text,
+    output: Output, model: Annotated[Path | None, "its aligner: file of a fitted method"] = None,
 ) -> None:  # fmt: skip
     """The VQA examples stage: a dozen questions drawn at random, what fusions answer, and where the first one looks."""
     from ngw.features.tokens import TokenFile
@@ -236,7 +266,10 @@ def vqa_examples(
     write_figure(examples_figure(examples), name, output)
 
 
-def generation_tables(cells: Sequence[Mapping[str, Any]], images: bool, output: Path) -> None:
+@stage("Collate caption records into tables.")
+def generation_tables(
+    cells: MethodCells, output: Output, images: Annotated[bool, "there are pictures beside the captions"] = False
+) -> None:
     """The generation tables stage: every run's record and scores to csv, md, tex, txt; a missing cell is an error.
 
     images: whether there are pictures beside the captions.

@@ -10,12 +10,12 @@ import numpy as np
 
 from ngw import io
 from ngw.config.names import CEILING
-from ngw.errors import InputError
+from ngw.errors import InputError, naming
 from ngw.features import Features
 from ngw.maps.linear import ridge
 from ngw.methods.base import unit
 from ngw.seeds import rng
-from ngw.tasks.stages import IDENTITY, naming
+from ngw.tasks.stages import IDENTITY
 
 
 class Carried(NamedTuple):

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from ngw import __version__, data, encoders, features, io, methods
+from ngw import __version__, encoders, features, io, methods
 from ngw import meter as cost
-from ngw.errors import InputError
+from ngw.arguments import (
+    Captions,
+    Dataset,
+    Model,
+    Name,
+    Output,
+    Pairs,
+    Plan,
+    Predictions,
+    Record,
+    Seed,
+    Spec,
+    Split,
+    Tables,
+    Text,
+    TrainText,
+    TrainVision,
+    Vision,
+)
+from ngw.cli import stage
+from ngw.data import prepare
+from ngw.errors import InputError, naming
 from ngw.features.clouds import Clouds, clouds, repeated
 from ngw.record import stamp
 
@@ -25,14 +43,17 @@ if TYPE_CHECKING:
 IDENTITY = ("dataset", "vision", "text", "method", "pairs", "seed")
 
 
-def prepare(spec: Mapping[str, Any], output: Path) -> None:
+@stage("Make or read a data set, check it, write its tables.")
+def data(spec: Spec, output: Output) -> None:
     """The data stage: make (if the kind makes its own files), load and check a data set, and write its tables."""
-    data.prepare(spec, output / "raw").save(output)
+    prepare(spec, output / "raw").save(output)
 
 
+@stage("Run a frozen encoder over one split.")
 def encode(
-    tables: Path, split: str, dataset: str, encoder: str, spec: Mapping[str, Any], shard: str | None, output: Path
-) -> None:
+    tables: Tables, split: Split, dataset: Dataset, encoder: Name, spec: Spec, output: Output,
+    shard: Annotated[str | None, "a part of the split alone, 2/8 the second of eight"] = None,
+) -> None:  # fmt: skip
     """The features stage: one split, or a shard of it (2/8, say), through one frozen encoder."""
     frozen = encoders.build(spec)
     if frozen.modality == "vision":
@@ -51,7 +72,8 @@ def encode(
     features.encode(frozen, items[rows], ids[rows], columns["image_id"][rows], output, head | part)
 
 
-def gather(shards: Sequence[Path], output: Path) -> None:
+@stage("Put the shards of an encoding together.")
+def gather(shards: Annotated[Sequence[Path], "files of the encode stage, in their order"], output: Output) -> None:
     """The gather stage: shards of one encoding to its feature file."""
     features.gather(shards, output)
 
@@ -78,22 +100,15 @@ def _one_modality(a: features.Features, b: features.Features) -> bool:
     return a.metadata["modality"] == b.metadata["modality"] and a.metadata["encoder"] != b.metadata["encoder"]
 
 
-@contextmanager
-def naming(files: str) -> Iterator[None]:
-    """Inside, an error about arrays also says which files they came from."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{files}: {error}") from None
-
-
 def _identity(who: Mapping[str, str], method: str, pairs: str, seed: int) -> dict[str, str]:
     return {**who, "method": method, "pairs": str(pairs), "seed": str(seed)}
 
 
+@stage("Fit a method that needs no plan.")
 def fit(
-    vision: Path, text: Path, spec: Mapping, method: str, pairs: str, seed: int, captions: int, teacher: Path | None,
-    output: Path,
+    vision: Vision, text: Text, spec: Spec, method: Name, pairs: Pairs, seed: Seed, output: Output,
+    captions: Captions = 1,
+    teacher: Annotated[Path | None, "file of the joint-bridge stage: a joint model to learn from"] = None,
 ) -> None:  # fmt: skip
     """The fit stage of a method without a plan of its own: train clouds to a fitted method's file.
 
@@ -145,9 +160,11 @@ def _read_plan(path: Path, identity: Mapping[str, str]) -> tuple[Transport, dict
     return Transport(**known), head
 
 
+@stage("Solve entropic optimal transport between the train clouds.")
 def transport(
-    vision: Path, text: Path, spec: Mapping, method: str, pairs: str, seed: int, captions: int, output: Path
-) -> None:
+    vision: Vision, text: Text, spec: Spec, method: Name, pairs: Pairs, seed: Seed, output: Output,
+    captions: Captions = 1,
+) -> None:  # fmt: skip
     """The transport stage: the plan's potentials, barycentric targets both ways and diagnostics; never the plan."""
     model = _planned(spec)
     two, who = _train_clouds(vision, text, pairs, seed, captions)
@@ -161,9 +178,11 @@ def transport(
     print(json.dumps(plan.diagnostics(), indent=1))
 
 
+@stage("Fit both maps to a plan's barycentric targets.")
 def maps(
-    vision: Path, text: Path, plan: Path, spec: Mapping, method: str, pairs: str, seed: int, captions: int, output: Path
-) -> None:
+    vision: Vision, text: Text, plan: Plan, spec: Spec, method: Name, pairs: Pairs, seed: Seed, output: Output,
+    captions: Captions = 1,
+) -> None:  # fmt: skip
     """The maps stage: fit T_AB and T_BA to a plan's barycentric targets."""
     model = _planned(spec)
     two, who = _train_clouds(vision, text, pairs, seed, captions)
@@ -176,7 +195,8 @@ def maps(
     model.save(output, **identity, **cost.written(whole), plan=head["diagnostics"])
 
 
-def retrieval(model: Path, vision: Path, text: Path, predictions: Path, record: Path) -> None:
+@stage("Rank a test split both ways.")
+def retrieval(model: Model, vision: Vision, text: Text, predictions: Predictions, record: Record) -> None:
     """The retrieval stage: ranks of every query both ways, and the run's record."""
     from ngw.tasks import retrieval as task
 
@@ -202,9 +222,11 @@ def _kept_step(model: Any) -> int | None:
     return None if held_out is None else int(model.curve_step_[np.argmin(held_out)])
 
 
+@stage("Measure what both maps keep on a test split, beside a shuffled null.")
 def identifiability(
-    model: Path, vision: Path, text: Path, train_vision: Path, train_text: Path, captions: int, record: Path
-) -> None:
+    model: Model, vision: Vision, text: Text, train_vision: TrainVision, train_text: TrainText, record: Record,
+    captions: Captions = 1,
+) -> None:  # fmt: skip
     """The identifiability stage: both maps on a test split, and on the same rows the method's shuffled twin."""
     from ngw.tasks import identifiability as task
 
@@ -239,7 +261,8 @@ def _repeated(train: Path, test: Path, held: features.Features) -> int:
     return found
 
 
-def similarity(vision: Path, text: Path, train_vision: Path, train_text: Path, record: Path) -> None:
+@stage("How alike two spaces are before alignment, calibrated.")
+def similarity(vision: Vision, text: Text, train_vision: TrainVision, train_text: TrainText, record: Record) -> None:
     """The similarity stage: how alike the two spaces of a split are before any alignment, against permuted pairs.
 
     What also holds for every method on them: how many of the split's rows equal a training row.
@@ -258,27 +281,3 @@ def similarity(vision: Path, text: Path, train_vision: Path, train_text: Path, r
         "repeated_rows": {"vision": _repeated(train_vision, vision, a), "text": _repeated(train_text, text, b)},
         "metrics": metrics,
     })  # fmt: skip
-
-
-def align(x: Path, y: Path, pairs: str, test: float, methods: Sequence[str], seed: int, output: Path | None) -> None:
-    """The align command, which no rule runs: two .npy files of one's own to a table, and the first method's file."""
-    from ngw.comparison import compare
-    from ngw.encoders.precomputed import npy
-
-    if output is not None:
-        _check_writable(output)
-    with naming(f"{x}, {y}"), warnings.catch_warnings(record=True) as told:
-        found = compare(npy(x), npy(y), pairs, test, methods, seed)
-    for warning in told:
-        print(f"ngw align: {x}, {y}: {warning.message}", file=sys.stderr)
-    print(found)
-    if output is not None:
-        next(iter(found.models.values())).save(output, x=str(x), y=str(y), pairs=pairs, seed=str(seed))
-
-
-def _check_writable(path: Path) -> None:
-    """Before anything is computed: a path at which a file can be written."""
-    above = next(folder for folder in path.absolute().parents if os.path.exists(folder))
-    if path.is_dir() or not above.is_dir() or not os.access(above, os.W_OK):
-        found = "a folder" if path.is_dir() else f"that {above} isn't a folder that one can write to"
-        raise InputError(f"{path}: expected the name of a file to write, found {found}; name another.")

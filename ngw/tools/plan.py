@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from ngw.arguments import ConfigFiles, Root
+from ngw.cli import stage
 
 OFFICIAL = {"coco": 113_287, "flickr30k": 29_000, "vqa2": 82_783, "easy-vqa": 4_000}  # training images of a kind
 COCO = OFFICIAL["coco"]
@@ -98,7 +101,8 @@ def lines(jobs: Mapping[tuple[str, str], int], datasets: Mapping[str, Mapping[st
     return text
 
 
-def plan(configfile: Sequence[Path], root: Path) -> None:
+@stage("Estimate jobs, hours, memory and storage of a config before it runs.")
+def plan(configfile: ConfigFiles = (), root: Root = Path()) -> None:
     """The plan command, which no rule runs: what the config files, over config.yaml, will ask for."""
     from ngw.config import read
     from ngw.tools.status import dry_run, merged

@@ -7,7 +7,10 @@ import json
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
+from ngw.arguments import POSITIONAL, count
+from ngw.cli import stage
 from ngw.errors import InputError
 from ngw.record import stamp
 
@@ -64,3 +67,12 @@ def trace(file: str, root: Path, depth: int = 9) -> list[str]:
 
     follow(file, 0)
     return lines
+
+
+@stage("Tell how a file of the workflow was made, and from what.")
+def provenance(
+    file: Annotated[str, POSITIONAL, "its path as the workflow writes it, such as results/tables/retrieval.csv"],
+    depth: Annotated[int, count, "how many files back; 1: what it was made from"] = 9,
+) -> None:
+    """The provenance command, which no rule runs: how a file was made and what it came from, from Snakemake's notes."""
+    print("\n".join(trace(file, Path(), depth)))

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+from ngw.arguments import ConfigFiles, Root
+from ngw.cli import stage
 from ngw.config import FUSION, RUN, Config, cells, read
 from ngw.errors import InputError
 
@@ -110,7 +112,8 @@ def lines(records: Mapping[str, Iterable[str]], todo: Sequence[Job], root: Path)
     return text
 
 
-def status(configfile: Sequence[Path], root: Path) -> None:
+@stage("Tell what of a config's runs is done, what is stale and why, and what is left.")
+def status(configfile: ConfigFiles = (), root: Root = Path()) -> None:
     """The status command, which no rule runs: config.yaml, other config files over it, and what is done of them."""
     values = read(root / "config.yaml")
     for path in configfile:

@@ -65,10 +65,10 @@ rule joint_bridge:
     input:
         images=rules.data.output.images,
         folder=joint_folder,
-        vision=rules.caption.input.vision,
-        text=rules.caption.input.text,
+        vision=rules.generate_captions.input.vision,
+        text=rules.generate_captions.input.text,
         train_vision="results/features/{dataset}/train/{vision}.safetensors",
-        train_text=rules.caption.input.train_text,
+        train_text=rules.generate_captions.input.train_text,
     output:
         bridge=f"{RUN}/bridge.safetensors",
     log:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
 
 from ngw import __version__, features, io
 from ngw import meter as cost
-from ngw.errors import InputError
+from ngw.arguments import Bridge, Count, DecoderOptions, Output, Record, Runs, Seed, Tables, Text, TrainText, Vision
+from ngw.cli import stage
+from ngw.errors import InputError, naming
 from ngw.record import stamp
 from ngw.registry import make
-from ngw.tasks.stages import naming
 
 if TYPE_CHECKING:
     from ngw.features import Features
@@ -44,8 +46,11 @@ def _texts(tables: Path, split: str, latents: Features, file: Path) -> list[str]
     return [text[int(i)] for i in latents.ids]
 
 
-def captioner(tables: Path, text: Path, options: Mapping[str, Any], seed: int, output: Path) -> None:
-    """The captioner stage: train a decoder on the training captions and their latents; no image comes near it."""
+@stage("Train a caption decoder on captions alone.")
+def train_captioner(
+    tables: Tables, text: Text, seed: Seed, output: Output, options: DecoderOptions = MappingProxyType({})
+) -> None:
+    """The train-captioner stage: train a decoder on the training captions and their latents; no image comes near it."""
     from ngw.tasks.captions import decoder as task
 
     latents = features.read(text)
@@ -69,11 +74,15 @@ def captioner(tables: Path, text: Path, options: Mapping[str, Any], seed: int, o
     )
 
 
-def caption(
-    captioner: Path, model: Path | None, bridge: Path | None, vision: Path, text: Path, train_text: Path, tables: Path,
-    count: int | None, captions: Path, nearest: Path, record: Path,
+@stage("Caption test images through a method's maps.")
+def generate_captions(
+    decoder: Annotated[Path, "file of the train-captioner stage"], vision: Vision, text: Text, train_text: TrainText,
+    tables: Tables, captions: Annotated[Path, "captions in the COCO results format (json)"],
+    nearest: Annotated[Path, "the nearest training captions, likewise (json)"], record: Record,
+    model: Annotated[Path | None, "file of a fitted method; without it, the captions' own latents"] = None,
+    bridge: Bridge | None = None, count: Count | None = None,
 ) -> None:  # fmt: skip
-    """The caption stage: what the captioner says to the test images' mapped latents, and the nearest training captions.
+    """The generate-captions stage: test images' captions from their mapped latents, and the nearest training captions.
 
     count: test images drawn at random; None: all.
 
@@ -83,7 +92,7 @@ def caption(
     from ngw.tasks import latents as carried
     from ngw.tasks.captions import decoder as task
 
-    decoder, about = task.load(captioner)
+    captioner, about = task.load(decoder)
     a, b, known = features.read(vision), features.read(text), features.read(train_text, about["text"])
     if b.metadata["encoder"] != about["text"]:
         raise InputError(f"{text}: expected latents of {about['text']!r}, which the captioner read, found others.")
@@ -91,14 +100,15 @@ def caption(
     spent = {"decoder_seconds": float(about["train_seconds"]), "decoder_step": training["step"]}
     rows = carried.drawn(len(a.ids), count, *DRAWN)
     found, ids = carried.to_text(model, bridge, a, b, known, int(about["seed"]), rows), a.image_ids[rows].tolist()
-    task.write_results(captions, ids, decoder.write(found.latents))
+    task.write_results(captions, ids, captioner.write(found.latents))
     texts = _texts(tables, "train", known, train_text)
     near = [texts[k] for k in carried.nearest(found.queries, found.known)]
     task.write_results(nearest, ids, near)
     io.write_record(record, {**found.who, **stamp(), "cost": spent}, [captions, nearest])
 
 
-def paraphrases(tables: Path, output: Path) -> None:
+@stage("Narrow METEOR's paraphrases to a data set's words.")
+def paraphrases(tables: Tables, output: Output) -> None:
     """The paraphrases stage: of METEOR's paraphrases those that a data set's captions can use."""
     from ngw.metrics.paraphrases import write
     from ngw.metrics.text import tokenize, whole_table
@@ -107,11 +117,15 @@ def paraphrases(tables: Path, output: Path) -> None:
     print(f"{write(whole_table(), tokenize(texts), output):,} pairs of phrases")
 
 
-def captioning(tables: Path, runs: Sequence[Path], count: int | None, paraphrases: Path | None) -> None:
-    """The captioning stage: what each run has written, against all references of the test images; each one's record.
+@stage("Score what runs have written.")
+def score_captions(
+    tables: Tables, runs: Runs, count: Count | None = None,
+    paraphrases: Annotated[Path | None, "file of the paraphrases stage; without it METEOR reads them all"] = None,
+) -> None:  # fmt: skip
+    """The score-captions stage: each run's captions against all references of the test images; each one's record.
 
     All runs at once, since starting the two Java programs takes longer than scoring a run.  runs: their folders, with
-    the files of the caption stage.  count: test images that were drawn; None: all.
+    the files of the generate-captions stage.  count: test images that were drawn; None: all.
     """
     from ngw.metrics.text import check, results, scores_of
     from ngw.tasks.latents import drawn

@@ -120,7 +120,7 @@ def write(path: str | os.PathLike, pictures: Mapping[int, np.ndarray]) -> None:
 
 def read(path: str | os.PathLike) -> dict[int, memory.BytesIO]:
     """The PNG files of such a zip by id, open as files in memory; an archive that isn't whole is an `InputError`."""
-    digests.check(path, "a zip of pictures", "no such zip; run the image stage")
+    digests.check(path, "a zip of pictures", "no such zip; run the generate-images stage")
     with zipfile.ZipFile(path) as archive:
         return {int(Path(name).stem): memory.BytesIO(archive.read(name)) for name in archive.namelist()}
 

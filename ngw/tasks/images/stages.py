@@ -6,20 +6,37 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Annotated, Any
 
 import numpy as np
 
 from ngw import __version__, features, io
 from ngw import meter as cost
+from ngw.arguments import (
+    Bridge,
+    Clip,
+    Count,
+    DecoderOptions,
+    Judges,
+    Output,
+    Record,
+    Runs,
+    Seed,
+    Tables,
+    Text,
+    TrainVision,
+    Vision,
+    spec,
+)
+from ngw.cli import stage
 from ngw.encoders import _huggingface
-from ngw.errors import InputError
+from ngw.errors import InputError, naming
 from ngw.metrics.image import cosines, with_scores
 from ngw.record import stamp
 from ngw.registry import make
 from ngw.tasks.captions.stages import split_captions
 from ngw.tasks.images.options import ImagerOptions
-from ngw.tasks.stages import naming
 
 VERSION = 2  # of the task: what the pictures are judged by
 DRAWN = ("imaging", "images")  # the address of the test images whose captions are drawn
@@ -37,8 +54,11 @@ def _paths(tables: Path, ids: np.ndarray) -> list[str]:
     return [path[int(i)] for i in ids]
 
 
-def imager(tables: Path, vision: Path, options: Mapping[str, Any], seed: int, output: Path) -> None:
-    """The imager stage: train a decoder on the training images and their latents; no text comes near it."""
+@stage("Make an image decoder of images alone.")
+def train_image_decoder(
+    tables: Tables, vision: Vision, seed: Seed, output: Output, options: DecoderOptions = MappingProxyType({})
+) -> None:
+    """The train-image-decoder stage: a decoder of the training images and their latents; no text comes near it."""
     from ngw.tasks.images import diffusion as task
 
     latents, chosen = features.read(vision), make(ImagerOptions, "imager", options)
@@ -65,11 +85,15 @@ def imager(tables: Path, vision: Path, options: Mapping[str, Any], seed: int, ou
     model.save(output, {**who, "training": json.dumps(told), **cost.written(meter.read())})
 
 
-def image(
-    imager: Path, model: Path | None, bridge: Path | None, vision: Path, text: Path, train_vision: Path, count: int,
-    images: Path, nearest: Path, record: Path,
+@stage("Draw test captions through a method's maps.")
+def generate_images(
+    decoder: Annotated[Path, "file of the train-image-decoder stage"], vision: Vision, text: Text,
+    train_vision: TrainVision, count: Count, images: Annotated[Path, "where the pictures go (zip of png)"],
+    nearest: Annotated[Path, "where the nearest training images' ids go (json)"], record: Record,
+    model: Annotated[Path | None, "file of a fitted method; without it, the images' own latents"] = None,
+    bridge: Bridge | None = None,
 ) -> None:  # fmt: skip
-    """The image stage: what the imager draws of test captions' mapped latents, and the nearest training images.
+    """The generate-images stage: pictures of test captions' mapped latents, and the nearest training images.
 
     Latents come by a fitted model, or a joint model's bridge; without either they are those of the captions' own
     images: the decoder's ceiling.  count: test images drawn at random, of each the first caption; all where there are
@@ -79,14 +103,14 @@ def image(
     from ngw.tasks.images import codec as pictures
     from ngw.tasks.images import decoders
 
-    decoder, about = decoders.load(imager)
+    imager, about = decoders.load(decoder)
     a, known = (features.read(path, about["vision"]) for path in (vision, train_vision))
     b, chosen = features.read(text), carried.drawn(len(a.ids), count, *DRAWN)
     ids, training = a.ids[chosen], json.loads(about["training"])
     spent = {"decoder_seconds": float(about["train_seconds"]), "decoder_step": training["step"]}
     found = carried.to_vision(model, bridge, a, b, known, int(about["seed"]), chosen)
     start = time.perf_counter()
-    drawn = decoder.draw(found.latents, ids.tolist(), found.who["seed"])
+    drawn = imager.draw(found.latents, ids.tolist(), found.who["seed"])
     spent["seconds_an_image"] = (time.perf_counter() - start) / len(ids)
     pictures.write(images, dict(zip(ids.tolist(), drawn, strict=True)))
     near = known.ids[carried.nearest(found.queries, found.known)]
@@ -94,9 +118,11 @@ def image(
     io.write_record(record, {**found.who, **stamp(), "cost": spent}, [nearest])
 
 
+@stage("What the judges see of real test images and captions.")
 def reference(
-    tables: Path, vision: Path, count: int, spec: Mapping[str, Any], scorer: str, options: Mapping[str, Any],
-    output: Path,
+    tables: Tables, vision: Vision, count: Count,
+    spec: Annotated[Mapping, spec, "the feature network's config entry, as JSON"], scorer: Clip, output: Output,
+    options: DecoderOptions = MappingProxyType({}),
 ) -> None:  # fmt: skip
     """The reference stage: what the judges (a feature network, a CLIP) see of the real test images and their captions.
 
@@ -142,11 +168,14 @@ def _seen(judges: Sequence[Any], files: Sequence[Any], drawn: int | None = None)
     return [np.concatenate(part) for part in parts]
 
 
-def imaging(tables: Path, runs: Sequence[Path], reference: Path, scorer: str, judges: Mapping[str, Any]) -> None:
-    """The imaging stage: each run's pictures against real ones and against their captions; each one's record.
+@stage("Judge what runs have drawn against real images and captions.")
+def score_images(
+    tables: Tables, runs: Runs, reference: Annotated[Path, "file of the reference stage"], scorer: Clip, judges: Judges
+) -> None:
+    """The score-images stage: each run's pictures against real ones and against their captions; each one's record.
 
     All runs at once, since the judges take longer to load than to look.  runs: their folders, with the files of the
-    image stage.  judges: {"network": name, "axes": int or None, "scorer": name} of the feature network and the CLIP.
+    generate-images stage.  judges: {"network": name, "axes": int or None, "scorer": name}: feature network and CLIP.
     """
     from tqdm import tqdm
 

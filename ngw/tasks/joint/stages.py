@@ -3,25 +3,48 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Annotated, Any
 
 import numpy as np
 
 from ngw import __version__, encoders, features, io, methods
 from ngw import fusion as fusions
 from ngw import meter as cost
+from ngw.arguments import (
+    Captions,
+    Clip,
+    Dataset,
+    LabelsFile,
+    Name,
+    Output,
+    Pairs,
+    Predictions,
+    Record,
+    Seed,
+    Share,
+    Spec,
+    Splits,
+    Tables,
+    Text,
+    TrainingOptions,
+    TrainText,
+    TrainVision,
+    Vision,
+)
+from ngw.cli import stage
 from ngw.encoders import _huggingface
-from ngw.errors import InputError
+from ngw.errors import InputError, naming
 from ngw.features import Features
 from ngw.features.clouds import clouds
 from ngw.record import stamp
 from ngw.registry import make
-from ngw.tasks.stages import naming
 
 
-def joint(tables: Path, spec: Mapping[str, Any], pairs: str, captions: int, seed: int, output: Path) -> None:
+@stage("Train a CLIP from scratch on raw pixels and words.")
+def joint(tables: Tables, spec: Spec, pairs: Pairs, seed: Seed, output: Output, captions: Captions = 1) -> None:
     """The joint stage: train a CLIP on a budget of known pairs, those that the aligners of this seed know.
 
     Under `torchrun` the processes share each batch, and the first of them writes.
@@ -40,7 +63,8 @@ def joint(tables: Path, spec: Mapping[str, Any], pairs: str, captions: int, seed
         _save(output, *found, options.size, {"pairs": pairs, "seed": seed, "images": len(ids), **meter.read()})
 
 
-def towers(tables: Path, spec: Mapping[str, Any], captions: int, seed: int, output: Path) -> None:
+@stage("Train two towers, each on its own modality alone.")
+def towers(tables: Tables, spec: Spec, seed: Seed, output: Output, captions: Captions = 1) -> None:
     """The towers stage: one tower learns from all training images, one of its shape from their captions, unpaired."""
     from ngw.tasks.joint import averaging
 
@@ -54,7 +78,8 @@ def towers(tables: Path, spec: Mapping[str, Any], captions: int, seed: int, outp
     _save(output, *found, options.size, {"pairs": "none", "seed": seed, "images": len(ids), **meter.read()})
 
 
-def merge(towers: Path, spec: Mapping[str, Any], output: Path) -> None:
+@stage("Merge two towers' trunks by the mean of their weights.")
+def merge(towers: Annotated[Path, "folder of the towers stage"], spec: Spec, output: Output) -> None:
     """The merge stage: both trunks become their mean, after a matching where the method has one."""
     from tokenizers import Tokenizer
     from transformers import CLIPModel
@@ -127,9 +152,10 @@ def _seen(where: Path, tables: Path, side: str, cloud: Features) -> Features:
     return Features(cloud.ids, cloud.image_ids, x, cloud.metadata)
 
 
+@stage("Rank a test split by a CLIP.")
 def joint_retrieval(
-    folder: str, tables: Path, vision: Path, text: Path, spec: Mapping[str, Any], method: str, pairs: str, seed: int,
-    predictions: Path, record: Path,
+    folder: Clip, tables: Tables, vision: Vision, text: Text, spec: Spec, method: Name, pairs: Pairs, seed: Seed,
+    predictions: Predictions, record: Record,
 ) -> None:  # fmt: skip
     """The joint-retrieval stage: a CLIP ranks the test split both ways, beside the aligners of these two encoders.
 
@@ -155,9 +181,10 @@ def joint_retrieval(
     })  # fmt: skip
 
 
+@stage("Carry a CLIP's space to the latents that decoders read.")
 def joint_bridge(
-    folder: str, tables: Path, vision: Path, text: Path, train_vision: Path, train_text: Path, spec: Mapping[str, Any],
-    method: str, pairs: str, seed: int, output: Path,
+    folder: Clip, tables: Tables, vision: Vision, text: Text, train_vision: TrainVision, train_text: TrainText,
+    spec: Spec, method: Name, pairs: Pairs, seed: Seed, output: Output,
 ) -> None:  # fmt: skip
     """The joint-bridge stage: a CLIP's features of all items, and the frozen encoders' latents that they lead to.
 
@@ -181,9 +208,10 @@ def joint_bridge(
     })  # fmt: skip
 
 
+@stage("Train on raw images and questions, and answer others.")
 def joint_vqa(
-    tables: Path, labels: Path, dataset: str, vision: str, text: str, fusion: str, spec: Mapping[str, Any],
-    training: Mapping[str, Any], share: str, seed: int, splits: Sequence[str], output: Path,
+    tables: Tables, labels: LabelsFile, dataset: Dataset, vision: Name, text: Name, fusion: Name, spec: Spec,
+    share: Share, seed: Seed, splits: Splits, output: Output, training: TrainingOptions = MappingProxyType({}),
 ) -> None:  # fmt: skip
     """The joint-vqa stage: train on raw images and questions, and answer other splits' questions, as the fuse stage.
 

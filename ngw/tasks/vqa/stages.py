@@ -5,23 +5,42 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
 from ngw import __version__, encoders, io
 from ngw import fusion as fusions
 from ngw import meter as cost
+from ngw.arguments import (
+    Dataset,
+    LabelsFile,
+    Name,
+    Output,
+    Predictions,
+    Record,
+    Seed,
+    Share,
+    Spec,
+    Split,
+    Splits,
+    Tables,
+    Training,
+    TrainingOptions,
+    count,
+    dims,
+)
+from ngw.cli import stage
 from ngw.data import COLUMNS
 from ngw.data._files import take
-from ngw.errors import InputError
-from ngw.features import tokens
+from ngw.errors import InputError, naming
 from ngw.features.basis import fit_basis, read_basis, write_basis
+from ngw.features.tokens import TokenFile, write
 from ngw.io import digests
 from ngw.record import stamp
 from ngw.registry import make
 from ngw.seeds import rng
-from ngw.tasks.stages import naming
 
 if TYPE_CHECKING:
     from ngw.methods import Method
@@ -51,7 +70,11 @@ def _items(tables: Path, split: str, modality: str) -> tuple[list[str], list[int
     return [path[i] for i in ids], ids
 
 
-def basis(tables: Path, dataset: str, encoder: str, spec: Mapping[str, Any], dims: int | None, output: Path) -> None:
+@stage("Principal axes in which an encoder's tokens are kept.")
+def basis(
+    tables: Tables, dataset: Dataset, encoder: Name, spec: Spec,
+    dims: Annotated[int | None, dims, "dimensions kept; null: all, as they are"], output: Output,
+) -> None:  # fmt: skip
     """The basis stage: principal axes of an encoder's training tokens, and how long these are."""
     frozen = encoders.build(spec)
     items = list(dict.fromkeys(_items(tables, "train", frozen.modality)[0]))
@@ -63,9 +86,11 @@ def basis(tables: Path, dataset: str, encoder: str, spec: Mapping[str, Any], dim
     print(f"{encoder}: {found.axes.shape[1]} dimensions of {len(found.mean)}, {about['explained']:.1%} of the variance")
 
 
-def encode_tokens(
-    tables: Path, split: str, dataset: str, encoder: str, spec: Mapping[str, Any], basis: Path, output: Path
-) -> None:
+@stage("Run a frozen encoder over one split's images or questions, token by token.")
+def tokens(
+    tables: Tables, split: Split, dataset: Dataset, encoder: Name, spec: Spec,
+    basis: Annotated[Path, "file of the basis stage"], output: Output,
+) -> None:  # fmt: skip
     """The tokens stage: one split's images or questions, token by token, in the basis of the training tokens."""
     frozen = encoders.build(spec)
     axes, about = read_basis(basis)
@@ -77,10 +102,16 @@ def encode_tokens(
     items, ids = _items(tables, split, frozen.modality)
     head = {"dataset": dataset, "split": split, "encoder": encoder, "spec": json.dumps(dict(spec)), "ngw": __version__}
     head |= {name: about[name] for name in ("scale", "explained")}
-    tokens.write(frozen, items, ids, axes, output, head)
+    write(frozen, items, ids, axes, output, head)
 
 
-def labels(tables: Path, aligned_on: Path | None, min_count: int, splits: Sequence[str], output: Path) -> None:
+@stage("Vocabulary and soft targets of all questions.")
+def labels(
+    tables: Tables, output: Output,
+    aligned_on: Annotated[Path | None, "tables that the aligners are fitted on, where these are others"] = None,
+    min_count: Annotated[int, count, "occurrences that make an answer one of the vocabulary"] = 9,
+    splits: Annotated[Sequence[str], "splits whose answers are counted"] = ("train",),
+) -> None:  # fmt: skip
     """The labels stage: vocabulary and soft targets of all questions, once for every training.
 
     aligned_on: tables that the aligners are fitted on, where these are others; no image may be train here, test there.
@@ -98,9 +129,13 @@ def labels(tables: Path, aligned_on: Path | None, min_count: int, splits: Sequen
     print(json.dumps(told, indent=1))
 
 
+@stage("Train a fusion network on questions, and answer other splits' questions.")
 def fuse(
-    labels: Path, images: Sequence[Path], questions: Sequence[Path], model: Path | None, fusion: str,
-    spec: Mapping[str, Any], training: Mapping[str, Any], share: str, seed: int, output: Path,
+    labels: LabelsFile, images: Annotated[Sequence[Path], "token files: train, then splits to answer"],
+    questions: Annotated[Sequence[Path], "token files, in the order of --images"], fusion: Name, spec: Spec,
+    share: Share, seed: Seed, output: Output,
+    model: Annotated[Path | None, "the aligner: file of a fitted method"] = None,
+    training: TrainingOptions = MappingProxyType({}),
 ) -> None:  # fmt: skip
     """The fuse stage: train on a share of the labelled questions, and answer the other splits' questions.
 
@@ -113,7 +148,7 @@ def fuse(
 
     known, options = Labels.read(labels), make(vqa.Options, "training", training)
     aligner, about = _aligner(model)
-    a, b = ([tokens.TokenFile(path) for path in paths] for paths in (images, questions))
+    a, b = ([TokenFile(path) for path in paths] for paths in (images, questions))
     _check_sides(a, b, about)
     who = {"dataset": a[0].metadata["dataset"], "vision": a[0].metadata["encoder"], "text": b[0].metadata["encoder"]}
     identity = {
@@ -158,7 +193,7 @@ def _reach(known: Labels, splits: Sequence[str]) -> dict[str, Any]:
     return {split: known.record(split) for split in splits}
 
 
-def _check_sides(a: Sequence[tokens.TokenFile], b: Sequence[tokens.TokenFile], aligner: Mapping[str, str]) -> None:
+def _check_sides(a: Sequence[TokenFile], b: Sequence[TokenFile], aligner: Mapping[str, str]) -> None:
     """All token files of one data set, a side's of one encoder and basis, which the aligner was fitted on too."""
     for side, files, modality, name in (("images", a, "vision", "vision"), ("questions", b, "text", "text")):
         first = files[0]
@@ -182,7 +217,7 @@ def _check_sides(a: Sequence[tokens.TokenFile], b: Sequence[tokens.TokenFile], a
         raise InputError(f"{a[0].path}: expected the same splits of images and questions, in one order; found others.")
 
 
-def _answer(answerer: Answerer, a: tokens.TokenFile, b: tokens.TokenFile, known, options, output: Path) -> None:
+def _answer(answerer: Answerer, a: TokenFile, b: TokenFile, known, options, output: Path) -> None:
     """The official results file of one split."""
     from ngw.tasks.vqa import answerer as vqa
     from ngw.tasks.vqa.answers import write_results
@@ -195,9 +230,10 @@ def _answer(answerer: Answerer, a: tokens.TokenFile, b: tokens.TokenFile, known,
     write_results(output / f"{split}.json", ids, [known.vocabulary.answers[column] for column in chosen], ids)
 
 
+@stage("Answer with the most frequent answer: a control.")
 def prior(
-    tables: Path, labels: Path, dataset: str, vision: str, text: str, fusion: str, spec: Mapping[str, Any], seed: int,
-    splits: Sequence[str], output: Path,
+    tables: Tables, labels: LabelsFile, dataset: Dataset, vision: Name, text: Name, fusion: Name, spec: Spec,
+    seed: Seed, splits: Splits, output: Output,
 ) -> None:  # fmt: skip
     """The prior stage: the control's answers to some splits, and a record like a training's."""
     from ngw.tasks.vqa import answers
@@ -225,7 +261,12 @@ def prior(
     }, results_files(output, splits))  # fmt: skip
 
 
-def vqa(tables: Path, training: Path, results: Path, predictions: Path, record: Path) -> None:
+@stage("Score a results file.")
+def vqa(
+    tables: Tables, training: Training,
+    results: Annotated[Path, "answers in the official format, named after their split (json)"],
+    predictions: Predictions, record: Record,
+) -> None:  # fmt: skip
     """The vqa stage: score a results file as the official scorer does, question by question, and write the record."""
     from ngw.metrics.vqa import accuracies, by_group, summary
     from ngw.tasks.vqa.answers import read_results

@@ -1,40 +1,18 @@
-"""What stages' options have in common: what each file is, and what the values of an option can be."""
+"""What options of stages can be: types that say how a word is read, and what it means."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from ngw.errors import InputError
 from ngw.schema import check_plain, check_schema
 
-FILES = {
-    "tables": "folder of the data set's tables",
-    "vision": "feature file of the images",
-    "text": "feature file of the captions",
-    "plan": "plan file of the transport stage",
-    "train-vision": "feature file of the training images",
-    "train-text": "feature file of the training captions",
-    "model": "file of a fitted method",
-    "captioner": "file of the captioner stage",
-    "imager": "file of the imager stage",
-    "captions": "captions in the COCO results format (json)",
-    "nearest": "the nearest training captions, likewise (json)",
-    "run": "record of the caption stage (json)",
-    "labels": "file of the labels stage",
-    "training": "record of the training (json)",
-    "results": "answers in the official format, named after their split (json)",
-    "predictions": "where ranks or scores of single queries go (parquet)",
-    "record": "where the run's record goes (json)",
-    "benchmarks": "folder of Snakemake's benchmark files",
-    "table": "a long-form table (csv)",
-    "output": "where the result goes",
-}
-
-
+POSITIONAL = object()  # the option is given by its place, without its name
 TEXT = {"type": "string"}
 NAMES = {"type": "array", "items": TEXT}
 SEEDS = {"type": "array", "items": {"type": "integer"}}
@@ -103,10 +81,6 @@ def shaped(schema: Mapping[str, Any]) -> Callable[[str], Any]:
     return value
 
 
-grid, ablations, judges = shaped(GRID), shaped(ABLATIONS), shaped(JUDGES)
-methods, fusions = shaped(_cells("method", "pairs")), shaped(_cells("fusion", "pairs", "labels"))
-
-
 def options(text: str) -> dict[str, Any]:
     """Options by name, as JSON."""
     value = plain(text)
@@ -153,8 +127,44 @@ def count(text: str) -> int:
     return int(text)
 
 
-def whose(p: argparse.ArgumentParser) -> None:
-    """Which fusion a stage is about."""
-    p.add_argument("--fusion", required=True, help="the fusion's name, for the record")
-    p.add_argument("--spec", type=spec, required=True, help="the fusion's config entry, as JSON")
-    p.add_argument("--seed", required=True, type=int)
+# Files and folders.
+Tables = Annotated[Path, "folder of the data set's tables"]
+Vision = Annotated[Path, "feature file of the images"]
+Text = Annotated[Path, "feature file of the captions"]
+TrainVision = Annotated[Path, "feature file of the training images"]
+TrainText = Annotated[Path, "feature file of the training captions"]
+Plan = Annotated[Path, "plan file of the transport stage"]
+Model = Annotated[Path, "file of a fitted method"]
+Bridge = Annotated[Path, "file of the joint-bridge stage, instead of a method's"]
+LabelsFile = Annotated[Path, "file of the labels stage"]
+Training = Annotated[Path, "record of the training (json)"]
+Predictions = Annotated[Path, "where ranks or scores of single queries go (parquet)"]
+Record = Annotated[Path, "where the run's record goes (json)"]
+Table = Annotated[Path, "a long-form table (csv)"]
+Output = Annotated[Path, "where the result goes"]
+Runs = Annotated[Sequence[Path], "folders of runs, which their records and scores go to"]
+Records = Annotated[Sequence[Path], "records of the runs shown"]
+
+# What a stage is told of a run, and of its components.
+Spec = Annotated[Mapping, spec, "the component's config entry, as JSON"]
+DecoderOptions = Annotated[Mapping, options, "the decoder's options, as JSON"]
+TrainingOptions = Annotated[Mapping, options, "options of the training, as JSON"]
+Dataset = Annotated[str, "the data set's name"]
+Name = Annotated[str, "its name, for the record"]
+Split = Literal["train", "val", "test"]
+Splits = Annotated[Sequence[str], "splits to answer"]
+Pairs = Annotated[str, pairs, "the budget of known pairs: a number, or all"]
+Share = Annotated[str, share, "per cent of the training questions, or all"]
+Seed = Annotated[int, "seed of all that is drawn"]
+Captions = Annotated[int, count, "captions an image in the training cloud"]
+Count = Annotated[int, count, "test images drawn at random"]
+Clip = Annotated[str, "a CLIP: folder, or name@revision on the hub"]
+Grid = Annotated[Mapping, shaped(GRID), "the runs wanted, as JSON: see Config.grid"]
+AblationGrid = Annotated[Mapping, shaped(ABLATIONS), "the runs wanted, as JSON: see Config.ablation_grid"]
+MethodCells = Annotated[list, shaped(_cells("method", "pairs")), "the runs wanted, as JSON: see Generation.cells"]
+FusionCells = Annotated[list, shaped(_cells("fusion", "pairs", "labels")), "the runs wanted, as JSON: see Vqa.cells"]
+Judges = Annotated[Mapping, shaped(JUDGES), "names of the judges, as JSON"]
+
+# Of commands for people.
+ConfigFiles = Annotated[Sequence[Path], POSITIONAL, "config files over config.yaml"]
+Root = Annotated[Path, "the project's folder"]

@@ -1,0 +1,161 @@
+"""The command line: a stage is a decorated function, whose annotated signature is its options.
+
+Exit status: 0 done; 2 bad input or usage, told in one sentence; 1 anything else, with its traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+
+from ngw import __version__
+from ngw.arguments import POSITIONAL
+from ngw.errors import FullDisk, InputError
+from ngw.io.atomic import is_full
+
+Function = TypeVar("Function", bound=Callable[..., None])
+MODULES = (  # those that define stages
+    "ngw.tasks.stages",
+    "ngw.tasks.vqa.stages",
+    "ngw.tasks.captions.stages",
+    "ngw.tasks.images.stages",
+    "ngw.tasks.joint.stages",
+    "ngw.report.stages",
+    "ngw.report.sheets",
+    "ngw.comparison",
+    "ngw.tools.status",
+    "ngw.tools.plan",
+    "ngw.tools.provenance",
+)
+DEFINITION = re.compile(r'^@stage\("(.+)"\)\ndef (\w+)\(', re.MULTILINE)
+EPILOG = "Exit status: 0 done; 2 bad input or usage, told in one sentence; 1 anything else, with its traceback."
+
+
+class Stage(NamedTuple):
+    """Where a stage is defined, and what it does."""
+
+    module: str
+    about: str
+
+
+def stage(about: str) -> Callable[[Function], Function]:
+    """Make a function a stage: `def score_images` is `python -m ngw score-images`.
+
+    about: what it does, a line of text.  An option's type may be Path, str, int, float, bool, a Literal, a Sequence, or
+    one of `ngw.arguments`, with its own reading of a word.  What has no default must be given.
+    """
+
+    def same(function: Function) -> Function:
+        return function
+
+    return same
+
+
+def stages() -> dict[str, Stage]:
+    """Every stage by its name on the command line, read from the sources: only the one that is run is imported."""
+    table = {}
+    for module in MODULES:
+        source = Path(__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py")
+        for about, name in DEFINITION.findall(source.read_text(encoding="utf-8")):
+            table[name.replace("_", "-")] = Stage(module, about)
+    return table
+
+
+def function(name: str) -> Callable[..., None]:
+    """The function of a stage."""
+    return getattr(importlib.import_module(stages()[name].module), name.replace("-", "_"))
+
+
+def parser(name: str | None = None) -> argparse.ArgumentParser:
+    """Every stage; of the named one the options as well."""
+    top = argparse.ArgumentParser(prog="ngw", description="Neural Geometry Warping, stage by stage.", epilog=EPILOG)
+    top.add_argument("--version", action="version", version=__version__)
+    choices = top.add_subparsers(dest="stage", required=True, metavar="stage")
+    for each, (_, about) in stages().items():
+        one = choices.add_parser(each, help=about, description=about)
+        if each == name:
+            call = function(each)
+            hints = get_type_hints(call, include_extras=True)
+            for parameter in inspect.signature(call).parameters.values():
+                _add(one, parameter, hints[parameter.name])
+    return top
+
+
+def _add(p: argparse.ArgumentParser, parameter: inspect.Parameter, hint: Any) -> None:
+    """An option from a function's parameter and its type."""
+    kind, marks = hint, []
+    while get_origin(kind) is Annotated or type(None) in get_args(kind):
+        if get_origin(kind) is Annotated:
+            kind, *more = get_args(kind)
+            marks += more
+        else:
+            kind = next(part for part in get_args(kind) if part is not type(None))
+    settings: dict[str, Any] = {"help": next((mark for mark in marks if isinstance(mark, str)), None)}
+    if parameter.default is not parameter.empty:
+        settings["default"] = parameter.default
+    if get_origin(kind) is Sequence:
+        positional = POSITIONAL in marks
+        settings["nargs"], (kind,) = "*" if positional else "+", get_args(kind)
+    if get_origin(kind) is Literal:
+        settings["choices"] = list(get_args(kind))
+    elif kind is bool:
+        settings |= {"action": "store_true"}
+    else:
+        settings["type"] = next((mark for mark in marks if callable(mark)), kind)
+    if POSITIONAL in marks:
+        p.add_argument(parameter.name, **settings)
+    else:
+        required = parameter.default is parameter.empty
+        p.add_argument(f"--{parameter.name.replace('_', '-')}", required=required, **settings)
+
+
+def terminal() -> int | None:
+    """Where a rule's shell had its standard error before that became a log: a copy of the descriptor `NGW_TERMINAL`.
+
+    To be asked before anything else is opened: a process that didn't inherit it may give its number to another file.
+    """
+    try:
+        return os.dup(int(os.environ["NGW_TERMINAL"]))
+    except (KeyError, OSError):
+        return None
+
+
+def tell(sentence: str, full: bool, elsewhere: int | None) -> None:
+    """Print a sentence on standard error, and on the terminal if that fails or a disk is full: logs lie on it too."""
+    try:
+        print(sentence, file=sys.stderr, flush=True)
+    except OSError:
+        full, sys.stderr = True, None  # what is left in its buffer would change the exit status
+    if full and elsewhere is not None:
+        os.write(elsewhere, f"{sentence}\n".encode())
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one stage; bad input, or a full disk, is one sentence on standard error and status 2."""
+    elsewhere = terminal()
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin starve one another where cores are shared
+    words = sys.argv[1:] if argv is None else argv
+    known = stages()
+    options = vars(parser(next((word for word in words if word in known), None)).parse_args(words))
+    name = options.pop("stage")
+    try:
+        function(name)(**options)
+        print(end="", flush=True)  # a log that lies on a full disk says so here
+    except InputError as error:
+        tell(f"ngw {name}: {error}", isinstance(error, FullDisk), elsewhere)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        sys.stdout = None  # as in `tell`
+        sentence = f"{error.filename or 'its log'}: expected room on its disk, found none; free some and run again."
+        tell(f"ngw {name}: {sentence}", True, elsewhere)
+    else:
+        return 0
+    return 2
