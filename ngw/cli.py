@@ -18,7 +18,6 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_o
 from ngw import __version__
 from ngw.arguments import POSITIONAL
 from ngw.errors import FullDisk, InputError
-from ngw.io.atomic import is_full
 
 Function = TypeVar("Function", bound=Callable[..., None])
 MODULES = (  # those that define stages
@@ -151,6 +150,8 @@ def main(argv: list[str] | None = None) -> int:
     except InputError as error:
         tell(f"ngw {name}: {error}", isinstance(error, FullDisk), elsewhere)
     except OSError as error:
+        from ngw.io.atomic import is_full
+
         if not is_full(error):
             raise
         sys.stdout = None  # as in `tell`

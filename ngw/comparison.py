@@ -135,7 +135,7 @@ def _models(methods: Sequence[str | Mapping[str, Any]]) -> dict[str, Method]:
 def build(spec: Mapping[str, Any]) -> Method:
     """A method of features; those that read raw items have no place here."""
     model = methods.build(spec)
-    if getattr(model, "raw", False):
+    if model.raw:
         raise InputError(f"compare: {spec['kind']!r} reads raw images and texts, not features; leave it out.")
     return model
 

@@ -154,7 +154,7 @@ def towers_folder(wildcards):
 
 def teacher(wildcards):
     """The bridge of the jointly trained model that a method learns from, at its budget and seed; none where it hasn't."""
-    name = getattr(CONFIG.method(wildcards.method), "teacher", None)
+    name = CONFIG.method(wildcards.method).teacher
     run = {**wildcards, "method": name}
     return f"{RUN}/bridge.safetensors".format(**run) if name else []
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ngw import encoders
+from ngw.config.definitions import Definitions
 from ngw.config.names import CEILING, RUN, known, with_name
 from ngw.errors import InputError
 from ngw.features.clouds import ALL
@@ -14,30 +15,27 @@ from ngw.registry import make
 from ngw.tasks.captions.options import CaptionerOptions
 from ngw.tasks.images.options import ImagerOptions
 
-if TYPE_CHECKING:
-    from ngw.config import Config
-
 
 class Generation:
     """The section `tables.generation`; without it there are no runs."""
 
-    def __init__(self, config: Config, table: Mapping[str, Any] | None, scorers: Mapping[str, Any]) -> None:
+    def __init__(self, definitions: Definitions, table: Mapping[str, Any] | None, scorers: Mapping[str, Any]) -> None:
         defaults = {
             "methods": [],
             "pairs": [ALL],
-            "seeds": config.run["seeds"],
+            "seeds": definitions.run["seeds"],
             "captioner": {},
             "imager": {},
             "count": None,
         }
-        self.config, self.scorers, self.table = config, scorers, {**defaults, **(table or {})}
+        self.definitions, self.scorers, self.table = definitions, scorers, {**defaults, **(table or {})}
         self.images = {"count": 1000, "axes": None, **self.table["images"]} if "images" in self.table else None
         with_name("tables.generation", partial(make, CaptionerOptions, "captioner"), self.table["captioner"])
         with_name("tables.generation", partial(make, ImagerOptions, "imager"), self.table["imager"])
         self._check_scorers()
         if self.images:
-            known("tables.generation.images.network", "encoder", self.images["network"], config.encoders)
-            network = with_name("encoders", encoders.build, config.encoders[self.images["network"]])
+            known("tables.generation.images.network", "encoder", self.images["network"], definitions.encoders)
+            network = with_name("encoders", encoders.build, definitions.encoders[self.images["network"]])
             if network.modality != "vision":
                 raise InputError(
                     f"config: tables.generation.images.network: expected an image encoder, found "
@@ -53,8 +51,8 @@ class Generation:
                     f"config: scorers.{name}: expected either a model or a dataset, found {scorer}; name one."
                 )
             if "dataset" in scorer:
-                known(f"scorers.{name}.dataset", "data set", scorer["dataset"], self.config.datasets)
-                if scorer["dataset"] in self.config.run["datasets"]:
+                known(f"scorers.{name}.dataset", "data set", scorer["dataset"], self.definitions.datasets)
+                if scorer["dataset"] in self.definitions.run["datasets"]:
                     raise InputError(
                         f"config: scorers.{name}.dataset: expected data that no method sees, found "
                         f"{scorer['dataset']!r}, one of run.datasets; name another."
@@ -78,11 +76,11 @@ class Generation:
     def cells(self) -> list[dict[str, Any]]:
         """Every run of the table: the fields that say who it is. The ceiling runs once."""
         found = []
-        for dataset in self.config.run["datasets"]:
-            for vision, text in self.config.vqa.encoder_pairs():
+        for dataset in self.definitions.run["datasets"]:
+            for vision, text in self.definitions.image_text_pairs():
                 who = {"dataset": dataset, "vision": vision, "text": text}
                 for name in self.methods:
-                    for pairs in dict.fromkeys(self.config.budget(name, pairs) for pairs in self.table["pairs"]):
+                    for pairs in dict.fromkeys(self.definitions.budget(name, pairs) for pairs in self.table["pairs"]):
                         found += [who | {"method": name, "pairs": pairs, "seed": seed} for seed in self.table["seeds"]]
                 if self.methods:
                     found.append(who | {"method": CEILING, "pairs": ALL, "seed": self.table["seeds"][0]})
@@ -103,7 +101,7 @@ class Generation:
 
     def network(self) -> Mapping[str, Any] | None:
         """The entry of the encoder between whose features pictures are compared."""
-        return self.config.encoders[self.images["network"]] if self.images else None
+        return self.definitions.encoders[self.images["network"]] if self.images else None
 
     def sheet(self, dataset: str, vision: str, text: str) -> list[dict[str, Any]]:
         """The runs that stand on the sheets: each method's first budget and first seed."""

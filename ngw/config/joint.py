@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
+from ngw.config.definitions import Definitions
 from ngw.config.names import known
 from ngw.errors import InputError
-
-if TYPE_CHECKING:
-    from ngw.config import Config
 
 MERGING = ("weight", "align")  # options of weight averaging that its towers don't depend on
 
@@ -17,8 +16,9 @@ MERGING = ("weight", "align")  # options of weight averaging that its towers don
 class RawItems:
     """The selected methods that read raw items, not features: they have stages of their own."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, definitions: Definitions, selected: Sequence[str], of_features: Sequence[str]) -> None:
+        """selected: the methods of all tables.  of_features: those whose maps between features are wanted."""
+        self.definitions, self.selected, self.of_features = definitions, selected, of_features
 
     def names(self) -> list[str]:
         """Those of the tables, and those that others learn from."""
@@ -26,42 +26,41 @@ class RawItems:
 
     @functools.cached_property  # rules ask for them at each job
     def _names(self) -> list[str]:
-        selected = self.config.selected()
-        teachers = [name for name in map(self.teacher, selected) if name is not None]
-        return [name for name in dict.fromkeys([*selected, *teachers]) if self._is_raw(name)]
+        teachers = [name for name in map(self.teacher, self.selected) if name is not None]
+        return [name for name in dict.fromkeys([*self.selected, *teachers]) if self._is_raw(name)]
 
     def _is_raw(self, name: str) -> bool:
-        return getattr(self.config.method(name), "raw", False)
+        return self.definitions.method(name).raw
 
     def teacher(self, name: str) -> str | None:
         """The jointly trained model that a method learns from."""
-        return getattr(self.config.method(name), "teacher", None)
+        return self.definitions.method(name).teacher
 
     def averaged(self) -> list[str]:
         """Those that average weights."""
-        return [name for name in self.names() if self.config.method_spec(name)["kind"] == "weight-averaging"]
+        return [name for name in self.names() if self.definitions.method_spec(name)["kind"] == "weight-averaging"]
 
     def towers(self, name: str) -> str:
         """The first method that averages the same towers: how it merges them is all that differs."""
 
         def trained(name: str) -> dict[str, Any]:
-            return {option: v for option, v in self.config.method(name).params().items() if option not in MERGING}
+            return {option: v for option, v in self.definitions.method(name).params().items() if option not in MERGING}
 
         return next(other for other in self.averaged() if trained(other) == trained(name))
 
     def check(self) -> None:
         """They stand in no table of maps, and teachers are among them."""
-        for name in self.config.of_features():
+        for name in self.of_features:
             if self._is_raw(name):
                 raise InputError(
                     f"config: method {name!r} reads raw items: expected no table of maps, found it in "
                     "tables.identifiability or as an aligner; take it out there."
                 )
-        for name in dict.fromkeys([*self.config.methods, *self.config.selected()]):
+        for name in dict.fromkeys([*self.definitions.methods, *self.selected]):
             taught = self.teacher(name)
             if taught is None:
                 continue
-            known(f"methods.{name}.teacher", "method", taught.split("~")[0], self.config.methods)
+            known(f"methods.{name}.teacher", "method", taught.split("~")[0], self.definitions.methods)
             if not self._is_raw(taught):
                 raise InputError(
                     f"config: methods.{name}.teacher: expected a jointly trained model, found {taught!r}, which learns "

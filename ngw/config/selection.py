@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ngw.config.names import known
+from ngw.config.sections import Sections
 from ngw.errors import InputError, did_you_mean
 from ngw.features.clouds import ALL
 
-if TYPE_CHECKING:
-    from ngw.config import Config
 
-
-def check(config: Config) -> None:
+def check(config: Sections) -> None:
     """Raise an `InputError` for the first selection that nothing, or something else than it says, would come of."""
     _check_sizes(config)
     table = config.tables["retrieval"]
@@ -52,7 +50,7 @@ def _among(where: str, what: str, found: str | int, there: Collection[str | int]
         )
 
 
-def _check_budgets(config: Config) -> None:
+def _check_budgets(config: Sections) -> None:
     """Every method of the retrieval table runs at a budget, and every budget is one of a method; 0 may be idle."""
     grid = config.grid()["methods"]
     for name, budgets in grid.items():
@@ -73,7 +71,7 @@ def _check_budgets(config: Config) -> None:
         )
 
 
-def _single(config: Config) -> Iterator[tuple[str, str, str | int]]:
+def _single(config: Sections) -> Iterator[tuple[str, str, str | int]]:
     """(table, method, budget) of the tables that choose their own budgets, and of what they learn from."""
     for name in config.identifiability["methods"]:
         yield "tables.identifiability", name, config.identifiability["pairs"]
@@ -86,7 +84,7 @@ def _single(config: Config) -> Iterator[tuple[str, str, str | int]]:
         yield "tables.vqa", name, config.vqa.table["pairs"]
 
 
-def _check_pairs(config: Config, where: str, name: str, pairs: str | int) -> None:
+def _check_pairs(config: Sections, where: str, name: str, pairs: str | int) -> None:
     """A method, and the one that it learns from, have as many known pairs as they need."""
     for each in (name, config.raw.teacher(name)):
         if each is not None and config.method(each).pairs == "some" and config.method(each).min_pairs > _number(pairs):
@@ -98,7 +96,7 @@ def _check_pairs(config: Config, where: str, name: str, pairs: str | int) -> Non
             )
 
 
-def _check_sizes(config: Config) -> None:
+def _check_sizes(config: Sections) -> None:
     """No budget is larger than a data set's train split."""
     wanted = [("run", budget) for budget in config.run["pairs"]]
     for name, table in config.tables.items():

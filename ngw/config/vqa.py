@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ngw import encoders, fusion
+from ngw import fusion
+from ngw.config.definitions import Definitions
 from ngw.config.names import FUSION, RUN, derived_spec, known, with_name
 from ngw.errors import InputError
 from ngw.features.clouds import ALL
 from ngw.registry import check_type, make
 from ngw.tasks.vqa.options import TrainingOptions
-
-if TYPE_CHECKING:
-    from ngw.config import Config
 
 DEFAULTS = {
     "fusions": [], "curve": [], "labels": [], "pairs": ALL, "tokens": 128, "min_count": 9, "vocabulary": ["train"],
@@ -26,9 +24,14 @@ DEFAULTS = {
 class Vqa:
     """The section `tables.vqa`; without it there are no runs."""
 
-    def __init__(self, config: Config, fusions: Mapping[str, Any], table: Mapping[str, Any] | None) -> None:
-        self.config, self.fusions = config, fusions
-        self.table = {**DEFAULTS, "datasets": config.run["datasets"], "seeds": config.run["seeds"], **(table or {})}
+    def __init__(self, definitions: Definitions, fusions: Mapping[str, Any], table: Mapping[str, Any] | None) -> None:
+        self.definitions, self.fusions = definitions, fusions
+        self.table = {
+            **DEFAULTS,
+            "datasets": definitions.run["datasets"],
+            "seeds": definitions.run["seeds"],
+            **(table or {}),
+        }
         self.names = list(dict.fromkeys([*self.table["fusions"], *self.table["curve"]]))
         self.splits = list(dict.fromkeys([self.table["split"], *self.table["answer"]]))  # those that are answered
         self._check()
@@ -43,8 +46,8 @@ class Vqa:
                 raise InputError(f"config: fusions.{name}: expected {wanted}, found {aligner!r}; mend it.")
             if aligner is not None:
                 check_type(f"config: fusions.{name}: aligner", aligner, "str")
-                known(f"fusions.{name}.aligner", "method", aligner.split("~")[0], self.config.methods)
-                self.config.method(aligner)
+                known(f"fusions.{name}.aligner", "method", aligner.split("~")[0], self.definitions.methods)
+                self.definitions.method(aligner)
         with_name("tables.vqa", partial(make, TrainingOptions, "training"), self.table["training"])
         for name in self.table["examples"]:
             if name in self.staged("joint-vqa"):
@@ -57,7 +60,7 @@ class Vqa:
                     f"config: tables.vqa.examples: expected a fusion of the table, found {name!r}; add it."
                 )
         for name in [*self.table["datasets"], *self.table["aligned_on"], *self.table["aligned_on"].values()]:
-            known("tables.vqa", "data set", name, self.config.datasets)
+            known("tables.vqa", "data set", name, self.definitions.datasets)
 
     def spec(self, name: str) -> dict[str, Any]:
         """A fusion's kind and options, its aligner aside; `base~option=value~...` derives it from a defined one."""
@@ -84,16 +87,7 @@ class Vqa:
     def pairs(self, name: str) -> str:
         """The pair budget of a fusion's aligner; 0 where it has none."""
         aligner = self.aligner(name)
-        return "0" if aligner is None else self.config.budget(aligner, self.table["pairs"])
-
-    def encoder_pairs(self) -> list[list[str]]:
-        """The pairs of a vision and a text encoder; questions need both."""
-        wanted = ["vision", "text"]
-        return [
-            pair
-            for pair in self.config.run["encoder_pairs"]
-            if [encoders.build(self.config.encoders[name]).modality for name in pair] == wanted
-        ]
+        return "0" if aligner is None else self.definitions.budget(aligner, self.table["pairs"])
 
     def cells(self) -> list[dict[str, Any]]:
         """Every run of the table: the fields that say who it is.
@@ -103,7 +97,7 @@ class Vqa:
         untrained, raw, found = self.staged("prior"), self.staged("joint-vqa"), []
         kept = {some["fusion"]: some["seeds"] for some in self.table["only"]}
         for dataset in self.table["datasets"]:
-            for k, (vision, text) in enumerate(self.encoder_pairs()):
+            for k, (vision, text) in enumerate(self.definitions.image_text_pairs()):
                 for name in self.names if k == 0 else [name for name in self.names if name not in raw]:
                     shares = [ALL] + [str(share) for share in self.table["labels"]] * (name in self.table["curve"])
                     seeds = self.table["seeds"][:1] if name in untrained else kept.get(name, self.table["seeds"])

@@ -42,6 +42,9 @@ class Method:
     role: Role = "baseline"
     pairs: Literal["none", "some", "all"] = "some"  # "all": every true pair, whatever the budget (an oracle)
     min_pairs: ClassVar[int] = 2
+    raw: ClassVar[bool] = False  # whether it reads raw items, not features: such have stages of their own
+    has_plan: ClassVar[bool] = False  # whether `solve` finds a transport plan, and `fit_maps` maps to its targets
+    teacher: str | None = None  # the method that it learns from, by its name in the config
     reference: ClassVar[str] = ""
 
     converged_: bool = True

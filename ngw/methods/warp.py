@@ -61,7 +61,7 @@ class Warp(Whitened):
     pairs, as a multiple of the number of pairs (null: all of them); noise, the share of known pairs that are wrong.
     """
 
-    min_pairs = 4
+    min_pairs, has_plan = 4, True
     reference = "proposal 2.2-2.5"
 
     def __init__(

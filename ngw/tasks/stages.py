@@ -143,7 +143,7 @@ def _taught(
 def _planned(spec: Mapping) -> Any:
     """A method that has a plan; the others are for the fit stage."""
     model = methods.build(spec)
-    if not hasattr(model, "solve"):
+    if not model.has_plan:
         raise InputError(f"kind: expected a method with a plan, found {spec['kind']!r}; use the fit stage.")
     return model
 

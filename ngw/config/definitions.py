@@ -1,0 +1,51 @@
+"""What the config defines, and which runs it wants of it: data sets, encoders, methods. Sections of tables ask here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ngw import encoders, methods
+from ngw.config.names import derived_spec, with_name
+from ngw.features.clouds import ALL
+
+
+class Definitions:
+    """The sections `datasets`, `encoders`, `methods` and `run`; methods are built when they are first asked for."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.datasets, self.encoders, self.methods = values["datasets"], values["encoders"], values["methods"]
+        self.run = values["run"]
+        self._built: dict[str, methods.Method] = {}
+
+    def method_spec(self, name: str) -> dict[str, Any]:
+        """A method's kind and hyperparameters; `base~option=value~...` derives them from a defined one."""
+        return derived_spec("methods", "method", self.methods, name)
+
+    def method(self, name: str) -> methods.Method:
+        """The unfitted method, made once."""
+        if name not in self._built:
+            self._built[name] = with_name(f"methods.{name}", methods.build, self.method_spec(name))
+        return self._built[name]
+
+    def budgets(self, name: str) -> list[str]:
+        """The pair budgets at which a method runs: 0 alone, all alone, or every one that has enough pairs."""
+        method, pairs = self.method(name), [str(p) for p in self.run["pairs"]]
+        if method.pairs == "none":
+            return ["0"]
+        if method.pairs == "all":
+            return [ALL]
+        return [p for p in pairs if p == ALL or int(p) >= method.min_pairs]
+
+    def budget(self, name: str, pairs: int | str) -> str:
+        """The one budget at which a method runs in a table of one: that, or the one that the method's kind has."""
+        return {"none": "0", "all": ALL}.get(self.method(name).pairs, str(pairs))
+
+    def image_text_pairs(self) -> list[list[str]]:
+        """The pairs of a vision and a text encoder."""
+        wanted = ["vision", "text"]
+        return [
+            pair
+            for pair in self.run["encoder_pairs"]
+            if [encoders.build(self.encoders[name]).modality for name in pair] == wanted
+        ]

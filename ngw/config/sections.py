@@ -1,0 +1,169 @@
+"""What the config says, section by section, and which runs its tables need of it. No torch."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from ngw.config.definitions import Definitions
+from ngw.config.generation import Generation
+from ngw.config.joint import RawItems
+from ngw.config.vqa import Vqa
+from ngw.errors import InputError
+from ngw.features.clouds import ALL
+
+
+class Sections(Definitions):
+    """The definitions, and the tables that are made of them."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self.tables = {name: table for name, table in values["tables"].items() if table is not None}  # null: left out
+        self.energy = values.get("energy", {}).get("country")
+        self.captions, self.shards = self.run.get("captions", 1), self.run.get("shards", 1)
+        self.identifiability = {"methods": [], "pairs": ALL} | self.tables.get("identifiability", {})
+        self.ablations = {"vary": [], "pairs": ALL, "full": {}} | self.tables.get("ablations", {})
+        self._fusions, self._scorers = values.get("fusions", {}), values.get("scorers", {})
+
+    @functools.cached_property
+    def vqa(self) -> Vqa:
+        """Visual question answering."""
+        return Vqa(self, self._fusions, self.tables.get("vqa"))
+
+    @functools.cached_property
+    def generation(self) -> Generation:
+        """Generation both ways."""
+        return Generation(self, self.tables.get("generation"), self._scorers)
+
+    @functools.cached_property
+    def raw(self) -> RawItems:
+        """The methods that read raw items."""
+        return RawItems(self, self.selected(), self.of_features())
+
+    def selected(self) -> list[str]:
+        """The methods that some table names, or a fusion."""
+        return self._selected
+
+    @functools.cached_property
+    def _selected(self) -> list[str]:
+        named = [*self.tables["retrieval"]["methods"], *self.generation.methods, *self.of_features()]
+        return list(dict.fromkeys([*named, *self.ablation_grid(full=True)["methods"]]))
+
+    def of_features(self) -> list[str]:
+        """The methods of which a table or a fusion wants maps between the encoders' features."""
+        return [*self.identifiability["methods"], *self.vqa.aligners()]
+
+    def vision_text_names(self, datasets: list[str]) -> list[str]:
+        """What figures with images are called: each data set with each pair of a vision and a text encoder."""
+        return [f"{dataset}.{vision}.{text}" for dataset in datasets for vision, text in self.image_text_pairs()]
+
+    def staged(self, staged: bool) -> str:
+        """A regular expression of the selected methods that have (or lack) a transport stage of their own."""
+        names = [n for n in self.selected() if self.method(n).has_plan == staged and n not in self.raw.names()]
+        return "|".join(map(re.escape, names)) or "(?!)"
+
+    def derived(self, base: str, option: str, value: Any) -> tuple[str, str]:
+        """(what the ablation table calls it, the name) of a method with another value of one option, or of several.
+
+        value: of the option, or a mapping of this option and others.  A change to what the base has already is none.
+        """
+        changes, now = value if isinstance(value, Mapping) else {option: value}, self.method(base).params()
+        if option not in changes:
+            raise InputError(f"config: tables.ablations: expected {option!r} among {dict(changes)}; add its value.")
+        texts = {name: _plain(new) for name, new in changes.items()}
+        further = [f"{name}={text}" for name, text in sorted(texts.items()) if name != option]
+        same = {name for name in changes if name in now and _same(now[name], changes[name])}
+        new = [f"{name}={text}" for name, text in sorted(texts.items()) if name not in same]
+        name = "~".join([base, *new])
+        self.method(name)  # an option that doesn't exist, or a value that it can't have, is told here
+        return ", ".join([texts[option], *further]), name
+
+    def ablation_groups(self, full: bool = False) -> list[dict[str, Any]]:
+        """The ablations one by one: base method, option, rows [[value, method], ...], among them the base itself.
+
+        full: also the values of `full.vary`.  Rows stand in the order of their numbers, those without one last.
+        """
+        values: dict[tuple[str, str], list] = {}
+        for panel in self.ablations["vary"] + self.ablations["full"].get("vary", []) * full:
+            values.setdefault((panel["method"], panel["option"]), []).extend(panel["values"])
+        groups = []
+        for (base, option), found in values.items():
+            rows = {name: label for label, name in (self.derived(base, option, value) for value in found)}
+            if base not in rows:
+                rows = {base: _plain(self.method(base).params()[option])} | rows
+            ordered = sorted(rows.items(), key=lambda row: _number(row[1]))
+            groups.append({"base": base, "option": option, "rows": [[label, name] for name, label in ordered]})
+        return groups
+
+    def ablation_grid(self, full: bool = False) -> dict[str, Any]:
+        """The runs that the ablation table needs, and its groups."""
+        table, groups = self.ablations, self.ablation_groups(full)
+        names = dict.fromkeys(name for group in groups for _, name in group["rows"])
+        seeds = table.get("seeds", self.run["seeds"])
+        return {
+            "datasets": self.run["datasets"],
+            "encoder_pairs": self.run["encoder_pairs"],
+            "methods": {name: [self.budget(name, table["pairs"])] for name in names},
+            "seeds": table["full"].get("seeds", seeds) if full else seeds,
+            "groups": groups,
+        }
+
+    def identifiability_grid(self) -> dict[str, Any]:
+        """The runs that the identifiability tables need: one budget, or the one that a method's kind has."""
+        table = self.identifiability
+        return {
+            "datasets": self.run["datasets"],
+            "encoder_pairs": self.run["encoder_pairs"],
+            "methods": {name: [self.budget(name, table["pairs"])] for name in table["methods"]},
+            "seeds": table.get("seeds", self.run["seeds"]),
+        }
+
+    def grid(self) -> dict[str, Any]:
+        """The runs that the retrieval table needs, in short: `cells` spells them out."""
+        table, only = self.tables["retrieval"], self.tables["retrieval"].get("only", [])
+        kept = {some["method"]: [str(p) for p in some["pairs"]] for some in only if "pairs" in some}
+        seeds = {"seeds_of": {some["method"]: some["seeds"] for some in only if "seeds" in some}}
+        return {
+            "datasets": self.run["datasets"],
+            "encoder_pairs": self.run["encoder_pairs"],
+            "methods": {n: [p for p in self.budgets(n) if p in kept.get(n, [p])] for n in table["methods"]},
+            "seeds": self.run["seeds"],
+            **(seeds if seeds["seeds_of"] else {}),
+            **({"references": [dict(sorted(r.items())) for r in table["references"]]} if "references" in table else {}),
+        }
+
+
+def cells(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every run of a grid: the fields of its record that say who it is."""
+    return [
+        {"dataset": dataset, "vision": vision, "text": text, "method": name, "pairs": pairs, "seed": seed}
+        for dataset in grid["datasets"]
+        for vision, text in grid["encoder_pairs"]
+        for name, budgets in grid["methods"].items()
+        for pairs in budgets
+        for seed in grid.get("seeds_of", {}).get(name, grid["seeds"])
+    ]
+
+
+def _plain(value: Any) -> str:
+    """A value as YAML writes it, so that it reads back as itself; a whole number without its point."""
+    value = int(value) if isinstance(value, float) and value.is_integer() else value
+    return yaml.safe_dump(value, default_flow_style=True, width=math.inf).removesuffix("...\n").strip()
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values mean one: 1 and 1.0 do, 1 and true don't."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
+def _number(text: str) -> float:
+    """A number to sort by; words come after all numbers."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.inf
