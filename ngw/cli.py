@@ -1,6 +1,8 @@
 """The command line: a stage is a decorated function, whose annotated signature is its options.
 
 Exit status: 0 done; 2 bad input or usage, told in one sentence; 1 anything else, with its traceback.
+
+By argparse: importing typer, tyro, cyclopts or jsonargparse takes 50 to 130 ms more, of each of a run's thousands of jobs.
 """
 
 from __future__ import annotations

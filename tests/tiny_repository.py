@@ -27,7 +27,12 @@ ONE_MODALITY = [  # train and test images, known pairs, methods
 ]
 SMALLER = {  # what is replaced in a file, wherever it stands there
     "Makefile": [("--size small", "--size tiny")],
-    "paper.yaml": [("      - {fusion: weight-averaging, seeds: [0]}\n", "")],  # no fusion of the tiny config
+    "paper.yaml": [
+        ("      - {fusion: weight-averaging, seeds: [0]}\n", ""),  # no fusion of the tiny config
+        ("  seeds: [0, 1, 2]\n  pairs: [0, 100, 1000, 10000, all]", "  seeds: [0]\n  pairs: [0, 10000, all]"),
+        ("    - [dinov2-base, mpnet]\n    - [dinov2-base, contriever]\n    - [dinov2-base, bert-base]\n", ""),
+        ("    - [dinov2-base, roberta-base]\n    - [vit-b16, bert-base]\n", ""),
+    ],
     "examples/same-modality.yaml": ONE_MODALITY,
     "examples/text-text.yaml": ONE_MODALITY,
     "examples/easy-vqa.yaml": [
