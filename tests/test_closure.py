@@ -91,20 +91,11 @@ def test_an_edit_changes_the_fingerprints_that_reach_it_and_no_other(tmp_path):
     assert changed("methods/cca.py", future, future + "\n# edited") == {"transport"}
     assert changed("seeds.py", future, future + "\n# edited") == {"fit", "transport", "train_captioner"}
     all_of_them = {stage.split(":")[1] for stage in before}
-    assert (
-        changed("io/__init__.py", future, future + "\n# edited")
-        == all_of_them
-        == {
-            "fit",
-            "transport",
-            "encode",
-            "vqa",
-            "train_captioner",
-        }
-    )
+    assert len(all_of_them) == 5
+    assert changed("io/__init__.py", future, future + "\n# edited") == all_of_them
     assert changed("errors.py", future, future + "\n# edited") == set()
     # Of a module of stages the definition that is reached counts, those that it calls, and no other.
-    assert changed("tasks/stages.py", "def fit(", "# edited\ndef fit(") == set()
+    assert changed("tasks/stages.py", '@stage("Fit a', '# edited\n@stage("Fit a') == set()
     assert changed("tasks/stages.py", "model.fit(", "model.fit (") == {"fit"}
     assert changed("tasks/stages.py", "def _train_clouds(", "def _train_clouds (") == {"fit", "transport"}
     (tmp_path / "ngw/seeds.py").touch()
