@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ngw.metrics.retrieval import summary
-from ngw.report import collate
 from ngw.report.records import cell
+from ngw.report.tables import retrieval
 
 PAIR = ("scenes", "effnet-lite0", "minilm-l6")
 IMAGES = np.array([11, 22, 33, 44])
@@ -52,9 +52,9 @@ def collated():
     """The rows of their csv."""
     ranks = {cell(record): table for record, table in runs()}
     records = [record for record, _ in runs()]
-    return collate.collate(records, collate.bootstrap_all(records, ranks, draws=200))
+    return retrieval.rows(records, retrieval.samples(records, ranks, draws=200))
 
 
 def find(rows, method, pairs, metric):
-    (row,) = [row for row in rows if (row["method"], row["pairs"], row["metric"]) == (method, pairs, metric)]
+    (row,) = rows.query("method == @method and pairs == @pairs and metric == @metric").to_dict("records")
     return row

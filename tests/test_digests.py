@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from commands import training
 
@@ -22,7 +23,7 @@ from ngw.fusion import Basis
 from ngw.metrics import paraphrases
 from ngw.nn.training import Schedule, train
 from ngw.report import stages
-from ngw.report.collate import to_csv
+from ngw.report.frames import to_csv
 from ngw.tasks import latents as carried
 from ngw.tasks.captions import decoder as captioning
 from ngw.tasks.images import codec as pictures
@@ -132,7 +133,7 @@ def test_a_table_and_its_figure(tmp_path):
              "std": 0.1, "low": 0.4, "high": 0.6, "n_seeds": 3, "role": "method", "converged": True}
             for metric in ("i2t_recall_1", "t2i_recall_1", "i2t_recall_10", "t2i_recall_10")]  # fmt: skip
     csv, figure = tmp_path / "tables" / "retrieval.csv", tmp_path / "figures" / "retrieval.d.v.t.png"
-    stages.write_tables({"retrieval.csv": to_csv(rows), "retrieval.md": "# Retrieval\n" * 9}, csv.parent)
+    stages.write_tables({"retrieval.csv": to_csv(pd.DataFrame(rows)), "retrieval.md": "# Retrieval\n" * 9}, csv.parent)
     stages.figures(csv, figure.parent)
     for path in (csv, csv.with_suffix(".md")):
         refused_at_every_bit(path, lambda path=path: stages.read_text(path))

@@ -188,7 +188,8 @@ def test_tables_without_what_is_asked_for(tmp_path):
 
 
 def test_reports_of_what_is_not_there(tmp_path):
-    from ngw.report import similarity, stages
+    from ngw.report import stages
+    from ngw.report.tables import similarity
     from ngw.tools import provenance
 
     with pytest.raises(InputError, match="expected benchmark files of Snakemake, found none"):
@@ -198,4 +199,4 @@ def test_reports_of_what_is_not_there(tmp_path):
     records = [{"dataset": "d", "vision": "v", "text": "t", "n": 1, "metrics": {k: {}}} for k in ("cka", "knn")]
     records[0]["metrics"] = {}
     with pytest.raises(InputError, match="expected the same measures in every record"):
-        similarity._table(records, [], "300")
+        similarity.build(records)

@@ -70,13 +70,13 @@ def test_meteor_that_is_not_there_and_one_that_ends(monkeypatch):
 
 
 def test_a_record_without_scores_and_a_split_without_questions():
-    from ngw.report import vqa
+    from ngw.report.tables import vqa
     from ngw.tasks.vqa.labels import Labels
 
     record = {"dataset": "d", "vision": "v", "text": "t", "fusion": "f", "aligner": None, "pairs": "0", "seed": 0}
     record |= {"method": "f", "labels": "all"}
     with pytest.raises(InputError, match="has a record but no scores; run its job again"):
-        vqa.bootstrap([record], {}, 1)
+        vqa.samples([record], {}, 1)
     one = np.array([1])
     labels = Labels(one, one, np.array([0], np.int8), csr_array((1, 1)), None)
     with pytest.raises(InputError, match="split 'test': expected questions, found none"):

@@ -15,8 +15,9 @@ from ngw import config
 from ngw.config import Config
 from ngw.errors import InputError
 from ngw.metrics.retrieval import summary
-from ngw.report import ablations as report
+from ngw.report.frames import read_csv
 from ngw.report.style import encode
+from ngw.report.tables import ablations as report
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
@@ -52,17 +53,19 @@ def runs(seeds=(0, 1)) -> tuple[list[dict], dict]:
 def test_numbers_of_the_table_by_hand():
     records, ranks = runs()
     files = report.build(records, ranks, list(ranks), GROUPS)
-    rows = {(r["option"], r["value"], r["metric"]): r for r in report.from_csv(files["ablations.csv"])}
+    rows = {(r["option"], r["value"], r["metric"]): r for r in read_csv(files["ablations.csv"]).to_dict("records")}
     assert len(rows) == 4 * 3
     base = rows["epsilon", "0.02", "mean_recall_1"]
     assert base["mean"] == pytest.approx((0.75 + 0.5) / 2 / 2 + 0.5)  # text to image: all found, always
-    assert (base["difference"], base["step"], base["support"]) == ("", 15, 20.5)
+    assert (base["step"], base["support"]) == (15, 20.5)
+    assert np.isnan(base["difference"])
     changed = rows["epsilon", "0.01", "mean_recall_1"]
     assert changed["mean"] == pytest.approx(0.75)
     assert changed["difference"] == pytest.approx(0.75 - 0.8125)
     assert changed["difference_low"] <= changed["difference"] <= changed["difference_high"] <= 0
     raw = rows["cost", "raw", "i2t_recall_1"]
-    assert (raw["mean"], raw["pairs"], raw["difference"], raw["support"]) == (0, "0", -0.625, "")
+    assert (raw["mean"], raw["pairs"], raw["difference"]) == (0, "0", -0.625)
+    assert np.isnan(raw["support"])
     lines = files["ablations.md"].splitlines()
     assert any(
         line.startswith("| epsilon | 0.02 | 62.5 ± 17.7 | 100.0 ± 0.0 | 81.2 ± 8.8 | base | – | 15 | 20.5")
@@ -84,7 +87,7 @@ def test_a_missing_cell_is_an_error():
 
 def test_the_figure_has_a_panel_an_option_with_the_base_filled():
     records, ranks = runs()
-    rows = report.from_csv(report.build(records, ranks, list(ranks), GROUPS)["ablations.csv"])
+    rows = read_csv(report.build(records, ranks, list(ranks), GROUPS)["ablations.csv"])
     figure = report.figure(rows, ("points", "v", "t"))
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title(loc="left") for axes in shown] == ["epsilon", "cost", "effective support, by epsilon"]
@@ -96,9 +99,7 @@ def test_the_figure_has_a_panel_an_option_with_the_base_filled():
 
 def test_without_plans_there_is_no_panel_of_their_support():
     records, ranks = runs()
-    rows = report.from_csv(
-        report.build([r | {"plan": None} for r in records], ranks, list(ranks), GROUPS)["ablations.csv"]
-    )
+    rows = read_csv(report.build([r | {"plan": None} for r in records], ranks, list(ranks), GROUPS)["ablations.csv"])
     assert len(report.figure(rows, ("points", "v", "t")).axes) == 2
 
 
@@ -109,11 +110,11 @@ def test_what_a_panel_calls_values_that_share_a_name():
     assert report._words(["mlp, steps=300", "0.1"]) == ["mlp", "0.1"]
 
 
-def test_null_is_told_in_its_options_own_word():
-    said = [report._said({"option": option, "value": value}) for option, value in (
+def test_null_has_a_word_of_each_option():
+    words = [report._word(option, value) for option, value in (
         ("unpaired", "null"), ("smoothness", "null, steps=3"), ("unpaired", "4"), ("other", "null"),
     )]  # fmt: skip
-    assert said == ["all", "ridge, steps=3", "4", "null"]
+    assert words == ["all", "ridge, steps=3", "4", "null"]
 
 
 @pytest.mark.workflow

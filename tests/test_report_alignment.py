@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ngw.report import alignment, style
+from ngw.report import alignment, examples, style
 
 
 def pairs(n=60, noise=0.1, seed=0):
@@ -39,10 +39,10 @@ def test_each_clouds_own_plane_has_unit_spread():
 def test_the_nearest_by_hand():
     u, v = np.eye(3), np.array([[0.9, 0.2, 0], [0.1, 0.8, 0.3], [1.0, 0, 0], [0, 0.1, 0.7]])
     owner = np.array([0, 1, 1, 2])
-    to_text, to_image = alignment.nearest(u, v, owner, [0, 1], [2, 3], 2)
+    to_text, to_image = examples.nearest(u, v, owner, [0, 1], [2, 3], 2)
     assert to_text == [[(2, False), (0, True)], [(1, True), (0, False)]]
     assert to_image == [[(0, False), (1, True)], [(2, True), (1, False)]]
-    assert alignment.of_rows(to_text, ["a", "b", "c", "d"]) == [
+    assert examples.of_rows(to_text, ["a", "b", "c", "d"]) == [
         [("c", False), ("a", True)], [("b", True), ("a", False)],
     ]  # fmt: skip
 
@@ -56,9 +56,9 @@ def test_both_figures_draw_and_say_what_is_right():
     ]  # fmt: skip
     assert style.encode(figure, "png") == style.encode(alignment.clouds_figure(seen, "ngw, 300 pairs"), "png")
     picture = np.zeros((4, 4, 3), np.uint8)
-    to_text = [alignment.Ranked(picture, [("a dog", True), ("a cat", False)])]
-    to_image = [alignment.Ranked("a cow", [(picture, False), (picture, True)])]
-    figure = alignment.examples_figure(to_text, to_image, "ngw")
+    to_text = [examples.Ranked(picture, [("a dog", True), ("a cat", False)])]
+    to_image = [examples.Ranked("a cow", [(picture, False), (picture, True)])]
+    figure = examples.retrieval_sheet(to_text, to_image, "ngw")
     words = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert words == ["✓ a dog", "– a cat", "a cow"]
     framed = [axes for axes in figure.axes if axes.axison]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ngw.report.tables import at_budget, main_table, taught
+import pandas as pd
+
+from ngw.report.frames import at_budget, taught
+from ngw.report.tables.retrieval import main_table
 
 PAIR = ("coco", "v", "t")
 
@@ -12,14 +15,14 @@ def row(method, pairs, role="method", metric="i2t_recall_1", mean=0.5):
     return who | {"mean": mean, "std": 0.0, "low": mean, "high": mean, "n_seeds": 1, "role": role, "converged": True}
 
 
-ROWS = [
+ROWS = pd.DataFrame([
     row("ngw", "30"), row("ngw", "all"), row("averaged", "0", "baseline"), row("unaligned", "0", "control"),
     row("oracle", "all", "control"), row("shuffled", "30", "control"), row("shuffled", "all", "control"),
-]  # fmt: skip
+])  # fmt: skip
 
 
 def names(rows):
-    return [row["method"] for row in rows]
+    return rows["method"].tolist()
 
 
 def test_controls_of_one_budget_stand_beside_the_others():
@@ -33,12 +36,12 @@ def test_methods_without_pairs_stand_at_every_budget_where_asked():
 
 def test_no_table_for_no_pairs_where_some_methods_have_pairs():
     assert taught(ROWS) == ["30", "all"]
-    assert taught([row("averaged", "0"), row("shuffled", "30", "control")]) == ["0"]
+    assert taught(pd.DataFrame([row("averaged", "0"), row("shuffled", "30", "control")])) == ["0"]
 
 
 def test_folds_have_a_table_of_their_own_that_names_them():
-    folds = [row("ngw", "30", metric=f"{way}_recall_1_1k", mean=0.75) for way in ("i2t", "t2i")]
-    table = main_table([*ROWS, *folds], PAIR, (5000, 25000), folds=True)
+    folds = pd.DataFrame([row("ngw", "30", metric=f"{way}_recall_1_1k", mean=0.75) for way in ("i2t", "t2i")])
+    table = main_table(pd.concat([ROWS, folds]), PAIR, (5000, 25000), folds=True)
     assert "1k, the mean of 5 folds of 1,000 images" in table.title
     assert [[number.text for cell in line.cells for number in cell] for line in table.lines] == [["75.0", "75.0"]]
     assert main_table(ROWS, PAIR, (1000, 5000), folds=True).lines == []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ngw.errors import InputError
-from ngw.report import efficiency
-from ngw.report.efficiency import Point
+from ngw.report.tables import efficiency
+from ngw.report.tables.efficiency import Point
 
 PAIR = ("scenes", "effnet-lite0", "minilm-l6")
 
@@ -33,21 +33,21 @@ def records():
 
 def test_rows_are_means_over_seeds_and_the_table_shows_the_largest_budget(records):
     rows = efficiency.rows(records)
-    found = {(row["method"], row["pairs"], row["metric"]): row for row in rows}
+    found = {(row["method"], row["pairs"], row["metric"]): row for row in rows.to_dict("records")}
     row = found["ngw", "30", "train_seconds"]
     assert (row["mean"], row["low"], row["high"]) == (2.0, 1.5, 2.5)
-    shown = efficiency.document(rows, "md")
+    shown = efficiency.build(records)["efficiency.md"]
     assert "| ngw (all pairs) | **55.0** ± 7.1 | 2.0 ± 0.7 | 100 ± 0 | 1,234,567 |" in shown
     assert "| averaged (0 pairs) | 1.0 | 60.0 | 100 | 1,234,567 |" in shown
     assert "| *random (0 pairs)* |" in shown
     assert "30 pairs" not in shown
     assert "codecarbon" not in shown
-    assert r"\toprule" in efficiency.document(rows, "tex")
+    assert r"\toprule" in efficiency.build(records)["efficiency.tex"]
 
 
 def test_what_some_runs_measured_is_a_column_and_a_dash_for_the_others(records):
     records[4:8] = [r | {"cost": r["cost"] | {"energy_wh": 2.5}} for r in records[4:8]]
-    shown = efficiency.document(efficiency.rows(records), "md")
+    shown = efficiency.build(records)["efficiency.md"]
     assert "| cca (all pairs) | 40.0 ± 0.0 | 0.5 ± 0.0 | 100 ± 0 | 2.50 ± 0.00 | 1,234,567 |" in shown
     assert "| averaged (0 pairs) | 1.0 | 60.0 | 100 | – | 1,234,567 |" in shown
     assert "codecarbon's estimates" in shown
@@ -92,7 +92,7 @@ SHORT = "0.5\t0:00:00\tNA\tNA\tNA\tNA\tNA\tNA\tNA\tNA\n"
 
 def test_stages_sum_jobs_by_rule():
     found = efficiency.stages({"fit/a.tsv": HEAD + FIT, "fit/b.tsv": HEAD + SHORT, "captions.x.y.tsv": HEAD + FIT})
-    assert [(s.name, s.jobs, s.seconds, s.cpu, s.longest) for s in found] == [
+    assert list(found.drop(columns="peak_memory_mb").itertuples(index=False, name=None)) == [
         ("fit", 2, 11.0, 8.75, 10.5),  # the short job's seconds stand for its processor's
         ("captions", 1, 10.5, 8.25, 10.5),
     ]
@@ -103,8 +103,8 @@ def test_stages_sum_jobs_by_rule():
 
 
 def test_stages_of_jobs_too_short_to_sample_have_no_memory():
-    (stage,) = efficiency.stages({"vqa/a.tsv": HEAD + SHORT})
-    assert "| vqa | 1 | 0 | 100.0 | 0 | 0.5 | – |" in efficiency.stages_files([stage])["stages.md"]
+    stages = efficiency.stages({"vqa/a.tsv": HEAD + SHORT})
+    assert "| vqa | 1 | 0 | 100.0 | 0 | 0.5 | – |" in efficiency.stages_files(stages)["stages.md"]
 
 
 def test_a_file_that_is_no_benchmark_is_refused():

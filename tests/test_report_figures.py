@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
 import pytest
 
 from ngw.report import figures, style
@@ -33,7 +34,7 @@ def rows():
             ]
             found += [row("random", "0", 0.01, "control", **at), row("oracle", "all", 0.97, "control", **at)]
             found += [row("shuffled", pairs, 0.02, "control", **at) for pairs in ("30", "100", "all")]
-    return found
+    return pd.DataFrame(found)
 
 
 def test_budgets_stand_at_their_logarithm_and_the_others_beyond_a_break():
@@ -88,16 +89,5 @@ def test_a_row_of_panels_for_each_cutoff(rows):
 @pytest.mark.parametrize("budgets", [("30",), ("0",), ("all",), ("0", "all")])
 def test_few_budgets_still_draw(budgets):
     rows = [row(method, pairs, 0.5, way=way) for method in "ab" for pairs in budgets for way in ("i2t", "t2i")]
+    rows = pd.DataFrame(rows)
     assert len(style.encode(figures.recall_figure(rows, PAIR), "png")) > 1000
-
-
-def test_training_curves_show_every_term_and_the_kept_step():
-    runs = {f"seed {seed}": {"step": [0, 10, 20], "total": [3, 2, 1], "cycle": [1, 0, 0.5]} for seed in range(4)}
-    figure = figures.training_figure(runs, chosen={"seed 1": 10})
-    shown = [axes for axes in figure.axes if axes.get_visible()]
-    assert [axes.get_title("left") for axes in shown] == list(runs)
-    lines = {line.get_label(): line for line in shown[1].get_lines()}
-    assert list(lines["total"].get_ydata()) == [3, 2, 1]
-    assert math.isnan(lines["cycle"].get_ydata()[1])  # 0 has no place on a log scale
-    assert list(lines["kept"].get_xdata()) == [10, 10]
-    assert "kept" not in {line.get_label() for line in shown[0].get_lines()}

@@ -10,8 +10,9 @@ import pytest
 
 from ngw.errors import InputError
 from ngw.metrics.text import METRICS, bleu
-from ngw.report import generation, imaging
+from ngw.report import examples
 from ngw.report.records import cell
+from ngw.report.tables import generation
 
 PAIR = ("scenes", "effnet-lite0", "minilm-l6")
 # matches, n-grams, the candidate's length and the reference's: the first image's caption is perfect, the second's wrong
@@ -88,8 +89,8 @@ def test_runs_that_do_not_fit_are_refused(change, words):
 
 def test_the_sheet_shows_each_methods_caption():
     image = np.zeros((4, 4, 3), np.uint8)
-    item = generation.Captioned(image, "A dog.", {"ngw": "A cat.", "cca": ""})
-    figure = generation.sheet([item, item])
+    item = examples.Captioned(image, "A dog.", {"ngw": "A cat.", "cca": ""})
+    figure = examples.caption_sheet([item, item])
     assert len(figure.axes) == 4
     words = [text.get_text() for text in figure.axes[1].texts]
     assert words == ["reference", "A dog.", "ngw", "A cat.", "cca", "(nothing)"]
@@ -98,8 +99,8 @@ def test_the_sheet_shows_each_methods_caption():
 def drawn(method, pairs, cosines, role="method", **metrics):
     """A record of generated pictures and their cosines, beside `run`'s of captions."""
     record, _ = run(method, pairs, [0.5, 0.5], role)
-    scored = {name: list(cosines) for name in imaging.COSINES}
-    means = {name: float(np.mean(cosines)) for name in imaging.COSINES}
+    scored = {name: list(cosines) for name in generation.COSINES}
+    means = {name: float(np.mean(cosines)) for name in generation.COSINES}
     means |= {name.replace("cosine", "score"): max(0, 100 * mean) for name, mean in means.items()}
     record |= {
         "task": "imaging", "metrics": {"fd": 120.0, "fd_error": 2.0, "kd": 0.5, "kd_error": 0.01, **means, **metrics},
@@ -158,7 +159,7 @@ def test_pictures_that_do_not_fit_their_record_are_refused():
 
 def test_the_contact_sheet_shows_the_real_image_and_each_methods():
     grey = np.zeros((4, 4, 3), np.uint8)
-    figure = imaging.sheet([imaging.Drawn("A dog.", grey, {"ngw": grey, "cca": grey})] * 2)
+    figure = examples.image_sheet([examples.Drawn("A dog.", grey, {"ngw": grey, "cca": grey})] * 2)
     assert len(figure.axes) == 2 * 4
     assert figure.axes[0].texts[0].get_text() == "A dog."
     assert [axes.get_title(loc="left") for axes in figure.axes[1:4]] == ["real", "ngw", "cca"]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from ngw.report import identifiability as report
+from ngw.report.frames import read_csv
+from ngw.report.layout import MAPS
 from ngw.report.style import encode
+from ngw.report.tables import identifiability as report
 
 
 def record(method: str, seed: int, shift: float = 0.0, role: str = "method", pairs: str = "300") -> dict:
-    names = [f"{way}_{name}" for way in report.MAPS for name in [*report._STYLE, "density"]]
-    spectra = {way: [2.0 - shift, 1.0, 0.5, 0.0] for way in report.MAPS}
+    names = [f"{way}_{name}" for way in MAPS for name in [*report.SHOWN, "density"]]
+    spectra = {way: [2.0 - shift, 1.0, 0.5, 0.0] for way in MAPS}
     return {
         **{"dataset": "points", "vision": "v", "text": "t", "method": method, "pairs": pairs, "seed": seed},
         **{"role": role, "task": "identifiability", "task_version": 1, "version": "0", "cost": {}, "converged": True},
@@ -46,9 +48,9 @@ def test_tables_show_each_number_beside_its_null():
 
 
 def test_the_spectrum_goes_through_its_csv_into_a_figure():
-    rows = report.spectra_from_csv(report.build(runs(), expected())["identifiability-spectrum.csv"])
+    rows = read_csv(report.build(runs(), expected())["identifiability-spectrum.csv"])
     assert len(rows) == 4 * 2 * (2 + 2 + 1)  # values, maps, two methods with their nulls and a control
-    top = next(row for row in rows if (row["method"], row["map"], row["null"], row["k"]) == ("a", "ab", False, 1))
+    (top,) = rows.query("method == 'a' and map == 'ab' and not null and k == 1").to_dict("records")
     assert (top["mean"], top["low"], top["high"]) == (1.995, 1.99, 2.0)
     figure = report.spectrum_figure(rows, ("points", "v", "t"))
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["a", "b", "random"]

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from ngw.cli import main
 from ngw.config import read
 from ngw.report import page
+from ngw.report.layout import Line, Number, Table
 from ngw.report.stages import write_tables
 from ngw.report.style import encode
-from ngw.report.tables import Line, Number, Table
 from ngw.tools import provenance
 
 PNG = encode(Figure((0.1, 0.1)), "png")

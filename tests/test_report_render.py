@@ -9,7 +9,8 @@ import re
 import pytest
 from retrieval_runs import PAIR, SIZES, collated
 
-from ngw.report import collate, render, tables
+from ngw.report import frames, layout, render
+from ngw.report.tables import retrieval
 
 
 @pytest.fixture
@@ -18,11 +19,11 @@ def rows():
 
 
 def test_csv_has_fractions_and_comes_back(rows):
-    text = collate.to_csv(rows)
+    text = frames.to_csv(rows)
     first = next(csv.DictReader(io.StringIO(text)))
-    assert list(first) == list(collate.COLUMNS)
+    assert list(first) == list(frames.COLUMNS)
     assert (first["metric"], first["mean"], first["converged"]) == ("i2t_recall_1", "0.75", "false")
-    assert collate.from_csv(text) == rows
+    assert frames.read_csv(text).to_dict("records") == rows.to_dict("records")
 
 
 def numbers(line):
@@ -32,12 +33,14 @@ def numbers(line):
 
 @pytest.mark.parametrize("form", ["markdown", "tex", "plain"])
 def test_the_same_numbers_stand_in_csv_and_in_every_rendering(rows, form):
-    table = tables.budget_table(rows, PAIR, (4, 8), "all")
+    table = retrieval.budget_table(rows, PAIR, (4, 8), "all")
     shown = getattr(render, form)(table).replace("\\", "")
     for method in ("ngw", "cca", "ridge", "oracle"):
         (line,) = [line for line in shown.splitlines() if re.match(rf"\W*(textit)?\W*{method}\W*(\s\s|\||&)", line)]
         found = [
-            row for row in collate.from_csv(collate.to_csv(rows)) if (row["method"], row["pairs"]) == (method, "all")
+            row
+            for row in frames.read_csv(frames.to_csv(rows)).to_dict("records")
+            if (row["method"], row["pairs"]) == (method, "all")
         ]
         for way in ("i2t", "t2i"):
             expected = []
@@ -49,7 +52,7 @@ def test_the_same_numbers_stand_in_csv_and_in_every_rendering(rows, form):
 
 
 def test_main_table_marks_best_controls_and_what_did_not_converge(rows):
-    lines = render.markdown(tables.main_table(rows, PAIR, (4, 8))).splitlines()
+    lines = render.markdown(retrieval.main_table(rows, PAIR, (4, 8))).splitlines()
     assert "4 test images, 8 captions" in lines[0]
     table = [line for line in lines if line.startswith("|")]
     assert table[0] == "| pairs | 0 | 30 | all |"
@@ -63,7 +66,7 @@ def test_main_table_marks_best_controls_and_what_did_not_converge(rows):
 
 
 def test_best_is_the_lowest_median_rank_and_ties_share_it(rows):
-    shown = render.markdown(tables.budget_table(rows, PAIR, (4, 8), "30"))
+    shown = render.markdown(retrieval.budget_table(rows, PAIR, (4, 8), "30"))
     median = {line.split("|")[1].strip(): line.split("|")[6].strip() for line in shown.splitlines() if "|" in line}
     assert median["ngw †"] == "**1.0†** ± 0.0"
     assert median["cca"] == "1.5 ± 0.0"
@@ -72,7 +75,7 @@ def test_best_is_the_lowest_median_rank_and_ties_share_it(rows):
 
 
 def test_tex_is_well_formed(rows):
-    shown = render.tex(tables.main_table(rows, PAIR, (4, 8)))
+    shown = render.tex(retrieval.main_table(rows, PAIR, (4, 8)))
     assert r"ngw\textasciitilde{}epsilon=0.1 & --" in shown
     assert shown.count(r"\midrule") == 2
     assert shown.count(r"\toprule") == shown.count(r"\bottomrule") == 1
@@ -85,14 +88,14 @@ def test_tex_is_well_formed(rows):
 
 
 def test_every_character_tex_or_markdown_would_eat_is_escaped():
-    line = tables.Line("a_b~c|d*e%f&g", [[tables.Number("1.0")]])
-    table = tables.Table("t", "t", "method", ["x"], [line])
+    line = layout.Line("a_b~c|d*e%f&g", [[layout.Number("1.0")]])
+    table = layout.Table("t", "t", "method", ["x"], [line])
     assert r"a\_b\textasciitilde{}c\textbar{}d*e\%f\&g & 1.0 \\" in render.tex(table)
     assert r"| a\_b\~c\|d\*e%f&amp;g | 1.0 |" in render.markdown(table)
 
 
 def test_plain_text_is_aligned_and_fits_a_terminal(rows):
-    lines = render.console(rows, SIZES).splitlines()
+    lines = retrieval.console(rows, SIZES).splitlines()
     assert max(map(len, lines)) <= 100
     table = [line for line in lines if " / " in line and "image to text" not in line]
     assert "75.0†°* / 62.5†°*" in table[0]

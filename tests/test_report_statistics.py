@@ -98,9 +98,9 @@ def test_interval_of_the_mean_over_seeds():
 def test_paired_difference_of_equal_and_of_separate_methods():
     draws = np.linspace(0.4, 0.6, 999)
     same = paired_difference([draws], [draws], 0.0)
-    assert same == (0, 0, 0, 1)
+    assert same == (0, 0, 0, 1, 0)
     better = paired_difference([draws + 0.1, draws + 0.3], [draws], 0.2)
-    assert better == pytest.approx((0.2, 0.2, 0.2, 2 / 1000))
+    assert better == pytest.approx((0.2, 0.2, 0.2, 2 / 1000, 0))
     centred = paired_difference([draws], [np.full(999, 0.5)], 0.0)
     assert centred.p == pytest.approx(1, abs=2e-3)
     assert (centred.low, centred.high) == pytest.approx((-0.095, 0.095))

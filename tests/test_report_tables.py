@@ -11,8 +11,10 @@ import pytest
 from retrieval_runs import FAIR, GOOD, IMAGES, PAIR, collated, find, run, runs
 
 from ngw.errors import InputError
-from ngw.report import against, build, collate, render, tables
+from ngw.report import layout, render
 from ngw.report.records import cell, check
+from ngw.report.statistics import holm
+from ngw.report.tables import retrieval
 
 
 @pytest.fixture
@@ -45,15 +47,15 @@ def test_rows_by_hand(rows):
 
 def test_one_seed_has_no_spread_and_says_so():
     record, table = run("ngw", "30", 0, FAIR)
-    rows = collate.collate([record], collate.bootstrap_all([record], {cell(record): table}, draws=50))
-    assert {(row["std"], row["n_seeds"]) for row in rows} == {(0.0, 1)}
-    shown = render.markdown(tables.main_table(rows, PAIR, (4, 8)))
+    rows = retrieval.rows([record], retrieval.samples([record], {cell(record): table}, draws=50))
+    assert set(zip(rows["std"], rows["n_seeds"], strict=True)) == {(0.0, 1)}
+    shown = render.markdown(retrieval.main_table(rows, PAIR, (4, 8)))
     assert "±" not in shown
     assert "**50.0°** / **50.0°**" in shown
 
 
 def test_the_same_draws_give_the_same_rows(records, ranks, rows):
-    assert rows == collate.collate(records, collate.bootstrap_all(records[::-1], ranks, draws=200))
+    assert rows.equals(retrieval.rows(records, retrieval.samples(records[::-1], ranks, draws=200)))
 
 
 def test_pairs_of_encoders_on_one_data_set_keep_their_own_sizes():
@@ -62,7 +64,7 @@ def test_pairs_of_encoders_on_one_data_set_keep_their_own_sizes():
     record, ranks = run("ngw", "30", 0, ([1, 1, 2, 4], [1] * 4), text="other", n_captions=4)
     ranks = {"direction": ["i2t"] * 4 + ["t2i"] * 4, "image_id": [*IMAGES.tolist()] * 2, "rank": ranks["rank"]}
     runs = {cell(one): (one, table) for one, table in (captions, (record, ranks))}
-    files = build.retrieval(
+    files = retrieval.build(
         [one for one, _ in runs.values()], {who: table for who, (_, table) in runs.items()}, list(runs), draws=20
     )
     assert "(4 test images, 8 captions), effnet-lite0 and minilm-l6" in files["retrieval.md"]
@@ -118,29 +120,31 @@ def test_a_record_without_a_field_is_named(records):
 def test_ranks_that_are_not_the_records_are_refused(records, ranks, column, place, value, words):
     ranks[cell(records[1])][column][place] = value
     with pytest.raises(InputError, match=words):
-        collate.bootstrap_all(records, ranks, draws=10)
+        retrieval.samples(records, ranks, draws=10)
 
 
 def test_a_record_without_ranks_is_refused(records, ranks):
     del ranks[cell(records[2])]
     with pytest.raises(InputError, match=r"pairs all, seed 0\) has a record but no ranks"):
-        collate.bootstrap_all(records, ranks, draws=10)
+        retrieval.samples(records, ranks, draws=10)
 
 
 def test_differences_compare_with_the_best_baseline(records, ranks):
-    samples = collate.bootstrap_all(records, ranks, draws=200)
-    found = collate.differences(records, samples)
+    samples = retrieval.samples(records, ranks, draws=200)
+    found = retrieval.differences(records, samples).to_dict("records")
     assert {(row["method"], row["pairs"], row["baseline"]) for row in found} == {
         (method, pairs, "cca") for method in ("ngw", "ngw~epsilon=0.1") for pairs in ("30", "all")
     }
     assert found[0]["difference"] == pytest.approx((0.75 + 0.625) / 2 - (0.5 + 0.5) / 2)
     assert found[0]["low"] <= found[0]["difference"] <= found[0]["high"]
-    assert "| ngw | 30 | cca | +18.8 |" in render.markdown(tables.difference_table(found, PAIR))
+    files = retrieval.build(records, ranks, [cell(record) for record in records], draws=200)
+    assert "| ngw | 30 | cca | +18.8 |" in files["retrieval.md"]
 
 
 def test_every_row_stands_against_ngw_with_a_correction_for_their_number(records, ranks):
-    samples = collate.bootstrap_all(records, ranks, draws=200)
-    found = against.rows(records, samples)
+    samples = retrieval.samples(records, ranks, draws=200)
+    rivals = retrieval.against(records, samples)
+    found = rivals.to_dict("records")
     assert [(row["method"], row["pairs"]) for row in found] == [
         (method, pairs) for method in ("ngw~epsilon=0.1", "cca", "ridge") for pairs in ("30", "all")
     ]
@@ -148,16 +152,16 @@ def test_every_row_stands_against_ngw_with_a_correction_for_their_number(records
     assert ridge["difference"] == pytest.approx(-(0.75 + 0.625) / 2)
     assert ridge["p"] <= ridge["p_holm"] <= 3.001 * ridge["p"]  # three rows at this budget
     assert 0 < ridge["detectable"] < 1
-    shown = render.markdown(against.table(found, PAIR))
+    shown = render.markdown(layout.reference_table(rivals, PAIR, "pairs", "mean R@1"))
     assert "| cca | -18.8 | -18.8 |" in shown
     assert re.search(r"\| ridge \| -68\.8(\\\*)? \|", shown)
     assert "| smallest difference to be found |" in shown
-    assert against.rows([r for r in records if r["method"] != "ngw"], samples) == []
+    assert retrieval.against([r for r in records if r["method"] != "ngw"], samples).empty
 
 
 def test_holms_correction_by_hand():
-    assert against.holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
-    assert against.holm([0.5, 0.9]).tolist() == [1.0, 1.0]
+    assert holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]).tolist() == [1.0, 1.0]
 
 
 def test_published_numbers_stand_apart_with_their_source(records, ranks):
@@ -165,7 +169,7 @@ def test_published_numbers_stand_apart_with_their_source(records, ranks):
         {"model": "CLIP & co", "dataset": "scenes", "i2t": 50.12, "t2i": 30.44, "source": "a readme"},
         {"model": "other", "dataset": "coco", "i2t": 1.0, "t2i": 2.0, "source": "a table"},
     ]
-    files = build.retrieval(records, ranks, [cell(record) for record in records], draws=50, references=published)
+    files = retrieval.build(records, ranks, [cell(record) for record in records], draws=50, references=published)
     own, apart = files["retrieval.md"].split("## Published elsewhere")
     assert "CLIP" not in own
     assert "| CLIP &amp; co (a readme) | 50.1 / 30.4 |" in apart
@@ -176,7 +180,7 @@ def test_published_numbers_stand_apart_with_their_source(records, ranks):
 
 
 def test_build_gives_every_file_and_checks_first(records, ranks):
-    files = build.retrieval(records, ranks, [cell(record) for record in records], draws=50)
+    files = retrieval.build(records, ranks, [cell(record) for record in records], draws=50)
     assert set(files) == {
         "retrieval.csv", "retrieval.md", "retrieval.tex", "retrieval.txt", "retrieval-differences.csv",
         "retrieval-against-ngw.csv", "efficiency.csv", "efficiency.md", "efficiency.tex",
@@ -187,18 +191,18 @@ def test_build_gives_every_file_and_checks_first(records, ranks):
     ]  # fmt: skip
     assert "with 0 pairs" not in files["retrieval.md"]  # at 0 there are controls only, and they stand everywhere
     with pytest.raises(InputError, match="has no record"):
-        build.retrieval(records[1:], ranks, [cell(record) for record in records])
+        retrieval.build(records[1:], ranks, [cell(record) for record in records])
 
 
 def test_tables_load_no_heavy_library():
-    words = "import sys, ngw.report.build, ngw.metrics.geometry; print(*sys.modules)"
+    words = "import sys, ngw.report.tables.retrieval, ngw.metrics.geometry; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "pandas", "matplotlib", "scipy"} & set(loaded)
+    assert not {"torch", "matplotlib", "scipy"} & set(loaded)
 
 
 def test_only_numbers_whose_interval_holds_chance_are_marked(rows):
     # With 1,000 test images chance is 0.1 per cent: random's interval holds it, the oracle's doesn't.
-    lines = render.markdown(tables.main_table(rows, PAIR, (1000, 5000))).splitlines()
+    lines = render.markdown(retrieval.main_table(rows, PAIR, (1000, 5000))).splitlines()
     marked = {line.split("|")[1].strip(" *"): "°" in line for line in lines if line.startswith("|")}
     assert marked["random"]
     assert not marked["oracle"]

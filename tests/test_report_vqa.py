@@ -10,8 +10,10 @@ import pytest
 
 from ngw.errors import InputError
 from ngw.metrics.vqa import summary
-from ngw.report import vqa
-from ngw.report.vqa_figures import Example, examples_figure, labels_figure
+from ngw.report.examples import Example, vqa_sheet
+from ngw.report.figures import labels_figure
+from ngw.report.frames import read_csv
+from ngw.report.tables import vqa
 
 PAIR = ("scenes", "effnet-lite0", "minilm-l6")
 TYPES = ["yes/no", "yes/no", "number", "other"]
@@ -70,7 +72,7 @@ def test_the_csv_has_means_spreads_and_intervals():
     alphas = at["ngw-fusion", "all", "alpha_a"]
     assert [float(alphas[key]) for key in ("mean", "low", "high")] == pytest.approx([0.55, 0.5, 0.6])
     assert ("concat", "all", "alpha_a") not in at
-    assert vqa.from_csv(built(runs())["vqa.csv"])[0]["mean"] == float(found[0]["mean"])
+    assert read_csv(built(runs())["vqa.csv"])["mean"][0] == float(found[0]["mean"])
 
 
 def test_the_tables_say_what_was_scored_and_mark_the_best():
@@ -129,7 +131,7 @@ def test_runs_that_do_not_fit_are_refused_by_name(change, words):
 
 
 def test_the_figure_has_a_line_a_fusion_with_a_curve_and_the_controls():
-    (axes,) = labels_figure(vqa.from_csv(built(runs())["vqa.csv"]), PAIR).axes
+    (axes,) = labels_figure(read_csv(built(runs())["vqa.csv"]), PAIR).axes
     lines = {line.get_label(): line for line in axes.lines}
     assert {"ngw-fusion", "concat"} <= set(lines)
     assert "image-only" not in lines
@@ -145,7 +147,7 @@ def test_an_example_shows_question_answers_and_where_the_words_look():
     said = {"ngw-fusion": ("dog", 1.0), "concat": ("cat", 0.3), "gated": ("sun", 0.0)}
     example = Example(image, "What is it?", "dog", said, attention)
     plain = Example(image, "Why?", "fun", {})
-    figure = examples_figure([example, plain])
+    figure = vqa_sheet([example, plain])
     first, second = figure.axes
     assert first.get_title(loc="left") == "What is it?"
     assert [text.get_text() for text in first.texts] == [

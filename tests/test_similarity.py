@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import kstest, ortho_group
 
 from ngw.metrics import identifiability as metric
 from ngw.metrics.geometry import linear_cka, mutual_neighbours
 from ngw.metrics.similarity import calibrate, null, similarity, u_centred_gram
-from ngw.report import similarity as similarity_report
+from ngw.report.tables import similarity as similarity_report
 
 Z = np.random.default_rng(0).standard_normal((120, 6))
 ROTATION = 2.5 * ortho_group.rvs(6, random_state=0)
@@ -108,7 +109,7 @@ def test_the_similarity_table_stands_beside_what_alignment_reaches():
             {"mean": 0.9, "role": "control"},
         )
     ]
-    files = similarity_report.build([one], reached, "300")
+    files = similarity_report.build([one], pd.DataFrame(reached), "300")
     line = next(line for line in files["similarity.md"].splitlines() if line.startswith("| points: v, t (n = 60)"))
     assert line.startswith("| points: v, t (n = 60) | 0.300° / 0.290 | 0.000 | – |")
     assert line.endswith("| 40.0 |")

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 
 from ngw import features, io
 from ngw.cli import main
-from ngw.report import similarity
+from ngw.report.tables import similarity
 from ngw.tasks import stages
 
 # What the stages write.

@@ -1,14 +1,12 @@
-"""What alignment looks like: clouds before and after, the plan of a small sample, examples of retrieval both ways."""
+"""What alignment looks like: clouds before and after, and the plan of a small sample."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ngw.report import style
-from ngw.report.vqa_figures import RIGHT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,72 +82,3 @@ def _clouds(axes: Axes, images: np.ndarray, captions: np.ndarray) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(False)
-
-
-class Ranked(NamedTuple):
-    """A query and its nearest candidates, the best first, each with whether it is a true partner.
-
-    Images as `style.picture` takes them.
-    """
-
-    query: Any
-    found: Sequence[tuple[Any, bool]]
-
-
-def examples_figure(to_text: Sequence[Ranked], to_image: Sequence[Ranked], title: str) -> Figure:
-    """Images with the captions that are found for them; captions with the images that are found for them."""
-    with style.paper():
-        lines = max(len(to_text), len(to_image))
-        widest = max((len(item.found) for item in to_image), default=0)
-        figure, panels = style.new(
-            lines, 3 + widest, 7.2, 0.95 * lines + 0.3, width_ratios=[1, 2.6, 1.9, *[1] * widest]
-        )  # fmt: skip
-        for axes in panels.flat:
-            axes.set_axis_off()
-        for line, item in zip(panels, to_text, strict=False):
-            style.picture(line[0], item.query)
-            _captions(line[1], item.found)
-        for line, item in zip(panels, to_image, strict=False):
-            line[2].text(0.05, 0.5, style.fold(item.query, 24, 4), va="center", fontsize=6, transform=line[2].transAxes)
-            for axes, (picture, right) in zip(line[3:], item.found, strict=False):
-                style.picture(axes, picture)
-                if right:
-                    _frame(axes)
-        panels[0, 0].set_title("image to text", fontsize=7)
-        panels[0, 2].set_title(style.fold(f"text to image  ({title})", 60), fontsize=7)
-    return figure
-
-
-def _captions(axes: Axes, found: Sequence[tuple[str, bool]]) -> None:
-    """Captions below one another, true partners in green with a tick."""
-    for k, (text, right) in enumerate(found):
-        words = style.fold(f"{'✓' if right else '–'} {text}", 42, 2, indent="   ")
-        colour = RIGHT if right else style.GREY
-        axes.text(0, 0.98 - k / len(found), words, va="top", fontsize=5.8, color=colour, transform=axes.transAxes)
-
-
-def _frame(axes: Axes) -> None:
-    """A green frame around a picture."""
-    axes.set_axis_on()
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.grid(False)
-    for spine in axes.spines.values():
-        spine.set(visible=True, color=RIGHT, linewidth=1.6)
-
-
-def nearest(
-    u: np.ndarray, v: np.ndarray, owner: np.ndarray, images: Sequence[int], texts: Sequence[int], count: int
-) -> tuple[list[list[tuple[int, bool]]], list[list[tuple[int, bool]]]]:
-    """The nearest candidates of some queries: [(row, true partner?)] of captions for images, of images for captions.
-
-    u [n, e], v [m, e]: compared by products.  owner [m]: the image that each caption is of.
-    """
-    to_text = [[(int(j), bool(owner[j] == i)) for j in np.argsort(-(v @ u[i]), kind="stable")[:count]] for i in images]
-    to_image = [[(int(i), bool(owner[j] == i)) for i in np.argsort(-(u @ v[j]), kind="stable")[:count]] for j in texts]
-    return to_text, to_image
-
-
-def of_rows(found: Sequence[Sequence[tuple[int, bool]]], items: Mapping[int, Any] | Sequence[Any]) -> list[list]:
-    """Candidates as what they are, from their rows."""
-    return [[(items[row], right) for row, right in one] for one in found]

@@ -9,14 +9,11 @@ from typing import Any
 import numpy as np
 
 from ngw.errors import InputError
-from ngw.metrics.retrieval import summary
-from ngw.report.statistics import Queries
 
 IDENTITY = ("dataset", "vision", "text", "method", "pairs")  # of a task's record; one that has labels adds them
 ROLES = ("method", "baseline", "control")
 
 Record = Mapping[str, Any]  # metrics/retrieval.json of one run
-Table = Mapping[str, Sequence]  # predictions/retrieval.parquet of one run: columns direction, image_id, rank
 Cell = tuple  # dataset, vision, text, method, pairs, labels where the task has them, seed
 
 _FIELDS = {
@@ -37,6 +34,14 @@ def cell(record: Record) -> Cell:
     return (*identity(record).values(), record["seed"])
 
 
+def by_seeds(records: Sequence[Record]) -> list[list[Record]]:
+    """The seeds of each (dataset, vision, text, method, pairs), in order of first appearance."""
+    groups: dict[tuple, list[Record]] = {}
+    for record in records:
+        groups.setdefault(cell(record)[:-1], []).append(record)
+    return list(groups.values())
+
+
 def pair(row: Mapping[str, Any]) -> tuple[str, str, str]:
     """The (dataset, vision, text) of a record, or of a row of a table."""
     return row["dataset"], row["vision"], row["text"]
@@ -45,8 +50,8 @@ def pair(row: Mapping[str, Any]) -> tuple[str, str, str]:
 def name(one: Cell) -> str:
     """A cell in words, for messages."""
     dataset, vision, text, *rest, seed = one
-    told = ", ".join(f"{key} {value}" for key, value in zip(("method", "pairs", "labels"), rest, strict=False))
-    return f"(dataset {dataset}, encoders {vision} and {text}, {told}, seed {seed})"
+    run = ", ".join(f"{key} {value}" for key, value in zip(("method", "pairs", "labels"), rest, strict=False))
+    return f"(dataset {dataset}, encoders {vision} and {text}, {run}, seed {seed})"
 
 
 def check(
@@ -60,12 +65,12 @@ def check(
     for record in records:
         _check_fields(record, _FIELDS | dict.fromkeys(sizes, int))
     expected = list(dict.fromkeys(expected))
-    found = Counter(cell(record) for record in records)
+    filled = Counter(cell(record) for record in records)
     for cells, words in (
-        ([one for one in expected if one not in found], "has no record; run its job again"),
-        ([one for one, times in found.items() if times > 1], "has more than one record; keep one"),
+        ([one for one in expected if one not in filled], "has no record; run its job again"),
+        ([one for one, times in filled.items() if times > 1], "has more than one record; keep one"),
         (
-            [one for one in found if one not in set(expected)],
+            [one for one in filled if one not in set(expected)],
             "has a record but isn't in the config; add it or leave it",
         ),
     ):
@@ -82,8 +87,8 @@ def _check_fields(record: Record, fields: Mapping[str, type]) -> None:
     for field, kind in fields.items():
         if not isinstance(record.get(field), kind):
             who = ", ".join(f"{key} {record[key]}" for key in (*IDENTITY, "seed") if key in record)
-            found = repr(record[field]) if field in record else "nothing"
-            raise InputError(f"record ({who}): expected {field} as {kind.__name__}, found {found}; run its job again.")
+            value = repr(record[field]) if field in record else "nothing"
+            raise InputError(f"record ({who}): expected {field} as {kind.__name__}, found {value}; run its job again.")
     if record["role"] not in ROLES:
         raise InputError(f"record {name(cell(record))}: expected a role of {ROLES}, found {record['role']!r}.")
 
@@ -100,31 +105,14 @@ def _check_same(records: Sequence[Record], field: str, within: Sequence[str]) ->
             )
 
 
-def queries(record: Record, table: Table, images: np.ndarray) -> tuple[Queries, Queries]:
-    """Both directions of a run's prediction table, with image ids as places in the sorted `images`.
-
-    Raises `InputError` where the ranks aren't ranks, or aren't those that the record was computed from.
-    """
-    who = name(cell(record))
-    direction, image_id, rank = (np.asarray(table[column]) for column in ("direction", "image_id", "rank"))
-    place = np.searchsorted(images, image_id).clip(max=len(images) - 1)
-    strange = image_id[images[place] != image_id]
-    if strange.size:
-        raise InputError(f"{who}: image {strange[0]} isn't in the other runs of this data set; run its job again.")
-    if not (np.isfinite(rank).all() and (rank >= 1).all()):
-        raise InputError(f"{who}: expected finite ranks of 1 or more, found {rank.min()}; run its job again.")
-    i2t, t2i = (Queries(rank[direction == way].astype(float), place[direction == way]) for way in ("i2t", "t2i"))
-    _check_agreement(record, i2t, t2i)
-    return i2t, t2i
-
-
-def _check_agreement(record: Record, i2t: Queries, t2i: Queries) -> None:
-    """The record's sizes and metrics are those of its ranks."""
-    who = name(cell(record))
-    told, found = (record["n_images"], record["n_captions"]), (len(i2t.ranks), len(t2i.ranks))
-    if told != found:
-        raise InputError(f"{who}: the record counts {told} images and captions, its ranks {found}; run its job again.")
-    for metric, value in summary(i2t.ranks, t2i.ranks).items():
-        told = record["metrics"].get(metric)
-        if told is None or not np.isclose(told, value, rtol=1e-9, atol=1e-12):
-            raise InputError(f"{who}: the record's {metric} is {told}, its ranks give {value}; run its job again.")
+def check_agreement(
+    record: Record, values: Mapping[str, float], source: str, remedy: str = "run its job again", rtol: float = 1e-9,
+    atol: float = 1e-12,
+) -> None:  # fmt: skip
+    """The record's metrics are those that its predictions (source: their name) give."""
+    for metric, value in values.items():
+        noted = record["metrics"].get(metric)
+        if noted is None or not np.isclose(noted, value, rtol=rtol, atol=atol):
+            raise InputError(
+                f"{name(cell(record))}: the record's {metric} is {noted}, its {source} give {value}; {remedy}."
+            )

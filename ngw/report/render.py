@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 
-from ngw.report.collate import Row
-from ngw.report.tables import (
-    Line,
-    Pair,
-    Table,
-    budget_table,
-    budgets,
-    difference_table,
-    encoder_pairs,
-    main_table,
-    of,
-)
-
-Sizes = Mapping[Pair, tuple[int, int]]  # test images and captions of each pair of encoders
+from ngw.report.layout import Line, Table
 
 
 @dataclass(frozen=True)
@@ -148,36 +135,9 @@ def plain(table: Table) -> str:
     return "\n".join(lines + [part for text in small for part in wrap(text, max(60, len(rule)))]) + "\n"
 
 
-def _tables(rows: Sequence[Row], differences: Sequence[Row], pair: Pair, sizes: Sizes) -> list[Table]:
-    """Every retrieval table of one encoder pair on one data set: the main one, one a budget, the comparison."""
-    size, here = sizes[pair], of(rows, pair)
-    taught = [pairs for pairs in budgets(here) if any(r["pairs"] == pairs and r["role"] != "control" for r in here)]
-    folds = main_table(rows, pair, size, folds=True)
-    found = [main_table(rows, pair, size), *[folds] * bool(folds.lines)]
-    found += [budget_table(rows, pair, size, pairs) for pairs in taught]
-    return found + ([difference_table(differences, pair)] if of(differences, pair) else [])
-
-
-def retrieval_document(
-    rows: Sequence[Row], differences: Sequence[Row], sizes: Sizes, form: str, against: Sequence[Table] = (),
-    published: Sequence[Table] = (),
-) -> str:  # fmt: skip
-    """All retrieval tables as one document, tables of others' numbers (`published`) last; form: "md" or "tex"."""
-    pairs = encoder_pairs(rows)
-    if form == "tex":
-        ours = [table for pair in pairs for table in _tables(rows, differences, pair, sizes)]
-        return "\n".join(map(tex, [*ours, *against, *published]))
-    parts = ["# Image-text retrieval\n"]
-    for pair in pairs:
-        first, *rest = (markdown(table) for table in _tables(rows, differences, pair, sizes))
-        parts += [f"## {pair[0]}, {pair[1]} and {pair[2]}\n", first, "### In full\n", *rest]
-    if against:
-        parts += ["## Against ngw\n", *map(markdown, against)]
-    if published:
-        parts += ["## Published elsewhere\n", *map(markdown, published)]
-    return "\n".join(parts)
-
-
-def console(rows: Sequence[Row], sizes: Sizes) -> str:
-    """The main table of every encoder pair as plain text, for the end of a run."""
-    return "\n".join(plain(main_table(rows, pair, sizes[pair])) for pair in encoder_pairs(rows))
+def files(name: str, heading: str, tables: Sequence[Table]) -> dict[str, str]:
+    """A document of tables under one heading as Markdown, and the tables alone as TeX: {file name: text}."""
+    return {
+        f"{name}.md": "\n".join([f"# {heading}\n", *map(markdown, tables)]),
+        f"{name}.tex": "\n".join(map(tex, tables)),
+    }

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SHEET = 8  # images on a sheet
-CLOUD, PLAN, QUERIES, FOUND = 300, 48, 5, 3  # test pairs of the clouds and of the plan; queries each way, candidates
+CLOUD, PLAN, QUERIES, CANDIDATES = (
+    300,
+    48,
+    5,
+    3,
+)  # test pairs of the clouds and of the plan; queries each way, candidates
 EPSILON = 0.02  # of the plan that is shown, in units of the mean cost
 SIDE = 224  # pixels of an image
 
@@ -45,7 +50,7 @@ def alignment_figures(model: Model, vision: Vision, text: Text, tables: Tables, 
     """The alignment figures stage: what a fitted method makes of test images and captions drawn at random."""
     from ngw import features, methods, ot
     from ngw.features.clouds import owners
-    from ngw.report import alignment as task
+    from ngw.report import alignment, examples
 
     aligner, head = methods.load_with_metadata(model)
     a, b = features.read(vision), features.read(text)
@@ -56,20 +61,23 @@ def alignment_figures(model: Model, vision: Vision, text: Text, tables: Tables, 
     plan = ot.sinkhorn(pairs[2][:PLAN], pairs[3][:PLAN], cost="cosine", epsilon=EPSILON).dense()
     who = f"{head['method']}, {head['pairs']} pairs"
     where = f"{a.metadata['dataset']}.{a.metadata['encoder']}.{b.metadata['encoder']}"
-    write_figure(task.clouds_figure(task.Seen(*pairs, plan), who), f"alignment.{where}", output)
+    write_figure(alignment.clouds_figure(alignment.Seen(*pairs, plan), who), f"alignment.{where}", output)
 
     paths, _ = _shown(tables)
     texts = dict(zip(*io.read_table(tables / "captions.parquet", ["caption_id", "text"]).values(), strict=True))
     images, captions = rows[:QUERIES], first[rows[QUERIES : 2 * QUERIES]]
-    to_text, to_image = task.nearest(u, v, owner, images.tolist(), captions.tolist(), FOUND)
-    wanted = {*images.tolist(), *(row for found in to_image for row, _ in found)}
+    to_text, to_image = examples.nearest(u, v, owner, images.tolist(), captions.tolist(), CANDIDATES)
+    wanted = {*images.tolist(), *(row for nearest in to_image for row, _ in nearest)}
     views = {row: _picture(paths[int(a.ids[row])]) for row in wanted}
-    said = [texts[int(i)] for i in b.ids]
+    words = [texts[int(i)] for i in b.ids]
     shown = [
-        [task.Ranked(views[int(i)], found) for i, found in zip(images, task.of_rows(to_text, said), strict=True)],
-        [task.Ranked(said[int(j)], found) for j, found in zip(captions, task.of_rows(to_image, views), strict=True)],
+        [examples.Ranked(queries[int(row)], candidates) for row, candidates in zip(rows, nearest, strict=True)]
+        for queries, rows, nearest in (
+            (views, images, examples.of_rows(to_text, words)),
+            (words, captions, examples.of_rows(to_image, views)),
+        )
     ]
-    write_figure(task.examples_figure(shown[0], shown[1], who), f"retrieval-examples.{where}", output)
+    write_figure(examples.retrieval_sheet(shown[0], shown[1], who), f"retrieval-examples.{where}", output)
 
 
 @stage("Draw images with what methods say of them.")
@@ -79,22 +87,22 @@ def caption_sheet(
 ) -> None:  # fmt: skip
     """The caption sheet stage: test images drawn at random, a reference, and what each method's run says."""
     from ngw import features
-    from ngw.report.generation import Captioned, sheet
+    from ngw.report import examples
 
     cloud = features.read(vision)
     path, reference = _shown(tables)
-    said = {}
+    captions = {}
     for file in records:
-        found = io.read_table(file.parent.parent / "predictions" / "captioning.parquet", ["image_id", "caption"])
-        said[io.read_record(file)["method"]] = dict(zip(found["image_id"], found["caption"], strict=True))
-    ids = [i for i in cloud.ids.tolist() if all(i in of for of in said.values())]
+        rows = io.read_table(file.parent.parent / "predictions" / "captioning.parquet", ["image_id", "caption"])
+        captions[io.read_record(file)["method"]] = dict(zip(rows["image_id"], rows["caption"], strict=True))
+    ids = [i for i in cloud.ids.tolist() if all(i in of for of in captions.values())]
     order = rng(0, "captions", "sheet").permutation(len(ids))[:SHEET]
     items = [
-        Captioned(_picture(path[i]), reference[i], {name: of[i] for name, of in said.items()})
+        examples.Captioned(_picture(path[i]), reference[i], {name: of[i] for name, of in captions.items()})
         for i in (ids[k] for k in order)
     ]
     name = f"captions.{cloud.metadata['dataset']}.{cloud.metadata['encoder']}.{text}"
-    write_figure(sheet(items), name, output)
+    write_figure(examples.caption_sheet(items), name, output)
 
 
 @stage("Draw captions with what methods draw of them.")
@@ -106,7 +114,7 @@ def image_sheet(
     from PIL import Image
 
     from ngw import features
-    from ngw.report.imaging import Drawn, sheet
+    from ngw.report import examples
     from ngw.tasks.images import codec as pictures
 
     cloud = features.read(vision)
@@ -115,7 +123,8 @@ def image_sheet(
     ids = sorted(set.intersection(*map(set, drawn.values())))
     chosen = [ids[k] for k in rng(0, "images", "sheet").permutation(len(ids))[:SHEET]]
     items = [
-        Drawn(caption[i], _picture(path[i]), {name: Image.open(of[i]) for name, of in drawn.items()}) for i in chosen
+        examples.Drawn(caption[i], _picture(path[i]), {name: Image.open(of[i]) for name, of in drawn.items()})
+        for i in chosen
     ]
     name = f"images.{cloud.metadata['dataset']}.{cloud.metadata['encoder']}.{text}"
-    write_figure(sheet(items), name, output)
+    write_figure(examples.image_sheet(items), name, output)

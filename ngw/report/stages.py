@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from ngw import io
 from ngw.arguments import (
@@ -26,6 +26,9 @@ from ngw.cli import stage
 from ngw.errors import InputError
 from ngw.record import stamp
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
@@ -45,13 +48,13 @@ def _retrieval_runs(wanted: Sequence[Mapping[str, Any]]) -> tuple[list[dict], di
 def collate(grid: Grid, output: Output) -> None:
     """The tables stage: every run's record and ranks to csv, md, tex and txt; a missing cell is an error."""
     from ngw.config import cells
-    from ngw.report.build import retrieval as tables
     from ngw.report.records import cell
+    from ngw.report.tables.retrieval import build
 
     wanted = cells(grid)
     records, ranks = _retrieval_runs(wanted)
     references = grid.get("references", [])
-    write_tables(tables(records, ranks, [cell(c) for c in wanted], references=references), output)
+    write_tables(build(records, ranks, [cell(c) for c in wanted], references=references), output)
 
 
 def write_tables(texts: Mapping[str, str], output: Path) -> None:
@@ -90,28 +93,28 @@ def read_figure(path: Path) -> bytes:
 @stage("Draw the figures of a table.")
 def figures(table: Table, output: Output) -> None:
     """The figures stage: figure 1, R@K against known pairs, for each pair of encoders, from the csv alone."""
-    from ngw.report.collate import from_csv
     from ngw.report.figures import recall_figure
+    from ngw.report.frames import read_csv
 
-    rows = from_csv(read_text(table))
+    rows = read_csv(read_text(table))
     _draw(rows, lambda pair: recall_figure(rows, pair, cutoffs=(1, 10)), "retrieval", output)
 
 
 @stage("Draw quality against compute.")
 def efficiency_figures(table: Table, output: Output) -> None:
     """The efficiency figures stage: quality against compute for each pair of encoders, from the csv alone."""
-    from ngw.report.collate import from_csv
-    from ngw.report.efficiency import figure
+    from ngw.report.frames import read_csv
+    from ngw.report.tables.efficiency import figure
 
-    rows = from_csv(read_text(table))
+    rows = read_csv(read_text(table))
     _draw(rows, lambda pair: figure(rows, pair), "efficiency", output)
 
 
 @stage("Sum what the jobs of each rule took.")
 def stages(benchmarks: Annotated[Path, "folder of Snakemake's benchmark files"], output: Output) -> None:
     """The stages stage: what the jobs of each rule took, from the benchmark files that Snakemake has written."""
-    from ngw.report.efficiency import stages as summed
-    from ngw.report.efficiency import stages_files
+    from ngw.report.tables.efficiency import stages as summed
+    from ngw.report.tables.efficiency import stages_files
 
     files = {path.relative_to(benchmarks).as_posix(): path for path in sorted(benchmarks.rglob("*.tsv"))}
     if not files:
@@ -145,9 +148,9 @@ def page(
     io.write_text(output, written("Neural Geometry Warping", about(), text, sections(documents, shown, records)))
 
 
-def _draw(rows: Sequence[Mapping], figure: Callable[[tuple[str, str, str]], Any], name: str, output: Path) -> None:
+def _draw(rows: pd.DataFrame, figure: Callable[[tuple[str, str, str]], Any], name: str, output: Path) -> None:
     """The figure of each pair of encoders among the rows, as png and pdf."""
-    from ngw.report.tables import encoder_pairs
+    from ngw.report.frames import encoder_pairs
 
     output.mkdir(parents=True, exist_ok=True)
     for pair in encoder_pairs(rows):
@@ -167,8 +170,8 @@ def write_figure(figure: Any, name: str, output: Path) -> None:
 def identifiability_tables(grid: Grid, output: Output) -> None:
     """The identifiability tables stage: every run's record to csv, md and tex; a missing cell is an error."""
     from ngw.config import RUN, cells
-    from ngw.report.identifiability import build
     from ngw.report.records import cell
+    from ngw.report.tables.identifiability import build
 
     wanted = cells(grid)
     records = [io.read_record(f"{RUN.format(**c)}/metrics/identifiability.json") for c in wanted]
@@ -178,9 +181,10 @@ def identifiability_tables(grid: Grid, output: Output) -> None:
 @stage("Draw the Jacobians' spectra.")
 def identifiability_figures(table: Table, output: Output) -> None:
     """The spectrum figure of each pair of encoders, from the csv of singular values alone."""
-    from ngw.report.identifiability import spectra_from_csv, spectrum_figure
+    from ngw.report.frames import read_csv
+    from ngw.report.tables.identifiability import spectrum_figure
 
-    rows = spectra_from_csv(read_text(table))
+    rows = read_csv(read_text(table))
     _draw(rows, lambda pair: spectrum_figure(rows, pair), "identifiability", output)
 
 
@@ -190,10 +194,10 @@ def similarity_tables(
     pairs: Annotated[str, pairs, "the budget whose best R@1 is shown"], output: Output,
 ) -> None:  # fmt: skip
     """The similarity table stage: the records of all pairs of encoders, beside the retrieval table's R@1."""
-    from ngw.report.collate import from_csv
-    from ngw.report.similarity import build
+    from ngw.report.frames import read_csv
+    from ngw.report.tables.similarity import build
 
-    write_tables(build([io.read_record(path) for path in records], from_csv(read_text(table)), pairs), output)
+    write_tables(build([io.read_record(path) for path in records], read_csv(read_text(table)), pairs), output)
 
 
 @stage("Collate retrieval records into the ablation table.")
@@ -202,8 +206,8 @@ def ablation_tables(
 ) -> None:
     """The ablation tables stage: retrieval records and ranks to csv, md and tex; a missing cell is an error."""
     from ngw.config import cells
-    from ngw.report.ablations import build
     from ngw.report.records import cell
+    from ngw.report.tables.ablations import build
 
     wanted = cells(grid)
     write_tables(build(*_retrieval_runs(wanted), [cell(c) for c in wanted], grid["groups"], name), output)
@@ -212,9 +216,10 @@ def ablation_tables(
 @stage("Draw the ablations, a panel an option.")
 def ablation_figures(table: Table, output: Output) -> None:
     """The ablation figure of each pair of encoders, from the csv alone; named like the csv."""
-    from ngw.report.ablations import figure, from_csv
+    from ngw.report.frames import read_csv
+    from ngw.report.tables.ablations import figure
 
-    rows = from_csv(read_text(table))
+    rows = read_csv(read_text(table))
     _draw(rows, lambda pair: figure(rows, pair), table.stem, output)
 
 
@@ -222,7 +227,7 @@ def ablation_figures(table: Table, output: Output) -> None:
 def vqa_tables(cells: FusionCells, output: Output) -> None:
     """The VQA tables stage: every run's record and scores to csv, md, tex and txt; a missing cell is an error."""
     from ngw.config import FUSION
-    from ngw.report.vqa import build, cell
+    from ngw.report.tables.vqa import build, cell
 
     paths = [FUSION.format(**c) for c in cells]
     columns = ["question_id", "image_id", "question_type", "answer_type", "answer", "accuracy", "always"]
@@ -235,10 +240,10 @@ def vqa_tables(cells: FusionCells, output: Output) -> None:
 @stage("Draw accuracy against labels.")
 def vqa_figures(table: Table, output: Output) -> None:
     """The VQA figures stage: accuracy against labels for each pair of encoders, from the csv alone."""
-    from ngw.report.vqa import from_csv
-    from ngw.report.vqa_figures import labels_figure
+    from ngw.report.figures import labels_figure
+    from ngw.report.frames import read_csv
 
-    rows = from_csv(read_text(table))
+    rows = read_csv(read_text(table))
     _draw(rows, lambda pair: labels_figure(rows, pair), "vqa", output)
 
 
@@ -251,19 +256,19 @@ def vqa_examples(
     """The VQA examples stage: a dozen questions drawn at random, what fusions answer, and where the first one looks."""
     from ngw.features.tokens import TokenFile
     from ngw.methods import load
-    from ngw.report.vqa_figures import Example, examples_figure
+    from ngw.report.examples import Example, vqa_sheet
     from ngw.tasks.vqa import examples as task
 
     a, b = TokenFile(vision), TokenFile(text)
     names = [io.read_record(path)["fusion"] for path in records]
     columns = ["question_id", "image_id", "answer", "accuracy"]
-    said = {name: io.read_table(path, columns) for name, path in zip(names, answers, strict=True)}
-    asked = io.read_table(tables / "questions.parquet", ["question_id", "text", "multiple_choice_answer"])
+    by_fusion = {name: io.read_table(path, columns) for name, path in zip(names, answers, strict=True)}
+    questions = io.read_table(tables / "questions.parquet", ["question_id", "text", "multiple_choice_answer"])
     images = io.read_table(tables / "images.parquet", ["image_id", "path"])
-    found = task.examples(a, b, network, None if model is None else load(model), said, asked, images)
-    examples = [Example(**fields) for fields in found]
+    rows = task.examples(a, b, network, None if model is None else load(model), by_fusion, questions, images)
+    examples = [Example(**fields) for fields in rows]
     name = f"vqa-examples.{a.metadata['dataset']}.{a.metadata['encoder']}.{b.metadata['encoder']}"
-    write_figure(examples_figure(examples), name, output)
+    write_figure(vqa_sheet(examples), name, output)
 
 
 @stage("Collate caption records into tables.")
@@ -275,9 +280,8 @@ def generation_tables(
     images: whether there are pictures beside the captions.
     """
     from ngw.metrics.text import METRICS
-    from ngw.report.generation import DECODERS, build
-    from ngw.report.imaging import COSINES
     from ngw.report.records import cell
+    from ngw.report.tables.generation import COSINES, DECODERS, build
 
     columns = ["image_id", *(d + c for d in DECODERS for c in ("bleu", *METRICS[4:]))]
     captions, pictures = (

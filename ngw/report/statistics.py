@@ -1,4 +1,4 @@
-"""Uncertainty of retrieval numbers: a bootstrap clustered by image, pure functions of arrays.
+"""Uncertainty of a table's numbers: a bootstrap clustered by image, and paired comparisons of runs.
 
 An image is drawn together with all its captions (five captions of one image are not five independent queries). All
 methods and seeds of one data set share the same draws, so that differences between methods are paired. An interval is
@@ -7,15 +7,23 @@ about the test set: it is the 2.5 to 97.5 percentile of the mean over the seeds 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ngw.metrics.retrieval import CUTOFFS, foscttm, summary
+from ngw.report.frames import significant
+from ngw.report.records import Cell, Record, by_seeds, cell, identity, pair
+from ngw.seeds import rng
 
 METRICS = tuple(summary(np.ones(1), np.ones(1)))  # the names, in the order of the columns below
 LEVEL = 0.95
+DRAWS = 1000
+POWER = 1.96 + 0.84  # standard errors: two-sided 5 %, 80 % power (Cohen 1988)
+
+Samples = Mapping[Cell, Mapping[str, np.ndarray]]  # [draws] of each run and metric
 
 
 class Queries(NamedTuple):
@@ -31,6 +39,12 @@ def resample(n_images: int, draws: int, generator: np.random.Generator) -> np.nd
     return np.bincount(picks.ravel(), minlength=draws * n_images).reshape(draws, n_images).astype(np.float64)
 
 
+@lru_cache(maxsize=8)
+def counts_of(dataset: str, n_images: int, draws: int) -> np.ndarray:
+    """The samples of a data set's images, which all its runs share: [draws, n_images]."""
+    return resample(n_images, draws, rng(0, "bootstrap", dataset))
+
+
 def bootstrap(i2t: Queries, t2i: Queries, counts: np.ndarray) -> np.ndarray:
     """Every metric of `METRICS` on every bootstrap sample, float64 [draws, len(METRICS)].
 
@@ -38,8 +52,8 @@ def bootstrap(i2t: Queries, t2i: Queries, counts: np.ndarray) -> np.ndarray:
     """
     columns: dict[str, np.ndarray] = {}
     for direction, queries, candidates in (("i2t", i2t, len(t2i.ranks)), ("t2i", t2i, len(i2t.ranks))):
-        found = [queries.ranks <= k for k in CUTOFFS]
-        means = weighted_means(np.stack([*found, 1 / queries.ranks, queries.ranks], axis=1), queries.image, counts)
+        hits = [queries.ranks <= k for k in CUTOFFS]
+        means = weighted_means(np.stack([*hits, 1 / queries.ranks, queries.ranks], axis=1), queries.image, counts)
         names = [*(f"{direction}_recall_{k}" for k in CUTOFFS), f"{direction}_mrr", f"{direction}_foscttm"]
         columns |= dict(zip(names, means.T, strict=True))
         columns[f"{direction}_foscttm"] = np.asarray(foscttm(columns[f"{direction}_foscttm"], candidates))
@@ -87,13 +101,27 @@ def interval(samples: Sequence[np.ndarray], level: float = LEVEL) -> tuple[np.nd
     return low, high
 
 
-class Difference(NamedTuple):
-    """A paired comparison of two methods on one metric: estimate, percentile interval, two-sided p-value."""
+def intervals(records: Sequence[Record], samples: Samples) -> dict[tuple, tuple[float, float]]:
+    """The interval of every metric that is sampled: {(*identity, metric): (low, high)}."""
+    spans = {}
+    for runs in by_seeds(records):
+        for metric in samples[cell(runs[0])]:
+            low, high = interval([samples[cell(run)][metric] for run in runs])
+            spans[*cell(runs[0])[:-1], metric] = float(low), float(high)
+    return spans
 
-    mean: float
+
+class Difference(NamedTuple):
+    """A paired comparison of two methods on one metric: estimate, percentile interval, two-sided p-value.
+
+    error: the bootstrap's standard error.
+    """
+
+    difference: float
     low: float
     high: float
     p: float
+    error: float
 
 
 def paired_difference(
@@ -108,4 +136,67 @@ def paired_difference(
     difference = np.mean(first, axis=0) - np.mean(second, axis=0)
     low, high = np.quantile(difference, [(1 - level) / 2, (1 + level) / 2])
     tail = min((difference <= 0).sum(), (difference >= 0).sum()) + 1
-    return Difference(estimate, float(low), float(high), float(min(1, 2 * tail / (len(difference) + 1))))
+    p = float(min(1, 2 * tail / (len(difference) + 1)))
+    return Difference(estimate, float(low), float(high), p, float(np.std(difference, ddof=1)))
+
+
+def mean_of(runs: Sequence[Record], metric: str) -> float:
+    """Mean of a metric over seeds."""
+    return float(np.mean([run["metrics"][metric] for run in runs]))
+
+
+def compare(runs: Sequence[Record], others: Sequence[Record], metric: str, samples: Samples) -> Difference:
+    """Seeds of one method minus those of another one."""
+    first, second = ([samples[cell(run)][metric] for run in side] for side in (runs, others))
+    return paired_difference(first, second, mean_of(runs, metric) - mean_of(others, metric))
+
+
+def place(runs: Sequence[Record]) -> tuple:
+    """What two methods must have in common to be compared: as many labels where the task has them, else pairs."""
+    return (*pair(runs[0]), runs[0].get("labels", runs[0]["pairs"]))
+
+
+def best_baseline_differences(records: Sequence[Record], metric: str, samples: Samples) -> list[dict[str, Any]]:
+    """Each method against the best baseline of its place: the one with the highest mean, the hardest one to beat."""
+    rows, groups = [], by_seeds(records)
+    for runs in (runs for runs in groups if runs[0]["role"] == "method"):
+        rivals = [others for others in groups if others[0]["role"] == "baseline" and place(others) == place(runs)]
+        if rivals:
+            best = max(rivals, key=lambda others: mean_of(others, metric))
+            who = identity(runs[0]) | {"baseline": best[0]["method"], "metric": metric, "n_seeds": len(runs)}
+            rows.append(who | compare(runs, best, metric, samples)._asdict())
+    return rows
+
+
+def reference_differences(
+    records: Sequence[Record], metric: str, reference: str, samples: Samples
+) -> list[dict[str, Any]]:
+    """Each row but controls minus a reference of its place; none where that one isn't in the table.
+
+    p_holm: corrected for the rows of a place.  detectable: the smallest difference that would be seen in 80 % of such
+    test sets.
+    """
+    groups = [runs for runs in by_seeds(records) if runs[0]["role"] != "control"]
+    own = {place(runs): runs for runs in groups if runs[0]["method"] == reference}
+    families: dict[tuple, list[dict[str, Any]]] = {}
+    rows = []
+    for runs in groups:
+        if place(runs) not in own or runs is own[place(runs)]:
+            continue
+        who = identity(runs[0]) | {"reference": reference, "metric": metric, "n_seeds": len(runs)}
+        difference = compare(runs, own[place(runs)], metric, samples)
+        rows.append(who | difference._asdict() | {"detectable": POWER * difference.error})
+        families.setdefault(place(runs), []).append(rows[-1])
+    for family in families.values():
+        for row, p in zip(family, holm([significant(row["p"]) for row in family]), strict=True):
+            row["p_holm"] = float(p)
+    return rows
+
+
+def holm(p: Sequence[float]) -> np.ndarray:
+    """Holm's step-down correction (1979): the k-th smallest of m, times m - k + 1, never below the one before it."""
+    order, m = np.argsort(p, kind="stable"), len(p)
+    steps = np.maximum.accumulate(np.asarray(p, float)[order] * (m - np.arange(m)))
+    corrected = np.empty(m)
+    corrected[order] = np.minimum(steps, 1)
+    return corrected

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
@@ -88,6 +89,12 @@ def series(k: int, emphasis: bool) -> dict[str, Any]:
     colour, marker = _SERIES[k % len(_SERIES)]
     dashes = "-" if emphasis else _DASHES[1 + k % (len(_DASHES) - 1)]
     return {"color": colour, "marker": marker, "linestyle": dashes, "linewidth": 1.8 if emphasis else 1.1}
+
+
+def looks(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """The line of each method among a table's rows, controls aside; what this project proposes is heavier."""
+    roles = rows[rows["role"] != "control"].drop_duplicates("method")
+    return {row.method: series(k, row.role == "method") for k, row in enumerate(roles.itertuples(index=False))}
 
 
 def note(axes: Axes, x: float, y: float, text: str, **options: Any) -> None:

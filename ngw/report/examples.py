@@ -1,0 +1,208 @@
+"""The sheets of examples: retrieval both ways, generated captions and images, answers to questions.
+
+An image is what `style.picture` takes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ngw.report import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+RIGHT, WRONG = "#1B7837", "#B2182B"
+
+
+class Ranked(NamedTuple):
+    """A query and its nearest candidates, the best first, each with whether it is a true partner.
+
+    Images as `style.picture` takes them.
+    """
+
+    query: Any
+    candidates: Sequence[tuple[Any, bool]]
+
+
+def retrieval_sheet(to_text: Sequence[Ranked], to_image: Sequence[Ranked], title: str) -> Figure:
+    """Images with their nearest captions, and captions with their nearest images."""
+    with style.paper():
+        lines = max(len(to_text), len(to_image))
+        widest = max((len(item.candidates) for item in to_image), default=0)
+        figure, panels = style.new(
+            lines, 3 + widest, 7.2, 0.95 * lines + 0.3, width_ratios=[1, 2.6, 1.9, *[1] * widest]
+        )  # fmt: skip
+        for axes in panels.flat:
+            axes.set_axis_off()
+        for line, item in zip(panels, to_text, strict=False):
+            style.picture(line[0], item.query)
+            _captions(line[1], item.candidates)
+        for line, item in zip(panels, to_image, strict=False):
+            line[2].text(0.05, 0.5, style.fold(item.query, 24, 4), va="center", fontsize=6, transform=line[2].transAxes)
+            for axes, (picture, right) in zip(line[3:], item.candidates, strict=False):
+                style.picture(axes, picture)
+                if right:
+                    _frame(axes)
+        panels[0, 0].set_title("image to text", fontsize=7)
+        panels[0, 2].set_title(style.fold(f"text to image  ({title})", 60), fontsize=7)
+    return figure
+
+
+def _captions(axes: Axes, candidates: Sequence[tuple[str, bool]]) -> None:
+    """Captions below one another, true partners in green with a tick."""
+    for k, (text, right) in enumerate(candidates):
+        words = style.fold(f"{'✓' if right else '–'} {text}", 42, 2, indent="   ")
+        colour = RIGHT if right else style.GREY
+        axes.text(0, 0.98 - k / len(candidates), words, va="top", fontsize=5.8, color=colour, transform=axes.transAxes)
+
+
+def _frame(axes: Axes) -> None:
+    """A green frame around a picture."""
+    axes.set_axis_on()
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=RIGHT, linewidth=1.6)
+
+
+def nearest(
+    u: np.ndarray, v: np.ndarray, owner: np.ndarray, images: Sequence[int], texts: Sequence[int], count: int
+) -> tuple[list[list[tuple[int, bool]]], list[list[tuple[int, bool]]]]:
+    """The nearest candidates of some queries: [(row, true partner?)] of captions for images, of images for captions.
+
+    u [n, e], v [m, e]: compared by products.  owner [m]: the image that each caption is of.
+    """
+    to_text = [[(int(j), bool(owner[j] == i)) for j in np.argsort(-(v @ u[i]), kind="stable")[:count]] for i in images]
+    to_image = [[(int(i), bool(owner[j] == i)) for i in np.argsort(-(u @ v[j]), kind="stable")[:count]] for j in texts]
+    return to_text, to_image
+
+
+def of_rows(rows: Sequence[Sequence[tuple[int, bool]]], items: Mapping[int, Any] | Sequence[Any]) -> list[list]:
+    """Candidates as what they are, from their rows."""
+    return [[(items[row], right) for row, right in query] for query in rows]
+
+
+class Captioned(NamedTuple):
+    """An image as `style.picture` takes it, a reference, and a caption of each method: {method: caption}."""
+
+    image: Any
+    reference: str
+    captions: Mapping[str, str]
+
+
+def caption_sheet(items: Sequence[Captioned]) -> Figure:
+    """The sheet of captions: a picture a line, beside it the reference and each method's caption."""
+    with style.paper():
+        lines = max((len(item.captions) for item in items), default=0) + 1
+        figure, panels = style.new(len(items), 2, 7.0, len(items) * max(1.2, 0.17 * lines), width_ratios=[1, 4])
+        for (picture, words), item in zip(panels, items, strict=True):
+            picture.set_axis_off()
+            style.picture(picture, item.image)
+            _words(words, item)
+    return figure
+
+
+def _words(axes: Axes, item: Captioned) -> None:
+    """The captions of one image."""
+    axes.set_axis_off()
+    captions = {"reference": item.reference, **item.captions}
+    for k, (method, caption) in enumerate(captions.items()):
+        y, colour = 1 - k / max(len(captions), 1), style.GREY if method == "reference" else style.INK
+        axes.text(0, y, style.fold(method, 22), transform=axes.transAxes, va="top", fontsize=6.5, color=style.GREY)
+        words = style.fold(caption or "(nothing)", 92)
+        axes.text(0.24, y, words, transform=axes.transAxes, va="top", fontsize=6.5, color=colour)
+
+
+class Drawn(NamedTuple):
+    """A caption, its real image, and each method's picture of it: {method: picture}."""
+
+    caption: str
+    real: Any
+    pictures: Mapping[str, Any]
+
+
+def image_sheet(items: Sequence[Drawn]) -> Figure:
+    """The contact sheet: a caption a line, its real image, and what each method's maps make of the caption."""
+    with style.paper():
+        methods = list(items[0].pictures) if items else []
+        figure, panels = style.new(
+            len(items), 2 + len(methods), 0.72 * (2 + len(methods)) + 1.2, 0.78 * len(items) + 0.2,
+            width_ratios=[2.6] + [1] * (1 + len(methods)),
+        )  # fmt: skip
+        for k, (line, item) in enumerate(zip(panels, items, strict=True)):
+            line[0].text(0, 0.5, style.fold(item.caption, 30, 5), transform=line[0].transAxes, va="center", fontsize=6)
+            for axes, title, picture in zip(
+                line[1:], ["real", *methods], [item.real, *item.pictures.values()], strict=True
+            ):
+                style.picture(axes, picture, interpolation="bicubic")
+                if k == 0:
+                    axes.set_title(style.fold(title, 13, 3), fontsize=6)
+            for axes in line:
+                axes.set_axis_off()
+    return figure
+
+
+class Example(NamedTuple):
+    """One question: image as the encoder sees it, the question, the annotators' answer, and answers by fusion.
+
+    answers: {fusion: (answer, accuracy)}.  attention: how much the words look at each image token, [t], rows of a
+    square grid first; None where nothing attends.
+    """
+
+    image: Any
+    question: str
+    truth: str
+    answers: Mapping[str, tuple[str, float]]
+    attention: np.ndarray | None = None
+
+
+def vqa_sheet(examples: Sequence[Example]) -> Figure:
+    """A page of examples, four in a line: the question, the image under its attention, the answers."""
+    columns = min(4, max(1, len(examples)))
+    lines = -(-len(examples) // columns)
+    answers = max((len(example.answers) for example in examples), default=0)
+    with style.paper():
+        height = lines * (2.35 + 0.15 * answers)
+        figure, panels = style.new(lines, columns, 1.85 * columns, height)
+        for axes in panels.flat[len(examples) :]:
+            axes.set_visible(False)
+        for axes, example in zip(panels.flat, examples, strict=False):
+            _example(axes, example)
+    return figure
+
+
+def _example(axes: Axes, example: Example) -> None:
+    """One example in its panel."""
+    picture = np.asarray(example.image)
+    axes.imshow(picture)
+    if example.attention is not None:
+        _overlay(axes, example.attention, picture.shape[:2])
+    axes.set_axis_off()
+    axes.set_title(style.fold(example.question, 27, 2), fontsize=7, fontweight="normal")
+    truth = style.fold(f"annotators: {example.truth}", 34)
+    axes.text(0, -0.03, truth, transform=axes.transAxes, va="top", fontsize=6.5, color=style.INK)
+    for k, (fusion, (answer, accuracy)) in enumerate(example.answers.items(), 1):
+        sign, colour = ("✓", RIGHT) if accuracy > 0.95 else ("✗", WRONG) if not accuracy else ("–", style.GREY)
+        share = f" ({100 * accuracy:.0f} %)" if sign == "–" else ""  # the answer of a few annotators
+        words = style.fold(f"{sign} {fusion}: {answer}{share}", 34)
+        axes.text(0, -0.03 - 0.085 * k, words, transform=axes.transAxes, va="top", fontsize=6.5, color=colour)
+
+
+def _overlay(axes: Axes, attention: np.ndarray, shape: tuple[int, int]) -> None:
+    """What isn't looked at fades: a white veil, thinner where attention [t] is stronger."""
+    side = math.isqrt(len(attention))
+    if side * side != len(attention):
+        return
+    grid = attention.reshape(side, side)
+    strength = (grid - grid.min()) / (np.ptp(grid) or 1.0)
+    veil = np.ones((side, side, 4))
+    veil[..., 3] = 0.75 * (1 - strength)
+    height, width = shape
+    axes.imshow(veil, extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="bicubic")

@@ -1,0 +1,110 @@
+"""The long form of a table: a pandas frame with a row for each (dataset, vision, text, method, pairs, metric).
+
+`mean` and `std` (n - 1 in the denominator) are over seeds. One seed has no spread that one could know: its `std` is 0
+and `n_seeds` says why. `low` and `high` are the 95 % bootstrap interval of the mean where a metric has one, else the
+least and the largest over seeds.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ngw.report.records import IDENTITY, Record, identity
+
+COLUMNS = (*IDENTITY, "metric", "mean", "std", "low", "high", "n_seeds", "role", "converged")
+PAIR = ["dataset", "vision", "text"]
+CHANGE = ["difference", "difference_low", "difference_high", "p"]
+FLOATS = ["mean", "std", "low", "high", *CHANGE, "step", "support"]
+KINDS = dict.fromkeys(FLOATS, float) | {"n_seeds": int, "k": int, "converged": bool, "null": bool}  # others are texts
+
+Pair = tuple[str, str, str]  # dataset, vision, text
+
+
+def over_seeds(
+    records: Sequence[Record], values: Callable[[Record], Mapping[str, float | None]],
+    intervals: Mapping[tuple, tuple[float, float]] | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """Rows of the values of each run over its seeds, in the order of the records; none of what a seed hasn't.
+
+    intervals: {(*identity, metric): (low, high)}.
+    """
+    keys = [*identity(records[0]), "metric"]
+    runs = pd.DataFrame(
+        {**identity(record), "metric": metric, "value": value, "role": record["role"], "converged": record["converged"]}
+        for record in records
+        for metric, value in values(record).items()
+    )
+    runs["value"] = runs["value"].astype(float)
+    rows = runs.groupby(keys, sort=False, as_index=False).agg(
+        mean=("value", "mean"), std=("value", "std"), low=("value", "min"), high=("value", "max"),
+        n_seeds=("value", "size"), known=("value", "count"), role=("role", "first"), converged=("converged", "all"),
+    )  # fmt: skip
+    rows = rows[rows["known"] == rows["n_seeds"]].drop(columns="known").fillna({"std": 0.0})
+    spans = zip(rows[keys].itertuples(index=False, name=None), rows["low"], rows["high"], strict=True)
+    rows[["low", "high"]] = [(intervals or {}).get(key, ends) for key, *ends in spans]
+    return rounded(rows, ["mean", "std", "low", "high"])
+
+
+def rounded(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Rows whose numbers are rounded, so that every rendering shows the same ones."""
+    return rows.assign(**{column: rows[column].map(significant, na_action="ignore") for column in columns})
+
+
+def significant(value: float) -> float:
+    """Six significant digits (a count keeps its units): what a test set can tell, free of one machine's last bits."""
+    return float(f"{value:.6g}" if abs(value) < 1e5 else round(value))
+
+
+def to_csv(rows: pd.DataFrame, columns: Sequence[str] = COLUMNS, **options: Any) -> str:
+    """Rows as csv text: rates as fractions, booleans as true and false, nothing where there is no number."""
+    words = {column: rows[column].map({True: "true", False: "false"}) for column in rows.select_dtypes(bool)}
+    return rows.assign(**words).to_csv(columns=list(columns), index=False, lineterminator="\n", **options)
+
+
+def read_csv(text: str) -> pd.DataFrame:
+    """Rows back from `to_csv`; a text that looks like a missing number, such as null, is a text."""
+    kinds = defaultdict(lambda: str, KINDS)
+    return pd.read_csv(io.StringIO(text), dtype=kinds, keep_default_na=False, na_values=dict.fromkeys(FLOATS, ""))
+
+
+def encoder_pairs(rows: pd.DataFrame) -> list[Pair]:
+    """The (dataset, vision, text) of the rows, in order of first appearance."""
+    return list(rows[PAIR].drop_duplicates().itertuples(index=False, name=None))
+
+
+def of(rows: pd.DataFrame, pair: Pair) -> pd.DataFrame:
+    """The rows of one (dataset, vision, text)."""
+    return rows[(rows[PAIR] == list(pair)).all(axis=1)]
+
+
+def budgets(pairs: Iterable[str]) -> list[str]:
+    """Pair budgets from small to large, `all` last."""
+    return sorted(set(pairs), key=lambda count: float("inf") if count == "all" else float(count))
+
+
+def taught(rows: pd.DataFrame) -> list[str]:
+    """The budgets of methods, controls aside; 0 only where there is no other."""
+    known = budgets(rows.loc[rows["role"] != "control", "pairs"])
+    return [pairs for pairs in known if pairs != "0"] or known
+
+
+def at_budget(rows: pd.DataFrame, pairs: str, unpaired: bool = False) -> pd.DataFrame:
+    """The rows of one budget, and those of controls that ran at another one only, with that beside their names.
+
+    unpaired: those of methods that need no pair, too.
+    """
+    once = rows.groupby("method")["pairs"].transform("nunique") == 1
+    free = (rows["role"] == "control") | (unpaired & (rows["pairs"] == "0"))
+    chosen = rows[(rows["pairs"] == pairs) | (once & free)]
+    beside = chosen["method"] + " (" + chosen["pairs"].map(count) + ")"
+    return chosen.assign(method=chosen["method"].where(chosen["pairs"] == pairs, beside), pairs=pairs)
+
+
+def count(pairs: str) -> str:
+    """A budget in words."""
+    return f"{pairs} pair" if pairs == "1" else f"{pairs} pairs"

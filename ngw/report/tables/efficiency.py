@@ -1,0 +1,185 @@
+"""What quality costs: the efficiency table, quality against compute as a figure, and where the time of a run went."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from ngw import meter
+from ngw.errors import InputError
+from ngw.report import style
+from ngw.report.frames import Pair, budgets, count, encoder_pairs, of, over_seeds, taught, to_csv
+from ngw.report.layout import Line, Number, Table, headings, legend_of, lines_of, where
+from ngw.report.records import Record, by_seeds, cell, name
+from ngw.report.render import files
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+QUALITY = "mean_recall_1"
+ALWAYS = (QUALITY, "train_seconds", "peak_memory_mb", "parameters")
+METRICS = (QUALITY, *meter.COSTS, "parameters")
+SECONDS = ["cpu_seconds", "train_seconds"]  # of training: of the processor where they are known
+_ENERGY = "Energy and CO2 are codecarbon's estimates."
+_MEANING = "Training alone: the frozen encoders, their cached features and the evaluation are the same for all."
+
+
+def build(records: Sequence[Record]) -> dict[str, str]:
+    """The files of `results/tables` by name, as text."""
+    long = rows(records)
+    tables = [table(long, who) for who in encoder_pairs(long)]
+    return {"efficiency.csv": to_csv(long), **files("efficiency", "Efficiency", tables)}
+
+
+def rows(records: Sequence[Record]) -> pd.DataFrame:
+    """Rows of the efficiency table: what a run reaches, and what its training took."""
+    for runs in by_seeds(records):
+        for metric in ALWAYS:
+            numbers = [_values(run)[metric] for run in runs]
+            if not all(isinstance(number, int | float) for number in numbers):
+                raise InputError(f"record {name(cell(runs[0]))}: expected {metric} as a number, found {numbers}.")
+    return over_seeds(records, _values)
+
+
+def _values(record: Record) -> dict[str, Any]:
+    """The numbers of one run, None where one wasn't measured."""
+    return {QUALITY: record["metrics"].get(QUALITY)} | {metric: record["cost"].get(metric) for metric in METRICS[1:]}
+
+
+def table(long: pd.DataFrame, who: Pair) -> Table:
+    """Quality and cost of each method at its largest budget."""
+    here = of(long, who)
+    largest = here["method"].map(here.groupby("method")["pairs"].agg(lambda pairs: budgets(pairs)[-1]))
+    here = here[here["pairs"] == largest]
+    here = here.assign(pairs="largest", method=here["method"] + " (" + here["pairs"].map(count) + ")")
+    shown = [metric for metric in METRICS if metric in set(here["metric"])]
+    lines = lines_of(here, [[("largest", metric)] for metric in shown])
+    dash = ["– not measured."] * any(not numbers for line in lines for numbers in line.cells)
+    return Table(
+        title=f"Quality and cost of one run at the largest budget of each method: {where(who)}",
+        slug="-".join(["efficiency", *who]),
+        corner="method",
+        header=headings(shown),
+        lines=lines,
+        legend=[_MEANING, *[_ENERGY] * ("energy_wh" in shown), *legend_of(lines, dash=False), *dash],
+    )
+
+
+class Point(NamedTuple):
+    """A method at one budget: CPU seconds of training, mean R@1 in per cent."""
+
+    method: str
+    seconds: float
+    quality: float
+
+
+def points(long: pd.DataFrame, pairs: str) -> list[Point]:
+    """Every method at one budget, those that need no pairs included; controls aside."""
+    methods = long[long["role"] != "control"]
+    here = methods["pairs"] == pairs
+    free = (methods["pairs"] == "0") & ~methods["method"].isin(methods.loc[here, "method"])
+    chosen = methods[here | free]
+    at = chosen.pivot_table(index="method", columns="metric", values="mean", aggfunc="last")
+    at = at.reindex(index=chosen["method"].unique(), columns=[*SECONDS, QUALITY])
+    seconds = at[SECONDS].bfill(axis=1)[SECONDS[0]]
+    return [Point(*point) for point in zip(at.index, seconds, 100 * at[QUALITY], strict=True)]
+
+
+def front(points: Iterable[Point]) -> list[Point]:
+    """The points that no other one beats in both: Pareto's front, from cheap to dear."""
+    kept: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.seconds, -p.quality)):
+        if not kept or point.quality > kept[-1].quality:
+            kept.append(point)
+    return kept
+
+
+def figure(long: pd.DataFrame, who: Pair) -> Figure:
+    """Quality against compute at the two largest budgets, with the front of what is worth its cost."""
+    here = of(long, who)
+    panels = taught(here)[-2:]
+    looks = style.looks(here)
+    with style.paper():
+        drawn, axes = style.new(1, len(panels), 1.6 + 3.0 * len(panels), 3.0, sharey=True, sharex=True)
+        for panel, pairs in zip(axes[0], panels, strict=True):
+            _panel(panel, points(here, pairs), looks)
+            panel.set_title(count(pairs))
+            panel.set_xlabel("CPU seconds of training")
+        axes[0, 0].set_ylabel("mean R@1 (%)")
+        axes[0, 0].set_ylim(bottom=-3)  # both panels', now that both have their points
+        labelled = [panel.get_legend_handles_labels() for panel in axes[0]]
+        handles = {label: handle for legend in labelled for handle, label in zip(*legend, strict=True)}
+        drawn.legend(handles.values(), map(style.name, handles), loc="outside right upper")
+    return drawn
+
+
+def _panel(axes: Axes, points: Sequence[Point], looks: Mapping[str, dict]) -> None:
+    """One budget's points over the front's steps."""
+    best = front(points)
+    edge = 2 * max(point.seconds for point in points)
+    axes.step(
+        [*(p.seconds for p in best), edge], [*(p.quality for p in best), best[-1].quality], where="post",
+        color=style.GREY, linestyle="--", linewidth=0.9, zorder=1, label="best at its cost",
+    )  # fmt: skip
+    for point in points:
+        look = looks[point.method]
+        axes.plot(
+            [point.seconds], [point.quality], color=look["color"], marker=look["marker"], linestyle="none",
+            markersize=7 if look["linewidth"] > 1.5 else 5.5, label=point.method, zorder=3,
+        )  # fmt: skip
+    style.logarithmic(axes.xaxis)
+    axes.grid(axis="x")
+
+
+def stages(benchmarks: Mapping[str, str]) -> pd.DataFrame:
+    """What the jobs of each rule took in all, from Snakemake's benchmark files ({path below the folder: text}).
+
+    The costliest rule is first.  A job too short for CPU seconds to be sampled counts with its seconds.
+    """
+    jobs = []
+    for path, text in benchmarks.items():
+        try:
+            last = pd.read_csv(io.StringIO(text), sep="\t", na_values=["-"]).iloc[-1]
+            jobs.append({"rule": path.split("/")[0].split(".")[0], **last[["s", "cpu_time", "max_rss"]]})
+        except (ValueError, LookupError) as error:
+            words = "expected a benchmark file of Snakemake, found other columns; delete it, rerun."
+            raise InputError(f"{path}: {words}") from error
+    frame = pd.DataFrame(jobs).astype({"s": float, "cpu_time": float, "max_rss": float})
+    frame["cpu_time"] = frame["cpu_time"].where(frame["cpu_time"] > 0, frame["s"])
+    rules = frame.groupby("rule", sort=False, as_index=False).agg(
+        jobs=("s", "size"), seconds=("s", "sum"), cpu_seconds=("cpu_time", "sum"), longest_seconds=("s", "max"),
+        peak_memory_mb=("max_rss", "max"),
+    )  # fmt: skip
+    return rules.sort_values("seconds", ascending=False, kind="stable", ignore_index=True)
+
+
+def stages_files(rules: pd.DataFrame) -> dict[str, str]:
+    """The stages' table as csv, Markdown and TeX."""
+    text = to_csv(rules, list(rules), float_format="%.3f", na_rep="nan")
+    return {"stages.csv": text, **files("stages", "Where the time went", [stages_table(rules)])}
+
+
+def stages_table(rules: pd.DataFrame) -> Table:
+    """Where the time went, a line a rule, and their sum."""
+    sums, most = rules.sum(numeric_only=True), rules.max(numeric_only=True).fillna(0)
+    lines = [Line(row.rule, _stage(row, f"{100 * row.seconds / sums.seconds:.1f}", row)) for row in rules.itertuples()]
+    return Table(
+        title="Where the time went: the last run of every job",
+        slug="stages",
+        corner="rule",
+        header=["jobs", "seconds", "% of them", "CPU (s)", "longest (s)", "peak memory (MB)"],
+        lines=[*lines, Line("all", _stage(sums, "100", most))],
+        legend=["Seconds of jobs, summed: jobs run side by side, so a run takes less."],
+    )
+
+
+def _stage(sums: Any, share: str, most: Any) -> list[list[Number]]:
+    """The cells of a rule, or of all of them; what no job was long enough to show is a dash."""
+    memory = "–" if pd.isna(most.peak_memory_mb) else f"{most.peak_memory_mb:,.0f}"
+    longest = f"{most.longest_seconds:,.1f}"
+    texts = [f"{sums.jobs:,.0f}", f"{sums.seconds:,.0f}", share, f"{sums.cpu_seconds:,.0f}", longest, memory]
+    return [[Number(text)] for text in texts]

@@ -1,0 +1,159 @@
+"""The identifiability tables (each number beside its shuffled null) and the figure of the Jacobians' spectra."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ngw.metrics.identifiability import BALL, NEAREST, coverage_ceiling
+from ngw.report import style
+from ngw.report.frames import Pair, encoder_pairs, of, over_seeds, rounded, to_csv
+from ngw.report.layout import MAPS, NULL, Table, headings, legend_of, lines_of
+from ngw.report.records import IDENTITY, Cell, Record, check, identity, pair
+from ngw.report.render import files
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SPECTRUM = (*IDENTITY, "map", "null", "k")
+SPECTRUM_COLUMNS = (*SPECTRUM, "mean", "low", "high", "n_seeds", "role")
+SHOWN = (
+    "margin", "collision", "precision", "recall", "coverage", "spread", "lipschitz_99", "jacobian_max",
+    "jacobian_rank", "cycle",
+)  # fmt: skip
+FLOOR = 1e-3  # singular values below are not drawn
+_LEGEND = (
+    "Each cell: the map / its null, the same method fitted on shuffled pairs; a method without pairs has no null.",
+    "margin (injectivity): smallest distance of two images, as a share of their mean distance.",
+    f"collisions (injectivity, %): rows whose nearest image doesn't come from one of their {NEAREST} nearest rows.",
+    f"precision, recall, coverage (surjectivity, %): of directions from the mean, which is what a cosine compares, by"
+    f" balls that reach the {BALL}th neighbour. spread: of the images, as a share of the targets'.",
+    "Lipschitz, |J|, rank of J (smoothness): 99 % quantile of |T(x) - T(x')| / |x - x'|, largest singular value of the"
+    " Jacobian, and its effective rank; in units of the two spaces' spreads.",
+    "cycle error (invertibility): of going there and back, as a share of the variance; the best constant map has 1.",
+)
+
+
+def build(records: Sequence[Record], expected: Iterable[Cell]) -> dict[str, str]:
+    """The files of `results/tables` by name, as text; a missing, doubled or extra record is an `InputError`.
+
+    records: metrics/identifiability.json of every run, in the order the tables shall have.
+    """
+    check(records, expected)
+    long = over_seeds(records, _values)
+    sizes = {pair(record): record["n_images"] for record in records}
+    tables = [_table(of(long, who), who, way, sizes[who]) for who in encoder_pairs(long) for way in MAPS]
+    return {
+        "identifiability.csv": to_csv(long),
+        **files("identifiability", "Identifiability", tables),
+        "identifiability-spectrum.csv": to_csv(spectra(records), SPECTRUM_COLUMNS),
+    }
+
+
+def _values(record: Record) -> dict[str, float]:
+    """The numbers of one run, and those of its null."""
+    return record["metrics"] | {metric + NULL: value for metric, value in (record["null"] or {}).items()}
+
+
+def spectra(records: Sequence[Record]) -> pd.DataFrame:
+    """The k-th singular value of each map and of its null, over seeds."""
+    values = pd.DataFrame(
+        {**identity(record), "map": way, "null": null, "k": k, "value": value, "role": record["role"]}
+        for record in records
+        for null, field in ((False, "spectra"), (True, "null_spectra"))
+        for way, spectrum in (record[field] or {}).items()
+        for k, value in enumerate(spectrum, 1)
+    )
+    rows = values.groupby(list(SPECTRUM), sort=False, as_index=False).agg(
+        mean=("value", "mean"), low=("value", "min"), high=("value", "max"), n_seeds=("value", "size"),
+        role=("role", "first"),
+    )  # fmt: skip
+    return rounded(rows, ["mean", "low", "high"])
+
+
+def _table(here: pd.DataFrame, who: Pair, way: str, size: int) -> Table:
+    """One map's table: a line a method, a column a metric, each cell the number and its null without its spread."""
+    here = here[here["metric"].str.startswith(f"{way}_")]
+    (budget, _), *_ = Counter(here["pairs"]).most_common(1)
+    beside = here["method"] + " (" + here["pairs"] + " pairs)"
+    here = here.assign(method=here["method"].where(here["pairs"] == budget, beside), pairs=budget)
+    failed = set(here.loc[~here["converged"], "method"])
+    shown = here.assign(converged=True, n_seeds=here["n_seeds"].where(~here["metric"].str.endswith(NULL), 1))
+    columns = [[(budget, f"{way}_{metric}{end}") for end in ("", NULL)] for metric in SHOWN]
+    lines = [replace(line, converged=line.label not in failed) for line in lines_of(shown, columns)]
+    source, target = (who[1], who[2]) if way == "ab" else (who[2], who[1])
+    ceiling = f"Two samples of one distribution would have {100 * coverage_ceiling(size, size):.1f} % coverage."
+    return Table(
+        title=f"Identifiability of {MAPS[way]}, {source} to {target}, {budget} pairs: {who[0]} ({size:,} test pairs)",
+        slug="-".join(["identifiability", *who, way]),
+        corner="method",
+        header=headings(SHOWN),
+        lines=lines,
+        legend=[*_LEGEND, ceiling, *legend_of(lines, dash=False, place="line")],
+    )
+
+
+def spectrum_figure(rows: pd.DataFrame, pair: Pair) -> Figure:
+    """Singular values of both maps' Jacobians on held-out rows, a panel a method; dotted: fitted on shuffled pairs."""
+    from matplotlib.ticker import NullLocator
+
+    rows = of(rows, pair)
+    controls = set(rows.loc[rows["role"] == "control", "method"])
+    methods = sorted(rows["method"].unique(), key=lambda method: method in controls)
+    columns = min(4, len(methods))
+    lines = -(-len(methods) // columns)
+    with style.paper():
+        figure, panels = style.new(lines, columns, 1.0 + 1.55 * columns, 0.7 + 1.45 * lines, sharex=True, sharey=True)
+        for place, (axes, method) in enumerate(zip(panels.flat, methods, strict=False)):
+            _panel(axes, rows[rows["method"] == method])
+            axes.set_title(style.fold(method, 24, 2), color=style.GREY if method in controls else style.INK)
+            axes.xaxis.set_tick_params(labelbottom=place + columns >= len(methods))  # the lowest of its column
+        for axes in panels.flat[len(methods) :]:
+            axes.set_visible(False)
+        style.logarithmic(panels[0, 0].yaxis)
+        panels[0, 0].set_ylim(FLOOR, 1.5 * rows["high"].max())
+        panels[0, 0].yaxis.set_minor_locator(NullLocator())
+        figure.supxlabel("k", fontsize=8)
+        figure.supylabel("k-th singular value of the Jacobian", fontsize=8)
+        _legend(figure)
+    return figure
+
+
+_THIN = {"linewidth": 1.3, "markersize": 3.6}
+_LOOKS = {
+    "ab": style.series(0, emphasis=True) | _THIN,
+    "ba": style.series(1, emphasis=True) | _THIN | {"linestyle": (0, (5, 1.5))},
+}
+_NULL_LOOK = {"linestyle": (0, (1, 1.2)), "linewidth": 1.1}
+
+
+def _panel(axes: Axes, rows: pd.DataFrame) -> None:
+    """One method: both maps with the range over seeds, markers far apart, and their nulls."""
+    for way, look in _LOOKS.items():
+        for null in (True, False):
+            curve = rows[(rows["map"] == way) & (rows["null"] == null)].sort_values("k")
+            if curve.empty:
+                continue
+            k, mean, low, high = curve[["k", "mean", "low", "high"]].to_numpy().T
+            mean = np.where(mean >= FLOOR, mean, np.nan)
+            if null:
+                axes.plot(k, mean, **(look | _NULL_LOOK | {"marker": ""}), zorder=3)
+                continue
+            start = len(k) // (8 if way == "ab" else 4)  # the two maps' markers stand apart
+            axes.plot(k, mean, **look, markevery=(start, max(1, len(k) // 4)), zorder=4)
+            axes.fill_between(k, low.clip(FLOOR), high.clip(FLOOR), color=look["color"], alpha=0.2, linewidth=0)
+
+
+def _legend(figure: Figure) -> None:
+    """What the four lines are."""
+    from matplotlib.lines import Line2D
+
+    shown = {MAPS[way]: Line2D([], [], **look) for way, look in _LOOKS.items()}
+    shown["the same, fitted on shuffled pairs"] = Line2D([], [], color=style.INK, **_NULL_LOOK)
+    figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=3)

@@ -1,0 +1,220 @@
+"""The retrieval tables: R@K by number of pairs, comparisons, and published numbers apart from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ngw.errors import InputError
+from ngw.metrics.retrieval import FOLD, FOLDED, FOLDS, summary
+from ngw.report.frames import Pair, at_budget, budgets, count, encoder_pairs, of, over_seeds, rounded, to_csv
+from ngw.report.layout import (
+    DIRECTIONS,
+    Line,
+    Number,
+    Table,
+    difference_table,
+    headings,
+    legend_of,
+    lines_of,
+    reference_table,
+    where,
+)
+from ngw.report.records import IDENTITY, Cell, Record, cell, check, check_agreement, name, pair
+from ngw.report.render import markdown, plain, tex
+from ngw.report.statistics import (
+    DRAWS,
+    METRICS,
+    Queries,
+    Samples,
+    best_baseline_differences,
+    bootstrap,
+    counts_of,
+    intervals,
+    reference_differences,
+)
+from ngw.report.tables import efficiency
+
+DIFFERENCE = (*IDENTITY, "baseline", "metric", "difference", "low", "high", "p", "n_seeds")
+AGAINST = (*IDENTITY, "reference", "metric", "difference", "low", "high", "p", "p_holm", "detectable", "n_seeds")
+REFERENCE, QUALITY = "ngw", "mean_recall_1"
+SHOWN = ("recall_1", "recall_5", "recall_10", "mrr", "median_rank", "foscttm")
+_FOSCTTM = (
+    "FOSCTTM: candidates closer than the true match, of an image's captions the closest; text to image, chance is 50."
+)
+_PUBLISHED = "Taken from the sources, not computed here; data, encoders and splits are theirs."
+
+Ranks = Mapping[str, Sequence]  # predictions/retrieval.parquet of one run: columns direction, image_id, rank
+Sizes = Mapping[Pair, tuple[int, int]]  # test images and captions of each pair of encoders
+
+
+def build(
+    records: Sequence[Record], ranks: Mapping[Cell, Ranks], expected: Iterable[Cell], draws: int = DRAWS,
+    references: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, str]:  # fmt: skip
+    """The files of `results/tables`, by name, as text. `retrieval.txt` is what the terminal shows.
+
+    Args:
+        records: the metrics of every run, in the order the tables shall have.
+        ranks: the prediction table (columns direction, image_id, rank) of each record's `records.cell`.
+        expected: the cells that the config asks for. One that is missing, doubled or extra is an `InputError`.
+        references: published numbers, as `published` takes them.
+    """
+    check(records, expected)
+    sampled = samples(records, ranks, draws)
+    long, changes, rivals = rows(records, sampled), differences(records, sampled), against(records, sampled)
+    sizes = {pair(record): (record["n_images"], record["n_captions"]) for record in records}
+    last = {
+        "## Against ngw\n": [
+            reference_table(rivals, who, "pairs", "mean R@1 of both directions, by number of pairs")
+            for who in encoder_pairs(rivals)
+        ],
+        "## Published elsewhere\n": published(references, list(dict.fromkeys(r["dataset"] for r in records))),
+    }
+    first = {who: tables(long, changes, who, sizes[who]) for who in encoder_pairs(long)}
+    parts = ["# Image-text retrieval\n"]
+    for who, (main, *rest) in first.items():
+        parts += [f"## {who[0]}, {who[1]} and {who[2]}\n", markdown(main), "### In full\n", *map(markdown, rest)]
+    for heading, some in last.items():
+        parts += [heading, *map(markdown, some)] if some else []
+    return {
+        "retrieval.csv": to_csv(long),
+        "retrieval.md": "\n".join(parts),
+        "retrieval.tex": "\n".join(tex(table) for some in (*first.values(), *last.values()) for table in some),
+        "retrieval.txt": console(long, sizes),
+        "retrieval-differences.csv": to_csv(changes, DIFFERENCE),
+        "retrieval-against-ngw.csv": to_csv(rivals, AGAINST),
+        **efficiency.build(records),
+    }
+
+
+def queries(record: Record, ranks: Ranks, images: np.ndarray) -> tuple[Queries, Queries]:
+    """Both directions of a run's prediction table, with image ids as places in the sorted `images`.
+
+    Raises `InputError` where the ranks aren't ranks, or aren't those that the record was computed from.
+    """
+    who = name(cell(record))
+    direction, image_id, rank = (np.asarray(ranks[column]) for column in ("direction", "image_id", "rank"))
+    place = np.searchsorted(images, image_id).clip(max=len(images) - 1)
+    strange = image_id[images[place] != image_id]
+    if strange.size:
+        raise InputError(f"{who}: image {strange[0]} isn't in the other runs of this data set; run its job again.")
+    if not (np.isfinite(rank).all() and (rank >= 1).all()):
+        raise InputError(f"{who}: expected finite ranks of 1 or more, found {rank.min()}; run its job again.")
+    i2t, t2i = (Queries(rank[direction == way].astype(float), place[direction == way]) for way in ("i2t", "t2i"))
+    counts, sizes = (record["n_images"], record["n_captions"]), (len(i2t.ranks), len(t2i.ranks))
+    if counts != sizes:
+        raise InputError(
+            f"{who}: the record counts {counts} images and captions, its ranks {sizes}; run its job again."
+        )
+    check_agreement(record, summary(i2t.ranks, t2i.ranks), "ranks")
+    return i2t, t2i
+
+
+def samples(records: Sequence[Record], ranks: Mapping[Cell, Ranks], draws: int = DRAWS) -> Samples:
+    """Every metric on bootstrap samples of the images; all runs of a data set share the same draws."""
+    sampled: dict[Cell, dict[str, np.ndarray]] = {}
+    images: dict[str, np.ndarray] = {}
+    for record in records:
+        who, dataset = cell(record), record["dataset"]
+        if who not in ranks:
+            raise InputError(f"table: {name(who)} has a record but no ranks; run its job again.")
+        if dataset not in images:
+            images[dataset] = np.unique(np.asarray(ranks[who]["image_id"]))
+        counts = counts_of(dataset, len(images[dataset]), draws)
+        values = bootstrap(*queries(record, ranks[who], images[dataset]), counts)
+        sampled[who] = dict(zip(METRICS, values.T, strict=True))
+    return sampled
+
+
+def rows(records: Sequence[Record], sampled: Samples) -> pd.DataFrame:
+    """Rows of the retrieval table; means over folds, of large test sets, have the seeds' own interval."""
+    metrics = (*METRICS, *FOLDED)
+    return over_seeds(records, lambda run: {m: run["metrics"].get(m) for m in metrics}, intervals(records, sampled))
+
+
+def differences(records: Sequence[Record], sampled: Samples) -> pd.DataFrame:
+    """Each method against the best baseline of its budget, paired by image."""
+    changes = pd.DataFrame(best_baseline_differences(records, QUALITY, sampled), columns=DIFFERENCE)
+    return rounded(changes, ["difference", "low", "high", "p"])
+
+
+def against(records: Sequence[Record], sampled: Samples) -> pd.DataFrame:
+    """Each method and baseline minus `REFERENCE` at its budget."""
+    changes = pd.DataFrame(reference_differences(records, QUALITY, REFERENCE, sampled), columns=AGAINST)
+    return rounded(changes, ["difference", "low", "high", "p", "p_holm", "detectable"])
+
+
+def tables(long: pd.DataFrame, changes: pd.DataFrame, who: Pair, size: tuple[int, int]) -> list[Table]:
+    """Every table of one encoder pair on one data set: the main one, one a budget, the comparison."""
+    here = of(long, who)
+    folds = main_table(here, who, size, folds=True)
+    shown = [main_table(here, who, size), *[folds] * bool(folds.lines)]
+    shown += [budget_table(here, who, size, pairs) for pairs in budgets(here.loc[here["role"] != "control", "pairs"])]
+    titles = {
+        "title": f"Against the best baseline, points of mean R@1 of both directions: {where(who)}",
+        "slug": "-".join(["differences", *who]),
+        "corner": "method",
+    }
+    return shown + ([] if of(changes, who).empty else [difference_table(changes, who, "pairs", titles)])
+
+
+def console(long: pd.DataFrame, sizes: Sizes) -> str:
+    """The main table of every encoder pair as plain text, for the end of a run."""
+    return "\n".join(plain(main_table(long, who, sizes[who])) for who in encoder_pairs(long))
+
+
+def main_table(long: pd.DataFrame, who: Pair, size: tuple[int, int], folds: bool = False) -> Table:
+    """R@1 both ways: a line a method, a column a budget. size: test images and captions, part of what R@1 means.
+
+    folds: the mean over folds of 1,000 images instead, of test sets that are large enough; else without a line.
+    """
+    metrics = [f"{way}_recall_1{'_1k' * folds}" for way in DIRECTIONS]
+    here = of(long, who)
+    here = here[here["metric"].isin(metrics)]
+    columns, kind = budgets(here["pairs"]), f"1k, the mean of {FOLDS} folds of {FOLD:,} images, " * folds
+    # At R@1 chance is the same both ways: 5 of 5,000 captions or 1 of 1,000 images.
+    chance = 1 / (FOLD if folds else size[0])
+    lines = lines_of(here, [[(pairs, metric) for metric in metrics] for pairs in columns], chance)
+    return Table(
+        title=f"R@1 in per cent, {kind}image to text / text to image, by number of pairs: {where(who, size)}",
+        slug="-".join(["retrieval", *who, *["1k"] * folds]),
+        corner="pairs",
+        header=columns,
+        lines=lines,
+        legend=legend_of(lines),
+    )
+
+
+def budget_table(long: pd.DataFrame, who: Pair, size: tuple[int, int], pairs: str) -> Table:
+    """All retrieval metrics at one budget; controls that don't depend on the budget stand in each."""
+    columns = [(way, suffix) for way in DIRECTIONS for suffix in SHOWN]
+    lines = lines_of(at_budget(of(long, who), pairs), [[(pairs, f"{way}_{suffix}")] for way, suffix in columns])
+    return Table(
+        title=f"Retrieval with {count(pairs)} (all but the rank in per cent): {where(who, size)}",
+        slug="-".join(["retrieval", *who, pairs]),
+        corner="method",
+        header=[f"{way} {heading}" for way in DIRECTIONS for heading in headings(SHOWN)],
+        lines=lines,
+        legend=[*(f"{way}: {words}." for way, words in DIRECTIONS.items()), _FOSCTTM, *legend_of(lines)],
+    )
+
+
+def published(references: Sequence[Mapping[str, Any]], datasets: Sequence[str]) -> list[Table]:
+    """Others' numbers, a table for each data set that has some; what is of other data sets is left out.
+
+    references: entries {model, dataset, i2t, t2i, source}, R@1 in per cent.
+    """
+    shown = []
+    for dataset in datasets:
+        lines = [
+            Line(f"{entry['model']} ({entry['source']})", [[Number(f"{entry[way]:.1f}") for way in DIRECTIONS]])
+            for entry in references
+            if entry["dataset"] == dataset
+        ]
+        title = f"Published R@1 in per cent, image to text / text to image: {dataset}"
+        shown += [Table(title, f"published-{dataset}", "model (source)", ["R@1"], lines, [_PUBLISHED])] * bool(lines)
+    return shown

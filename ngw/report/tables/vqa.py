@@ -1,0 +1,215 @@
+"""The VQA tables: accuracy by answer type, the curve over labels, and differences to the best baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ngw.errors import InputError
+from ngw.metrics.vqa import summary
+from ngw.report import records as checks
+from ngw.report.frames import budgets, encoder_pairs, of, over_seeds, rounded, to_csv
+from ngw.report.layout import Table, difference_table, headings, legend_of, lines_of, reference_table, where
+from ngw.report.records import IDENTITY, Cell, Record, check_agreement, name, pair
+from ngw.report.render import files, plain
+from ngw.report.statistics import (
+    DRAWS,
+    Samples,
+    best_baseline_differences,
+    counts_of,
+    intervals,
+    reference_differences,
+    weighted_means,
+)
+
+COLUMNS = (*IDENTITY, "labels", "metric", "mean", "std", "low", "high", "n_seeds", "role")
+DIFFERENCE = (*IDENTITY, "labels", "baseline", "metric", "difference", "low", "high", "p", "n_seeds")
+AGAINST = (
+    *IDENTITY, "labels", "reference", "metric", "difference", "low", "high", "p", "p_holm", "detectable", "n_seeds",
+)  # fmt: skip
+METRICS = ("accuracy", "accuracy_yes_no", "accuracy_number", "accuracy_other", "always_accuracy")
+ALPHAS = ("alpha_a", "alpha_b")
+ALL = "all"
+
+Scores = Mapping[str, Sequence]  # predictions/vqa.parquet: columns image_id, answer_type, accuracy, always
+
+
+def cell(run: Mapping[str, Any]) -> Cell:
+    """The cell of the table that a run fills: a record, or an entry of the config's list of runs."""
+    return checks.cell(_as_method(run))
+
+
+def build(
+    records: Sequence[Record], scores: Mapping[Cell, Scores], expected: Iterable[Cell], draws: int = DRAWS
+) -> dict[str, str]:
+    """The files of `results/tables` by name, as text; `vqa.txt` is what the terminal shows.
+
+    Args:
+        records: metrics/vqa.json of every run, in the order the tables shall have.
+        scores: those of each record's `cell`, question by question.
+        expected: the cells that the config asks for. One that is missing, doubled or extra is an `InputError`.
+    """
+    records = [_as_method(record) for record in records]
+    checks.check(records, expected, ("n_images", "n_questions"))
+    sampled = samples(records, scores, draws)
+    long, changes, rivals = rows(records, sampled), differences(records, sampled), against(records, sampled)
+    about = {pair(record): record for record in records}
+    own = {who: of(long, who) for who in encoder_pairs(long)}
+    tables = [table for who, here in own.items() for table in _tables(here, changes, about[who])]
+    what = "accuracy, by per cent of the labels"
+    tables += [reference_table(rivals, who, "labels", what) for who in encoder_pairs(rivals)]
+    return {
+        "vqa.csv": to_csv(long, COLUMNS),
+        **files("vqa", "Visual question answering", tables),
+        "vqa.txt": "\n".join(plain(main_table(here, about[who])) for who, here in own.items()),
+        "vqa-differences.csv": to_csv(changes, DIFFERENCE),
+        "vqa-against-ngw.csv": to_csv(rivals, AGAINST),
+    }
+
+
+def samples(records: Sequence[Record], scores: Mapping[Cell, Scores], draws: int) -> Samples:
+    """Accuracies on bootstrap samples of the images; all runs of a data set share the same draws."""
+    sampled: dict[Cell, dict[str, np.ndarray]] = {}
+    images: dict[str, np.ndarray] = {}
+    for record in records:
+        who, dataset = checks.cell(record), record["dataset"]
+        if who not in scores:
+            raise InputError(f"table: {name(who)} has a record but no scores; run its job again.")
+        table = {key: np.asarray(values) for key, values in scores[who].items()}
+        _check(record, table)
+        if dataset not in images:
+            images[dataset] = np.unique(table["image_id"])
+        counts = counts_of(dataset, len(images[dataset]), draws)
+        place = np.searchsorted(images[dataset], table["image_id"]).clip(max=len(images[dataset]) - 1)
+        if (images[dataset][place] != table["image_id"]).any():
+            raise InputError(f"{name(who)}: other images than the other runs of this data set; run its job again.")
+        sampled[who] = {
+            metric: _means(table[column][chosen], place[chosen], counts)
+            for metric, column, chosen in _parts(table)
+            if metric in record["metrics"]
+        }
+    return sampled
+
+
+def _means(values: np.ndarray, place: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The mean on every sample that has a question of the kind: [draws] or fewer, where the kind is rare."""
+    some = counts @ np.bincount(place, minlength=counts.shape[1]) > 0
+    return weighted_means(values[:, None], place, counts[some])[:, 0]
+
+
+def _parts(table: Mapping[str, np.ndarray]) -> list[tuple[str, str, np.ndarray]]:
+    """(metric, column, rows) of each accuracy."""
+    everywhere = np.ones(len(table["accuracy"]), bool)
+    kinds = {"yes_no": "yes/no", "number": "number", "other": "other"}
+    by_type = [(f"accuracy_{key}", "accuracy", table["answer_type"] == kind) for key, kind in kinds.items()]
+    return [("accuracy", "accuracy", everywhere), *by_type, ("always_accuracy", "always", everywhere)]
+
+
+def _check(record: Record, table: Mapping[str, np.ndarray]) -> None:
+    """The record's sizes and metrics are those of its scores."""
+    counts = (record["n_questions"], record["n_images"])
+    sizes = (len(table["accuracy"]), len(np.unique(table["image_id"])))
+    if counts != sizes:
+        who = name(checks.cell(record))
+        raise InputError(f"{who}: the record counts {counts} questions and images, its scores {sizes}; run it again.")
+    values = summary(table["accuracy"], table["answer_type"].tolist()) | {"always_accuracy": table["always"].mean()}
+    check_agreement(record, values, "scores")
+
+
+def rows(records: Sequence[Record], sampled: Samples) -> pd.DataFrame:
+    """Rows of the table; alphas have their least and largest over seeds as `low` and `high`."""
+    return over_seeds(records, _values, intervals(records, sampled))
+
+
+def _values(record: Record) -> dict[str, float]:
+    """The numbers of one run: accuracies of the kinds of questions that there are, and the learned alphas."""
+    accuracies = {metric: record["metrics"][metric] for metric in METRICS if metric in record["metrics"]}
+    return accuracies | {f"alpha_{side}": alpha for side, alpha in record["alphas"].items()}
+
+
+def differences(records: Sequence[Record], sampled: Samples) -> pd.DataFrame:
+    """Each of NGW's fusions against the best baseline with as many labels, paired by image."""
+    changes = pd.DataFrame(best_baseline_differences(records, "accuracy", sampled), columns=DIFFERENCE)
+    return rounded(changes, ["difference", "low", "high", "p"])
+
+
+def against(records: Sequence[Record], sampled: Samples) -> pd.DataFrame:
+    """Each fusion minus the first of NGW's with as many labels."""
+    first = next((record["method"] for record in records if record["role"] == "method"), "")
+    changes = pd.DataFrame(reference_differences(records, "accuracy", first, sampled), columns=AGAINST)
+    return rounded(changes, ["difference", "low", "high", "p", "p_holm", "detectable"])
+
+
+def _as_method(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A run as the other tables know one: the fusion is the method; every training ends."""
+    return {**run, "method": run["fusion"], "converged": True}
+
+
+def _tables(here: pd.DataFrame, changes: pd.DataFrame, record: Record) -> list[Table]:
+    """The tables of one data set and pair of encoders."""
+    who = pair(record)
+    own = of(changes, who)
+    own = own.assign(labels=own["labels"].map(_share))
+    titles = {
+        "title": f"Against the best baseline, points of accuracy: {where(who)}",
+        "slug": "-".join(["vqa-differences", *who]),
+        "corner": "fusion",
+    }
+    tables = [main_table(here, record)] + [labels_table(here, record)] * (here["labels"].nunique() > 1)
+    return tables + ([] if own.empty else [difference_table(own, who, "labels", titles)])
+
+
+def main_table(here: pd.DataFrame, record: Record) -> Table:
+    """Accuracy with all labels: overall and by answer type, and the learned alphas."""
+    here = here[here["labels"] == ALL].assign(pairs=ALL)
+    metrics = [metric for metric in (*METRICS, *ALPHAS) if metric in set(here["metric"])]
+    lines = lines_of(here, [[(ALL, metric)] for metric in metrics])
+    known = record["vocabulary"]
+    reach = "" if known["ceiling"] is None else f", with which {100 * known['ceiling']:.1f} % are within reach"
+    small = [
+        "Accuracy in per cent by the official scorer; always: every answer normalised, not only disputed ones.",
+        f"Vocabulary: the {known['n_answers']:,} answers with {known['min_count']} occurrences or more in "
+        f"{' and '.join(known['splits'])}{reach}.",
+        "alpha_A, alpha_B: each side's learned share of its own tokens, in fusions that mix the sides.",
+    ]
+    return Table(
+        title=f"Visual question answering: {_where(record)}",
+        slug="-".join(["vqa", *pair(record)]),
+        corner="fusion",
+        header=[
+            "overall" if metric == "accuracy" else heading
+            for metric, heading in zip(metrics, headings(metrics), strict=True)
+        ],
+        lines=lines,
+        legend=[*small[: 2 + any(metric in ALPHAS for metric in metrics)], *legend_of(lines, dash=False)],
+    )
+
+
+def labels_table(here: pd.DataFrame, record: Record) -> Table:
+    """Accuracy by share of labelled questions: the fusions that have a curve, and controls."""
+    here = here[here["metric"] == "accuracy"].assign(pairs=here["labels"])
+    here = here[here["method"].isin(here.loc[here["labels"] != ALL, "method"])]
+    shares = budgets(here["labels"])
+    lines = lines_of(here, [[(share, "accuracy")] for share in shares])
+    return Table(
+        title=f"Accuracy by share of the training questions that are labelled: {_where(record)}",
+        slug="-".join(["vqa-labels", *pair(record)]),
+        corner="fusion",
+        header=[_share(share) for share in shares],
+        lines=lines,
+        legend=[*legend_of(lines, dash=False), "The vocabulary is that of all training questions at every share."],
+    )
+
+
+def _share(labels: str) -> str:
+    """A share of labels in words."""
+    return labels if labels == ALL else f"{labels} %"
+
+
+def _where(record: Record) -> str:
+    """Data set, its size and encoders in words."""
+    size = f"{record['n_questions']:,} questions about {record['n_images']:,} images"
+    return f"{record['dataset']} ({record['split']}: {size}), {record['vision']} and {record['text']}"
