@@ -29,15 +29,17 @@ RULES = {
 }
 
 
-def fingerprints(package: Path) -> dict[str, str]:
+SOME = [
+    ["ngw.tasks.stages:fit", "ngw.methods.ridge"],
+    ["ngw.tasks.stages:transport", "ngw.methods.warp"],
+    ["ngw.tasks.stages:encode", "ngw.encoders.glove"],
+    ["ngw.tasks.vqa.stages:vqa"],
+    ["ngw.tasks.captions.stages:train_captioner"],
+]
+
+
+def fingerprints(package: Path, stages: list[list[str]] = SOME) -> dict[str, str]:
     """Of a copy of the package, the fingerprint of some stages."""
-    stages = [
-        ["ngw.tasks.stages:fit", "ngw.methods.ridge"],
-        ["ngw.tasks.stages:transport", "ngw.methods.warp"],
-        ["ngw.tasks.stages:encode", "ngw.encoders.glove"],
-        ["ngw.tasks.vqa.stages:vqa"],
-        ["ngw.tasks.captions.stages:train_captioner"],
-    ]
     program = (
         "import json; from ngw.fingerprints import code; "
         f"print(json.dumps({{s[0]: code.fingerprint(*s) for s in {stages}}}))"
@@ -100,6 +102,15 @@ def test_an_edit_changes_the_fingerprints_that_reach_it_and_no_other(tmp_path):
     assert changed("tasks/stages.py", "def _train_clouds(", "def _train_clouds (") == {"fit", "transport"}
     (tmp_path / "ngw/seeds.py").touch()
     assert fingerprints(tmp_path / "ngw") == before
+
+
+def test_a_template_counts_with_its_module(tmp_path):
+    shutil.copytree(ROOT / "ngw", tmp_path / "ngw", ignore=shutil.ignore_patterns("__pycache__"))
+    stages = [["ngw.report.stages:page"], ["ngw.report.stages:stages"]]
+    before = fingerprints(tmp_path / "ngw", stages)
+    edit(tmp_path / "ngw" / "report" / "page.html", "<main>", "<main >")
+    after = fingerprints(tmp_path / "ngw", stages)
+    assert {stage for stage in before if before[stage] != after[stage]} == {"ngw.report.stages:page"}
 
 
 @pytest.mark.parametrize(

@@ -114,8 +114,14 @@ def _has_stages(module: str) -> bool:
 
 @cache
 def _digest(module: str, name: str) -> str:
-    """Ten digits that tell a file's content from another's, or that of the definitions which one of its names needs."""
+    """Ten digits that tell a file's content from another's, or that of the definitions which one of its names needs.
+
+    A template of the module's name, such as `page.html` beside `page.py`, counts as a part of it.
+    """
     source = _source(module)
+    template = PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".html")
+    if template.is_file():
+        source += template.read_text(encoding="utf-8")
     if name:
         lines = source.splitlines(keepends=True)
         own = [node for node in _definitions(module, name) if not isinstance(node, ast.Import | ast.ImportFrom)]
