@@ -99,7 +99,7 @@ def compare(
         )
     found, models = {}, {}
     for name, model in made.items():
-        known = {"none": None, "some": two.pairs, "all": two.truth}[model.pairs]
+        known = two.truth if model.pairs == "all" else two.pairs
         models[name] = model.fit(two.x, two.y, known, seed)
         found[name] = evaluate(models[name], u, v).metrics
     return Comparison(found, models, str(pairs), held, again)

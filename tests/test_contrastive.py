@@ -19,6 +19,7 @@ from ngw.methods.cca import CCA
 from ngw.methods.contrastive import Contrastive
 from ngw.methods.structure import Structure
 from ngw.metrics.retrieval import ranks
+from ngw.nn import losses
 
 SCORES = np.random.default_rng(0).standard_normal((5, 5)) * 3
 
@@ -29,24 +30,24 @@ def tensor(a):
 
 def test_infonce_by_hand():
     # Rows and columns of two: -log(e^2 / (e^2 + 1)) each.
-    assert heads.infonce(tensor([[2.0, 0.0], [0.0, 2.0]])).item() == pytest.approx(np.log1p(np.exp(-2)))
+    assert losses.infonce(tensor([[2.0, 0.0], [0.0, 2.0]])).item() == pytest.approx(np.log1p(np.exp(-2)))
     # Constant scores tell nothing: log of the number of rows.
-    assert heads.infonce(tensor(np.ones((7, 7)))).item() == pytest.approx(np.log(7))
+    assert losses.infonce(tensor(np.ones((7, 7)))).item() == pytest.approx(np.log(7))
 
 
 def test_infonce_is_the_mean_of_both_directions_cross_entropies():
     expected = -(np.diag(log_softmax(SCORES, 0)).mean() + np.diag(log_softmax(SCORES, 1)).mean()) / 2
-    assert heads.infonce(tensor(SCORES)).item() == pytest.approx(expected)
+    assert losses.infonce(tensor(SCORES)).item() == pytest.approx(expected)
 
 
 def test_sigmoid_by_hand():
     # Zero scores: each of the n * n decisions is a coin's, log 2, and the sum is divided by n.
-    assert heads.sigmoid(tensor(np.zeros((3, 3)))).item() == pytest.approx(3 * np.log(2))
+    assert losses.sigmoid(tensor(np.zeros((3, 3)))).item() == pytest.approx(3 * np.log(2))
 
 
 def test_sigmoid_is_the_likelihood_of_one_decision_a_pair_of_rows():
     chance = np.where(np.eye(5, dtype=bool), expit(SCORES), 1 - expit(SCORES))
-    assert heads.sigmoid(tensor(SCORES)).item() == pytest.approx(-np.log(chance).sum() / 5)
+    assert losses.sigmoid(tensor(SCORES)).item() == pytest.approx(-np.log(chance).sum() / 5)
 
 
 def walks(rows, levels, temperature=0.2):
@@ -156,7 +157,7 @@ def test_training_lowers_its_loss_and_a_strong_pull_keeps_the_start(kind):
 
     def loss(method):
         u, v = (torch.from_numpy(z) for z in method.embed(x[:100], y[:100]))
-        return heads.infonce(u @ v.T / 0.07).item()
+        return losses.infonce(u @ v.T / 0.07).item()
 
     def moved(method):
         return np.linalg.norm(method.embed(x, y)[0] - start.embed(x, y)[0]) / np.sqrt(len(x))

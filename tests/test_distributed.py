@@ -35,9 +35,10 @@ SCRIPT = """
 import json, sys
 import numpy as np
 from PIL import Image
-from ngw import distributed, io
+from ngw import io
 from ngw.methods import build
-from ngw.tasks import joint
+from ngw.nn import distributed
+from ngw.tasks.joint import clip as joint
 
 distributed.start()
 spec, folder, out = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]

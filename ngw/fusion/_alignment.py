@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import reduce
 from typing import Literal, Self
 
@@ -15,10 +14,10 @@ from torch import Tensor, nn
 from ngw.errors import InputError
 from ngw.features.basis import Basis
 from ngw.maps import networks
+from ngw.methods._directions import Direction, Map, directions
 from ngw.methods.base import Method
 from ngw.seeds import rng
 
-Map = Callable[[np.ndarray], np.ndarray]
 Linear = tuple[np.ndarray, np.ndarray]  # z -> z w + b, (w [d_in, d_out], b [d_out]) in float64
 ROWS, EXACT = (
     16,
@@ -87,18 +86,6 @@ class Maps(nn.Module):
         return copy.deepcopy(self).requires_grad_(tune == "fine")
 
 
-@dataclass(frozen=True)
-class Direction:
-    """One of a method's maps: `whole` is `into` (affine), `core`, `out` (affine); layers: the core's, if it has any."""
-
-    whole: Map
-    into: Map
-    out: Map
-    layers: dict[str, np.ndarray]
-    mean: np.ndarray  # [d_in]
-    scale: np.ndarray  # [] or [1]
-
-
 def align(method: Method, a: Basis | None = None, b: Basis | None = None) -> Maps:
     """Both maps of a fitted method: on features, or where a, b are given on tokens as they are kept.
 
@@ -112,54 +99,56 @@ def align(method: Method, a: Basis | None = None, b: Basis | None = None) -> Map
                 f"basis {side}: expected one of a space of {d} features, as the method's, found {len(basis.mean)}; "
                 "fit it on that encoder's tokens."
             )
-    there, back = directions(method)
-    ab, form_ab = module(there, method.transform, expand(a), shrink(b))
-    ba, form_ba = module(back, method.inverse_transform, expand(b), shrink(a))
+    twin = in_float64(method)
+    layers = [twin._map(name) if hasattr(twin, "_map") else {} for name in ("ab", "ba")]
+    there, back = directions(twin)
+    ab, form_ab = module(there, layers[0], method.transform, expand(a), shrink(b))
+    ba, form_ba = module(back, layers[1], method.inverse_transform, expand(b), shrink(a))
     wide, long = (d if basis is None else basis.axes.shape[1] for basis, d in ((a, d_a), (b, d_b)))
     return Maps(ab, ba, (wide, long), max(form_ab, form_ba))  # in the alphabet's order each form is less exact
 
 
-def directions(method: Method) -> tuple[Direction, Direction]:
-    """T_AB and T_BA, computed in float64: of inputs that float32 holds exactly, such as 0 and unit vectors."""
+def in_float64(method: Method) -> Method:
+    """A method's twin that computes in float64: exact at inputs that float32 holds exactly, such as unit vectors."""
     twin = copy.copy(method)
     for name, value in method._arrays().items():
         if value.dtype == np.float32:
             setattr(twin, name, value.astype(np.float64))
-    maps = [twin._map(way) if hasattr(twin, "_map") else {} for way in ("ab", "ba")]
-    ab, ba = (p if "w1" in p else {} for p in maps)
-    return (
-        Direction(twin.transform, twin._x, twin._from_y, ab, twin.x_mean_, twin.x_scale_),
-        Direction(twin.inverse_transform, twin._y, twin._from_x, ba, twin.y_mean_, twin.y_scale_),
-    )
+    return twin
 
 
-def module(way: Direction, plain: Map, before: Linear | None, after: Linear | None) -> tuple[nn.Module, str]:
-    """One map between two affine ones, and its form; plain: the map in the method's own precision."""
+def module(
+    way: Direction, layers: Mapping[str, np.ndarray], plain: Map, before: Linear | None, after: Linear | None
+) -> tuple[nn.Module, str]:
+    """One map between two affine ones, and its form.
+
+    layers: the core's parameters, if it is a network.  plain: the map in the method's own precision.
+    """
     d = len(way.mean)
-    if way.layers:
-        inner = len(next(way.layers[name] for name in ("b3", "b") if name in way.layers))
-        first, last = chain(before, affine(way.into, d)), chain(affine(way.out, inner), after)
-        return nn.Sequential(Affine(*first, learned=False), Layers(way.layers), Affine(*last, learned=False)), "layers"
-    found = affine(way.whole, d)
-    if agrees(found, way):
-        return Affine(*chain(before, found, after)), "affine"
+    if "w1" in layers:
+        inner = len(next(layers[name] for name in ("b3", "b") if name in layers))
+        first, last = chain(before, linear(way.into, d)), chain(linear(way.out, inner), after)
+        return nn.Sequential(Affine(*first, learned=False), Layers(layers), Affine(*last, learned=False)), "layers"
+    line = linear(way.whole, d)
+    if agrees(line, way):
+        return Affine(*chain(before, line, after)), "affine"
     ends = [None if part is None else Affine(*part, learned=False) for part in (before, after)]
     return nn.Sequential(*(part for part in (ends[0], Opaque(plain), ends[1]) if part is not None)), "opaque"
 
 
-def affine(function: Map, d: int) -> Linear:
+def linear(function: Map, d: int) -> Linear:
     """(w [d, d_out], b [d_out]) with function(z) = z w + b, if it is affine: its values at 0 and the unit vectors."""
     b = function(np.zeros((1, d), np.float32))[0].astype(np.float64)
     return function(np.eye(d, dtype=np.float32)) - b, b
 
 
-def agrees(found: Linear, way: Direction) -> bool:
+def agrees(line: Linear, way: Direction) -> bool:
     """Whether z w + b is the map at random rows as far apart as the cloud that it was fitted on, but for rounding."""
     noise = rng(0, "fusion", "affine").standard_normal((ROWS, len(way.mean))) / np.sqrt(len(way.mean))
     z = (way.mean + way.scale * noise).astype(np.float32)
     image = way.whole(z)
     size = np.linalg.norm(image - image.mean(0)) + 1e-9 * np.linalg.norm(image)  # a constant is affine too
-    return bool(np.linalg.norm(z @ found[0] + found[1] - image) <= EXACT * size)
+    return bool(np.linalg.norm(z @ line[0] + line[1] - image) <= EXACT * size)
 
 
 def chain(*parts: Linear | None) -> Linear:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, logsigmoid, normalize
+from torch.nn.functional import normalize
 
 from ngw.maps.linear import thin_svd
+from ngw.nn.losses import infonce, sigmoid
 from ngw.nn.optim import Adam
 from ngw.seeds import torch_generator
 
@@ -18,6 +19,7 @@ RIDGE = 1.0  # of the coordinates in which heads are trained, in units of the me
 AXES = 512  # leading coordinates in which they are trained: more cost time and gain a point at best
 WHOLE = 4096  # pairs up to which the frozen features' inner products are kept, [k, k]
 BIAS = -10.0  # of the sigmoid loss at the start (SigLIP): most pairs of rows are no pair
+LOSSES = {"infonce": infonce, "sigmoid": sigmoid}
 
 
 @dataclass(frozen=True)
@@ -37,20 +39,6 @@ class Recipe:
     learning_rate: float = 3e-4
     structure: float = 0.0
     levels: int = 1
-
-
-def infonce(scores: Tensor) -> Tensor:
-    """Symmetric cross entropy of logits [b, b] whose diagonal is true (CLIP; Radford et al. 2021, figure 3)."""
-    own = torch.arange(len(scores))
-    return (cross_entropy(scores, own) + cross_entropy(scores.T, own)) / 2
-
-
-def sigmoid(scores: Tensor) -> Tensor:
-    """Each pair of rows is true or not, by itself: -sum log sigmoid(+-logit) / b (SigLIP; Zhai et al. 2023, eq. 2)."""
-    return -logsigmoid(scores * (2 * torch.eye(len(scores)) - 1)).sum() / len(scores)
-
-
-LOSSES = {"infonce": infonce, "sigmoid": sigmoid}
 
 
 def structure(frozen: Tensor, aligned: Tensor, levels: int, temperature: float) -> Tensor:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import normalize
 
+from ngw.nn import losses
 from ngw.nn.optim import Adam
 from ngw.ot import sinkhorn
 from ngw.ot.klot import klot
@@ -94,9 +95,7 @@ def infonce(u: Tensor, v: Tensor, pairs: Tensor, temperature: float) -> Tensor:
     a row's other partners are no negatives of it (van den Oord et al. 2018)."""
     scores = u @ v.T / temperature
     shared = (pairs[:, None, 0] == pairs[:, 0]) | (pairs[:, None, 1] == pairs[:, 1])
-    scores = scores.masked_fill(shared.fill_diagonal_(False), -torch.inf)
-    truth = torch.arange(len(u))
-    return (cross_entropy(scores, truth) + cross_entropy(scores.T, truth)) / 2
+    return losses.infonce(scores.masked_fill(shared.fill_diagonal_(False), -torch.inf))
 
 
 def fit(

@@ -26,6 +26,15 @@ def unit(x: np.ndarray) -> np.ndarray:
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), EPS)
 
 
+def in_both_spaces(x: np.ndarray, to_y: np.ndarray, y: np.ndarray, to_x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit rows (u [n, d_x + d_y], v [m, d_x + d_y]) whose inner product is the mean of the cosines in both spaces.
+
+    to_y [n, d_y]: the images of x [n, d_x]; to_x [m, d_x]: those of y [m, d_y].
+    """
+    u, v = np.hstack([unit(to_y), unit(x)]), np.hstack([unit(y), unit(to_x)])
+    return u / np.float32(np.sqrt(2)), v / np.float32(np.sqrt(2))
+
+
 class Method:
     """Aligns two clouds x [n, d_x] and y [m, d_y] whose rows need not be paired.
 
@@ -160,9 +169,7 @@ class Method:
         By default the mean of two cosines, one in each space: cos(T_AB(x), y) and cos(x, T_BA(y)), centred.
         """
         x, y = self._x(x), self._y(y)
-        u = np.hstack([unit(self._to_y(x)), unit(x)])
-        v = np.hstack([unit(y), unit(self._to_x(y))])
-        return u / np.float32(np.sqrt(2)), v / np.float32(np.sqrt(2))
+        return in_both_spaces(x, self._to_y(x), y, self._to_x(y))
 
     @property
     def n_parameters_(self) -> int:

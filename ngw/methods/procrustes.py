@@ -8,7 +8,7 @@ import numpy as np
 
 from ngw.methods._rotation import Rotation
 from ngw.methods._selection import choose, matching
-from ngw.methods.base import unit
+from ngw.methods.base import in_both_spaces
 
 FEW = 10  # pairs below which held-out ones say nothing, and the features stay as they are
 CONSTANT = 1e-4  # of the largest standard deviation: a feature that varies less is not blown up
@@ -51,9 +51,7 @@ class Procrustes(Rotation):
 
     def _compared(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows in the rotation's own coordinates to the space of `embed`."""
-        u = np.hstack([unit(super()._to_y(x)), unit(x)])
-        v = np.hstack([unit(y), unit(super()._to_x(y))])
-        return u / np.float32(np.sqrt(2)), v / np.float32(np.sqrt(2))
+        return in_both_spaces(x, super()._to_y(x), y, super()._to_x(y))
 
     def _to_y(self, x: np.ndarray) -> np.ndarray:
         return super()._to_y(x / self.x_spread_) * self.y_spread_

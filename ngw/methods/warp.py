@@ -15,7 +15,7 @@ from ngw.methods._clouds import check_cloud, check_pairs
 from ngw.methods._given import mislead, place, thin
 from ngw.methods._transport import Solver, Transport, couple
 from ngw.methods._whitened import Whitened
-from ngw.methods.base import Method, Role, unit
+from ngw.methods.base import Method, Role, in_both_spaces
 from ngw.methods.cca import CCA
 from ngw.methods.fused import Fused
 from ngw.methods.gromov import Gromov
@@ -202,23 +202,22 @@ class Warp(Whitened):
             settled = heat == 1 and plan.moved is not None and plan.moved < SETTLED
             if settled or plan.rounds == self.rounds:
                 break
-            before, space = plan.to_y, self._mapped(x, y, pairs, plan)
+            before, space = plan.to_y, self._spanned(x, y, pairs, plan)
         if not teacher.converged_:
             plan.converged, plan.reason = False, f"cost {self.cost}: {teacher.note_} Plan: {plan.reason}"
         return plan
 
-    def _mapped(
+    def _spanned(
         self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, plan: Transport
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The space in which a plan's ridge maps compare the clouds, as in `embed`."""
+        """Both clouds in the space that ridge maps to a plan span."""
         (w_ab, b_ab, _), (w_ba, b_ba, _) = (
             ridge(z, to, weights, groups_of_rows(pairs, len(z), side))
             for side, (z, to, weights) in enumerate(
                 zip((x, y), (plan.to_y, plan.to_x), self._weights(plan), strict=True)
             )
         )
-        u, v = np.hstack([unit(x @ w_ab + b_ab), unit(x)]), np.hstack([unit(y), unit(y @ w_ba + b_ba)])
-        return u / np.float32(np.sqrt(2)), v / np.float32(np.sqrt(2))
+        return in_both_spaces(x, x @ w_ab + b_ab, y, y @ w_ba + b_ba)
 
     def _weights(self, plan: Transport) -> tuple[np.ndarray, np.ndarray]:
         """How much each row counts in the maps, [n] and [m], of mean 1."""

@@ -8,7 +8,6 @@ pairs has none. Two closed forms stand beside it: a map that tells nothing about
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from ngw.errors import InputError
 from ngw.features import Features
 from ngw.features.clouds import Clouds, draw, owners
+from ngw.methods._directions import Direction, Map, directions
 from ngw.methods._given import exchange
 from ngw.methods.base import Method, unit
 from ngw.metrics import identifiability as metric
@@ -25,8 +25,6 @@ VERSION = 1  # of the protocol; it stands in every record
 ROWS = 8  # at which the Jacobian of a map that isn't affine is taken
 PAIRS = 5_000  # of rows, for the Lipschitz quantiles
 
-Map = Callable[[np.ndarray], np.ndarray]
-
 
 @dataclass
 class Result:
@@ -34,26 +32,6 @@ class Result:
 
     metrics: dict[str, float]
     spectra: dict[str, list[float]]
-
-
-@dataclass(frozen=True)
-class Direction:
-    """One of the two maps: `into` is affine to the coordinates in which the method maps, `core` maps, `out` is affine
-    back to features; `whole` is all three."""
-
-    name: str
-    into: Map
-    core: Map
-    out: Map
-    whole: Map
-
-
-def directions(method: Method) -> tuple[Direction, Direction]:
-    """T_AB and T_BA of a fitted method."""
-    return (
-        Direction("ab", method._x, method._to_y, method._from_y, method.transform),
-        Direction("ba", method._y, method._to_x, method._from_x, method.inverse_transform),
-    )
 
 
 def held_out(vision: Features, text: Features, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -125,7 +103,7 @@ def spectrum(way: Direction, z: np.ndarray, target: np.ndarray, stream: np.rando
     The k-th is the mean of the k-th largest over ROWS random rows of z; an affine map has one Jacobian.
     """
     chosen = z[stream.permutation(len(z))[:ROWS]]
-    one = affine(way, chosen, stream)
+    one = is_affine(way, chosen, stream)
     size, mean = metric.spread(z), z.mean(axis=0, dtype=np.float64)
     # `into` and `out` are affine: their images of the axes are their Jacobians. Around the mean float32 is at its best.
     origin = way.into(mean[None])
@@ -152,7 +130,7 @@ def jacobian(core: Map, z: np.ndarray, affine: bool = False) -> np.ndarray:
     ).astype(np.float64)
 
 
-def affine(way: Direction, z: np.ndarray, stream: np.random.Generator) -> bool:
+def is_affine(way: Direction, z: np.ndarray, stream: np.random.Generator) -> bool:
     """Whether T(z + v) + T(z - v) = 2 T(z) at rows z [k, d_a], for random v as long as z, but for rounding."""
     inner = way.into(z).astype(np.float64)
     v = stream.standard_normal(inner.shape) / np.sqrt(inner.shape[1])

@@ -121,7 +121,7 @@ def fit(
         model.taught_by(*_taught(teacher, vision, text, budget, seed, captions))
     meter = cost.Meter()
     with naming(f"{vision}, {text}"):
-        model.fit(two.x, two.y, two.pairs if model.pairs != "none" else None, seed)
+        model.fit(two.x, two.y, two.pairs, seed)
     model.save(output, **_identity(who, method, pairs, seed), **cost.written(meter.read()))
 
 
@@ -170,7 +170,7 @@ def transport(
     two, who = _train_clouds(vision, text, pairs, seed, captions)
     meter = cost.Meter()
     with naming(f"{vision}, {text}"):
-        plan = model.solve(two.x, two.y, two.pairs if model.pairs != "none" else None, seed, truth=two.truth)
+        plan = model.solve(two.x, two.y, two.pairs, seed, truth=two.truth)
     head = _identity(who, method, pairs, seed) | cost.written(meter.read())
     head["diagnostics"] = json.dumps(plan.diagnostics())
     arrays = {name: value for name, value in vars(plan).items() if isinstance(value, np.ndarray)}
@@ -190,7 +190,7 @@ def maps(
     solved, head = _read_plan(plan, identity)
     meter = cost.Meter()
     with naming(str(plan)):
-        model.fit_maps(two.x, two.y, two.pairs if model.pairs != "none" else None, solved, seed)
+        model.fit_maps(two.x, two.y, two.pairs, solved, seed)
     whole = cost.both(cost.read(head), meter.read())
     model.save(output, **identity, **cost.written(whole), plan=head["diagnostics"])
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ngw.errors import InputError
 from ngw.methods.weight_averaging import WeightAveraging
+from ngw.nn.losses import infonce
 from ngw.nn.training import Schedule, Trained, device, train
 from ngw.seeds import rng
 from ngw.tasks.joint.clip import cropped, network, padded, stored, tokenizer
@@ -37,8 +38,7 @@ class Views(NamedTuple):
 def contrast(first: Tensor, second: Tensor) -> Tensor:
     """How well each item's first view [b, w] finds its own second view, and the other way round (NT-Xent)."""
     u, v = (nn.functional.normalize(z, dim=-1) for z in (first, second))
-    logits, truth = u @ v.T / TEMPERATURE, torch.arange(len(u), device=u.device)
-    return (nn.functional.cross_entropy(logits, truth) + nn.functional.cross_entropy(logits.T, truth)) / 2
+    return infonce(u @ v.T / TEMPERATURE)
 
 
 def loss(model: nn.Module, views: Views) -> Tensor:

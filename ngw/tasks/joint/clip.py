@@ -22,6 +22,7 @@ from ngw.encoders import _huggingface
 from ngw.errors import InputError
 from ngw.methods.joint import Joint
 from ngw.nn import distributed
+from ngw.nn.losses import infonce
 from ngw.nn.training import Schedule, Trained, device, train
 from ngw.seeds import entropy, rng
 from ngw.tasks.captions.decoder import WORD
@@ -91,9 +92,7 @@ def contrastive(model: nn.Module, batch: Batch, parts: int = 1) -> Tensor:
     texts, images = (torch.cat(side) for side in zip(*(embedded(model, *piece) for piece in pieces), strict=True))
     texts, images = distributed.together(texts), distributed.together(images)
     scale = model.logit_scale.exp().clamp(max=MOST_SCALE)
-    logits = scale * texts @ images.T
-    truth = torch.arange(len(logits), device=logits.device)
-    return (nn.functional.cross_entropy(logits, truth) + nn.functional.cross_entropy(logits.T, truth)) / 2
+    return infonce(scale * texts @ images.T)
 
 
 def _embedded(model: nn.Module, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
