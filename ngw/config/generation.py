@@ -8,10 +8,11 @@ from typing import Any
 
 from ngw import encoders
 from ngw.config.definitions import Definitions
-from ngw.config.names import CEILING, RUN, known, with_name
+from ngw.config.names import RUN, known, with_name
 from ngw.errors import InputError
 from ngw.features.clouds import ALL
 from ngw.registry import make
+from ngw.tasks import CEILING
 from ngw.tasks.captions.options import CaptionerOptions
 from ngw.tasks.images.options import ImagerOptions
 

@@ -13,7 +13,6 @@ from ngw.schema import check_plain
 
 # The only places that know where a run lies; the rules use them as patterns, the tables as paths.
 RUN = "results/runs/{dataset}/{vision}__{text}/{method}/pairs{pairs}/seed{seed}"
-CEILING = "true-latents"  # the control of generation that reads the target's own latents, as its runs are called
 FUSION = "results/fusions/{dataset}/{vision}__{text}/{fusion}/pairs{pairs}/labels{labels}/seed{seed}"
 
 # What stands behind a `~` of a derived name, which is part of a path.

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ngw import io
-from ngw.config.names import CEILING
 from ngw.errors import InputError, naming
 from ngw.features import Features
 from ngw.maps.linear import ridge
 from ngw.methods.base import unit
 from ngw.seeds import rng
+from ngw.tasks import CEILING
 from ngw.tasks.stages import IDENTITY
 
 
