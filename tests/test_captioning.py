@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from pycocotools.coco import COCO
 
 from ngw import io
 from ngw.errors import InputError
@@ -131,7 +132,15 @@ def test_the_results_file_is_cocos(tmp_path):
     assert json.loads((tmp_path / "r.json").read_text()) == [
         {"image_id": 3, "caption": "A dog."}, {"image_id": 5, "caption": ""},
     ]  # fmt: skip
-    assert results(io.read_json(tmp_path / "r.json"), "r.json") == {3: "A dog.", 5: ""}
+    captions = results(io.read_json(tmp_path / "r.json"), "r.json")
+    assert captions == {3: "A dog.", 5: ""}
+    index = COCO()
+    index.dataset = {"images": [{"id": image} for image in (3, 5)]}
+    index.createIndex()
+    loaded = index.loadRes(str(tmp_path / "r.json"))
+    assert {image: entry["caption"] for image, (entry,) in loaded.imgToAnns.items()} == captions
+    # It takes one image twice and another not at all, which `results` and `check` refuse.
+    assert len(index.loadRes([{"image_id": 3, "caption": "A dog."}] * 2).imgToAnns[3]) == 2
 
 
 def test_bad_input_is_told(trained, tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from pycocotools.coco import COCO
 
 from ngw import data
 from ngw.errors import InputError
@@ -101,6 +102,29 @@ def test_coco_official_files(tmp_path):
         data.load("coco", root=tmp_path, subsets={"vall": "val2017"})
     with pytest.raises(InputError, match="found 0"):
         data.load("coco", captions_per_image=0, **options)
+
+
+def test_coco_is_read_as_pycocotools_reads_it(tmp_path):
+    write_coco(tmp_path, [(31, 8, "A cat."), (30, 7, "A dog.")])
+    dataset = data.load("coco", root=tmp_path, subsets={"val": "val2017"}, check_images=False)
+    index = COCO(tmp_path / "annotations" / "captions_val2017.json")
+    assert dataset.images["image_id"] == list(index.imgs)
+    for name, field in (("caption_id", "id"), ("image_id", "image_id"), ("text", "caption")):
+        assert dataset.captions[name] == [entry[field] for entry in index.anns.values()]
+
+
+def test_pycocotools_drops_one_of_two_captions_of_an_id_and_names_no_entry_without_a_field(tmp_path):
+    write_coco(tmp_path, [(30, 7, "A dog."), (30, 8, "A cat.")])
+    file = tmp_path / "annotations" / "captions_val2017.json"
+    options = {"root": tmp_path, "subsets": {"val": "val2017"}, "check_images": False}
+    assert len(COCO(file).anns) == 1
+    with pytest.raises(InputError, match="caption_id 30: "):
+        data.load("coco", **options)
+    file.write_text(file.read_text().replace('"image_id": 8, ', ""))
+    with pytest.raises(KeyError, match=r"^'image_id'$"):
+        COCO(file)
+    with pytest.raises(InputError, match=r"captions_val2017\.json: annotation 1: expected a field 'image_id'"):
+        data.load("coco", **options)
 
 
 def test_a_caption_of_an_image_that_is_not_there(tmp_path):

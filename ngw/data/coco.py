@@ -17,7 +17,11 @@ HOW = (
 
 
 def read_split(file: str | os.PathLike, images: str | os.PathLike, split: str) -> tuple[list[tuple], list[tuple]]:
-    """The image rows and the caption rows of an official caption file."""
+    """The image rows and the caption rows of an official caption file.
+
+    Read here and not by pycocotools, whose index keeps one of two entries of an id in silence, and which names neither
+    file nor entry where a field is missing.
+    """
     content = read_json(file)
     image_rows, caption_rows = [], []
     for n, entry in enumerate(take_list(content, "images", str(file))):

@@ -212,7 +212,10 @@ def _meteor_process(table: Path | None) -> Iterator[subprocess.Popen]:
 
 
 def results(value: Any, where: str) -> dict[int, str]:
-    """The captions of a COCO results file by image id."""
+    """The captions of a COCO results file by image id.
+
+    Checked here and in `check`, since pycocotools' `loadRes` takes an image twice, or not at all, in silence.
+    """
     if not isinstance(value, list) or not all(
         isinstance(e, dict) and {"image_id", "caption"} <= e.keys() for e in value
     ):
