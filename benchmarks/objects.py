@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ngw import encoders, io
 from ngw.data._scenes_compose import nouns, sample
-from ngw.tasks.images import codec as pictures
+from ngw.tasks.images import codec
 from ngw.tasks.images.diffusion import closed_form
 
 SPEC = {"kind": "efficientnet-lite", "variant": "lite0"}
@@ -33,7 +33,7 @@ def content(image_ids: list[int], split: str, seed: int) -> np.ndarray:
 def looked_at(encoder, files: list, size: int) -> np.ndarray:
     """Features [n, d] of pictures that pass through `size` pixels of a side."""
     blocks = tqdm(range(0, len(files), 32), desc="look", leave=False)
-    return np.concatenate([encoder.encode(pictures.prepared(files[k : k + 32], size)).pooled for k in blocks])
+    return np.concatenate([encoder.encode(codec.prepared(files[k : k + 32], size)).pooled for k in blocks])
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def main() -> None:
     print(f"{'% of pictures':32} first  five")
     runs = sorted(Path("results/runs/scenes").glob(f"{args.runs}/predictions/images.zip"))
     for k, path in enumerate(runs):
-        drawn = pictures.read(path)
+        drawn = codec.read(path)
         if k == 0:
             told("real", {image_id: test[image_id] for image_id in drawn})
         told(" ".join(path.parts[-5:-3]), drawn)

@@ -11,14 +11,13 @@ from ngw.encoders.clip import Clip
 from ngw.errors import InputError
 from ngw.methods import build
 from ngw.methods.weight_averaging import WeightAveraging
-from ngw.tasks.joint import averaging
-from ngw.tasks.joint import clip as joint
+from ngw.tasks.joint import averaging, clip
 
 SMALL = {"size": 16, "patch": 8, "dims": 16, "layers": 2, "heads": 2, "width": 8, "words": 8, "batch": 8, "looks": 2}
 
 
 def model(seed=0):
-    return joint.network(WeightAveraging(**SMALL), 12, seed).eval()
+    return clip.network(WeightAveraging(**SMALL), 12, seed).eval()
 
 
 def texts_of(net):
@@ -108,7 +107,7 @@ def test_the_merged_model_is_a_clip(tmp_path, align):
     assert not any(torch.equal(a[name], b[name]) for name in a if name.endswith("fc1.weight"))
     averaging.merged(net, options)
     assert all(torch.equal(a[name], b[name]) for name in a)
-    joint.save(tmp_path / "clip", net, words, options.size, {})
+    clip.save(tmp_path / "clip", net, words, options.size, {})
     assert Clip("text", str(tmp_path / "clip"), 8).encode(texts[:2]).pooled.shape == (2, 8)
     assert options.pairs == "none"
 

@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 from ngw import io
 from ngw.errors import InputError
 from ngw.metrics.text import results
-from ngw.tasks.captions import decoder as captioning
+from ngw.tasks.captions import decoder
 from ngw.tasks.captions.decoder import Options, Pretrained, Words
 
 THINGS, PLACES = ("dog", "cat", "bird", "fish"), ("sea", "wood", "city")
@@ -29,7 +29,7 @@ def latents(texts, scale=1.0):
 
 
 def fit(options=TINY, seed=0, **more):
-    return captioning.fit(TEXTS, latents(TEXTS), np.arange(len(TEXTS)) // 2, options, seed, **more)
+    return decoder.fit(TEXTS, latents(TEXTS), np.arange(len(TEXTS)) // 2, options, seed, **more)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_it_says_what_the_latent_says_whatever_its_length(trained):
 def test_a_killed_run_ends_as_an_unbroken_one(tmp_path, monkeypatch):
     short = Options(**(vars(TINY) | {"epochs": 6}))
     whole, _ = fit(short)
-    real, calls = captioning.padded, []
+    real, calls = decoder.padded, []
 
     def fails(rows):
         calls.append(1)
@@ -57,7 +57,7 @@ def test_a_killed_run_ends_as_an_unbroken_one(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return real(rows)
 
-    monkeypatch.setattr(captioning, "padded", fails)
+    monkeypatch.setattr(decoder, "padded", fails)
     with pytest.raises(KeyboardInterrupt):
         fit(short, checkpoint=tmp_path / "c", identity="run")
     monkeypatch.undo()
@@ -70,7 +70,7 @@ def test_a_killed_run_ends_as_an_unbroken_one(tmp_path, monkeypatch):
 def test_a_saved_captioner_writes_the_same(trained, tmp_path):
     model, _ = trained
     model.save(tmp_path / "c", {"text": "made"})
-    back, head = captioning.load(tmp_path / "c")
+    back, head = decoder.load(tmp_path / "c")
     assert head["text"] == "made"
     mixed = latents(TEXTS[:3]) + latents(TEXTS[5:8])
     assert back.write(mixed) == model.write(mixed)
@@ -81,10 +81,10 @@ def test_a_wider_search_finds_nothing_less_likely(trained):
     asked = np.random.default_rng(1).standard_normal((6, 16)).astype(np.float32)
 
     def likelihood(texts):
-        tokens = captioning.padded([model.words.encode(text) for text in texts])
+        tokens = decoder.padded([model.words.encode(text) for text in texts])
         x = model.direction(torch.tensor(asked))
         with torch.no_grad():
-            return [float(model(captioning.Batch(x[k : k + 1], tokens[k : k + 1]))) for k in range(len(texts))]
+            return [float(model(decoder.Batch(x[k : k + 1], tokens[k : k + 1]))) for k in range(len(texts))]
 
     one = Options(**(vars(TINY) | {"beams": 1}))
     wide, model.options = model.options, one
@@ -97,8 +97,8 @@ def test_words_read_back_with_their_marks():
     texts = ["It's a well-lit room, isn't it?", "It's a well-lit room, isn't it?", "A zebra!"]
     words = Words.of(texts)
     assert words.decode(words.encode(texts[0])) == texts[0]
-    assert words.encode("a zebra") == [words.place["a"], captioning.UNKNOWN, captioning.END]
-    assert words.decode([captioning.END]) == ""
+    assert words.encode("a zebra") == [words.place["a"], decoder.UNKNOWN, decoder.END]
+    assert words.decode([decoder.END]) == ""
 
 
 def test_a_language_model_of_a_folder_is_trained_on(tmp_path):
@@ -128,7 +128,7 @@ def test_a_language_model_of_a_folder_is_trained_on(tmp_path):
 
 
 def test_the_results_file_is_cocos(tmp_path):
-    captioning.write_results(tmp_path / "r.json", [3, 5], ["A dog.", ""])
+    decoder.write_results(tmp_path / "r.json", [3, 5], ["A dog.", ""])
     assert json.loads((tmp_path / "r.json").read_text()) == [
         {"image_id": 3, "caption": "A dog."}, {"image_id": 5, "caption": ""},
     ]  # fmt: skip
@@ -147,13 +147,13 @@ def test_bad_input_is_told(trained, tmp_path):
     with pytest.raises(InputError, match=r"expected \[n, 16\], found \[2, 15\]; map them to the text space"):
         trained[0].write(np.zeros((2, 15), np.float32))
     with pytest.raises(InputError, match="expected a latent each, found 36 texts and 2 latents"):
-        captioning.fit(TEXTS, latents(TEXTS[:2]), np.arange(36), TINY, 0)
+        decoder.fit(TEXTS, latents(TEXTS[:2]), np.arange(36), TINY, 0)
     with pytest.raises(InputError, match="words that come 2 times, found none"):
         Words.of(["one", "two"])
     with pytest.raises(InputError, match="captioner: beams: expected more than 0, found 0"):
         Options(beams=0)
     with pytest.raises(InputError, match="a caption for each of 1 images, once, found 2 captions of 2 ids"):
-        captioning.write_results(tmp_path / "r.json", [3, 3], ["a", "b"])
+        decoder.write_results(tmp_path / "r.json", [3, 3], ["a", "b"])
     with pytest.raises(InputError, match="another layout"):
         results({"a": 1}, "r.json")
     with pytest.raises(InputError, match="each image once, found 1 doubles"):

@@ -24,10 +24,9 @@ from ngw.metrics import paraphrases
 from ngw.nn.training import Schedule, train
 from ngw.report import stages
 from ngw.report.frames import to_csv
-from ngw.tasks import latents as carried
-from ngw.tasks.captions import decoder as captioning
-from ngw.tasks.images import codec as pictures
-from ngw.tasks.images import decoders
+from ngw.tasks import latents
+from ngw.tasks.captions import decoder
+from ngw.tasks.images import codec, decoders
 from ngw.tasks.vqa import answerer as vqa
 from ngw.tasks.vqa.labels import Labels
 
@@ -98,8 +97,8 @@ def test_tokens_and_their_basis(tmp_path):
 @pytest.mark.parametrize(
     "read",
     [
-        Labels.read, captioning.load, decoders.load, lambda path: vqa.load(path, None, None, None),
-        lambda path: carried.read_bridge(path, None, None), lambda path: io.read_tensors(path, "a reference"),
+        Labels.read, decoder.load, decoders.load, lambda path: vqa.load(path, None, None, None),
+        lambda path: latents.read_bridge(path, None, None), lambda path: io.read_tensors(path, "a reference"),
     ],
     ids=["labels", "captioner", "imager", "network", "bridge", "reference"],
 )  # fmt: skip
@@ -146,13 +145,13 @@ def test_a_table_and_its_figure(tmp_path):
 
 def test_pictures(tmp_path):
     path = tmp_path / "images.zip"
-    pictures.write(path, {k: np.full((8, 8, 3), k, np.uint8) for k in range(4)})
-    refused_at_every_bit(path, lambda: pictures.read(path))
+    codec.write(path, {k: np.full((8, 8, 3), k, np.uint8) for k in range(4)})
+    refused_at_every_bit(path, lambda: codec.read(path))
 
 
 def test_official_results_are_vouched_for_by_the_record_of_their_run(tmp_path):
     results, record = tmp_path / "predictions" / "captions.json", tmp_path / "captions.json"
-    captioning.write_results(results, [3, 5], ["A dog.", "A cat."])
+    decoder.write_results(results, [3, 5], ["A dog.", "A cat."])
     io.write_record(record, {"method": "ngw"}, [results])
     assert json.loads(results.read_text()) == [
         {"image_id": 3, "caption": "A dog."},

@@ -17,7 +17,7 @@ from ngw import io
 from ngw.errors import InputError
 from ngw.methods import build
 from ngw.nn.training import Schedule, train
-from ngw.tasks.joint import clip as joint
+from ngw.tasks.joint import clip
 
 TINY = {"kind": "joint", "size": 16, "patch": 8, "dims": 16, "layers": 1, "heads": 2, "width": 8, "crop": 1.0}
 TINY |= {"steps": 40, "batch": 8, "looks": 4, "words": 12, "learning_rate": 5e-3, "held_out": 0.2}
@@ -28,7 +28,7 @@ def batch(b=6):
     draw = torch.Generator().manual_seed(0)
     tokens = torch.randint(4, 12, (b, 5), generator=draw)
     tokens[:, 0], tokens[:, -1] = 2, 3
-    return joint.Batch(torch.randn(b, 3, 16, 16, generator=draw), tokens)
+    return clip.Batch(torch.randn(b, 3, 16, 16, generator=draw), tokens)
 
 
 SCRIPT = """
@@ -38,13 +38,13 @@ from PIL import Image
 from ngw import io
 from ngw.methods import build
 from ngw.nn import distributed
-from ngw.tasks.joint import clip as joint
+from ngw.tasks.joint import clip
 
 distributed.start()
 spec, folder, out = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]
 names = ["red", "green", "blue", "white"] * 10
 paths = [f"{folder}/{k}.png" for k in range(40)]
-model, _, trained = joint.fit(paths, [[f"a {n} thing"] for n in names], np.arange(40), build(spec), 0)
+model, _, trained = clip.fit(paths, [[f"a {n} thing"] for n in names], np.arange(40), build(spec), 0)
 assert distributed.size() == int(sys.argv[4]), distributed.size()
 if distributed.first():
     arrays = {n: p.detach().numpy() for n, p in model.named_parameters()}
@@ -76,10 +76,10 @@ def test_two_processes_train_what_one_does(tmp_path):
 
 
 def test_parts_of_a_batch_have_the_gradient_of_the_whole():
-    model = joint.network(build(TINY), 12, 0)
+    model = clip.network(build(TINY), 12, 0)
     found = {}
     for parts in (1, 3):
-        loss = joint.contrastive(model, batch(), parts)
+        loss = clip.contrastive(model, batch(), parts)
         found[parts] = [loss, *torch.autograd.grad(loss, list(model.parameters()))]
     for whole, part in zip(found[1], found[3], strict=True):
         torch.testing.assert_close(part, whole)
@@ -88,16 +88,16 @@ def test_parts_of_a_batch_have_the_gradient_of_the_whole():
 def test_mixed_precision_keeps_weights_in_float32():
     seen, losses = [], {}
     for precision in ("float32", "bfloat16"):
-        model = joint.network(build(TINY), 12, 0)
+        model = clip.network(build(TINY), 12, 0)
 
         def loss(b, model=model):
-            found = joint.contrastive(model, b)
+            found = clip.contrastive(model, b)
             seen.append(model.visual_projection(torch.randn(1, 16)).dtype)
             return found
 
         schedule = Schedule(80, 5e-3, 80, 3, precision=precision)
         train(dict(model.named_parameters()), lambda step: batch(), loss, lambda: -len(seen), schedule)
-        losses[precision] = joint.contrastive(model, batch()).item()
+        losses[precision] = clip.contrastive(model, batch()).item()
         assert {p.dtype for p in model.parameters()} == {torch.float32}
         assert seen[-1] is getattr(torch, precision)
     assert losses["bfloat16"] == pytest.approx(losses["float32"], abs=0.3)

@@ -12,7 +12,7 @@ from PIL import Image
 from ngw import data, encoders
 from ngw.errors import InputError
 from ngw.io import images as _images
-from ngw.tasks.images import codec as pictures
+from ngw.tasks.images import codec
 
 RAMP = np.linspace(0, 65535, 256).astype(np.uint16).reshape(1, 256).repeat(4, 0)  # black to white, column by column
 
@@ -55,11 +55,11 @@ def test_whoever_reads_an_image_sees_the_ramp(tmp_path):
     # Encoders' views, the image decoder's pixels, and what is compared and shown, all within a resampling's step.
     path = tmp_path / "x.png"
     Image.fromarray(RAMP[:1].repeat(256, 0)).save(path)
-    for seen in (encoders.build({"kind": "efficientnet-lite"}).view(str(path)), pictures.square(path, 224)):
+    for seen in (encoders.build({"kind": "efficientnet-lite"}).view(str(path)), codec.square(path, 224)):
         middle = np.asarray(seen)[112, :, 0].astype(int)
         assert (np.diff(middle) >= 0).all()
         assert 100 < middle[112] < 155
-    pixels = pictures.Codec(16).pixels([str(path)]).numpy()
+    pixels = codec.Codec(16).pixels([str(path)]).numpy()
     assert np.abs(pixels[0, :, 8].mean(0) - (2 * np.arange(16) + 1 - 16) / 16).max() < 0.05
 
 

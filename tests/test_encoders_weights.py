@@ -14,8 +14,8 @@ from tiny_encoders import BERT, CLIP, SHAPE, edit, text_folder, vision_folder, w
 
 from ngw import encoders, io
 from ngw.errors import InputError
-from ngw.tasks.captions import decoder as captioning
-from ngw.tasks.images import codec as pictures
+from ngw.tasks.captions import decoder
+from ngw.tasks.images import codec
 from ngw.tasks.joint import stages as joint_stages
 
 SENTENCES = ["a cat", "a dog a cat"]
@@ -194,17 +194,17 @@ def test_a_captioners_language_model_is_checked_but_not_for_its_old_buffers(tmp_
     PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "tokenizer.json"), eos_token="</s>").save_pretrained(tmp_path)
     old = {"h.0.attn.bias": torch.ones(1, 1, 4, 4), "h.0.attn.masked_bias": torch.tensor(-1e4)}
     edit(tmp_path, lambda weights: weights | old)
-    options, known = captioning.Options(model=str(tmp_path)), captioning.Pretrained(str(tmp_path))
-    assert captioning.language_model(options, known).lm_head.weight.shape == (8, 16)
+    options, known = decoder.Options(model=str(tmp_path)), decoder.Pretrained(str(tmp_path))
+    assert decoder.language_model(options, known).lm_head.weight.shape == (8, 16)
     edit(tmp_path, lambda weights: weights | {"h.1.ln_1.weight": torch.ones(16)})
     with pytest.raises(InputError, match=r"a GPT2LMHeadModel, found 1 that aren't its own \(h\.1\.ln_1\.weight\)"):
-        captioning.language_model(options, known)
+        decoder.language_model(options, known)
     edit(tmp_path, lambda weights: without("h.1.")(without("wpe")(weights)))
     with pytest.raises(InputError, match=r"found 1 of its weights missing \(transformer\.wpe\.weight\)"):
-        captioning.language_model(options, known)
+        decoder.language_model(options, known)
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(InputError, match=r"expected a tokenizer's files, found .*; replace them"):
-        captioning.Pretrained(str(tmp_path))
+        decoder.Pretrained(str(tmp_path))
 
 
 @pytest.mark.parametrize("change", [without("encoder.layers.0"), lambda weights: {**weights, "more": torch.zeros(1)}])
@@ -214,10 +214,10 @@ def test_an_autoencoder_is_checked(change, tmp_path):
     blocks = {f"{part}_block_out_channels": (8, 8) for part in ("encoder", "decoder")}
     layers = {"num_encoder_blocks": (1, 1), "num_decoder_blocks": (1, 1)}
     AutoencoderTiny(latent_channels=4, **blocks, **layers).save_pretrained(tmp_path)
-    assert pictures.codec(16, str(tmp_path)).shape == (4, 8, 8)
+    assert codec.codec(16, str(tmp_path)).shape == (4, 8, 8)
     edit(tmp_path, change, "diffusion_pytorch_model.safetensors")
     with pytest.raises(InputError, match=r"expected the weights of a AutoencoderTiny, found \d+ (of its|that aren't)"):
-        pictures.codec(16, str(tmp_path))
+        codec.codec(16, str(tmp_path))
 
 
 def test_an_autoencoder_of_older_names_is_whole(tmp_path):
@@ -232,10 +232,10 @@ def test_an_autoencoder_of_older_names_is_whole(tmp_path):
             weights = {key.replace(name, old): value for key, value in weights.items()}
         return weights
 
-    expected = pictures.codec(16, str(tmp_path)).network.state_dict()
+    expected = codec.codec(16, str(tmp_path)).network.state_dict()
     edit(tmp_path, older, "diffusion_pytorch_model.safetensors")
     assert any(".query." in name for name in load_file(tmp_path / "diffusion_pytorch_model.safetensors"))
-    found = pictures.codec(16, str(tmp_path)).network.state_dict()
+    found = codec.codec(16, str(tmp_path)).network.state_dict()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 

@@ -11,9 +11,7 @@ import torch
 from PIL import Image
 
 from ngw.errors import InputError
-from ngw.tasks.images import codec as pictures
-from ngw.tasks.images import decoders
-from ngw.tasks.images import diffusion as imaging
+from ngw.tasks.images import codec, decoders, diffusion
 from ngw.tasks.images import stages as generation_images
 from ngw.tasks.images.diffusion import Options, closed_form
 
@@ -44,7 +42,7 @@ def painted(tmp_path_factory):
 
 def fit(painted, options=TINY, **more):
     paths, latents, _ = painted
-    return imaging.fit(paths, latents, np.arange(len(paths)), options, 0, **more)
+    return diffusion.fit(paths, latents, np.arange(len(paths)), options, 0, **more)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +105,7 @@ def test_the_closed_form_is_ridge_and_its_leave_one_out_is_what_leaving_out_give
 def test_a_killed_run_ends_as_an_unbroken_one(painted, tmp_path, monkeypatch):
     short = replace(TINY, epochs=4)
     whole, _ = fit(painted, short)
-    real, calls = imaging.rng, []
+    real, calls = diffusion.rng, []
 
     def fails(*address):
         calls.append(address)
@@ -115,7 +113,7 @@ def test_a_killed_run_ends_as_an_unbroken_one(painted, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return real(*address)
 
-    monkeypatch.setattr(imaging, "rng", fails)
+    monkeypatch.setattr(diffusion, "rng", fails)
     with pytest.raises(KeyboardInterrupt):
         fit(painted, short, checkpoint=tmp_path / "c", identity="run")
     monkeypatch.undo()
@@ -165,37 +163,37 @@ def test_bad_input_is_told(painted, trained, tmp_path):
     with pytest.raises(InputError, match=r"expected \[n, 12\], found \[2, 5\]"):
         model.draw(np.zeros((2, 5), np.float32), [0, 1], 0)
     with pytest.raises(InputError, match="48 images and 47 latents"):
-        imaging.fit(painted[0], painted[1][1:], np.arange(48), TINY, 0)
+        diffusion.fit(painted[0], painted[1][1:], np.arange(48), TINY, 0)
     with pytest.raises(InputError, match="patch that divides size"):
         Options(size=10)
     with pytest.raises(InputError, match="expected transformer, unet or local, found 'mlp'"):
         Options(network="mlp")
     with pytest.raises(InputError, match=r"expected an autoencoder's folder with config.json"):
-        pictures.codec(16, str(tmp_path))
+        codec.codec(16, str(tmp_path))
     (tmp_path / "config.json").write_text('{"_class_name": "UNet2DModel"}')
     with pytest.raises(InputError, match="found UNet2DModel"):
-        pictures.codec(16, str(tmp_path))
+        codec.codec(16, str(tmp_path))
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"broken.png: expected a readable image"):
-        pictures.square(tmp_path / "broken.png", 8)
+        codec.square(tmp_path / "broken.png", 8)
 
 
 def test_pictures_are_kept_as_a_zip_of_png_by_id(tmp_path):
     drawn = {3: np.full((4, 4, 3), 7, np.uint8), 1: np.zeros((4, 4, 3), np.uint8)}
-    pictures.write(tmp_path / "a.zip", drawn)
-    pictures.write(tmp_path / "b.zip", drawn)
+    codec.write(tmp_path / "a.zip", drawn)
+    codec.write(tmp_path / "b.zip", drawn)
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
-    back = pictures.read(tmp_path / "a.zip")
+    back = codec.read(tmp_path / "a.zip")
     assert list(back) == [3, 1]
     np.testing.assert_array_equal(np.asarray(Image.open(back[3])), drawn[3])
     (tmp_path / "a.zip").write_bytes((tmp_path / "a.zip").read_bytes()[:60])
     with pytest.raises(InputError, match=r"a.zip: expected a zip of pictures, found a file without a digest"):
-        pictures.read(tmp_path / "a.zip")
+        codec.read(tmp_path / "a.zip")
 
 
 def test_pictures_are_compared_as_squares_of_256_pixels(tmp_path):
     Image.new("RGB", (40, 20), (9, 8, 7)).save(tmp_path / "wide.png")
-    image = Image.open(pictures.prepared([tmp_path / "wide.png"])[0])
+    image = Image.open(codec.prepared([tmp_path / "wide.png"])[0])
     assert image.size == (256, 256)
     assert image.getpixel((128, 128)) == (9, 8, 7)
 
@@ -203,7 +201,7 @@ def test_pictures_are_compared_as_squares_of_256_pixels(tmp_path):
 def test_real_pictures_pass_through_the_size_of_drawn_ones(tmp_path):
     checks = np.indices((64, 64)).sum(0) % 2 * 255
     Image.fromarray(np.stack([checks] * 3, -1).astype(np.uint8)).save(tmp_path / "checks.png")
-    fine, coarse = (np.asarray(Image.open(pictures.prepared([tmp_path / "checks.png"], n)[0])) for n in (256, 8))
+    fine, coarse = (np.asarray(Image.open(codec.prepared([tmp_path / "checks.png"], n)[0])) for n in (256, 8))
     assert fine.shape == coarse.shape == (256, 256, 3)
     assert fine.std() > 50 > 5 > coarse.std()  # what 8 pixels can't show is grey
 
@@ -238,7 +236,7 @@ def test_pictures_of_other_images_than_the_real_ones_are_refused(tmp_path):
 
     io.write_tensors(tmp_path / "r", {"ids": np.array([1, 2, 3])}, {"reference": json.dumps({"kind": "clip"})})
     run = tmp_path / "run"
-    pictures.write(run / "predictions" / "images.zip", dict.fromkeys((1, 2), np.zeros((4, 4, 3), np.uint8)))
+    codec.write(run / "predictions" / "images.zip", dict.fromkeys((1, 2), np.zeros((4, 4, 3), np.uint8)))
     io.write_json(run / "predictions" / "images-nearest.json", [{"image_id": k, "nearest": 1} for k in (1, 2, 3)])
     io.write_record(run / "images.json", {}, [run / "predictions" / "images-nearest.json"])
     with pytest.raises(InputError, match=r"images.zip: expected a picture for each of the 3 real images .* found 2"):
@@ -257,7 +255,7 @@ def test_the_ceiling_draws_own_latents_by_the_decoders_seed(painted, tmp_path, w
     assert {k: io.read_json(out[2])[k] for k in ("method", "pairs", "seed", "vision")} == {
         "method": "true-latents", "pairs": "all", "seed": 3, "vision": "vision-encoder",
     }  # fmt: skip
-    drawn = pictures.read(out[0])
+    drawn = codec.read(out[0])
     assert len(drawn) == 5
     assert [e["nearest"] for e in io.read_json(out[1])] == list(drawn)  # of the same images, each is its own
     model, latents = decoders.load(tmp_path / "i")[0], features.read(vision).x

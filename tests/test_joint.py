@@ -18,7 +18,7 @@ from ngw.errors import InputError
 from ngw.features import Features
 from ngw.features.clouds import clouds
 from ngw.methods.joint import Joint
-from ngw.tasks.joint import clip as joint
+from ngw.tasks.joint import clip
 from ngw.tasks.joint.stages import known_pairs
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "white": (240, 240, 240)}
@@ -44,10 +44,10 @@ def things(tmp_path_factory):
 @pytest.fixture(scope="module")
 def folder(things, tmp_path_factory):
     paths, texts = things
-    model, words, trained = joint.fit(paths, texts, np.arange(len(paths)), TINY, 0)
+    model, words, trained = clip.fit(paths, texts, np.arange(len(paths)), TINY, 0)
     assert trained.curve["held_out"][-1] < trained.curve["held_out"][0]
     out = tmp_path_factory.mktemp("clip") / "model"
-    joint.save(out, model, words, TINY.size, {"pairs": "all"})
+    clip.save(out, model, words, TINY.size, {"pairs": "all"})
     return out
 
 
@@ -55,8 +55,8 @@ def test_a_killed_training_goes_on_to_the_same_weights(things, tmp_path, monkeyp
     paths, texts = things
     options = Joint(size=16, patch=8, dims=16, layers=1, heads=2, width=8, words=8, steps=9, batch=8, looks=3)
     asked = (paths, texts, np.arange(len(paths)), options, 0)
-    whole, _, _ = joint.fit(*asked)
-    cropped, calls = joint.cropped, []
+    whole, _, _ = clip.fit(*asked)
+    cropped, calls = clip.cropped, []
 
     def dying(*given):
         calls.append(1)
@@ -64,12 +64,12 @@ def test_a_killed_training_goes_on_to_the_same_weights(things, tmp_path, monkeyp
             raise OSError("the disk is gone")
         return cropped(*given)
 
-    monkeypatch.setattr(joint, "cropped", dying)
+    monkeypatch.setattr(clip, "cropped", dying)
     with pytest.raises(OSError, match="the disk is gone"):
-        joint.fit(*asked, tmp_path / "checkpoint", "x")
+        clip.fit(*asked, tmp_path / "checkpoint", "x")
     monkeypatch.undo()
     assert (tmp_path / "checkpoint").is_file()
-    again, _, _ = joint.fit(*asked, tmp_path / "checkpoint", "x")
+    again, _, _ = clip.fit(*asked, tmp_path / "checkpoint", "x")
     assert all(torch.equal(whole.state_dict()[name], value) for name, value in again.state_dict().items())
 
 
@@ -90,7 +90,7 @@ def test_a_folder_whose_record_is_gone_is_no_published_model(folder, things, tmp
 
 
 def test_texts_have_marks_unknown_words_and_an_end_that_cutting_keeps():
-    words = joint.tokenizer(["A red thing, it's here."], 5)
+    words = clip.tokenizer(["A red thing, it's here."], 5)
     known = words.get_vocab()
     assert words.encode("Red THING").ids == [known["[START]"], known["red"], known["thing"], known["[END]"]]
     assert words.encode("red elephant").tokens == ["[START]", "red", "[UNK]", "[END]"]
@@ -109,9 +109,9 @@ def test_crops_are_squares_inside_the_picture():
     import torch
 
     ramp = torch.arange(20, dtype=torch.uint8)[None, None, None].expand(4, 3, 20, 20)
-    whole = joint.cropped(ramp, 20, 1.0, np.random.default_rng(0))
+    whole = clip.cropped(ramp, 20, 1.0, np.random.default_rng(0))
     torch.testing.assert_close(whole, ramp.float() / 127.5 - 1, atol=1e-4, rtol=0)
-    part = joint.cropped(ramp, 20, 0.25, np.random.default_rng(0))
+    part = clip.cropped(ramp, 20, 0.25, np.random.default_rng(0))
     spans = (part.amax((1, 2, 3)) - part.amin((1, 2, 3))) * 127.5
     assert (spans < 19).all()
     assert (spans > 19 * 0.45).all()
@@ -141,7 +141,7 @@ def test_the_pairs_are_those_that_the_aligners_know(scenes):
 
 def test_bad_input_is_told(folder, tmp_path, things):
     with pytest.raises(InputError, match="expected 4 images or more with captions each, found 2"):
-        joint.fit(things[0][:2], things[1][:2], np.arange(2), TINY, 0)
+        clip.fit(things[0][:2], things[1][:2], np.arange(2), TINY, 0)
     with pytest.raises(InputError, match="expected width 512, found 16"):
         Clip("vision", str(folder)).encode(things[0][:1])
     with pytest.raises(InputError, match=r"config.json: no such file"):

@@ -82,23 +82,23 @@ def prior(model, seen, latent):
     pictures = model.codes.astype(np.float64).reshape(4, -1)  # eight cells of a side are its pixels
     bright = (pictures > 0).mean(1)
     found = directions @ u / model.options.temperature
-    for look in (pictures, np.sqrt(np.stack([1 - bright, bright], 1))):  # there are two colours
-        found -= apart(model.options.ridge, directions, u, look) / 2
+    for cue in (pictures, np.sqrt(np.stack([1 - bright, bright], 1))):  # there are two colours
+        found -= apart(model.options.ridge, directions, u, cue) / 2
     return torch.from_numpy(found)
 
 
-def apart(ridge, directions, u, look):
-    """Squared distances of looks from what a ridge regression expects at u, in units of its residuals' variance."""
+def apart(ridge, directions, u, cue):
+    """Squared distances of cues from what a ridge regression expects at u, in units of its residuals' variance."""
 
     def predict(at, rows):
         penalty = ridge * np.trace(directions.T @ directions) / 3 * np.eye(3)
-        x, y = directions[rows], look[rows] - look.mean(0)
-        return look.mean(0) + at @ np.linalg.solve(x.T @ x + penalty, x.T @ y)
+        x, y = directions[rows], cue[rows] - cue.mean(0)
+        return cue.mean(0) + at @ np.linalg.solve(x.T @ x + penalty, x.T @ y)
 
-    rest = np.stack([look[k] - predict(directions[k], np.arange(4) != k) for k in range(4)])
+    rest = np.stack([cue[k] - predict(directions[k], np.arange(4) != k) for k in range(4)])
     values = np.linalg.eigvalsh(rest.T @ rest / 4)
     variance = values.sum() / (values.sum() ** 2 / (values**2).sum())  # of each of so many residuals
-    return ((look - predict(u, np.arange(4))) ** 2).sum(1) / variance
+    return ((cue - predict(u, np.arange(4))) ** 2).sum(1) / variance
 
 
 def test_a_window_over_all_gives_bayes_rule_over_the_neighbours(seen):
@@ -139,7 +139,7 @@ def test_the_nearer_a_neighbour_is_the_larger_its_share(seen):
     assert float(shares.exp().sum()) == pytest.approx(1)
 
 
-def test_shares_are_of_the_latents_cosine_and_of_the_looks_likelihood(seen):
+def test_shares_are_of_the_latents_cosine_and_of_the_cues_likelihood(seen):
     for latent in (seen[1][1], seen[1][2] + [0.3, -0.2, 0.1]):
         for options in ({}, {"temperature": 1e6}, {"temperature": 0.7, "ridge": 0.1}):
             model = made(seen, **options)
@@ -180,15 +180,15 @@ def test_an_encoder_whose_latents_arent_the_mean_of_a_grid_says_nothing_of_place
     plain = made(seen)
     for encoder in (wrong, few):
         model = made(seen, encoder)
-        assert model.places.shape == (4, 1, 3)
-        assert not model.places.any()
+        assert model.patch_directions.shape == (4, 1, 3)
+        assert not model.patch_directions.any()
         np.testing.assert_array_equal(model.draw(seen[1], range(4), 0), plain.draw(seen[1], range(4), 0))
 
 
 def test_pictures_that_the_latents_dont_foresee_leave_the_choice_to_the_latents(seen):
     alike = [seen[0][0]] * 4  # nothing to foresee: the regression has no residual
     model = LocalScore.of(SMALL, alike, seen[1])
-    assert not model.looks.any()
+    assert not model.cues.any()
     assert int(model.neighbours(torch.tensor(seen[1][2:3]))[0][0, 0]) == 2
 
 
@@ -218,12 +218,12 @@ def test_a_stage_makes_it_with_the_encoders_tokens_and_a_saved_one_draws_the_sam
     assert head["seed"] == "3"
     encoder = encoders.build(spec)
     z = (encoder.encode(seen[0], tokens=True).tokens - cloud.x.mean(0)) @ model.white
-    np.testing.assert_allclose(model.places.reshape(64, -1), unit(z.reshape(64, -1)), atol=2e-3)
+    np.testing.assert_allclose(model.patch_directions.reshape(64, -1), unit(z.reshape(64, -1)), atol=2e-3)
     again = LocalScore.of(Options(**options), seen[0], cloud.x, encoder)
     np.testing.assert_array_equal(model.draw(cloud.x, range(4), 0), again.draw(cloud.x, range(4), 0))
 
 
-def test_in_an_autoencoders_latents_looks_are_of_the_pixels_all_the_same(seen, tmp_path):
+def test_in_an_autoencoders_latents_cues_are_of_the_pixels_all_the_same(seen, tmp_path):
     from diffusers import AutoencoderTiny
 
     blocks = {"encoder_block_out_channels": (8, 8), "decoder_block_out_channels": (8, 8)}
@@ -232,8 +232,8 @@ def test_in_an_autoencoders_latents_looks_are_of_the_pixels_all_the_same(seen, t
     model = made(seen, vae=str(tmp_path / "vae"))
     assert model.codes.shape == (4, 4, 4, 4)
     plain = made(seen)
-    np.testing.assert_allclose(model.looks, plain.looks, rtol=1e-5)
-    np.testing.assert_allclose(model.look, plain.look, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(model.cues, plain.cues, rtol=1e-5)
+    np.testing.assert_allclose(model.cue_map, plain.cue_map, rtol=1e-4, atol=1e-4)
     assert model.draw(seen[1][:2], [0, 1], 0).shape == (2, 8, 8, 3)
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import rel_entr
 from transport_problems import clouds, costs, weights
 
-from ngw.methods._transport import Solver, couple, partial_problem
+from ngw.methods._transport import SinkhornOptions, couple, partial_problem
 from ngw.methods.base import unit
 from ngw.ot import sinkhorn
 
@@ -63,7 +63,7 @@ def test_known_pairs_keep_their_mass_and_epsilon_is_the_others_own():
     u, v = (unit(z).astype(np.float32) for z in clouds(12, 12))
     x, y = clouds(12, 12, d=3, seed=5)
     known, rest = np.stack([np.arange(4), np.arange(4)], 1), slice(4, None)
-    found = couple((u, v), x, y, known, Solver(0.2, tol=1e-8))
+    found = couple((u, v), x, y, known, SinkhornOptions(0.2, tol=1e-8))
     np.testing.assert_allclose(found.to_y[:4], y[:4], rtol=1e-6)
     others = sinkhorn(u[rest], v[rest], cost="cosine", epsilon=0.2, **EXACT).dense()  # the mean cost of the others
     np.testing.assert_allclose(found.to_y[rest], 8 * others @ y[rest], atol=1e-4)
@@ -72,6 +72,6 @@ def test_known_pairs_keep_their_mass_and_epsilon_is_the_others_own():
 def test_an_image_with_one_known_caption_of_two_keeps_half_of_its_mass_there():
     u, v = np.ones((1, 2), np.float32), np.ones((2, 2), np.float32)
     x, y = np.array([[5.0]]), np.array([[1.0], [4.0]])
-    found = couple((u, v), x, y, np.array([[0, 0]]), Solver(0.2))
+    found = couple((u, v), x, y, np.array([[0, 0]]), SinkhornOptions(0.2))
     assert found.to_y[0, 0] == 2.5  # half from the known caption, and what is left goes to the only other one
     assert found.to_x.ravel().tolist() == [5, 5]

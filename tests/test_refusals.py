@@ -46,14 +46,14 @@ def test_an_option_out_of_range(call, told):
 
 
 def test_an_option_of_a_decoder_or_of_a_training_out_of_range():
-    from ngw.tasks.captions import decoder as captioning
-    from ngw.tasks.images import diffusion as imaging
+    from ngw.tasks.captions import decoder
+    from ngw.tasks.images import diffusion
     from ngw.tasks.vqa import answerer as vqa
 
     for make, told in (
-        (needs(captioning.Options, noise=-1.0), "captioner: expected noise of 0 or more"),
-        (needs(imaging.Options, size=0), "imager: size: expected more than 0, found 0"),
-        (needs(imaging.Options, drop=1.0), r"imager: expected drop and average in \[0, 1\)"),
+        (needs(decoder.Options, noise=-1.0), "captioner: expected noise of 0 or more"),
+        (needs(diffusion.Options, size=0), "imager: size: expected more than 0, found 0"),
+        (needs(diffusion.Options, drop=1.0), r"imager: expected drop and average in \[0, 1\)"),
         (needs(vqa.Options, held_out=1.0), r"training: held_out: expected a share in \(0, 1\), found 1.0"),
     ):
         with pytest.raises(InputError, match=told):

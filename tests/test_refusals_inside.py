@@ -123,10 +123,10 @@ def test_a_prior_of_a_split_without_questions(tmp_path):
 
 
 def test_latents_of_another_encoder_than_the_captioners(tmp_path, write_cloud, monkeypatch):
-    from ngw.tasks.captions import decoder as captioning
+    from ngw.tasks.captions import decoder
     from ngw.tasks.captions import stages as generation
 
-    monkeypatch.setattr(captioning, "load", lambda path: (None, {"text": "text-encoder"}))
+    monkeypatch.setattr(decoder, "load", lambda path: (None, {"text": "text-encoder"}))
     files = [write_cloud(tmp_path / "v", "vision"), write_cloud(tmp_path / "t", "text", encoder="other")]
     files.append(write_cloud(tmp_path / "train", "text"))
     with pytest.raises(InputError, match="t: expected latents of 'text-encoder', which the captioner read, found oth"):

@@ -17,7 +17,7 @@ from PIL import Image
 
 from ngw import io
 from ngw.cli import main
-from ngw.tasks.images import codec as pictures
+from ngw.tasks.images import codec
 
 ROOT = Path(__file__).parents[1]
 SPLITS = {"train": 20, "val": 1, "test": 14}
@@ -113,7 +113,7 @@ def test_sheets_need_no_encoder_and_name_the_images_that_have_no_file(tmp_path, 
     io.write_record(run / "metrics/captioning.json", {"method": "m"})
     io.write_record(run / "images.json", {"method": "m"})
     io.write_table(run / "predictions/captioning.parquet", {"image_id": ids, "caption": texts})
-    pictures.write(run / "predictions/images.zip", {k: np.zeros((8, 8, 3), np.uint8) for k in ids})
+    codec.write(run / "predictions/images.zip", {k: np.zeros((8, 8, 3), np.uint8) for k in ids})
     for stage, record in (("caption-sheet", "metrics/captioning.json"), ("image-sheet", "images.json")):
         words = [stage, "--tables", str(tmp_path), "--vision", str(vision), "--text", "words"]
         assert main([*words, "--records", str(run / record), "--output", str(figures)]) == 0

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ngw.errors import InputError
-from ngw.nn.training import Ahead, Schedule, train
+from ngw.nn.training import Prefetcher, Schedule, train
 from ngw.seeds import torch_generator
 
 SCHEDULE = Schedule(steps=20, learning_rate=0.1, every=3, patience=99)
@@ -125,12 +125,12 @@ def test_batches_come_in_order_once_each_and_waiting_is_told():
         time.sleep(0.02)
         return step
 
-    ahead = Ahead(slow, 3, 7)
+    ahead = Prefetcher(slow, 3, 7)
     assert [ahead.take(step) for step in range(3, 7)] == [3, 4, 5, 6]
     ahead.close()
     assert asked == [3, 4, 5, 6]
     assert ahead.waited > 0.05
-    quick = Ahead(lambda step: step, 0, 3)
+    quick = Prefetcher(lambda step: step, 0, 3)
     for step in range(3):
         time.sleep(0.01)
         quick.take(step)

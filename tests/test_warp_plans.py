@@ -11,7 +11,7 @@ from test_warp import diagonal, recall, views
 from ngw.errors import InputError
 from ngw.maps.linear import procrustes, ridge
 from ngw.methods import build
-from ngw.methods._transport import Solver, couple, partial_problem
+from ngw.methods._transport import SinkhornOptions, couple, partial_problem
 from ngw.methods.base import unit
 from ngw.methods.gromov import Gromov
 from ngw.methods.warp import COSTS, SETTLED, Warp
@@ -52,7 +52,7 @@ def test_a_whole_mass_is_the_balanced_plan():
 def test_partial_targets_are_the_plans_own_means():
     u, v = spheres()
     x, y = np.random.default_rng(1).standard_normal((40, 3)), np.random.default_rng(2).standard_normal((30, 4))
-    moved = couple((u, v), x, y, NONE, Solver(0.05, mass=0.6, tol=1e-7))
+    moved = couple((u, v), x, y, NONE, SinkhornOptions(0.05, mass=0.6, tol=1e-7))
     plan = sinkhorn(**partial_problem(u, v, np.full(40, 1 / 40), np.full(30, 1 / 30), 0.6, 0.05), tol=1e-7).dense()
     inner = plan[:-1, :-1]
     np.testing.assert_allclose(moved.to_y, inner @ y / inner.sum(1)[:, None], atol=1e-4)

@@ -44,7 +44,7 @@ class Transport:
 
 
 @dataclass(frozen=True)
-class Solver:
+class SinkhornOptions:
     """How plans are made: `ngw.ot.sinkhorn`'s options, and the share of the unpinned mass that must be transported."""
 
     epsilon: float
@@ -92,7 +92,7 @@ def partial_problem(
 
 def couple(
     space: tuple[np.ndarray, np.ndarray] | np.ndarray, x: np.ndarray, y: np.ndarray, pinned: np.ndarray,
-    solver: Solver, truth: np.ndarray | None = None,
+    options: SinkhornOptions, truth: np.ndarray | None = None,
 ) -> Transport:  # fmt: skip
     """The plan between all rows, of which the pinned pairs [k, 2] keep their mass, and its projections.
 
@@ -109,12 +109,12 @@ def couple(
     status, true = (0, 0.0, True, "every row is a known pair"), float("nan")
     if len(rows):
         part = space[np.ix_(rows, columns)] if isinstance(space, np.ndarray) else (space[0][rows], space[1][columns])
-        plan = solver.plan(part, rest_a[rows], rest_b[columns])
+        plan = options.plan(part, rest_a[rows], rest_b[columns])
         for side, view, z, here, there in (
             (sides[0], plan, y, rows, columns),
             (sides[1], plan.T, x, columns, rows),
         ):
-            side.add(here, view, z[there], view.row_mass() if solver.tau is not None else view.a.numpy())
+            side.add(here, view, z[there], view.row_mass() if options.tau is not None else view.a.numpy())
         status = (int(plan.n_iter), float(plan.marginal_error), bool(plan.converged), str(plan.reason))
         true = true_mass(plan, rows, columns, truth, n, m)
     (to_y, mass_x), (to_x, mass_y) = sides[0].means(a), sides[1].means(b)

@@ -13,7 +13,7 @@ from ngw.features.clouds import groups_of_rows
 from ngw.maps.linear import ridge
 from ngw.methods._clouds import check_cloud, check_pairs
 from ngw.methods._given import mislead, place, thin
-from ngw.methods._transport import Solver, Transport, couple
+from ngw.methods._transport import SinkhornOptions, Transport, couple
 from ngw.methods._whitened import Whitened
 from ngw.methods.base import Method, Role, in_both_spaces
 from ngw.methods.cca import CCA
@@ -194,8 +194,8 @@ class Warp(Whitened):
         pinned, before = pairs if self.pinned else pairs[:0], None
         for done in range(self.rounds):
             heat = max(1.0, self.warmth * COOLING**done) if self.rounds > 1 else 1.0
-            solver = Solver(self.epsilon * heat, self.tau, self.mass, self.max_iter, self.tol)
-            plan = couple(space, x, y, pinned, solver, truth)
+            options = SinkhornOptions(self.epsilon * heat, self.tau, self.mass, self.max_iter, self.tol)
+            plan = couple(space, x, y, pinned, options, truth)
             plan.rounds = done + 1
             if before is not None:
                 plan.moved = float(np.linalg.norm(plan.to_y - before) / np.linalg.norm(plan.to_y))

@@ -77,8 +77,8 @@ class Trained:
         return {"steps": steps, "step": self.step, "stopped": self.stopped, "waiting": share, "curve": self.curve}
 
 
-class Ahead(Generic[Batch]):
-    """Batches one step ahead of their use, read by one thread; `noted` tells how long their user waited."""
+class Prefetcher(Generic[Batch]):
+    """Batches one step ahead of their use, read by one thread; `take_waited` says how long their user waited."""
 
     def __init__(self, batch: Callable[[int], Batch], start: int, stop: int) -> None:
         self.batch, self.stop, self.waited = batch, stop, 0.0
@@ -89,13 +89,13 @@ class Ahead(Generic[Batch]):
         """The batch of a step; steps are taken in order, each once."""
         start = time.perf_counter()
         assert self.next is not None, "no step is left"
-        found = self.next.result()
+        data = self.next.result()
         self.waited += time.perf_counter() - start
         self.next = self.pool.submit(self.batch, step + 1) if step + 1 < self.stop else None
-        return found
+        return data
 
-    def noted(self) -> float:
-        """The seconds waited since this was last asked."""
+    def take_waited(self) -> float:
+        """The seconds waited since the last call."""
         waited, self.waited = self.waited, 0.0
         return waited
 
@@ -134,7 +134,7 @@ def train(
     run = _Run(parameters, optimiser, Trained(), copy(parameters), copy(parameters) if schedule.average else parameters)
     if checkpoint is not None and checkpoint.is_file():
         run.read(checkpoint, identity)
-    ahead = Ahead(batch, optimiser.done, schedule.steps)
+    batches = Prefetcher(batch, optimiser.done, schedule.steps)
     before, last = run.trained.seconds, float("nan")
     start = time.perf_counter()
     try:
@@ -146,13 +146,13 @@ def train(
                 if looking and run.look(last, distributed.agreed(run.at_average(held_out)), schedule):
                     run.trained.stopped = step < schedule.steps
                 run.trained.seconds = before + time.perf_counter() - start
-                run.trained.waiting += ahead.noted()
+                run.trained.waiting += batches.take_waited()
                 if run.trained.stopped or step == schedule.steps:
                     break
                 if looking and checkpoint is not None and distributed.first():
                     run.write(checkpoint, identity)
                 with schedule.autocast():
-                    now = loss(ahead.take(step))
+                    now = loss(batches.take(step))
                 optimiser.step(now)
                 run.move_average(schedule.average)
                 last = float(now.detach())
@@ -162,7 +162,7 @@ def train(
                     )
                 bar.update()
     finally:
-        ahead.close()
+        batches.close()
     run.set(run.best)
     if checkpoint is not None and distributed.first():
         checkpoint.unlink(missing_ok=True)

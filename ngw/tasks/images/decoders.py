@@ -25,7 +25,7 @@ def load(path: str | os.PathLike) -> tuple[Any, dict[str, str]]:
     if options.network == "local":
         from ngw.tasks.images.local_score import LocalScore
 
-        return LocalScore(options, **arrays), head
+        return LocalScore.restore(options, arrays), head
     from ngw.tasks.images.diffusion import Imager
 
     model = Imager(options, codec(options.size, options.vae), arrays, 0)

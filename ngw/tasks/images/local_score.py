@@ -40,30 +40,34 @@ if TYPE_CHECKING:
 
 COARSE = 8  # cells of a coarse picture's side
 TONES = 4  # of red, green and blue, by which colours are counted
+KEYS = {  # of the arrays in a file
+    "mean": "mean", "white": "white", "directions": "directions", "patch_directions": "places", "codes": "codes",
+    "cues": "looks", "cue_map": "look",
+}  # fmt: skip
 SHORTLIST = 8  # images nearest as a whole for each neighbour: what stands where chooses among them
 
 
 class LocalScore:
     """The training images' codes [n, c, h, w] and their latents' directions [n, r] from the mean [d], by white [d, r].
 
-    places: the directions [n, g * g, r] of their tokens, the grid's rows first; zeros [n, 1, r] where there is no grid.
-    looks [n, k]: what is seen of the images at a glance, from its mean, each number in units of how well a latent tells
-    it.  look: the ridge regression [r, k] from directions to looks.
+    patch_directions [n, g * g, r]: of their tokens, the grid's rows first; zeros [n, 1, r] where there is no grid.
+    cues [n, k]: the images' coarse pictures and colour counts, from the mean, each in units of how well a latent
+    predicts it.  cue_map [r, k]: the ridge regression from directions to cues.
 
     Of the options: whiten, axes: `whitening`'s ridge and dims, of the latents, most of whose variance is the
     background's, little the things'.  neighbours: images that a picture is composed of.  temperature: the cosine with
-    an image's direction and the one with its token's at a place, divided by it, and the logarithm of the look's
+    an image's direction and the one with its token's at a place, divided by it, and the logarithm of the cues'
     likelihood are together the logarithm of its share there before anything is drawn.  ridge: of the regression.
     window: pixels of a side (of the latents' grid, with a `vae`).
     """
 
     def __init__(
-        self, options: Options, mean: np.ndarray, white: np.ndarray, directions: np.ndarray, places: np.ndarray,
-        codes: np.ndarray, looks: np.ndarray, look: np.ndarray,
+        self, options: Options, mean: np.ndarray, white: np.ndarray, directions: np.ndarray,
+        patch_directions: np.ndarray, codes: np.ndarray, cues: np.ndarray, cue_map: np.ndarray,
     ) -> None:  # fmt: skip
         self.options, self.codec = options, codec(options.size, options.vae)
-        self.mean, self.white, self.directions, self.places = mean, white, directions, places
-        self.codes, self.looks, self.look = codes, looks, look
+        self.mean, self.white, self.directions, self.patch_directions = mean, white, directions, patch_directions
+        self.codes, self.cues, self.cue_map = codes, cues, cue_map
         self.clean = levels().alphas_cumprod  # the clean image's share of the variance, by level
 
     @classmethod
@@ -80,20 +84,20 @@ class LocalScore:
         mean = latents.mean(0, dtype=np.float64).astype(np.float32)
         white, _ = whitening(latents - mean, options.whiten, options.axes)
         directions = unit((latents - mean) @ white).astype(np.float16)
-        places = None if encoder is None else _places(encoder, paths, latents, mean, white)
-        if places is None:
-            places = np.zeros((len(paths), 1, white.shape[1]), np.float16)
+        patches = None if encoder is None else _patch_directions(encoder, paths, latents, mean, white)
+        if patches is None:
+            patches = np.zeros((len(paths), 1, white.shape[1]), np.float16)
         starts, plain = range(0, len(paths), 256), Codec(options.size)
         blocks = codes.split(256) if options.vae is None else (plain.pixels(paths[k : k + 256]) for k in starts)
-        seen = [(_coarse(pixels), _colours(pixels)) for pixels in blocks]
-        looks, maps = [], []
-        for kind in map(np.concatenate, zip(*seen, strict=True)):
+        parts = [(_coarse(pixels), _colours(pixels)) for pixels in blocks]
+        cues, maps = [], []
+        for kind in map(np.concatenate, zip(*parts, strict=True)):
             fitted, predicted = closed_form(directions, kind, options.ridge)
             scale = _precision(kind - predicted) ** 0.5
-            looks.append(scale * (kind - fitted["typical"]))
+            cues.append(scale * (kind - fitted["typical"]))
             maps.append(scale * fitted["map"])
-        told = (np.concatenate(part, 1).astype(np.float32) for part in (looks, maps))
-        return cls(options, mean, white, directions, places, codes.numpy(), *told)
+        both = (np.concatenate(part, 1).astype(np.float32) for part in (cues, maps))
+        return cls(options, mean, white, directions, patches, codes.numpy(), *both)
 
     def draw(self, latents: np.ndarray, ids: Sequence[int], seed: int) -> np.ndarray:
         """Pictures of latents [n, d], uint8 [n, h, w, 3], by `sample`; an item's depends on its id and seed alone."""
@@ -103,11 +107,11 @@ class LocalScore:
         """Rows of the nearest training images [b, k], the nearest first, and their shares' logarithms [b, k, g, g]."""
         u = nn.functional.normalize((latents - torch.from_numpy(self.mean)) @ torch.from_numpy(self.white), dim=-1)
         cosines = u @ torch.from_numpy(self.directions).float().T
-        apart = torch.cdist(u @ torch.from_numpy(self.look), torch.from_numpy(self.looks)).square()
+        apart = torch.cdist(u @ torch.from_numpy(self.cue_map), torch.from_numpy(self.cues)).square()
         k = min(self.options.neighbours, len(self.codes))
         near = (cosines / self.options.temperature - apart / 2).topk(min(SHORTLIST * k, len(self.codes)), dim=1)
-        places = torch.from_numpy(self.places)
-        local = torch.stack([places[rows].float() @ v for rows, v in zip(near.indices, u, strict=True)])
+        patches = torch.from_numpy(self.patch_directions)
+        local = torch.stack([patches[rows].float() @ v for rows, v in zip(near.indices, u, strict=True)])
         shares = near.values[:, :, None] + local / self.options.temperature  # [b, shortlist, g * g]
         best = shares.logsumexp(2).topk(k, dim=1).indices
         shares = shares.gather(1, best[:, :, None].expand(-1, -1, shares.shape[2])).log_softmax(1)
@@ -128,14 +132,18 @@ class LocalScore:
 
         return denoise
 
+    @classmethod
+    def restore(cls, options: Options, arrays: Mapping[str, np.ndarray]) -> LocalScore:
+        """From the arrays that `save` wrote."""
+        return cls(options, **{name: arrays[key] for name, key in KEYS.items()})
+
     def save(self, path: str | os.PathLike, metadata: Mapping[str, str]) -> None:
         """Write images, directions, regression and options as one safetensors file."""
-        names = ("mean", "white", "directions", "places", "codes", "looks", "look")
-        arrays = {name: getattr(self, name) for name in names}
+        arrays = {key: getattr(self, name) for name, key in KEYS.items()}
         io.write_tensors(path, arrays, {"imager": json.dumps(asdict(self.options)), **metadata})
 
 
-def _places(
+def _patch_directions(
     encoder: Encoder, paths: Sequence[str], latents: np.ndarray, mean: np.ndarray, white: np.ndarray
 ) -> np.ndarray | None:
     """The directions [n, g * g, r] of images' tokens from the latents' mean; None unless a latent is its tokens' mean.
@@ -147,11 +155,11 @@ def _places(
     first: Any = encoder.encode(encoder.prepare(paths[:1]), tokens=True)
     if np.linalg.norm(first.tokens.mean(1) - latents[:1]) > 0.01 * np.linalg.norm(latents[:1]):
         return None
-    found = np.empty((len(paths), encoder.n_tokens, white.shape[1]), np.float16)
+    directions = np.empty((len(paths), encoder.n_tokens, white.shape[1]), np.float16)
     for rows, part in batches(encoder, paths, tokens=True):
         z = (part.tokens - mean) @ white
-        found[rows] = z / np.linalg.norm(z, axis=2, keepdims=True).clip(1e-12)
-    return found
+        directions[rows] = z / np.linalg.norm(z, axis=2, keepdims=True).clip(1e-12)
+    return directions
 
 
 def _coarse(pixels: Tensor) -> np.ndarray:

@@ -10,7 +10,7 @@ import pytest
 from ngw import features, io
 from ngw.errors import InputError
 from ngw.methods.ridge import Ridge
-from ngw.tasks import latents as carried
+from ngw.tasks import latents
 
 WHO = {"method": "joint", "pairs": "all", "seed": "3", "kind": "joint", "role": "baseline"}
 
@@ -35,15 +35,15 @@ def bridge(path, a, b, **changes):
 def test_the_nearest_is_the_row_with_the_largest_cosine():
     known = np.array([[1.0, 0.0], [0.0, 9.0], [-1.0, -1.0]])
     queries = np.array([[0.1, 0.2], [5.0, 1.0], [-3.0, -2.0]])
-    assert carried.nearest(queries, known, block=2).tolist() == [1, 0, 2]
+    assert latents.nearest(queries, known, block=2).tolist() == [1, 0, 2]
 
 
 def test_the_items_that_are_drawn_are_the_same_for_all():
-    rows = carried.drawn(50, 20, "captioning", "images")
+    rows = latents.drawn(50, 20, "captioning", "images")
     assert rows.tolist() == sorted(set(rows.tolist()))
     assert len(rows) == 20
-    np.testing.assert_array_equal(rows, carried.drawn(50, 20, "captioning", "images"))
-    assert carried.drawn(5, None, "x").tolist() == carried.drawn(5, 9, "x").tolist() == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(rows, latents.drawn(50, 20, "captioning", "images"))
+    assert latents.drawn(5, None, "x").tolist() == latents.drawn(5, 9, "x").tolist() == [0, 1, 2, 3, 4]
 
 
 def test_a_joint_space_leads_to_latents_within_each_modality():
@@ -53,7 +53,7 @@ def test_a_joint_space_leads_to_latents_within_each_modality():
     to_vision, to_text = draw.standard_normal((4, 6)), draw.standard_normal((4, 5))
     shared = draw.standard_normal((10, 4))  # of test pairs, at one place each
     inside = {"images": shared, "captions": shared, "train_images": u, "train_captions": v}
-    found, penalties = carried.bridged(inside, u @ to_vision + 3, v @ to_text - 2)
+    found, penalties = latents.bridged(inside, u @ to_vision + 3, v @ to_text - 2)
     np.testing.assert_allclose(found["text"], shared @ to_text - 2, atol=0.1)
     np.testing.assert_allclose(found["vision"], shared @ to_vision + 3, atol=0.1)
     assert set(penalties) == {"text_penalty", "vision_penalty"}
@@ -62,11 +62,11 @@ def test_a_joint_space_leads_to_latents_within_each_modality():
 def test_a_bridge_carries_images_to_texts_and_first_captions_to_images(sides, tmp_path):
     a, b = sides
     path = bridge(tmp_path / "b", a, b)
-    there = carried.to_text(None, path, a, b, b, 0, np.arange(12))
+    there = latents.to_text(None, path, a, b, b, 0, np.arange(12))
     assert there.who["method"] == "joint"
     assert there.who["seed"] == 3
     assert there.latents.shape == (12, 5)
-    back = carried.to_vision(None, path, a, b, a, 0, np.array([1, 4]))
+    back = latents.to_vision(None, path, a, b, a, 0, np.array([1, 4]))
     np.testing.assert_array_equal(back.latents[:, 0], [6 * 2, 6 * 8])  # two captions an image, the first of each
     np.testing.assert_array_equal(back.queries, b.x[[2, 8], :2])
 
@@ -74,20 +74,20 @@ def test_a_bridge_carries_images_to_texts_and_first_captions_to_images(sides, tm
 def test_a_bridge_of_other_features_is_refused(sides, tmp_path):
     a, b = sides
     with pytest.raises(InputError, match="expected the images of these features, found others; make the bridge again"):
-        carried.to_text(None, bridge(tmp_path / "b", a, b, images_sha256="0"), a, b, b, 0, np.arange(12))
+        latents.to_text(None, bridge(tmp_path / "b", a, b, images_sha256="0"), a, b, b, 0, np.arange(12))
 
 
 def test_a_fitted_methods_maps_carry_both_ways_and_nothing_is_the_ceiling(sides, tmp_path):
     a, b = sides
     model = Ridge().fit(a.x, b.x, np.stack([np.arange(12), np.arange(0, 24, 2)], 1))
     model.save(tmp_path / "m", dataset="points", vision="v", text="t", method="ridge", pairs="all", seed="1")
-    there = carried.to_text(tmp_path / "m", None, a, b, b, 0, np.arange(12))
+    there = latents.to_text(tmp_path / "m", None, a, b, b, 0, np.arange(12))
     np.testing.assert_allclose(there.latents, model.transform(a.x))
     assert there.who["kind"] == "ridge"
     rows = np.array([5, 0])
-    back = carried.to_vision(tmp_path / "m", None, a, b, a, 0, rows)
+    back = latents.to_vision(tmp_path / "m", None, a, b, a, 0, rows)
     np.testing.assert_allclose(back.latents, model.inverse_transform(b.x[2 * rows]))
-    ceiling = carried.to_vision(None, None, a, b, a, 7, rows)
+    ceiling = latents.to_vision(None, None, a, b, a, 7, rows)
     np.testing.assert_array_equal(ceiling.latents, a.x[rows])
-    assert carried.nearest(ceiling.queries, ceiling.known).tolist() == rows.tolist()
-    assert json.dumps(ceiling.who) == json.dumps(carried.to_text(None, None, a, b, b, 7, rows).who)
+    assert latents.nearest(ceiling.queries, ceiling.known).tolist() == rows.tolist()
+    assert json.dumps(ceiling.who) == json.dumps(latents.to_text(None, None, a, b, b, 7, rows).who)

@@ -14,7 +14,7 @@ import pytest
 from tiny_repository import edit
 
 from ngw.cli import stages
-from ngw.fingerprints import code as closure
+from ngw.fingerprints import code
 
 ROOT = Path(__file__).parents[1]
 COMMAND_LINE = {"__main__.py", "arguments.py", "cli.py", "schema.py"}
@@ -51,7 +51,7 @@ def fingerprints(package: Path, stages: list[list[str]] = SOME) -> dict[str, str
 
 
 def test_the_closure_holds_what_is_imported_wherever_it_stands():
-    fit = closure.files("ngw.tasks.stages:fit", "ngw.methods.ridge")
+    fit = code.files("ngw.tasks.stages:fit", "ngw.methods.ridge")
     assert {
         "tasks/stages.py",
         "methods/ridge.py",
@@ -64,18 +64,18 @@ def test_the_closure_holds_what_is_imported_wherever_it_stands():
     assert "maps/linear.py" in fit  # which ridge.py imports
     assert "methods/cca.py" not in fit
     assert not fit & LEFT_OUT
-    assert "nn/training.py" in closure.files("ngw.tasks.captions.stages:train_captioner")  # imported inside a function
-    assert "tasks/captions/decoder.py" not in closure.files(
+    assert "nn/training.py" in code.files("ngw.tasks.captions.stages:train_captioner")  # imported inside a function
+    assert "tasks/captions/decoder.py" not in code.files(
         "ngw.tasks.captions.stages:paraphrases"
     )  # of another stage's function
-    assert "encoders/_merge.py" in closure.files("ngw.tasks.stages:encode", "ngw.encoders.transformers_text")
+    assert "encoders/_merge.py" in code.files("ngw.tasks.stages:encode", "ngw.encoders.transformers_text")
 
 
 def test_a_closure_of_no_such_stage_is_refused():
     with pytest.raises(ValueError, match=r"stages\.py: 'fitt' isn't defined there\. Did you mean 'fit'\?"):
-        closure.fingerprint("ngw.tasks.stages:fitt")
+        code.fingerprint("ngw.tasks.stages:fitt")
     with pytest.raises(ValueError, match=r"ngw\.stagges: expected a module"):
-        closure.fingerprint("ngw.stagges:fit")
+        code.fingerprint("ngw.stagges:fit")
 
 
 def test_an_edit_changes_the_fingerprints_that_reach_it_and_no_other(tmp_path):
@@ -140,7 +140,7 @@ def test_every_module_is_reached_by_a_stage_or_named():
         for package in ("data", "encoders", "fusion", "methods")
         for path in (ROOT / "ngw" / package).glob("[a-z]*.py")
     ]
-    reached = set().union(*(closure.files(stage, *kinds) for stage in stages))
+    reached = set().union(*(code.files(stage, *kinds) for stage in stages))
     modules = {path.relative_to(ROOT / "ngw").as_posix() for path in (ROOT / "ngw").rglob("*.py")}
     assert modules - reached - LEFT_OUT == NO_STAGE - LEFT_OUT
 
