@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,8 @@ import torch
 from torchmetrics.multimodal import CLIPScore
 
 from ngw.metrics.image import clip_score, clip_score_of_mean, cosines, frechet, mmd
+
+ROOT = Path(__file__).parents[1]
 
 
 def cloud(n, d, seed=0):
@@ -167,6 +170,6 @@ def test_the_distances_want_no_torchvision_no_torch_fidelity_and_no_network():
         "x = np.random.default_rng(0).standard_normal((20, 3))\n"
         "print(image.frechet(x, x + 1), image.mmd(x, x + 1))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout.split()[0]) == pytest.approx(3)

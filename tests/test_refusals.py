@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +14,12 @@ import torch
 from tiny_config import SCHEMA, tiny
 from tiny_encoders import vision_folder, words
 
-from ngw import encoders, fusion, io, methods
+from ngw import data, encoders, fusion, io, methods
 from ngw.config import Config
 from ngw.errors import InputError
 from ngw.features import clouds
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
 TOKENS = torch.zeros(1, 1, 3), torch.ones(1, 1, dtype=torch.bool)
 
 
@@ -104,20 +109,26 @@ def test_fusions_of_a_config_that_do_not_fit(change, told):
 
 
 def test_data_files_that_are_not_what_they_should_be(tmp_path):
-    from ngw.data import _scenes_art, folder, vqa2
-    from ngw.data._files import read_json, read_text
-
     (tmp_path / "a.csv").write_text('image,caption\n"a,b')
-    for call, told in (
-        (lambda: read_json(tmp_path / "x.json.gz"), "x.json.gz: no such file; check root and names"),
-        (lambda: read_text(tmp_path / "x.token"), "x.token: no such file; check root and names"),
-        (lambda: folder._lines(tmp_path / "a.csv"), "a.csv: line 1: expected csv, found .*; mend the quotes"),
-        (lambda: folder._drawn(["a"], {"test": 2.0}, 0), r"expected val and test in \(0, 1\), found test: 2.0"),
-        (lambda: vqa2.add_questions(None, {"tset": ("a", "b")}), "split 'tset' is unknown"),
-        (lambda: _scenes_art.package("no_such_package"), "expected the package no_such_package, found none"),
+    for name in ("OpenEnded_mscoco_a_questions", "mscoco_a_annotations"):
+        (tmp_path / f"v2_{name}.json").write_text("{}")
+    for kind, options, sentence in (
+        ("folder", {"captions": "x.csv"}, "x.csv: no such file; check root and names"),
+        ("folder", {"captions": "a.csv"}, "a.csv: line 1: expected csv, found .*; mend the quotes"),
+        ("folder", {"captions": "a.csv", "shares": {"test": 2.0}}, r"val and test in \(0, 1\), found test: 2.0"),
+        ("vqa2", {"subsets": {"tset": "a"}}, "split 'tset' is unknown"),
     ):
-        with pytest.raises(InputError, match=told):
-            call()
+        with pytest.raises(InputError, match=sentence):
+            data.load(kind, root=tmp_path, **options)
+
+
+def test_a_package_of_the_scenes_that_is_not_there(tmp_path):
+    code = (
+        "import pathlib, sys; sys.modules['emoji'] = None; from ngw import data; "
+        "data.prepare({'kind': 'scenes', 'sizes': {'train': 4, 'val': 2, 'test': 2}, 'workers': 1}, pathlib.Path('raw'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert "expected the package emoji, found none; pip install 'ngw[bench]'." in done.stderr
 
 
 def test_encoders_without_tokens_give_none(tmp_path):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-from contextlib import contextmanager
 from types import SimpleNamespace
-from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -48,25 +46,19 @@ def test_weights_of_another_network_and_no_network(monkeypatch):
         inception._module()
 
 
-def test_meteor_that_is_not_there_and_one_that_ends(monkeypatch):
-    from pycocoevalcap.meteor.meteor import Meteor
-
+def test_meteor_that_is_not_there_and_one_that_ends(tmp_path, monkeypatch):
     from ngw.metrics import text
 
-    @contextmanager
-    def ended(_):
-        yield MagicMock()
-
-    def empty(*_):
-        raise ValueError("could not convert string to float: ''")
-
-    monkeypatch.setattr(text, "_meteor_process", ended)
-    monkeypatch.setattr(Meteor, "compute_score", empty)
-    with pytest.raises(InputError, match=r"METEOR: expected a score, found could not convert .* a whole Java runtime"):
-        text._meteor({1: ["a"]}, {"m": {1: ["a"]}}, None)
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text('#!/bin/sh\ncase "$*" in *PTBTokenizer*) cat ;; esac\n')  # it splits captions, and knows no METEOR
+    java.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(InputError, match=r"METEOR: expected a score, found .*; is .*java a whole Java runtime\?"):
+        text.scores({1: "a dog"}, {1: ["a dog"]})
     monkeypatch.setattr(text, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="expected the package pycocoevalcap, found none"):
-        text._folder()
+        text.whole_table()
 
 
 def test_a_record_without_scores_and_a_split_without_questions():
