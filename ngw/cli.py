@@ -2,7 +2,7 @@
 
 Exit status: 0 done; 2 bad input or usage, told in one sentence; 1 anything else, with its traceback.
 
-By argparse: importing typer, tyro, cyclopts or jsonargparse takes 50 to 130 ms more, of each of a run's thousands of jobs.
+By argparse: importing typer, tyro, cyclopts or jsonargparse takes 50 to 130 ms more, in each of thousands of jobs.
 """
 
 from __future__ import annotations

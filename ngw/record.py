@@ -15,6 +15,7 @@ from typing import Any
 
 from ngw import __version__
 
+IDENTITY = ("dataset", "vision", "text", "method", "pairs", "seed")  # who a run is
 LIBRARIES = ("torch", "numpy", "transformers", "diffusers", "pot", "snakemake")
 COMMIT, CONFIG = "NGW_COMMIT", "NGW_CONFIG"  # the workflow's environment: found once, not by each of its jobs
 

@@ -125,7 +125,8 @@ def test_data_files_that_are_not_what_they_should_be(tmp_path):
 def test_a_package_of_the_scenes_that_is_not_there(tmp_path):
     code = (
         "import pathlib, sys; sys.modules['emoji'] = None; from ngw import data; "
-        "data.prepare({'kind': 'scenes', 'sizes': {'train': 4, 'val': 2, 'test': 2}, 'workers': 1}, pathlib.Path('raw'))"
+        "spec = {'kind': 'scenes', 'sizes': {'train': 4, 'val': 2, 'test': 2}, 'workers': 1}; "
+        "data.prepare(spec, pathlib.Path('raw'))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert "expected the package emoji, found none; pip install 'ngw[bench]'." in done.stderr

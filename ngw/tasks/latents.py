@@ -13,9 +13,9 @@ from ngw.errors import InputError, naming
 from ngw.features import Features
 from ngw.maps.linear import ridge
 from ngw.methods.base import unit
+from ngw.record import IDENTITY
 from ngw.seeds import rng
 from ngw.tasks import CEILING
-from ngw.tasks.stages import IDENTITY
 
 
 class Carried(NamedTuple):

@@ -35,12 +35,10 @@ from ngw.cli import stage
 from ngw.data import prepare
 from ngw.errors import InputError, naming
 from ngw.features.clouds import Clouds, clouds, repeated
-from ngw.record import stamp
+from ngw.record import IDENTITY, stamp
 
 if TYPE_CHECKING:
     from ngw.methods._transport import Transport
-
-IDENTITY = ("dataset", "vision", "text", "method", "pairs", "seed")
 
 
 @stage("Make or read a data set, check it, write its tables.")
