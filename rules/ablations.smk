@@ -62,15 +62,7 @@ rule ablation_figures:
     output:
         shown(
             "Ablations",
-            expand(
-                "results/figures/ablations.{run}.{form}",
-                run=[
-                    f"{d}.{v}.{t}"
-                    for d in CONFIG.run["datasets"]
-                    for v, t in CONFIG.run["encoder_pairs"]
-                ],
-                form=["png", "pdf"],
-            ),
+            drawn("ablations"),
         ),
     log:
         "results/logs/ablation-figures.log",
@@ -92,15 +84,7 @@ use rule ablation_figures as all_ablation_figures with:
     input:
         table=rules.all_ablation_tables.output[0],
     output:
-        expand(
-            "results/figures/ablations-full.{run}.{form}",
-            run=[
-                f"{d}.{v}.{t}"
-                for d in CONFIG.run["datasets"]
-                for v, t in CONFIG.run["encoder_pairs"]
-            ],
-            form=["png", "pdf"],
-        ),
+        drawn("ablations-full"),
     log:
         "results/logs/ablation-figures-full.log",
     benchmark:

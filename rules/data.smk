@@ -17,9 +17,9 @@ rule data:
         mem_mb=2000,
         runtime=120,
     params:
-        code=code("ngw.tasks.stages:data", dataset_kind),
-        outside=outside(dataset_sources),
-        spec=dataset_spec,
+        code=code("ngw.tasks.stages:data", JOB.dataset_kind),
+        outside=outside(JOB.dataset_sources),
+        spec=JOB.dataset_spec,
         folder=output_folder,
     shell:
         "python -m ngw data --spec {params.spec:q} --output {params.folder:q} > {log} 2>&1"

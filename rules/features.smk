@@ -17,9 +17,9 @@ rule encode:
         mem_mb=4000,
         runtime=240,
     params:
-        code=code("ngw.tasks.stages:encode", encoder_kind),
-        outside=outside(encoder_sources),
-        spec=encoder_spec,
+        code=code("ngw.tasks.stages:encode", JOB.encoder_kind),
+        outside=outside(JOB.encoder_sources),
+        spec=JOB.encoder_spec,
         tables=input_folder,
     shell:
         "python -m ngw encode --tables {params.tables:q} --dataset {wildcards.dataset} --split {wildcards.split}"
@@ -44,9 +44,9 @@ rule encode_shard:
         mem_mb=4000,
         runtime=240,
     params:
-        code=code("ngw.tasks.stages:encode", encoder_kind),
-        outside=outside(encoder_sources),
-        spec=encoder_spec,
+        code=code("ngw.tasks.stages:encode", JOB.encoder_kind),
+        outside=outside(JOB.encoder_sources),
+        spec=JOB.encoder_spec,
         tables=input_folder,
         shards=CONFIG.shards,
     shell:

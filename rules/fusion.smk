@@ -15,9 +15,9 @@ rule basis:
         mem_mb=4000,
         runtime=30,
     params:
-        code=code("ngw.tasks.vqa.stages:basis", encoder_kind),
-        outside=outside(encoder_sources),
-        spec=encoder_spec,
+        code=code("ngw.tasks.vqa.stages:basis", JOB.encoder_kind),
+        outside=outside(JOB.encoder_sources),
+        spec=JOB.encoder_spec,
         dims=json.dumps(CONFIG.vqa.table["tokens"]),
         tables=input_folder,
     shell:
@@ -42,9 +42,9 @@ rule tokens:
         mem_mb=4000,
         runtime=240,
     params:
-        code=code("ngw.tasks.vqa.stages:tokens", encoder_kind),
-        outside=outside(encoder_sources),
-        spec=encoder_spec,
+        code=code("ngw.tasks.vqa.stages:tokens", JOB.encoder_kind),
+        outside=outside(JOB.encoder_sources),
+        spec=JOB.encoder_spec,
         tables=input_folder,
     shell:
         "python -m ngw tokens --tables {params.tables:q} --dataset {wildcards.dataset} --split {wildcards.split}"
@@ -55,7 +55,7 @@ rule tokens:
 rule labels:
     input:
         questions=rules.data.output.questions,
-        aligned_on=aligned_on,
+        aligned_on=JOB.aligned_on,
     output:
         labels="results/labels/{dataset}.safetensors",
     log:
@@ -83,7 +83,7 @@ rule fuse:
         labels=rules.labels.output.labels,
         images=fusion_tokens("vision"),
         questions=fusion_tokens("text"),
-        model=fusion_model,
+        model=JOB.fusion_model,
     output:
         model=f"{FUSION}/model.safetensors",
         training=f"{FUSION}/training.json",
@@ -100,10 +100,10 @@ rule fuse:
         mem_mb=4000,
         runtime=240,
     params:
-        code=code("ngw.tasks.vqa.stages:fuse", fusion_kinds),
-        spec=fusion_spec,
-        training=verbatim(plain(CONFIG.vqa.table["training"])),
-        model=model_option,
+        code=code("ngw.tasks.vqa.stages:fuse", JOB.fusion_kinds),
+        spec=JOB.fusion_spec,
+        training=verbatim(as_text(CONFIG.vqa.table["training"])),
+        model=option("model"),
         folder=output_folder,
     shell:
         "python -m ngw fuse --labels {input.labels:q} --images {input.images:q} --questions {input.questions:q}"
@@ -130,8 +130,8 @@ rule prior:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code("ngw.tasks.vqa.stages:prior", fusion_kinds),
-        spec=fusion_spec,
+        code=code("ngw.tasks.vqa.stages:prior", JOB.fusion_kinds),
+        spec=JOB.fusion_spec,
         splits=CONFIG.vqa.splits,
         tables=input_folder,
         folder=output_folder,

@@ -17,8 +17,8 @@ rule train_captioner:
         runtime=240,
     params:
         code=code("ngw.tasks.captions.stages:train_captioner"),
-        outside=outside(captioner_sources),
-        options=verbatim(plain(CONFIG.generation.table["captioner"])),
+        outside=outside(JOB.captioner_sources),
+        options=verbatim(as_text(CONFIG.generation.table["captioner"])),
         tables=input_folder,
     shell:
         "python -m ngw train-captioner --tables {params.tables:q} --text {input.text:q} --options {params.options:q}"
@@ -29,7 +29,7 @@ rule generate_captions:
     input:
         captions=rules.data.output.captions,
         captioner=rules.train_captioner.output.captioner,
-        model=decoded_model,
+        model=JOB.decoded_model,
         vision="results/features/{dataset}/test/{vision}.safetensors",
         text="results/features/{dataset}/test/{text}.safetensors",
         train_text=rules.train_captioner.input.text,
@@ -50,11 +50,11 @@ rule generate_captions:
         mem_mb=4000,
         runtime=120,
     params:
-        code=code("ngw.tasks.captions.stages:generate_captions", decoded_kind),
-        outside=outside(captioner_sources),
+        code=code("ngw.tasks.captions.stages:generate_captions", JOB.decoded_kind),
+        outside=outside(JOB.captioner_sources),
         tables=input_folder,
         model=decoded_option,
-        some=caption_count,
+        some=JOB.caption_count,
     shell:
         "python -m ngw generate-captions --decoder {input.captioner:q} {params.model} --vision {input.vision:q}"
         " --text {input.text:q} --train-text {input.train_text:q} --tables {params.tables:q}"
@@ -106,7 +106,7 @@ rule score_captions:
         code=code("ngw.tasks.captions.stages:score_captions"),
         tables=input_folder,
         runs=run_folders,
-        some=caption_count,
+        some=JOB.caption_count,
     shell:
         "python -m ngw score-captions --tables {params.tables:q} --runs {params.runs:q} {params.some}"
         " --paraphrases {input.paraphrases:q} > {log:q} 2>&1"
@@ -155,8 +155,8 @@ rule caption_sheet:
         images=rules.data.output.images,
         captions=rules.data.output.captions,
         vision="results/features/{dataset}/test/{vision}.safetensors",
-        runs=sheet_runs("predictions/captioning.parquet"),
-        records=sheet_runs("metrics/captioning.json"),
+        runs=JOB.sheet_runs("predictions/captioning.parquet"),
+        records=JOB.sheet_runs("metrics/captioning.json"),
     output:
         shown(
             "Generation",
@@ -176,7 +176,7 @@ rule caption_sheet:
         runtime=30,
     params:
         code=code("ngw.report.sheets:caption_sheet"),
-        outside=outside(dataset_sources),
+        outside=outside(JOB.dataset_sources),
         tables=input_folder,
         folder=output_folder,
     shell:

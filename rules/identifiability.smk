@@ -20,7 +20,7 @@ rule identifiability:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.tasks.stages:identifiability", method_kind),
+        code=code("ngw.tasks.stages:identifiability", JOB.method_kind),
         captions=CONFIG.captions,
     shell:
         "python -m ngw identifiability --model {input.model:q} --vision {input.vision:q} --text {input.text:q}"
@@ -63,15 +63,7 @@ rule identifiability_figures:
     output:
         shown(
             "Identifiability",
-            expand(
-                "results/figures/identifiability.{run}.{form}",
-                run=[
-                    f"{d}.{v}.{t}"
-                    for d in CONFIG.run["datasets"]
-                    for v, t in CONFIG.run["encoder_pairs"]
-                ],
-                form=["png", "pdf"],
-            ),
+            drawn("identifiability"),
         ),
     log:
         "results/logs/identifiability-figures.log",

@@ -16,9 +16,9 @@ rule train_image_decoder:
         mem_mb=4000,
         runtime=240,
     params:
-        code=code("ngw.tasks.images.stages:train_image_decoder", vision_kind),
-        outside=outside(dataset_sources, vision_sources, imager_sources),
-        options=verbatim(plain(CONFIG.generation.table["imager"])),
+        code=code("ngw.tasks.images.stages:train_image_decoder", JOB.vision_kind),
+        outside=outside(JOB.dataset_sources, JOB.vision_sources, JOB.imager_sources),
+        options=verbatim(as_text(CONFIG.generation.table["imager"])),
         tables=input_folder,
     shell:
         "python -m ngw train-image-decoder --tables {params.tables:q} --vision {input.vision:q} --options {params.options:q}"
@@ -28,7 +28,7 @@ rule train_image_decoder:
 rule generate_images:
     input:
         imager=rules.train_image_decoder.output.imager,
-        model=decoded_model,
+        model=JOB.decoded_model,
         vision="results/features/{dataset}/test/{vision}.safetensors",
         text="results/features/{dataset}/test/{text}.safetensors",
         train_vision=rules.train_image_decoder.input.vision,
@@ -49,8 +49,8 @@ rule generate_images:
         mem_mb=4000,
         runtime=120,
     params:
-        code=code("ngw.tasks.images.stages:generate_images", decoded_kind),
-        outside=outside(imager_sources),
+        code=code("ngw.tasks.images.stages:generate_images", JOB.decoded_kind),
+        outside=outside(JOB.imager_sources),
         size=(CONFIG.generation.images or {}).get("count"),
         model=decoded_option,
     shell:
@@ -61,7 +61,7 @@ rule generate_images:
 
 rule scorer:
     input:
-        images=scorer_data,
+        images=JOB.scorer_data,
     output:
         folder=directory("results/scorers/{scorer}"),
     log:
@@ -77,12 +77,12 @@ rule scorer:
         mem_mb=4000,
         runtime=240,
     params:
-        code=code("ngw.tasks.joint.stages:joint", joint_kind),
-        outside=outside(scorer_sources),
+        code=code("ngw.tasks.joint.stages:joint", JOB.joint_kind),
+        outside=outside(JOB.scorer_sources),
         tables=input_folder,
-        captions=scorer_option("captions", 5),
-        spec=scorer_spec,
-        seed=scorer_option("seed", 0),
+        captions=JOB.scorer_option("captions", 5),
+        spec=JOB.scorer_spec,
+        seed=JOB.scorer_option("seed", 0),
     shell:
         "python -m ngw joint --tables {params.tables:q} --pairs all --captions {params.captions}"
         " --spec {params.spec:q} --seed {params.seed} --output {output.folder:q} > {log} 2>&1"
@@ -92,7 +92,7 @@ rule reference:
     input:
         images=rules.data.output.images,
         vision="results/features/{dataset}/test/{vision}.safetensors",
-        scorer=scorer,
+        scorer=JOB.scorer,
     output:
         reference="results/decoders/{dataset}/{vision}/reference.safetensors",
     log:
@@ -106,15 +106,18 @@ rule reference:
         mem_mb=4000,
         runtime=120,
     params:
-        code=code("ngw.tasks.images.stages:reference", network_kind, clip_kind),
+        code=code("ngw.tasks.images.stages:reference", JOB.network_kind, JOB.clip_kind),
         outside=outside(
-            dataset_sources, network_sources, imager_sources, scorer_sources
+            JOB.dataset_sources,
+            JOB.network_sources,
+            JOB.imager_sources,
+            JOB.scorer_sources,
         ),
         tables=input_folder,
         scorer=scorer_model,
         size=(CONFIG.generation.images or {}).get("count"),
-        spec=verbatim(plain(CONFIG.generation.network())),
-        options=verbatim(plain(CONFIG.generation.table["imager"])),
+        spec=verbatim(as_text(CONFIG.generation.network())),
+        options=verbatim(as_text(CONFIG.generation.table["imager"])),
     shell:
         "python -m ngw reference --tables {params.tables:q} --vision {input.vision:q} --count {params.size}"
         " --spec {params.spec:q} --scorer {params.scorer:q} --options {params.options:q} --output {output.reference:q}"
@@ -128,7 +131,7 @@ rule score_images:
         nearest=CONFIG.generation.of_pair("predictions/images-nearest.json"),
         runs=CONFIG.generation.of_pair("images.json"),
         reference=rules.reference.output.reference,
-        scorer=scorer,
+        scorer=JOB.scorer,
     output:
         predictions=CONFIG.generation.of_pair("predictions/imaging.parquet"),
         records=CONFIG.generation.of_pair("metrics/imaging.json"),
@@ -142,8 +145,10 @@ rule score_images:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.tasks.images.stages:score_images", network_kind, clip_kind),
-        outside=outside(network_sources, scorer_sources),
+        code=code(
+            "ngw.tasks.images.stages:score_images", JOB.network_kind, JOB.clip_kind
+        ),
+        outside=outside(JOB.network_sources, JOB.scorer_sources),
         tables=input_folder,
         runs=run_folders,
         scorer=scorer_model,
@@ -159,8 +164,8 @@ rule image_sheet:
     input:
         images=rules.data.output.images,
         vision="results/features/{dataset}/test/{vision}.safetensors",
-        pictures=sheet_runs("predictions/images.zip"),
-        records=sheet_runs("images.json"),
+        pictures=JOB.sheet_runs("predictions/images.zip"),
+        records=JOB.sheet_runs("images.json"),
     output:
         shown(
             "Generation",
@@ -180,7 +185,7 @@ rule image_sheet:
         runtime=30,
     params:
         code=code("ngw.report.sheets:image_sheet"),
-        outside=outside(dataset_sources),
+        outside=outside(JOB.dataset_sources),
         tables=input_folder,
         folder=output_folder,
     shell:

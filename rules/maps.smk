@@ -18,8 +18,8 @@ rule maps:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.tasks.stages:maps", method_kind),
-        spec=method_spec,
+        code=code("ngw.tasks.stages:maps", JOB.method_kind),
+        spec=JOB.method_spec,
         captions=CONFIG.captions,
     shell:
         "python -m ngw maps --vision {input.vision:q} --text {input.text:q} --plan {input.plan:q}"
@@ -31,7 +31,7 @@ rule fit:
     input:
         vision=rules.transport.input.vision,
         text=rules.transport.input.text,
-        teacher=teacher,
+        teacher=JOB.teacher,
     output:
         model=f"{RUN}/model.safetensors",
     log:
@@ -46,10 +46,10 @@ rule fit:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.tasks.stages:fit", method_kind),
-        spec=method_spec,
+        code=code("ngw.tasks.stages:fit", JOB.method_kind),
+        spec=JOB.method_spec,
         captions=CONFIG.captions,
-        teacher=teacher_option,
+        teacher=option("teacher"),
     shell:
         "python -m ngw fit --vision {input.vision:q} --text {input.text:q} --method {wildcards.method:q}"
         " --spec {params.spec:q} --pairs {wildcards.pairs} --seed {wildcards.seed} --captions {params.captions}"

@@ -19,7 +19,7 @@ rule retrieval:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.tasks.stages:retrieval", method_kind),
+        code=code("ngw.tasks.stages:retrieval", JOB.method_kind),
     shell:
         "python -m ngw retrieval --model {input.model:q} --vision {input.vision:q} --text {input.text:q}"
         " --predictions {output.predictions:q} --record {output.record:q} > {log:q} 2>&1"

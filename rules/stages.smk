@@ -34,7 +34,7 @@ rule page:
         runtime=30,
     params:
         code=code("ngw.report.stages:page"),
-        config=verbatim(plain(config)),
+        config=verbatim(as_text(config)),
     shell:
         "python -m ngw page --tables results/tables --figures results/figures --config {params.config:q}"
         " --output {output.page:q} > {log} 2>&1"

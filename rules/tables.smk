@@ -38,15 +38,7 @@ rule figures:
     output:
         shown(
             "Retrieval",
-            expand(
-                "results/figures/retrieval.{run}.{form}",
-                run=[
-                    f"{d}.{v}.{t}"
-                    for d in CONFIG.run["datasets"]
-                    for v, t in CONFIG.run["encoder_pairs"]
-                ],
-                form=["png", "pdf"],
-            ),
+            drawn("retrieval"),
         ),
     log:
         "results/logs/figures.log",
@@ -70,15 +62,7 @@ rule efficiency_figures:
     output:
         shown(
             "Efficiency",
-            expand(
-                "results/figures/efficiency.{run}.{form}",
-                run=[
-                    f"{d}.{v}.{t}"
-                    for d in CONFIG.run["datasets"]
-                    for v, t in CONFIG.run["encoder_pairs"]
-                ],
-                form=["png", "pdf"],
-            ),
+            drawn("efficiency"),
         ),
     log:
         "results/logs/efficiency-figures.log",
@@ -100,7 +84,7 @@ rule alignment_figures:
     input:
         tables=rules.data.output.captions,
         images=rules.data.output.images,
-        model=shown_model,
+        model=JOB.shown_model,
         vision="results/features/{dataset}/test/{vision}.safetensors",
         text="results/features/{dataset}/test/{text}.safetensors",
     output:
@@ -122,8 +106,8 @@ rule alignment_figures:
         mem_mb=4000,
         runtime=30,
     params:
-        code=code("ngw.report.sheets:alignment_figures", shown_kind),
-        outside=outside(dataset_sources),
+        code=code("ngw.report.sheets:alignment_figures", JOB.shown_kind),
+        outside=outside(JOB.dataset_sources),
         tables=input_folder,
         folder=output_folder,
     shell:

@@ -17,8 +17,8 @@ rule transport:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.tasks.stages:transport", method_kind),
-        spec=method_spec,
+        code=code("ngw.tasks.stages:transport", JOB.method_kind),
+        spec=JOB.method_spec,
         captions=CONFIG.captions,
     shell:
         "python -m ngw transport --vision {input.vision:q} --text {input.text:q} --method {wildcards.method:q}"

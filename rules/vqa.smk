@@ -88,12 +88,12 @@ rule vqa_examples:
     input:
         images=rules.data.output.images,
         questions=rules.data.output.questions,
-        records=example_runs("metrics/vqa.json"),
-        answers=example_runs("predictions/vqa.parquet"),
-        network=example_network,
+        records=JOB.example_runs("metrics/vqa.json"),
+        answers=JOB.example_runs("predictions/vqa.parquet"),
+        network=JOB.example_network,
         vision=f"results/features/{{dataset}}/{CONFIG.vqa.table['split']}/{{vision}}.tokens.safetensors",
         text=f"results/features/{{dataset}}/{CONFIG.vqa.table['split']}/{{text}}.tokens.safetensors",
-        model=example_model,
+        model=JOB.example_model,
     output:
         shown(
             "Visual question answering",
@@ -112,10 +112,10 @@ rule vqa_examples:
         mem_mb=4000,
         runtime=30,
     params:
-        code=code("ngw.report.stages:vqa_examples", example_kinds),
-        outside=outside(dataset_sources),
+        code=code("ngw.report.stages:vqa_examples", JOB.example_kinds),
+        outside=outside(JOB.dataset_sources),
         tables=input_folder,
-        model=model_option,
+        model=option("model"),
         folder=output_folder,
     shell:
         "python -m ngw vqa-examples --tables {params.tables:q} --records {input.records:q} --answers {input.answers:q} --network {input.network:q}"

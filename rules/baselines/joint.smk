@@ -18,9 +18,9 @@ rule joint:
         mem_mb=4000,
         runtime=600,
     params:
-        code=code("ngw.tasks.joint.stages:joint", method_kind),
-        outside=outside(dataset_sources, method_sources),
-        spec=method_spec,
+        code=code("ngw.tasks.joint.stages:joint", JOB.method_kind),
+        outside=outside(JOB.dataset_sources, JOB.method_sources),
+        spec=JOB.method_spec,
         tables=input_folder,
         captions=CONFIG.captions,
         launch=launcher,
@@ -32,7 +32,7 @@ rule joint:
 rule joint_retrieval:
     input:
         images=rules.data.output.images,
-        folder=joint_folder,
+        folder=JOB.joint_folder,
         vision=rules.retrieval.input.vision,
         text=rules.retrieval.input.text,
     output:
@@ -50,9 +50,11 @@ rule joint_retrieval:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.tasks.joint.stages:joint_retrieval", method_kind, clip_kind),
-        outside=outside(dataset_sources, method_sources),
-        spec=method_spec,
+        code=code(
+            "ngw.tasks.joint.stages:joint_retrieval", JOB.method_kind, JOB.clip_kind
+        ),
+        outside=outside(JOB.dataset_sources, JOB.method_sources),
+        spec=JOB.method_spec,
         tables=input_folder,
         folder=joint_model,
     shell:
@@ -64,7 +66,7 @@ rule joint_retrieval:
 rule joint_bridge:
     input:
         images=rules.data.output.images,
-        folder=joint_folder,
+        folder=JOB.joint_folder,
         vision=rules.generate_captions.input.vision,
         text=rules.generate_captions.input.text,
         train_vision="results/features/{dataset}/train/{vision}.safetensors",
@@ -84,9 +86,9 @@ rule joint_bridge:
         mem_mb=4000,
         runtime=120,
     params:
-        code=code("ngw.tasks.joint.stages:joint_bridge", method_kind, clip_kind),
-        outside=outside(dataset_sources, method_sources),
-        spec=method_spec,
+        code=code("ngw.tasks.joint.stages:joint_bridge", JOB.method_kind, JOB.clip_kind),
+        outside=outside(JOB.dataset_sources, JOB.method_sources),
+        spec=JOB.method_spec,
         tables=input_folder,
         folder=joint_model,
     shell:
@@ -118,10 +120,10 @@ rule joint_vqa:
         mem_mb=4000,
         runtime=600,
     params:
-        code=code("ngw.tasks.joint.stages:joint_vqa", fusion_kinds),
-        outside=outside(dataset_sources),
-        spec=fusion_spec,
-        training=verbatim(plain(CONFIG.vqa.table["training"])),
+        code=code("ngw.tasks.joint.stages:joint_vqa", JOB.fusion_kinds),
+        outside=outside(JOB.dataset_sources),
+        spec=JOB.fusion_spec,
+        training=verbatim(as_text(CONFIG.vqa.table["training"])),
         splits=CONFIG.vqa.splits,
         tables=input_folder,
         folder=output_folder,

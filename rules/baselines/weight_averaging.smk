@@ -18,9 +18,9 @@ rule towers:
         mem_mb=4000,
         runtime=600,
     params:
-        code=code("ngw.tasks.joint.stages:towers", method_kind),
-        outside=outside(dataset_sources, method_sources),
-        spec=method_spec,
+        code=code("ngw.tasks.joint.stages:towers", JOB.method_kind),
+        outside=outside(JOB.dataset_sources, JOB.method_sources),
+        spec=JOB.method_spec,
         tables=input_folder,
         captions=CONFIG.captions,
     shell:
@@ -30,7 +30,7 @@ rule towers:
 
 rule merge:
     input:
-        towers=towers_folder,
+        towers=JOB.towers_folder,
     output:
         folder=directory("results/joint/{dataset}/{method}/pairs{pairs}/seed{seed}"),
     log:
@@ -46,7 +46,7 @@ rule merge:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code("ngw.tasks.joint.stages:merge", method_kind),
-        spec=method_spec,
+        code=code("ngw.tasks.joint.stages:merge", JOB.method_kind),
+        spec=JOB.method_spec,
     shell:
         "python -m ngw merge --towers {input.towers:q} --spec {params.spec:q} --output {output.folder:q} > {log:q} 2>&1"
