@@ -14,9 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from ngw.report.records import IDENTITY, Record, identity
+from ngw.report.records import Record, identity
 
-COLUMNS = (*IDENTITY, "metric", "mean", "std", "low", "high", "n_seeds", "role", "converged")
 PAIR = ["dataset", "vision", "text"]
 CHANGE = ["difference", "difference_low", "difference_high", "p"]
 FLOATS = ["mean", "std", "low", "high", *CHANGE, "step", "support"]
@@ -60,10 +59,10 @@ def significant(value: float) -> float:
     return float(f"{value:.6g}" if abs(value) < 1e5 else round(value))
 
 
-def to_csv(rows: pd.DataFrame, columns: Sequence[str] = COLUMNS, **options: Any) -> str:
+def to_csv(rows: pd.DataFrame, **options: Any) -> str:
     """Rows as csv text: rates as fractions, booleans as true and false, nothing where there is no number."""
     words = {column: rows[column].map({True: "true", False: "false"}) for column in rows.select_dtypes(bool)}
-    return rows.assign(**words).to_csv(columns=list(columns), index=False, lineterminator="\n", **options)
+    return rows.assign(**words).to_csv(index=False, lineterminator="\n", **options)
 
 
 def read_csv(text: str) -> pd.DataFrame:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -194,18 +194,15 @@ def _number(row: Any, best: str | None, chance: float | None) -> Number:
     return Number(text + mark, show(row.std) if spread else "", best=row.role != "control" and text == best)
 
 
-def difference_table(rows: pd.DataFrame, pair: Pair, budget: str, titles: Mapping[str, str]) -> Table:
-    """Each method against the best baseline, in points.
-
-    budget: the column of what they share.  titles: `title`, `slug` and `corner` of the table.
-    """
+def difference_table(rows: pd.DataFrame, budget: str, title: str, slug: str, corner: str) -> Table:
+    """Each method against the best baseline, in points; budget: the column of what they share."""
     lines = []
-    for row in of(rows, pair).to_dict("records"):
+    for row in rows.to_dict("records"):
         span = f"{points(row['low'])} to {points(row['high'])}"
         cells = [row[budget], row["baseline"], points(row["difference"]), span, f"{row['p']:.3f}"]
         lines.append(Line(row["method"], [[Number(text)] for text in cells]))
     header = [budget, "best baseline", "difference", "95 % interval", "p"]
-    return Table(**titles, header=header, lines=lines, legend=[PAIRED])
+    return Table(title, slug, corner, header, lines, [PAIRED])
 
 
 def reference_table(rows: pd.DataFrame, pair: Pair, budget: str, what: str) -> Table:

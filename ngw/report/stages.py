@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +29,8 @@ from ngw.record import stamp
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ngw.report.frames import Pair
 
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
@@ -94,20 +97,16 @@ def read_figure(path: Path) -> bytes:
 def figures(table: Table, output: Output) -> None:
     """The figures stage: figure 1, R@K against known pairs, for each pair of encoders, from the csv alone."""
     from ngw.report.figures import recall_figure
-    from ngw.report.frames import read_csv
 
-    rows = read_csv(read_text(table))
-    _draw(rows, lambda pair: recall_figure(rows, pair, cutoffs=(1, 10)), "retrieval", output)
+    _draw(table, partial(recall_figure, cutoffs=(1, 10)), "retrieval", output)
 
 
 @stage("Draw quality against compute.")
 def efficiency_figures(table: Table, output: Output) -> None:
     """The efficiency figures stage: quality against compute for each pair of encoders, from the csv alone."""
-    from ngw.report.frames import read_csv
     from ngw.report.tables.efficiency import figure
 
-    rows = read_csv(read_text(table))
-    _draw(rows, lambda pair: figure(rows, pair), "efficiency", output)
+    _draw(table, figure, "efficiency", output)
 
 
 @stage("Sum what the jobs of each rule took.")
@@ -148,13 +147,14 @@ def page(
     io.write_text(output, written("Neural Geometry Warping", about(), text, sections(documents, shown, records)))
 
 
-def _draw(rows: pd.DataFrame, figure: Callable[[tuple[str, str, str]], Any], name: str, output: Path) -> None:
-    """The figure of each pair of encoders among the rows, as png and pdf."""
-    from ngw.report.frames import encoder_pairs
+def _draw(table: Path, figure: Callable[[pd.DataFrame, Pair], Any], name: str, output: Path) -> None:
+    """The figure of each pair of encoders in a csv, as png and pdf."""
+    from ngw.report.frames import encoder_pairs, read_csv
 
+    rows = read_csv(read_text(table))
     output.mkdir(parents=True, exist_ok=True)
     for pair in encoder_pairs(rows):
-        write_figure(figure(pair), f"{name}.{'.'.join(pair)}", output)
+        write_figure(figure(rows, pair), f"{name}.{'.'.join(pair)}", output)
 
 
 def write_figure(figure: Any, name: str, output: Path) -> None:
@@ -181,11 +181,9 @@ def identifiability_tables(grid: Grid, output: Output) -> None:
 @stage("Draw the Jacobians' spectra.")
 def identifiability_figures(table: Table, output: Output) -> None:
     """The spectrum figure of each pair of encoders, from the csv of singular values alone."""
-    from ngw.report.frames import read_csv
     from ngw.report.tables.identifiability import spectrum_figure
 
-    rows = read_csv(read_text(table))
-    _draw(rows, lambda pair: spectrum_figure(rows, pair), "identifiability", output)
+    _draw(table, spectrum_figure, "identifiability", output)
 
 
 @stage("The similarity table, beside what alignment reaches.")
@@ -216,11 +214,9 @@ def ablation_tables(
 @stage("Draw the ablations, a panel an option.")
 def ablation_figures(table: Table, output: Output) -> None:
     """The ablation figure of each pair of encoders, from the csv alone; named like the csv."""
-    from ngw.report.frames import read_csv
     from ngw.report.tables.ablations import figure
 
-    rows = read_csv(read_text(table))
-    _draw(rows, lambda pair: figure(rows, pair), table.stem, output)
+    _draw(table, figure, table.stem, output)
 
 
 @stage("Collate VQA records into tables.")
@@ -241,10 +237,8 @@ def vqa_tables(cells: FusionCells, output: Output) -> None:
 def vqa_figures(table: Table, output: Output) -> None:
     """The VQA figures stage: accuracy against labels for each pair of encoders, from the csv alone."""
     from ngw.report.figures import labels_figure
-    from ngw.report.frames import read_csv
 
-    rows = read_csv(read_text(table))
-    _draw(rows, lambda pair: labels_figure(rows, pair), "vqa", output)
+    _draw(table, labels_figure, "vqa", output)
 
 
 @stage("Draw a page of questions, answers and attention.")

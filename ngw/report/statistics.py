@@ -12,9 +12,10 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from ngw.metrics.retrieval import CUTOFFS, foscttm, summary
-from ngw.report.frames import significant
+from ngw.report.frames import rounded
 from ngw.report.records import Cell, Record, by_seeds, cell, identity, pair
 from ngw.seeds import rng
 
@@ -156,7 +157,7 @@ def place(runs: Sequence[Record]) -> tuple:
     return (*pair(runs[0]), runs[0].get("labels", runs[0]["pairs"]))
 
 
-def best_baseline_differences(records: Sequence[Record], metric: str, samples: Samples) -> list[dict[str, Any]]:
+def best_baseline_differences(records: Sequence[Record], metric: str, samples: Samples) -> pd.DataFrame:
     """Each method against the best baseline of its place: the one with the highest mean, the hardest one to beat."""
     rows, groups = [], by_seeds(records)
     for runs in (runs for runs in groups if runs[0]["role"] == "method"):
@@ -165,12 +166,12 @@ def best_baseline_differences(records: Sequence[Record], metric: str, samples: S
             best = max(rivals, key=lambda others: mean_of(others, metric))
             who = identity(runs[0]) | {"baseline": best[0]["method"], "metric": metric, "n_seeds": len(runs)}
             rows.append(who | compare(runs, best, metric, samples)._asdict())
-    return rows
+    numbers = ["difference", "low", "high", "p"]
+    columns = [*identity(records[0]), "baseline", "metric", *numbers, "n_seeds"]
+    return rounded(pd.DataFrame(rows, columns=columns), numbers)
 
 
-def reference_differences(
-    records: Sequence[Record], metric: str, reference: str, samples: Samples
-) -> list[dict[str, Any]]:
+def reference_differences(records: Sequence[Record], metric: str, reference: str, samples: Samples) -> pd.DataFrame:
     """Each row but controls minus a reference of its place; none where that one isn't in the table.
 
     p_holm: corrected for the rows of a place.  detectable: the smallest difference that would be seen in 80 % of such
@@ -178,25 +179,24 @@ def reference_differences(
     """
     groups = [runs for runs in by_seeds(records) if runs[0]["role"] != "control"]
     own = {place(runs): runs for runs in groups if runs[0]["method"] == reference}
-    families: dict[tuple, list[dict[str, Any]]] = {}
-    rows = []
-    for runs in groups:
-        if place(runs) not in own or runs is own[place(runs)]:
-            continue
+    rivals = [runs for runs in groups if place(runs) in own and runs is not own[place(runs)]]
+    rows: list[dict[str, Any]] = []
+    for runs in rivals:
+        change = compare(runs, own[place(runs)], metric, samples)
         who = identity(runs[0]) | {"reference": reference, "metric": metric, "n_seeds": len(runs)}
-        difference = compare(runs, own[place(runs)], metric, samples)
-        rows.append(who | difference._asdict() | {"detectable": POWER * difference.error})
-        families.setdefault(place(runs), []).append(rows[-1])
-    for family in families.values():
-        for row, p in zip(family, holm([significant(row["p"]) for row in family]), strict=True):
-            row["p_holm"] = float(p)
-    return rows
+        rows.append(who | change._asdict() | {"detectable": POWER * change.error, "place": place(runs)})
+    numbers = ["difference", "low", "high", "p", "p_holm", "detectable"]
+    columns = [*identity(records[0]), "reference", "metric", *numbers, "n_seeds", "place"]
+    changes = rounded(pd.DataFrame(rows, columns=columns), ["difference", "low", "high", "p", "detectable"])
+    changes["p_holm"] = changes.groupby("place")["p"].transform(holm)
+    return rounded(changes.drop(columns="place"), ["p_holm"])
 
 
 def holm(p: Sequence[float]) -> np.ndarray:
     """Holm's step-down correction (1979): the k-th smallest of m, times m - k + 1, never below the one before it."""
-    order, m = np.argsort(p, kind="stable"), len(p)
-    steps = np.maximum.accumulate(np.asarray(p, float)[order] * (m - np.arange(m)))
+    values, m = np.asarray(p, float), len(p)
+    order = np.argsort(values, kind="stable")
+    steps = np.maximum.accumulate(values[order] * (m - np.arange(m)))
     corrected = np.empty(m)
     corrected[order] = np.minimum(steps, 1)
     return corrected

@@ -54,7 +54,7 @@ def build(
     long = rows(records, samples(records, ranks, draws), groups)
     sizes = {pair(record): (record["n_images"], record["n_captions"]) for record in records}
     tables = [_table(of(long, who), who, sizes[who]) for who in encoder_pairs(long)]
-    return {f"{name}.csv": to_csv(long, COLUMNS), **files(name, "Ablations", tables)}
+    return {f"{name}.csv": to_csv(long[list(COLUMNS)]), **files(name, "Ablations", tables)}
 
 
 def rows(records: Sequence[Record], sampled: Samples, groups: Sequence[Group]) -> pd.DataFrame:

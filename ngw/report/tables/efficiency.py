@@ -159,7 +159,7 @@ def stages(benchmarks: Mapping[str, str]) -> pd.DataFrame:
 
 def stages_files(rules: pd.DataFrame) -> dict[str, str]:
     """The stages' table as csv, Markdown and TeX."""
-    text = to_csv(rules, list(rules), float_format="%.3f", na_rep="nan")
+    text = to_csv(rules, float_format="%.3f", na_rep="nan")
     return {"stages.csv": text, **files("stages", "Where the time went", [stages_table(rules)])}
 
 

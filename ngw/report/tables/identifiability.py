@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SPECTRUM = (*IDENTITY, "map", "null", "k")
-SPECTRUM_COLUMNS = (*SPECTRUM, "mean", "low", "high", "n_seeds", "role")
 SHOWN = (
     "margin", "collision", "precision", "recall", "coverage", "spread", "lipschitz_99", "jacobian_max",
     "jacobian_rank", "cycle",
@@ -52,7 +51,7 @@ def build(records: Sequence[Record], expected: Iterable[Cell]) -> dict[str, str]
     return {
         "identifiability.csv": to_csv(long),
         **files("identifiability", "Identifiability", tables),
-        "identifiability-spectrum.csv": to_csv(spectra(records), SPECTRUM_COLUMNS),
+        "identifiability-spectrum.csv": to_csv(spectra(records)),
     }
 
 

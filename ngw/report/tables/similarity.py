@@ -14,7 +14,6 @@ from ngw.report.records import Record, pair
 from ngw.report.render import files
 
 FIELDS = ("value", "null_mean", "null_std", "excess", "z", "p", "critical", "calibrated", "permutations")
-COLUMNS = ("dataset", "vision", "text", "n", "metric", *FIELDS)
 _HEADINGS = {"cka": "CKA", "cka_debiased": "debiased CKA"}
 
 
@@ -26,7 +25,7 @@ def build(records: Sequence[Record], retrieval: pd.DataFrame | None = None, pair
     """
     shown = table(records, retrieval, pairs)
     return {
-        "similarity.csv": to_csv(rows(records), COLUMNS),
+        "similarity.csv": to_csv(rows(records)),
         **files("similarity", "Similarity before alignment", [shown]),
     }
 

@@ -11,9 +11,9 @@ import pandas as pd
 from ngw.errors import InputError
 from ngw.metrics.vqa import summary
 from ngw.report import records as checks
-from ngw.report.frames import budgets, encoder_pairs, of, over_seeds, rounded, to_csv
+from ngw.report.frames import budgets, encoder_pairs, of, over_seeds, to_csv
 from ngw.report.layout import Table, difference_table, headings, legend_of, lines_of, reference_table, where
-from ngw.report.records import IDENTITY, Cell, Record, check_agreement, name, pair
+from ngw.report.records import Cell, Record, check_agreement, name, pair
 from ngw.report.render import files, plain
 from ngw.report.statistics import (
     DRAWS,
@@ -25,11 +25,6 @@ from ngw.report.statistics import (
     weighted_means,
 )
 
-COLUMNS = (*IDENTITY, "labels", "metric", "mean", "std", "low", "high", "n_seeds", "role")
-DIFFERENCE = (*IDENTITY, "labels", "baseline", "metric", "difference", "low", "high", "p", "n_seeds")
-AGAINST = (
-    *IDENTITY, "labels", "reference", "metric", "difference", "low", "high", "p", "p_holm", "detectable", "n_seeds",
-)  # fmt: skip
 METRICS = ("accuracy", "accuracy_yes_no", "accuracy_number", "accuracy_other", "always_accuracy")
 ALPHAS = ("alpha_a", "alpha_b")
 ALL = "all"
@@ -55,18 +50,20 @@ def build(
     records = [_as_method(record) for record in records]
     checks.check(records, expected, ("n_images", "n_questions"))
     sampled = samples(records, scores, draws)
-    long, changes, rivals = rows(records, sampled), differences(records, sampled), against(records, sampled)
+    long, changes = rows(records, sampled), best_baseline_differences(records, "accuracy", sampled)
+    reference = next((record["method"] for record in records if record["role"] == "method"), "")  # the first of NGW's
+    rivals = reference_differences(records, "accuracy", reference, sampled)
     about = {pair(record): record for record in records}
     own = {who: of(long, who) for who in encoder_pairs(long)}
     tables = [table for who, here in own.items() for table in _tables(here, changes, about[who])]
     what = "accuracy, by per cent of the labels"
     tables += [reference_table(rivals, who, "labels", what) for who in encoder_pairs(rivals)]
     return {
-        "vqa.csv": to_csv(long, COLUMNS),
+        "vqa.csv": to_csv(long.drop(columns="converged")),
         **files("vqa", "Visual question answering", tables),
         "vqa.txt": "\n".join(plain(main_table(here, about[who])) for who, here in own.items()),
-        "vqa-differences.csv": to_csv(changes, DIFFERENCE),
-        "vqa-against-ngw.csv": to_csv(rivals, AGAINST),
+        "vqa-differences.csv": to_csv(changes),
+        "vqa-against-ngw.csv": to_csv(rivals),
     }
 
 
@@ -130,19 +127,6 @@ def _values(record: Record) -> dict[str, float]:
     return accuracies | {f"alpha_{side}": alpha for side, alpha in record["alphas"].items()}
 
 
-def differences(records: Sequence[Record], sampled: Samples) -> pd.DataFrame:
-    """Each of NGW's fusions against the best baseline with as many labels, paired by image."""
-    changes = pd.DataFrame(best_baseline_differences(records, "accuracy", sampled), columns=DIFFERENCE)
-    return rounded(changes, ["difference", "low", "high", "p"])
-
-
-def against(records: Sequence[Record], sampled: Samples) -> pd.DataFrame:
-    """Each fusion minus the first of NGW's with as many labels."""
-    first = next((record["method"] for record in records if record["role"] == "method"), "")
-    changes = pd.DataFrame(reference_differences(records, "accuracy", first, sampled), columns=AGAINST)
-    return rounded(changes, ["difference", "low", "high", "p", "p_holm", "detectable"])
-
-
 def _as_method(run: Mapping[str, Any]) -> dict[str, Any]:
     """A run as the other tables know one: the fusion is the method; every training ends."""
     return {**run, "method": run["fusion"], "converged": True}
@@ -153,13 +137,10 @@ def _tables(here: pd.DataFrame, changes: pd.DataFrame, record: Record) -> list[T
     who = pair(record)
     own = of(changes, who)
     own = own.assign(labels=own["labels"].map(_share))
-    titles = {
-        "title": f"Against the best baseline, points of accuracy: {where(who)}",
-        "slug": "-".join(["vqa-differences", *who]),
-        "corner": "fusion",
-    }
+    title = f"Against the best baseline, points of accuracy: {where(who)}"
     tables = [main_table(here, record)] + [labels_table(here, record)] * (here["labels"].nunique() > 1)
-    return tables + ([] if own.empty else [difference_table(own, who, "labels", titles)])
+    last = difference_table(own, "labels", title, slug="-".join(["vqa-differences", *who]), corner="fusion")
+    return [*tables, *[last] * bool(last.lines)]
 
 
 def main_table(here: pd.DataFrame, record: Record) -> Table:
