@@ -12,9 +12,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from ngw.report.records import Record, identity
+from ngw.report.records import Record, identity, who_columns
 
 PAIR = ["dataset", "vision", "text"]
 CHANGE = ["difference", "difference_low", "difference_high", "p"]
@@ -32,20 +33,21 @@ def over_seeds(
 
     intervals: {(*identity, metric): (low, high)}.
     """
-    keys = [*identity(records[0]), "metric"]
-    runs = pd.DataFrame(
-        {**identity(record), "metric": metric, "value": value, "role": record["role"], "converged": record["converged"]}
+    keys = [*who_columns(records), "metric"]
+    status = ["role", "converged"]
+    values_of_runs = (
+        identity(record) | {"metric": metric, "value": value} | {key: record[key] for key in status}
         for record in records
         for metric, value in values(record).items()
     )
-    runs["value"] = runs["value"].astype(float)
+    runs = pd.DataFrame(values_of_runs, columns=[*keys, "value", *status]).astype({"value": float, "converged": bool})
     rows = runs.groupby(keys, sort=False, as_index=False).agg(
         mean=("value", "mean"), std=("value", "std"), low=("value", "min"), high=("value", "max"),
         n_seeds=("value", "size"), known=("value", "count"), role=("role", "first"), converged=("converged", "all"),
     )  # fmt: skip
     rows = rows[rows["known"] == rows["n_seeds"]].drop(columns="known").fillna({"std": 0.0})
     spans = zip(rows[keys].itertuples(index=False, name=None), rows["low"], rows["high"], strict=True)
-    rows[["low", "high"]] = [(intervals or {}).get(key, ends) for key, *ends in spans]
+    rows["low"], rows["high"] = np.array([(intervals or {}).get(key, ends) for key, *ends in spans]).reshape(-1, 2).T
     return rounded(rows, ["mean", "std", "low", "high"])
 
 

@@ -29,6 +29,11 @@ def identity(row: Mapping[str, Any]) -> dict[str, str]:
     return {key: row[key] for key in (*IDENTITY, "labels") if key in row}
 
 
+def who_columns(records: Sequence[Record]) -> list[str]:
+    """The columns that say whose a row is, in the order of `identity`."""
+    return list(identity(records[0]) if records else IDENTITY)
+
+
 def cell(record: Record) -> Cell:
     """The cell of the table that a record fills."""
     return (*identity(record).values(), record["seed"])

@@ -16,7 +16,7 @@ import pandas as pd
 
 from ngw.metrics.retrieval import CUTOFFS, foscttm, summary
 from ngw.report.frames import rounded
-from ngw.report.records import Cell, Record, by_seeds, cell, identity, pair
+from ngw.report.records import Cell, Record, by_seeds, cell, identity, pair, who_columns
 from ngw.seeds import rng
 
 METRICS = tuple(summary(np.ones(1), np.ones(1)))  # the names, in the order of the columns below
@@ -167,7 +167,7 @@ def best_baseline_differences(records: Sequence[Record], metric: str, samples: S
             who = identity(runs[0]) | {"baseline": best[0]["method"], "metric": metric, "n_seeds": len(runs)}
             rows.append(who | compare(runs, best, metric, samples)._asdict())
     numbers = ["difference", "low", "high", "p"]
-    columns = [*identity(records[0]), "baseline", "metric", *numbers, "n_seeds"]
+    columns = [*who_columns(records), "baseline", "metric", *numbers, "n_seeds"]
     return rounded(pd.DataFrame(rows, columns=columns), numbers)
 
 
@@ -186,7 +186,7 @@ def reference_differences(records: Sequence[Record], metric: str, reference: str
         who = identity(runs[0]) | {"reference": reference, "metric": metric, "n_seeds": len(runs)}
         rows.append(who | change._asdict() | {"detectable": POWER * change.error, "place": place(runs)})
     numbers = ["difference", "low", "high", "p", "p_holm", "detectable"]
-    columns = [*identity(records[0]), "reference", "metric", *numbers, "n_seeds", "place"]
+    columns = [*who_columns(records), "reference", "metric", *numbers, "n_seeds", "place"]
     changes = rounded(pd.DataFrame(rows, columns=columns), ["difference", "low", "high", "p", "detectable"])
     changes["p_holm"] = changes.groupby("place")["p"].transform(holm)
     return rounded(changes.drop(columns="place"), ["p_holm"])

@@ -62,14 +62,15 @@ def _values(record: Record) -> dict[str, float]:
 
 def spectra(records: Sequence[Record]) -> pd.DataFrame:
     """The k-th singular value of each map and of its null, over seeds."""
-    values = pd.DataFrame(
+    values = (
         {**identity(record), "map": way, "null": null, "k": k, "value": value, "role": record["role"]}
         for record in records
         for null, field in ((False, "spectra"), (True, "null_spectra"))
         for way, spectrum in (record[field] or {}).items()
         for k, value in enumerate(spectrum, 1)
     )
-    rows = values.groupby(list(SPECTRUM), sort=False, as_index=False).agg(
+    rows = pd.DataFrame(values, columns=[*SPECTRUM, "value", "role"])
+    rows = rows.groupby(list(SPECTRUM), sort=False, as_index=False).agg(
         mean=("value", "mean"), low=("value", "min"), high=("value", "max"), n_seeds=("value", "size"),
         role=("role", "first"),
     )  # fmt: skip
