@@ -42,13 +42,18 @@ def over_seeds(
     )
     runs = pd.DataFrame(values_of_runs, columns=[*keys, "value", *status]).astype({"value": float, "converged": bool})
     rows = runs.groupby(keys, sort=False, as_index=False).agg(
-        mean=("value", "mean"), std=("value", "std"), low=("value", "min"), high=("value", "max"),
+        mean=("value", "mean"), std=("value", _std), low=("value", "min"), high=("value", "max"),
         n_seeds=("value", "size"), known=("value", "count"), role=("role", "first"), converged=("converged", "all"),
     )  # fmt: skip
-    rows = rows[rows["known"] == rows["n_seeds"]].drop(columns="known").fillna({"std": 0.0})
+    rows = rows[rows["known"] == rows["n_seeds"]].drop(columns="known")
     spans = zip(rows[keys].itertuples(index=False, name=None), rows["low"], rows["high"], strict=True)
     rows["low"], rows["high"] = np.array([(intervals or {}).get(key, ends) for key, *ends in spans]).reshape(-1, 2).T
     return rounded(rows, ["mean", "std", "low", "high"])
+
+
+def _std(values: pd.Series) -> float:
+    """The standard deviation over seeds, to NumPy's last bit."""
+    return float(np.std(values.to_numpy(), ddof=1)) if len(values) > 1 else 0.0
 
 
 def rounded(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
