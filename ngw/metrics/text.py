@@ -209,6 +209,7 @@ def _meteor_process(table: Path | None) -> Iterator[subprocess.Popen]:
             yield process
         finally:
             process.kill()
+            process.communicate()  # closes its input in peace, even where it has ended unread
 
 
 def results(value: Any, where: str) -> dict[int, str]:
