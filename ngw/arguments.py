@@ -61,24 +61,24 @@ def plain(text: str) -> Any:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object, if each of its keys stands there once."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    value = dict(pairs)
+    if len(value) < len(pairs):
         raise ValueError(f"a key a second time among {[key for key, _ in pairs]}")
-    return found
+    return value
 
 
 def shaped(schema: Mapping[str, Any]) -> Callable[[str], Any]:
     """The type of an option: JSON that fits a schema."""
 
-    def value(text: str) -> Any:
-        found = plain(text)
+    def fitting(text: str) -> Any:
+        value = plain(text)
         try:
-            check_schema(found, schema, "JSON")
+            check_schema(value, schema, "JSON")
         except InputError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
-        return found
+        return value
 
-    return value
+    return fitting
 
 
 def options(text: str) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def share(text: str) -> str:
 
 
 def count(text: str) -> int:
-    """A number of things: 1 or more."""
+    """A whole number, 1 or more."""
     if not re.fullmatch("[0-9]{1,18}", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected 1 or more, found {text!r}")
     return int(text)
@@ -145,7 +145,7 @@ Output = Annotated[Path, "where the result goes"]
 Runs = Annotated[Sequence[Path], "folders of runs, which their records and scores go to"]
 Records = Annotated[Sequence[Path], "records of the runs shown"]
 
-# What a stage is told of a run, and of its components.
+# A run's identity, and its components' options.
 Spec = Annotated[Mapping, spec, "the component's config entry, as JSON"]
 DecoderOptions = Annotated[Mapping, options, "the decoder's options, as JSON"]
 TrainingOptions = Annotated[Mapping, options, "options of the training, as JSON"]

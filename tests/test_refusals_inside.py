@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 from types import SimpleNamespace
@@ -12,13 +11,8 @@ import pytest
 from scipy.sparse import csr_array
 from tiny_encoders import vision_folder
 
-from ngw import __main__, data, encoders, io
+from ngw import data, encoders, io
 from ngw.errors import InputError
-
-
-def test_a_stage_without_a_function():
-    with pytest.raises(AttributeError, match="stage 'no-such' has no function no_such"):
-        __main__.run(argparse.Namespace(stage="no-such"))
 
 
 def test_a_data_set_kind_without_load(monkeypatch):

@@ -1,6 +1,6 @@
 """Files: atomic writes, tables (parquet), records (json), tensors (safetensors), each read by its digest's leave.
 
-The only module beside `__main__` that knows paths.
+The only module beside the stages and the command line that knows paths.
 """
 
 from __future__ import annotations

@@ -54,12 +54,12 @@ JOBS = {
     "joint_bridge": Job(0.3, 2, 16, 600, "all images and captions at 300 a second"),
     "joint_retrieval": Job(0.03, 0.2, 8, 1, "5,000 images and 25,000 texts at 300 a second"),
     "joint_vqa": Job(3, 24, 32, 200, FLOPS),
-    "captioner": Job(0.7, 1, 8, 500, FLOPS),
-    "caption": Job(0.1, 0.2, 8, 1, "5,000 captions, 15 a second", 0),
-    "captioning": Job(0, 0.02, 4, 2, "the embedded run, 5,000 images", 0),
-    "imager": Job(3, 24, 32, 600, FLOPS),
-    "image": Job(0.3, 0.4, 8, 500, "5,000 pictures, 5 a second", 0),
-    "imaging": Job(0.02, 0.1, 8, 1, "15,000 pictures at 300 a second", 0),
+    "train_captioner": Job(0.7, 1, 8, 500, FLOPS),
+    "generate_captions": Job(0.1, 0.2, 8, 1, "5,000 captions, 15 a second", 0),
+    "score_captions": Job(0, 0.02, 4, 2, "the embedded run, 5,000 images", 0),
+    "train_image_decoder": Job(3, 24, 32, 600, FLOPS),
+    "generate_images": Job(0.3, 0.4, 8, 500, "5,000 pictures, 5 a second", 0),
+    "score_images": Job(0.02, 0.1, 8, 1, "15,000 pictures at 300 a second", 0),
     "identifiability": Job(0, 0.08, 8, 1, EMBEDDED),
 }
 SMALL = Job(0, 0.01, 4, 1, "not listed: tables, figures and other small jobs", 0)
