@@ -1,7 +1,5 @@
 """The command line: a stage is a decorated function, whose annotated signature is its options.
 
-Exit status: 0 done; 2 bad input or usage, told in one sentence; 1 anything else, with its traceback.
-
 By argparse: importing typer, tyro, cyclopts or jsonargparse takes 50 to 130 ms more, in each of thousands of jobs.
 """
 
@@ -36,7 +34,7 @@ MODULES = (  # those that define stages
     "ngw.tools.provenance",
 )
 DEFINITION = re.compile(r'^@stage\("(.+)"\)\ndef (\w+)\(', re.MULTILINE)
-EPILOG = "Exit status: 0 done; 2 bad input or usage, told in one sentence; 1 anything else, with its traceback."
+EPILOG = "Exit status: 0 done; 2 bad input or usage, in one sentence; 1 anything else, with its traceback."
 
 
 class Stage(NamedTuple):
@@ -120,7 +118,7 @@ def _add(p: argparse.ArgumentParser, parameter: inspect.Parameter, hint: Any) ->
 def terminal() -> int | None:
     """Where a rule's shell had its standard error before that became a log: a copy of the descriptor `NGW_TERMINAL`.
 
-    To be asked before anything else is opened: a process that didn't inherit it may give its number to another file.
+    Call it before anything else is opened: a process that didn't inherit it may give its number to another file.
     """
     try:
         return os.dup(int(os.environ["NGW_TERMINAL"]))
@@ -128,7 +126,7 @@ def terminal() -> int | None:
         return None
 
 
-def tell(sentence: str, full: bool, elsewhere: int | None) -> None:
+def report(sentence: str, full: bool, elsewhere: int | None) -> None:
     """Print a sentence on standard error, and on the terminal if that fails or a disk is full: logs lie on it too."""
     try:
         print(sentence, file=sys.stderr, flush=True)
@@ -150,15 +148,15 @@ def main(argv: list[str] | None = None) -> int:
         function(name)(**options)
         print(end="", flush=True)  # a log that lies on a full disk says so here
     except InputError as error:
-        tell(f"ngw {name}: {error}", isinstance(error, FullDisk), elsewhere)
+        report(f"ngw {name}: {error}", isinstance(error, FullDisk), elsewhere)
     except OSError as error:
         from ngw.io.atomic import is_full
 
         if not is_full(error):
             raise
-        sys.stdout = None  # as in `tell`
+        sys.stdout = None  # as in `report`
         sentence = f"{error.filename or 'its log'}: expected room on its disk, found none; free some and run again."
-        tell(f"ngw {name}: {sentence}", True, elsewhere)
+        report(f"ngw {name}: {sentence}", True, elsewhere)
     else:
         return 0
     return 2

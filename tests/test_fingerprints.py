@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -11,10 +12,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from tiny_repository import edit
 
 from ngw.cli import stages
 from ngw.fingerprints import code
+from ngw.tools.plan import JOBS
 
 ROOT = Path(__file__).parents[1]
 COMMAND_LINE = {"__main__.py", "arguments.py", "cli.py", "schema.py"}
@@ -125,6 +128,22 @@ def test_every_rule_has_the_fingerprint_of_the_stage_that_it_runs(rule):
     if command is not None:
         assert command[1] == function.replace("_", "-")
         assert module == stages()[command[1]].module
+
+
+def test_every_rule_that_the_cluster_and_the_plan_size_exists():
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    assert {*profile["set-resources"], *profile["set-threads"], *JOBS} <= set(RULES)
+
+
+def test_every_decorated_function_is_a_stage():
+    decorated = [
+        (".".join(path.relative_to(ROOT).with_suffix("").parts), node.name.replace("_", "-"))
+        for path in (ROOT / "ngw").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+        and any(isinstance(mark, ast.Call) and ast.unparse(mark.func) == "stage" for mark in node.decorator_list)
+    ]
+    assert sorted(decorated) == sorted((module, name) for name, (module, _) in stages().items())
 
 
 NO_STAGE = {  # reached by no rule: commands for people, and what the workflow itself is read with
