@@ -84,12 +84,12 @@ def test_priors_by_hand(questions):
 
 def test_bad_splits_and_thresholds_are_named(questions):
     with pytest.raises(InputError, match=r"split 'vall' has none\. Did you mean 'val'"):
-        task.vocabulary(questions, ["vall"])
+        task.vocabulary(questions, ["vall"], min_count=9)
     with pytest.raises(InputError, match=r"expected an answer with 9 occurrences in train, found at most 2 \('2'\)"):
-        task.vocabulary(questions)
+        task.vocabulary(questions, min_count=9)
     questions["multiple_choice_answer"][7] = ""
     with pytest.raises(InputError, match=r"question_id 17: expected a multiple_choice_answer.* unlabelled split 'val'"):
-        task.vocabulary(questions, ["val"])
+        task.vocabulary(questions, ["val"], min_count=9)
     with pytest.raises(InputError, match="row 0: expected annotators' answers, found none"):
         task.soft_targets([[]], task.vocabulary(questions, min_count=1))
 

@@ -75,6 +75,6 @@ def test_bad_input_is_told(labels):
         held_out(np.array([7, 7, 7]), 0.1, 0)
     wrong = [(*row[:-1], ["horse"] * 10) for row in questions()]
     with pytest.raises(InputError, match="found 3 that cover no question of train"):
-        Labels.of(table("questions", wrong))
+        Labels.of(table("questions", wrong), min_count=9)
     with pytest.raises(InputError, match="expected an answer with 99 occurrences"):
         Labels.of(table("questions", questions()), min_count=99)

@@ -56,9 +56,9 @@ def test_an_option_of_a_decoder_or_of_a_training_out_of_range():
     from ngw.tasks.vqa import answerer as vqa
 
     for make, told in (
-        (needs(decoder.Options, noise=-1.0), "captioner: expected noise of 0 or more"),
+        (needs(decoder.Options, noise=-1.0), "captioner: noise: expected 0 or more, found -1.0"),
         (needs(diffusion.Options, size=0), "imager: size: expected more than 0, found 0"),
-        (needs(diffusion.Options, drop=1.0), r"imager: expected drop and average in \[0, 1\)"),
+        (needs(diffusion.Options, drop=1.0), r"imager: drop: expected a share in \[0, 1\), found 1.0"),
         (needs(vqa.Options, held_out=1.0), r"training: held_out: expected a share in \(0, 1\), found 1.0"),
     ):
         with pytest.raises(InputError, match=told):

@@ -5,39 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ngw.errors import InputError
+from ngw.options import check, option
 
 
 @dataclass(frozen=True)
 class CaptionerOptions:
-    """How the captioner is made and trained.
+    """How the captioner is made and trained."""
 
-    model: null for a small one from scratch, or a causal language model of `transformers` with its tokenizer, by folder
-    or name@revision on the hub, which is then trained on.  dims, layers, heads: of the small one.  prefix: tokens made
-    from the latent.
-    noise: length of the noise that is added to a latent's direction, which has length 1.
-    beams: of the search; length: the most tokens of a caption.
-    """
-
+    # The language model: null for a small one from scratch, or one of `transformers` with its tokenizer, which is then
+    # trained on, by folder or name@revision on the hub.
     model: str | None = None
-    dims: int = 128
-    layers: int = 2
-    heads: int = 4
-    prefix: int = 4
-    noise: float = 0.5
-    epochs: float = 5.0
-    batch: int = 32
-    learning_rate: float = 2e-3
-    looks: int = 8
-    patience: int = 3
-    held_out: float = 0.05
-    beams: int = 3
-    length: int = 24
+    dims: int = option(128, above=0)  # of the small one, as are layers and heads
+    layers: int = option(2, above=0)
+    heads: int = option(4, above=0)
+    prefix: int = option(4, above=0)  # tokens made from the latent
+    # Training.
+    noise: float = option(0.5, least=0)  # length of the noise on a latent's direction, which has length 1
+    epochs: float = option(5.0, above=0)  # passes over the training captions
+    batch: int = option(32, above=0)
+    learning_rate: float = option(2e-3, above=0)
+    looks: int = option(8, above=0)  # at held-out captions, evenly over the steps
+    patience: int = option(3, above=0)  # looks without a gain, after which training ends
+    held_out: float = option(0.05, above=0, below=1)  # share of the training images
+    # Generation.
+    beams: int = option(3, above=0)  # of the search
+    length: int = option(24, above=0)  # the most tokens of a caption
 
     def __post_init__(self) -> None:
-        for name in ("dims", "layers", "heads", "prefix", "epochs", "batch", "looks", "patience", "beams", "length"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"captioner: {name}: expected more than 0, found {getattr(self, name)}; mend it.")
-        if self.noise < 0 or not 0 < self.held_out < 1:
-            raise InputError("captioner: expected noise of 0 or more and held_out in (0, 1), found others; mend them.")
+        check(self, "captioner")
         if self.model is None and self.dims % self.heads:
             raise InputError(f"captioner: heads: expected a divisor of dims, {self.dims}, found {self.heads}; mend it.")

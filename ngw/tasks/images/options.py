@@ -5,61 +5,49 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ngw.errors import InputError
+from ngw.options import check, option
 
 
 @dataclass(frozen=True)
 class ImagerOptions:
-    """How the image decoder is made, trained and used.
+    """How the image decoder is made, trained and used."""
 
-    size: pixels of a side.  unclip: null, or a folder with a pretrained decoder of image embeddings, of which size,
-    guidance and steps are all the options (`tasks.images.unclip`).  vae: null, or a folder with an autoencoder of
-    `diffusers`, in whose latents the diffusion then runs.  network: transformer (of patches) or unet (1, 2 and 3 times
-    dims wide), which are trained, or local, a closed form; steps: of sampling.
-
-    Of local alone: whiten, axes, neighbours, temperature, window (`tasks.images.local_score`).  Of both: ridge: of the
-    regression from latents to pictures, in units of the mean variance.  Of the trained: patch, dims, layers, heads: of
-    the network.  tokens: made from the latent, for it to attend to.  noise: length of the noise on a direction of
-    length 1.  drop: share of training images without their latent, for guidance.  average: decay of the moving average
-    of weights.  guidance: 1 is none.
-    """
-
-    size: int = 32
+    size: int = option(32, above=0)  # pixels of a side
+    # A folder with a pretrained decoder of image embeddings, or null (`tasks.images.unclip`). Of the other options it
+    # reads size, guidance and steps alone.
     unclip: str | None = None
-    vae: str | None = None
-    network: str = "transformer"
-    whiten: float = 4.0
-    axes: int = 512
-    neighbours: int = 8
-    temperature: float = 0.025
-    window: int = 21
-    patch: int = 4
-    dims: int = 96
-    layers: int = 3
-    heads: int = 4
-    tokens: int = 4
-    ridge: float = 1.0
-    noise: float = 0.3
-    drop: float = 0.1
-    average: float = 0.99
-    epochs: float = 12.0
-    batch: int = 32
-    learning_rate: float = 3e-3
-    looks: int = 6
-    patience: int = 3
-    held_out: float = 0.04
-    guidance: float = 1.5
-    steps: int = 12
+    vae: str | None = None  # a folder with an autoencoder of `diffusers`, in whose latents the diffusion runs, or null
+    # A transformer of patches or a unet (1, 2 and 3 times dims wide), which are trained, or local, a closed form.
+    network: str = option("transformer", among=("transformer", "unet", "local"))
+    # Of local alone (`tasks.images.local_score`).
+    whiten: float = option(4.0, above=0)
+    axes: int = option(512, above=0)
+    neighbours: int = option(8, above=0)
+    temperature: float = option(0.025, above=0)
+    window: int = option(21, above=0)
+    # Of the trained networks.
+    patch: int = option(4, above=0)
+    dims: int = option(96, above=0)
+    layers: int = option(3, above=0)
+    heads: int = option(4, above=0)
+    tokens: int = option(4, above=0)  # made from the latent, for the network to attend to
+    ridge: float = option(1.0, above=0)  # of all: from latents to pictures, in units of the mean variance
+    # Training.
+    noise: float = option(0.3, least=0)  # length of the noise on a direction of length 1
+    drop: float = option(0.1, least=0, below=1)  # share of training images without their latent, for guidance
+    average: float = option(0.99, least=0, below=1)  # decay of the moving average of weights
+    epochs: float = option(12.0, above=0)  # passes over the training images
+    batch: int = option(32, above=0)
+    learning_rate: float = option(3e-3, above=0)
+    looks: int = option(6, above=0)  # at held-out images, evenly over the steps
+    patience: int = option(3, above=0)  # looks without a gain, after which training ends
+    held_out: float = option(0.04, above=0, below=1)  # share of the training images
+    # Sampling.
+    guidance: float = option(1.5, above=0)  # 1 is none
+    steps: int = option(12, above=0)
 
     def __post_init__(self) -> None:
-        above = ("size", "patch", "dims", "layers", "heads", "tokens", "ridge", "epochs", "batch", "learning_rate")
-        local = ("whiten", "axes", "neighbours", "temperature", "window")
-        for name in (*above, "looks", "patience", "steps", "guidance", *local):
-            if not getattr(self, name) > 0:
-                raise InputError(f"imager: {name}: expected more than 0, found {getattr(self, name)}; mend it.")
-        if not (0 <= self.drop < 1 and 0 <= self.average < 1 and self.noise >= 0 and 0 < self.held_out < 1):
-            raise InputError("imager: expected drop and average in [0, 1), held_out in (0, 1), noise of 0 or more.")
-        if self.network not in ("transformer", "unet", "local"):
-            raise InputError(f"imager: network: expected transformer, unet or local, found {self.network!r}.")
+        check(self, "imager")
         if not self.window % 2:
             raise InputError(f"imager: window: expected an odd number, found {self.window}; a window has a centre.")
         if self.dims % self.heads or (self.vae is None and self.size % self.patch):

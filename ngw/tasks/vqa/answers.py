@@ -62,7 +62,7 @@ def ranked(answers: Iterable[str]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def vocabulary(questions: Table, splits: Sequence[str] = ("train",), min_count: int = 9) -> Vocabulary:
+def vocabulary(questions: Table, splits: Sequence[str] = ("train",), *, min_count: int) -> Vocabulary:
     """The answers with at least `min_count` occurrences among the `multiple_choice_answer` of some splits."""
     answers = ranked(questions["multiple_choice_answer"][row] for row in rows_of(questions, splits))
     kept = [(answer, count) for answer, count in answers if count >= min_count]

@@ -37,13 +37,13 @@ class Labels:
     vocabulary: answers.Vocabulary
 
     @classmethod
-    def of(cls, questions: Table, min_count: int = 9, splits: Sequence[str] = ("train",)) -> Labels:
+    def of(cls, questions: Table, min_count: int, splits: Sequence[str] = ("train",)) -> Labels:
         """From a table of questions.  min_count, splits: of the vocabulary.
 
         Targets are normalised always (mode `always`): the official scorer's exception for unanimous annotators would
         leave answers such as "two" without a target.
         """
-        known = answers.vocabulary(questions, splits, min_count)
+        known = answers.vocabulary(questions, splits, min_count=min_count)
         labelled = [row for row, said in enumerate(questions["answers"]) if len(said)]
         targets = answers.soft_targets([questions["answers"][row] for row in labelled], known, "always").tocoo()
         from scipy.sparse import csr_array

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ngw.errors import InputError
+from ngw.options import check, option
 
 if TYPE_CHECKING:
     from ngw.nn.training import Schedule
@@ -13,28 +13,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How a network is trained.
+    """How a network is trained."""
 
-    epochs: passes over the training questions; with fewer labels the steps are as many, over fewer questions.
-    looks: at the held-out questions, evenly over the steps; at each a checkpoint.  patience: looks without a gain.
-    held_out: share of the labelled images whose questions choose the step that is kept, and are not trained on.
-    device: "auto" takes a GPU where there is one.
-    """
-
-    epochs: float = 4.0
-    batch: int = 128
-    learning_rate: float = 2e-3
-    looks: int = 12
-    patience: int = 4
-    held_out: float = 0.1
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    epochs: float = option(4.0, above=0)  # passes over the training questions; fewer labels keep the number of steps
+    batch: int = option(128, above=0)
+    learning_rate: float = option(2e-3, above=0)
+    looks: int = option(12, above=0)  # at held-out questions, evenly over the steps; at each a checkpoint
+    patience: int = option(4, above=0)  # looks without a gain, after which training ends
+    held_out: float = option(0.1, above=0, below=1)  # share of the labelled images, which choose the step that is kept
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # "auto" takes a GPU where there is one
 
     def __post_init__(self) -> None:
-        wrong = [k for k in ("epochs", "batch", "learning_rate", "looks", "patience") if not getattr(self, k) > 0]
-        if wrong:
-            raise InputError(f"training: {wrong[0]}: expected more than 0, found {getattr(self, wrong[0])}; mend it.")
-        if not 0 < self.held_out < 1:
-            raise InputError(f"training: held_out: expected a share in (0, 1), found {self.held_out}; mend it.")
+        check(self, "training")
 
     def schedule(self, questions: int) -> Schedule:
         """Steps for so many training questions (all of them, not the labelled ones alone)."""

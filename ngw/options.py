@@ -1,0 +1,63 @@
+"""Options of components as dataclass fields: a default and its bounds stand in one line, one check reads them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ngw.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+    """What an option can be: a finite number between bounds, or one of some texts."""
+
+    above: float | None = None  # not this number itself
+    least: float | None = None
+    below: float | None = None  # not this number itself
+    most: float | None = None
+    among: Sequence[str] = ()
+
+    def allow(self, value: Any) -> bool:
+        """Whether a value lies within; NaN and infinity never do."""
+        if self.among:
+            return value in self.among
+        return (
+            -math.inf < value < math.inf
+            and (self.above is None or value > self.above)
+            and (self.least is None or value >= self.least)
+            and (self.below is None or value < self.below)
+            and (self.most is None or value <= self.most)
+        )
+
+    def __str__(self) -> str:
+        if self.among:
+            return " or ".join(filter(None, [", ".join(self.among[:-1]), self.among[-1]]))
+        low = f"({self.above}" if self.least is None else f"[{self.least}"
+        high = f"{self.below})" if self.most is None else f"{self.most}]"
+        if self.below is not None or self.most is not None:
+            return f"a share in {low}, {high}"
+        return f"more than {self.above}" if self.least is None else f"{self.least} or more"
+
+
+def option(default: Any, **bounds: Any) -> Any:
+    """A field of a dataclass with that default; bounds: see `Bounds`.  A field whose type has None allows null."""
+    return dataclasses.field(default=default, metadata={"bounds": Bounds(**bounds)})
+
+
+def check(options: Any, what: str | None = None) -> None:
+    """Raise for the first option that lies outside its bounds.
+
+    what: whose options they are, for an `InputError`; without it a `ValueError`, to which the caller adds the name.
+    """
+    for field in dataclasses.fields(options):
+        value, bounds = getattr(options, field.name), field.metadata.get("bounds")
+        if bounds is None or (value is None and "None" in str(field.type)) or bounds.allow(value):
+            continue
+        if what is not None:
+            raise InputError(f"{what}: {field.name}: expected {bounds}, found {value!r}; mend it.")
+        words = "positive" if bounds == Bounds(above=0) else str(bounds)
+        null = ", or null" if "None" in str(field.type) else ""
+        raise ValueError(f"{field.name} is {words}{null}, not {value!r}")
