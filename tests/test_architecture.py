@@ -9,7 +9,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "ngw"
 LAYERS = [  # bottom to top; a module belongs to the longest name that begins its own
     {"ngw", "ngw.errors"},
-    {"ngw.schema", "ngw.registry", "ngw.seeds"},
+    {"ngw.schema", "ngw.registry", "ngw.options", "ngw.seeds"},
     {"ngw.arguments"},
     {"ngw.io", "ngw.meter", "ngw.record"},
     {"ngw.cli"},  # whose decorator makes a function a stage; it finds them by name, and imports none
