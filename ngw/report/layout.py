@@ -210,7 +210,7 @@ def reference_table(rows: pd.DataFrame, pair: Pair, budget: str, what: str) -> T
     here = of(rows, pair)
     columns, reference = budgets(here[budget]), here["reference"].iloc[0]
     texts = here["difference"].map(points) + np.where(here["p_holm"] < LEVEL, "*", "")
-    at = here.assign(text=texts).pivot(index="method", columns=budget, values="text").fillna("")
+    at = here.assign(text=texts).pivot_table("text", "method", budget, aggfunc="last", fill_value="")
     lines = [
         Line(method, [[Number(at.at[method, count])] if at.at[method, count] else [] for count in columns])
         for method in here["method"].unique()

@@ -92,7 +92,7 @@ def _table(here: pd.DataFrame, who: Pair, size: tuple[int, int]) -> Table:
     base = here["base"].iloc[0]
     budget = here.loc[here["method"] == base, "pairs"].iloc[0]
     values = here.groupby(["base", "option", "value"], sort=False)
-    lines = [_line(rows.set_index("metric"), base, budget) for _, rows in values]
+    lines = [_line(rows.drop_duplicates("metric").set_index("metric"), base, budget) for _, rows in values]
     return Table(
         title=f"Ablations of {base}, {budget} pairs, R@1 in per cent: {where(who, size)}",
         slug="-".join(["ablations", *who]),
