@@ -147,8 +147,8 @@ def test_every_decorated_function_is_a_stage():
 
 
 NO_STAGE = {  # reached by no rule: commands for people, and what the workflow itself is read with
-    "config/jobs.py", "fingerprints/__init__.py", "fingerprints/code.py", "fingerprints/outside.py", "tools/plan.py", "comparison.py",
-    *COMMAND_LINE,
+    "config/jobs.py", "fingerprints/__init__.py", "fingerprints/code.py", "fingerprints/outside.py",
+    "tools/plan.py", "comparison.py", *COMMAND_LINE,
 }  # fmt: skip
 
 
