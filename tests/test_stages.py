@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import wraps
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +123,7 @@ def test_bad_input_is_one_line_status_2_and_no_file(pair, tmp_path):
 
 
 def test_a_defect_of_ours_keeps_its_traceback_and_another_status(pair, tmp_path, monkeypatch):
-    monkeypatch.setattr(stages, "fit", lambda **options: 1 / 0)
+    monkeypatch.setattr(stages, "fit", wraps(stages.fit)(lambda **options: 1 / 0))
     with pytest.raises(ZeroDivisionError):
         main(training("fit", pair, tmp_path / "out"))
 
