@@ -62,16 +62,8 @@ def train_captioner(
             texts, latents.x, latents.image_ids, make(task.Options, "captioner", options), seed,
             output.with_name("checkpoint.safetensors"), made_from,
         )  # fmt: skip
-    told = {"training": json.dumps(trained.record()), **cost.written(meter.read())}
-    model.save(
-        output,
-        {
-            "dataset": latents.metadata["dataset"],
-            "text": latents.metadata["encoder"],
-            "seed": str(seed),
-            **told,
-        },
-    )
+    who = {"dataset": latents.metadata["dataset"], "text": latents.metadata["encoder"], "seed": str(seed)}
+    model.save(output, {**who, "training": json.dumps(trained.record()), **cost.written(meter.read())})
 
 
 @stage("Caption test images through a method's maps.")
