@@ -1,4 +1,4 @@
-"""Images that one task trains on and another holds out: named, refused, or left out."""
+"""Images that one task trains on and another holds out: named and refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from ngw import data
 from ngw.data import Dataset, table
-from ngw.data._leaks import check_tables, leaks, refuse_leaks, without_leaks
+from ngw.data._leaks import check_tables, leaks, refuse_leaks
 from ngw.errors import InputError
 
 
@@ -37,17 +37,6 @@ def test_leaks_by_hand():
     assert leaks(a.images, a.images) == {}
 
 
-def test_left_out_both_ways_nothing_leaks():
-    a = dataset("a", train=[1, 2, 3, 9], val=[4, 5], test=[6, 7])
-    b = dataset("b", train=[1, 5, 7, 6], val=[2, 4], test=[9, 3, 8])
-    mended_a, mended_b = without_leaks(a, b).check(), without_leaks(b, a).check()
-    assert mended_a.sizes() == {name: {"train": 1, "val": 2, "test": 2} for name in data.COLUMNS}
-    assert mended_a.record["leaks_left_out"] == {"of": "b", "images": 3}
-    assert mended_b.sizes()["images"] == {"train": 1, "val": 2, "test": 3}
-    assert leaks(mended_a.images, mended_b.images) == {}
-    refuse_leaks(mended_a, mended_b)
-
-
 def test_leaks_are_refused_by_name():
     a, b = dataset("karpathy.json", train=[1, 2, 3]), dataset("vqa.json", train=[1], val=[2, 3])
     with pytest.raises(
@@ -68,11 +57,6 @@ def test_tables_of_one_numbering_are_compared_and_others_are_not(tmp_path):
         check_tables(tmp_path / "same" / "a", tmp_path / "same" / "b")
     check_tables(tmp_path / "other" / "a", tmp_path / "other" / "b")
     check_tables(tmp_path / "unknown" / "a", tmp_path / "unknown" / "b")
-
-
-def test_nothing_left_to_train_on():
-    with pytest.raises(InputError, match=r"a: image 1: .* holds out all 2; split one of the two anew"):
-        without_leaks(dataset("a", train=[1, 2], test=[3]), dataset("b", test=[1, 2]))
 
 
 @pytest.mark.parametrize(("restval", "found"), [("train", {("train", "val"): [391895]}), ("drop", {})])

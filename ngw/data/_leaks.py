@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ngw import io
-from ngw.data import COLUMNS, Dataset, Table, drop
+from ngw.data import COLUMNS, Dataset, Table
 from ngw.errors import InputError
 
 LEAKY = (("train", "val"), ("train", "test"), ("val", "train"), ("test", "train"))
@@ -55,16 +55,3 @@ def refuse_leaks(a: Dataset, b: Dataset) -> None:
             f"here and in {other!r} of {b.source} ({sum(map(len, found.values()))} such images); leave them out of "
             "train (COCO by Karpathy beside VQA v2: restval: drop)."
         )
-
-
-def without_leaks(a: Dataset, b: Dataset) -> Dataset:
-    """`a` without its training images that `b` holds out, and all that is said of them; the record counts them."""
-    found = leaks(a.images, b.images)
-    gone = {i for (mine, _), ids in found.items() if mine == "train" for i in ids}
-    kept = {name: drop(getattr(a, name), gone) for name in COLUMNS}
-    if gone and "train" not in kept["images"]["split"]:
-        raise InputError(
-            f"{a.source}: image {min(gone)}: expected training images that {b.source} doesn't hold out, found that it "
-            f"holds out all {len(gone)}; split one of the two anew by image id."
-        )
-    return Dataset(**kept, source=a.source, record=a.record | {"leaks_left_out": {"of": b.source, "images": len(gone)}})

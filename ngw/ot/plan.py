@@ -89,10 +89,6 @@ class Coupling:
         """Row sums of the plan [n]: a, up to the marginal error, where the marginals are exact."""
         return self._out(self._rows[0])
 
-    def row_entropy(self):
-        """Entropy, in nats, of each row's conditional distribution [n]."""
-        return self._out(self._rows[1])
-
     def perplexity(self):
         """Effective number of columns that each row is spread over [n]: exp of its conditional entropy."""
         return self._out(self._rows[1].exp())
