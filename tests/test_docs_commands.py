@@ -26,6 +26,7 @@ REPORT = "test_workflow::test_snakemakes_own_report_has_tables_and_figures_and_i
 ELSEWHERE = {  # the test, or the fixture, that runs a command which isn't run here; CI: a line of .ci/run
     "make": "conftest::finished",
     "make test": "CI",
+    "make test-long": "CI",
     "make test-slurm": "CI",
     "python tests/slurm/load.py": "slurm/test_load::test_no_job_of_a_full_queue_is_lost",
     "snakemake --profile slurm": "slurm/test_cluster::test_a_run_through_slurm_gives_the_local_table",

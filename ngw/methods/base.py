@@ -14,9 +14,8 @@ from ngw import __version__, errors, io, registry
 from ngw.errors import InputError
 from ngw.methods._clouds import check_cloud, check_columns, check_pairs, columns
 
-EPS = 1e-12
+EPS, SMALLEST = 1e-12, 1e-36  # of a length; of a spread: float32 loses its digits below 1e-38
 PLAIN = (bool, int, float, str, list)  # what a fit learns beside arrays
-SMALLEST = 1e-36  # float32 loses its digits below 1e-38
 DEFAULTS = ("converged_", "note_", "x_columns_", "y_columns_")  # what a class says until a fit says otherwise
 Role = Literal["method", "baseline", "control"]
 
