@@ -18,11 +18,9 @@ rule ablation_tables:
         "results/logs/ablation-tables.log",
     benchmark:
         "results/benchmarks/ablation-tables.tsv"
+    localrule: True
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=30,
     params:
         code=code("ngw.report.stages:ablation_tables"),
         grid=verbatim(json.dumps(CONFIG.ablation_grid())),
@@ -68,11 +66,9 @@ rule ablation_figures:
         "results/logs/ablation-figures.log",
     benchmark:
         "results/benchmarks/ablation-figures.tsv"
+    localrule: True
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         code=code("ngw.report.stages:ablation_figures"),
         folder=output_folder,

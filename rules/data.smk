@@ -13,9 +13,6 @@ rule data:
     conda:
         "../envs/ngw.yaml"
     threads: 2
-    resources:
-        mem_mb=2000,
-        runtime=120,
     params:
         code=code("ngw.tasks.stages:data", JOB.dataset_kind),
         outside=outside(JOB.dataset_sources),

@@ -13,9 +13,6 @@ rule encode:
         split="train|val|test" if CONFIG.shards == 1 else "val|test",
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=240,
     params:
         code=code("ngw.tasks.stages:encode", JOB.encoder_kind),
         outside=outside(JOB.encoder_sources),
@@ -40,9 +37,6 @@ rule encode_shard:
         "results/benchmarks/encode-shard/{dataset}.train.{encoder}.shard{shard}.tsv"
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=240,
     params:
         code=code("ngw.tasks.stages:encode", JOB.encoder_kind),
         outside=outside(JOB.encoder_sources),
@@ -72,9 +66,6 @@ rule gather:
         split="(?!)" if CONFIG.shards == 1 else "train",
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         code=code("ngw.tasks.stages:gather"),
     shell:

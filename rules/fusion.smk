@@ -11,9 +11,6 @@ rule basis:
         "results/benchmarks/basis/{dataset}.{encoder}.tsv"
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=30,
     params:
         code=code("ngw.tasks.vqa.stages:basis", JOB.encoder_kind),
         outside=outside(JOB.encoder_sources),
@@ -38,9 +35,6 @@ rule tokens:
         "results/benchmarks/tokens/{dataset}.{split}.{encoder}.tsv"
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=240,
     params:
         code=code("ngw.tasks.vqa.stages:tokens", JOB.encoder_kind),
         outside=outside(JOB.encoder_sources),
@@ -62,11 +56,9 @@ rule labels:
         "results/logs/labels/{dataset}.log",
     benchmark:
         "results/benchmarks/labels/{dataset}.tsv"
+    localrule: True
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=30,
     params:
         code=code("ngw.tasks.vqa.stages:labels"),
         tables=input_folder,
@@ -96,9 +88,6 @@ rule fuse:
         fusion=names(CONFIG.vqa.staged("fuse")),
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=240,
     params:
         code=code("ngw.tasks.vqa.stages:fuse", JOB.fusion_kinds),
         spec=JOB.fusion_spec,
@@ -124,11 +113,9 @@ rule prior:
         "results/benchmarks/prior/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.tsv"
     wildcard_constraints:
         fusion=names(CONFIG.vqa.staged("prior")),
+    localrule: True
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         code=code("ngw.tasks.vqa.stages:prior", JOB.fusion_kinds),
         spec=JOB.fusion_spec,

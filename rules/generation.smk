@@ -12,9 +12,6 @@ rule train_captioner:
     priority: 20
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=240,
     params:
         code=code("ngw.tasks.captions.stages:train_captioner"),
         outside=outside(JOB.captioner_sources),
@@ -46,9 +43,6 @@ rule generate_captions:
     priority: 10
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=120,
     params:
         code=code("ngw.tasks.captions.stages:generate_captions", JOB.decoded_kind),
         outside=outside(JOB.captioner_sources),
@@ -73,9 +67,6 @@ rule paraphrases:
         "results/benchmarks/paraphrases/{dataset}.tsv"
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         code=code("ngw.tasks.captions.stages:paraphrases"),
         tables=input_folder,
@@ -99,9 +90,6 @@ rule score_captions:
         "results/benchmarks/score-captions.{dataset}.{vision}__{text}.tsv"
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         code=code("ngw.tasks.captions.stages:score_captions"),
         tables=input_folder,
@@ -136,11 +124,9 @@ rule generation_tables:
         "results/logs/generation-tables.log",
     benchmark:
         "results/benchmarks/generation-tables.tsv"
+    localrule: True
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=30,
     params:
         code=code("ngw.report.stages:generation_tables"),
         cells=verbatim(json.dumps(CONFIG.generation.cells())),
@@ -169,11 +155,9 @@ rule caption_sheet:
         "results/logs/captions.{dataset}.{vision}.{text}.log",
     benchmark:
         "results/benchmarks/captions.{dataset}.{vision}.{text}.tsv"
+    localrule: True
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         code=code("ngw.report.sheets:caption_sheet"),
         outside=outside(JOB.dataset_sources),

@@ -16,9 +16,6 @@ rule identifiability:
         method=f"{CONFIG.staged(True)}|{CONFIG.staged(False)}",
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         code=code("ngw.tasks.stages:identifiability", JOB.method_kind),
         captions=CONFIG.captions,
@@ -44,11 +41,9 @@ rule identifiability_tables:
         "results/logs/identifiability-tables.log",
     benchmark:
         "results/benchmarks/identifiability-tables.tsv"
+    localrule: True
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         code=code("ngw.report.stages:identifiability_tables"),
         grid=verbatim(json.dumps(CONFIG.identifiability_grid())),
@@ -69,11 +64,9 @@ rule identifiability_figures:
         "results/logs/identifiability-figures.log",
     benchmark:
         "results/benchmarks/identifiability-figures.tsv"
+    localrule: True
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         code=code("ngw.report.stages:identifiability_figures"),
         folder=output_folder,
@@ -95,9 +88,6 @@ rule similarity:
         "results/benchmarks/similarity/{dataset}.{vision}__{text}.tsv"
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         code=code("ngw.tasks.stages:similarity"),
     shell:
@@ -119,11 +109,9 @@ rule similarity_tables:
         "results/logs/similarity-tables.log",
     benchmark:
         "results/benchmarks/similarity-tables.tsv"
+    localrule: True
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         code=code("ngw.report.stages:similarity_tables"),
         pairs=CONFIG.identifiability["pairs"],

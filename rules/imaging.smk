@@ -12,9 +12,6 @@ rule train_image_decoder:
     priority: 20
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=240,
     params:
         code=code("ngw.tasks.images.stages:train_image_decoder", JOB.vision_kind),
         outside=outside(JOB.dataset_sources, JOB.vision_sources, JOB.imager_sources),
@@ -45,9 +42,6 @@ rule generate_images:
     priority: 10
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=120,
     params:
         code=code("ngw.tasks.images.stages:generate_images", JOB.decoded_kind),
         outside=outside(JOB.imager_sources),
@@ -73,9 +67,6 @@ rule scorer:
     priority: 20
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=240,
     params:
         code=code("ngw.tasks.joint.stages:joint", JOB.joint_kind),
         outside=outside(JOB.scorer_sources),
@@ -102,9 +93,6 @@ rule reference:
     priority: 20
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=120,
     params:
         code=code("ngw.tasks.images.stages:reference", JOB.network_kind, JOB.clip_kind),
         outside=outside(
@@ -141,9 +129,6 @@ rule score_images:
         "results/benchmarks/score-images.{dataset}.{vision}__{text}.tsv"
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         code=code(
             "ngw.tasks.images.stages:score_images", JOB.network_kind, JOB.clip_kind
@@ -178,11 +163,9 @@ rule image_sheet:
         "results/logs/images.{dataset}.{vision}.{text}.log",
     benchmark:
         "results/benchmarks/images.{dataset}.{vision}.{text}.tsv"
+    localrule: True
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         code=code("ngw.report.sheets:image_sheet"),
         outside=outside(JOB.dataset_sources),

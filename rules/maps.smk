@@ -14,9 +14,6 @@ rule maps:
         method=CONFIG.staged(True),
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         code=code("ngw.tasks.stages:maps", JOB.method_kind),
         spec=JOB.method_spec,
@@ -42,9 +39,6 @@ rule fit:
         method=CONFIG.staged(False),
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         code=code("ngw.tasks.stages:fit", JOB.method_kind),
         spec=JOB.method_spec,

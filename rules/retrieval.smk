@@ -15,9 +15,6 @@ rule retrieval:
         method=f"{CONFIG.staged(True)}|{CONFIG.staged(False)}",
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         code=code("ngw.tasks.stages:retrieval", JOB.method_kind),
     shell:

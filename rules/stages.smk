@@ -6,11 +6,9 @@ rule stages:
         multiext("results/tables/stages", ".csv", ".md", ".tex", ".json"),
     log:
         "results/logs/stages.log",
+    localrule: True
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         code=code("ngw.report.stages:stages"),
         benchmarks="results/benchmarks",
@@ -27,11 +25,9 @@ rule page:
         page="results/index.html",
     log:
         "results/logs/page.log",
+    localrule: True
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         code=code("ngw.report.stages:page"),
         config=verbatim(as_text(config)),

@@ -19,11 +19,9 @@ rule tables:
         "results/logs/tables.log",
     benchmark:
         "results/benchmarks/tables.tsv"
+    localrule: True
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=30,
     params:
         code=code("ngw.report.stages:collate"),
         grid=verbatim(json.dumps(CONFIG.grid())),
@@ -44,11 +42,9 @@ rule figures:
         "results/logs/figures.log",
     benchmark:
         "results/benchmarks/figures.tsv"
+    localrule: True
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         code=code("ngw.report.stages:figures"),
         folder=output_folder,
@@ -68,11 +64,9 @@ rule efficiency_figures:
         "results/logs/efficiency-figures.log",
     benchmark:
         "results/benchmarks/efficiency-figures.tsv"
+    localrule: True
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         code=code("ngw.report.stages:efficiency_figures"),
         folder=output_folder,
@@ -100,11 +94,9 @@ rule alignment_figures:
         "results/logs/alignment-figures.{dataset}.{vision}.{text}.log",
     benchmark:
         "results/benchmarks/alignment-figures.{dataset}.{vision}.{text}.tsv"
+    localrule: True
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=30,
     params:
         code=code("ngw.report.sheets:alignment_figures", JOB.shown_kind),
         outside=outside(JOB.dataset_sources),

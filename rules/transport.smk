@@ -13,9 +13,6 @@ rule transport:
         method=CONFIG.staged(True),
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         code=code("ngw.tasks.stages:transport", JOB.method_kind),
         spec=JOB.method_spec,

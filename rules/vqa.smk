@@ -13,11 +13,9 @@ rule vqa:
         "results/benchmarks/vqa/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.tsv"
     wildcard_constraints:
         fusion=names(CONFIG.vqa.names),
+    localrule: True
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=30,
     params:
         code=code("ngw.tasks.vqa.stages:vqa"),
         tables=input_folder,
@@ -43,11 +41,9 @@ rule vqa_tables:
         "results/logs/vqa-tables.log",
     benchmark:
         "results/benchmarks/vqa-tables.tsv"
+    localrule: True
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=30,
     params:
         code=code("ngw.report.stages:vqa_tables"),
         grid=verbatim(json.dumps(CONFIG.vqa.cells())),
@@ -72,11 +68,9 @@ rule vqa_figures:
         "results/logs/vqa-figures.log",
     benchmark:
         "results/benchmarks/vqa-figures.tsv"
+    localrule: True
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         code=code("ngw.report.stages:vqa_figures"),
         folder=output_folder,
@@ -106,11 +100,9 @@ rule vqa_examples:
         "results/logs/vqa-examples.{dataset}.{vision}.{text}.log",
     benchmark:
         "results/benchmarks/vqa-examples.{dataset}.{vision}.{text}.tsv"
+    localrule: True
     conda:
         "../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=30,
     params:
         code=code("ngw.report.stages:vqa_examples", JOB.example_kinds),
         outside=outside(JOB.dataset_sources),

@@ -14,9 +14,6 @@ rule joint:
     priority: 20
     conda:
         "../../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=600,
     params:
         code=code("ngw.tasks.joint.stages:joint", JOB.method_kind),
         outside=outside(JOB.dataset_sources, JOB.method_sources),
@@ -46,9 +43,6 @@ rule joint_retrieval:
         method=names(CONFIG.raw.names()),
     conda:
         "../../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         code=code(
             "ngw.tasks.joint.stages:joint_retrieval", JOB.method_kind, JOB.clip_kind
@@ -82,9 +76,6 @@ rule joint_bridge:
     priority: 15
     conda:
         "../../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=120,
     params:
         code=code("ngw.tasks.joint.stages:joint_bridge", JOB.method_kind, JOB.clip_kind),
         outside=outside(JOB.dataset_sources, JOB.method_sources),
@@ -116,9 +107,6 @@ rule joint_vqa:
     priority: 10
     conda:
         "../../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=600,
     params:
         code=code("ngw.tasks.joint.stages:joint_vqa", JOB.fusion_kinds),
         outside=outside(JOB.dataset_sources),

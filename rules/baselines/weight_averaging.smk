@@ -14,9 +14,6 @@ rule towers:
     priority: 20
     conda:
         "../../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=600,
     params:
         code=code("ngw.tasks.joint.stages:towers", JOB.method_kind),
         outside=outside(JOB.dataset_sources, JOB.method_sources),
@@ -42,9 +39,6 @@ rule merge:
     priority: 15
     conda:
         "../../envs/ngw.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         code=code("ngw.tasks.joint.stages:merge", JOB.method_kind),
         spec=JOB.method_spec,
