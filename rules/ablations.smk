@@ -1,14 +1,8 @@
 # Ablations: methods derived from a base by one option each, run by the rules of any method; here are table and figure.
 rule ablation_tables:
     input:
-        records=[
-            f"{RUN}/metrics/retrieval.json".format(**cell)
-            for cell in ngw.config.cells(CONFIG.ablation_grid())
-        ],
-        predictions=[
-            f"{RUN}/predictions/retrieval.parquet".format(**cell)
-            for cell in ngw.config.cells(CONFIG.ablation_grid())
-        ],
+        records=runs("metrics/retrieval.json", CONFIG.ablation_grid()),
+        predictions=runs("predictions/retrieval.parquet", CONFIG.ablation_grid()),
     output:
         shown(
             "Ablations",
@@ -31,16 +25,13 @@ rule ablation_tables:
         " > {log} 2>&1"
 
 
+FULL_ABLATION = CONFIG.ablation_grid(full=True)
+
+
 use rule ablation_tables as all_ablation_tables with:
     input:
-        records=[
-            f"{RUN}/metrics/retrieval.json".format(**cell)
-            for cell in ngw.config.cells(CONFIG.ablation_grid(full=True))
-        ],
-        predictions=[
-            f"{RUN}/predictions/retrieval.parquet".format(**cell)
-            for cell in ngw.config.cells(CONFIG.ablation_grid(full=True))
-        ],
+        records=runs("metrics/retrieval.json", FULL_ABLATION),
+        predictions=runs("predictions/retrieval.parquet", FULL_ABLATION),
     output:
         multiext("results/tables/ablations-full", ".csv", ".md", ".tex", ".json"),
     log:
@@ -49,7 +40,7 @@ use rule ablation_tables as all_ablation_tables with:
         "results/benchmarks/ablation-tables-full.tsv"
     params:
         code=code("ngw.report.stages:ablation_tables"),
-        grid=verbatim(json.dumps(CONFIG.ablation_grid(full=True))),
+        grid=verbatim(json.dumps(FULL_ABLATION)),
         name="ablations-full",
         folder=output_folder,
 
@@ -58,10 +49,7 @@ rule ablation_figures:
     input:
         table=rules.ablation_tables.output[0],
     output:
-        shown(
-            "Ablations",
-            drawn("ablations"),
-        ),
+        shown("Ablations", drawn("ablations")),
     log:
         "results/logs/ablation-figures.log",
     benchmark:

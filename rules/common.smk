@@ -18,6 +18,18 @@ JOB = Jobs(CONFIG)  # what a job is made of, from its wildcards
 RUN = ngw.config.RUN
 FUSION = ngw.config.FUSION
 
+# What the log and the benchmark of a run, of a fusion and of a figure with images are called.
+RUN_NAME = "{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}"
+FUSION_NAME = (
+    "{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}"
+)
+FIGURE_NAME = "{dataset}.{vision}.{text}"
+FIGURE_NAMES = expand(
+    "{dataset}.{pair}",
+    dataset=CONFIG.run["datasets"],
+    pair=[".".join(pair) for pair in CONFIG.run["encoder_pairs"]],
+)
+
 # What each job is told beside its command, so that no command names it: the records say what made them.
 TOLD = {"NGW_CONFIG": ngw.record.digest(config), "NGW_COMMIT": ngw.record.commit()}
 TOLD |= {"NGW_ENERGY": CONFIG.energy} if CONFIG.energy else {}
@@ -79,14 +91,14 @@ def shown(page, paths):
     return [report(p, **told) if p.endswith((".png", ".csv")) else p for p in paths]
 
 
-def drawn(name):
-    """The figure of that name of each data set and pair of encoders, as png and pdf."""
-    return [
-        f"results/figures/{name}.{dataset}.{vision}.{text}.{form}"
-        for dataset in CONFIG.run["datasets"]
-        for vision, text in CONFIG.run["encoder_pairs"]
-        for form in ["png", "pdf"]
-    ]
+def drawn(figure, names=FIGURE_NAMES):
+    """That figure, as png and pdf, of each data set and pair of encoders, or of those alone."""
+    return expand(
+        "results/figures/{figure}.{name}.{form}",
+        figure=figure,
+        name=names,
+        form=["png", "pdf"],
+    )
 
 
 def verbatim(text):
@@ -128,9 +140,9 @@ def input_folder(wildcards, input):
     return str(Path(input[0]).parent)
 
 
-def runs(file):
-    """That file of every run that the retrieval table needs."""
-    return [f"{RUN}/{file}".format(**cell) for cell in ngw.config.cells(CONFIG.grid())]
+def runs(file, grid):
+    """That file of every run of a table's grid."""
+    return [f"{RUN}/{file}".format(**cell) for cell in ngw.config.cells(grid)]
 
 
 def names(allowed):

@@ -81,9 +81,9 @@ rule fuse:
         training=f"{FUSION}/training.json",
         predictions=CONFIG.vqa.predictions(),
     log:
-        "results/logs/fuse/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.log",
+        f"results/logs/fuse/{FUSION_NAME}.log",
     benchmark:
-        "results/benchmarks/fuse/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.tsv"
+        f"results/benchmarks/fuse/{FUSION_NAME}.tsv"
     wildcard_constraints:
         fusion=names(CONFIG.vqa.staged("fuse")),
     conda:
@@ -108,9 +108,9 @@ rule prior:
         training=f"{FUSION}/training.json",
         predictions=CONFIG.vqa.predictions(),
     log:
-        "results/logs/prior/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.log",
+        f"results/logs/prior/{FUSION_NAME}.log",
     benchmark:
-        "results/benchmarks/prior/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.tsv"
+        f"results/benchmarks/prior/{FUSION_NAME}.tsv"
     wildcard_constraints:
         fusion=names(CONFIG.vqa.staged("prior")),
     localrule: True

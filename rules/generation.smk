@@ -35,9 +35,9 @@ rule generate_captions:
         nearest=f"{RUN}/predictions/captions-nearest.json",
         record=f"{RUN}/captions.json",
     log:
-        "results/logs/generate-captions/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+        f"results/logs/generate-captions/{RUN_NAME}.log",
     benchmark:
-        "results/benchmarks/generate-captions/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+        f"results/benchmarks/generate-captions/{RUN_NAME}.tsv"
     wildcard_constraints:
         method=names(CONFIG.generation.names()),
     priority: 10
@@ -144,17 +144,11 @@ rule caption_sheet:
         runs=JOB.sheet_runs("predictions/captioning.parquet"),
         records=JOB.sheet_runs("metrics/captioning.json"),
     output:
-        shown(
-            "Generation",
-            expand(
-                "results/figures/captions.{{dataset}}.{{vision}}.{{text}}.{form}",
-                form=["png", "pdf"],
-            ),
-        ),
+        shown("Generation", drawn("captions", FIGURE_NAME)),
     log:
-        "results/logs/captions.{dataset}.{vision}.{text}.log",
+        f"results/logs/captions.{FIGURE_NAME}.log",
     benchmark:
-        "results/benchmarks/captions.{dataset}.{vision}.{text}.tsv"
+        f"results/benchmarks/captions.{FIGURE_NAME}.tsv"
     localrule: True
     conda:
         "../envs/ngw.yaml"

@@ -9,9 +9,9 @@ rule identifiability:
     output:
         record=f"{RUN}/metrics/identifiability.json",
     log:
-        "results/logs/identifiability/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+        f"results/logs/identifiability/{RUN_NAME}.log",
     benchmark:
-        "results/benchmarks/identifiability/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+        f"results/benchmarks/identifiability/{RUN_NAME}.tsv"
     wildcard_constraints:
         method=f"{CONFIG.staged(True)}|{CONFIG.staged(False)}",
     conda:
@@ -27,10 +27,7 @@ rule identifiability:
 
 rule identifiability_tables:
     input:
-        records=[
-            f"{RUN}/metrics/identifiability.json".format(**cell)
-            for cell in ngw.config.cells(CONFIG.identifiability_grid())
-        ],
+        records=runs("metrics/identifiability.json", CONFIG.identifiability_grid()),
     output:
         tables=shown(
             "Identifiability",
@@ -56,10 +53,7 @@ rule identifiability_figures:
     input:
         table=rules.identifiability_tables.output.spectrum[0],
     output:
-        shown(
-            "Identifiability",
-            drawn("identifiability"),
-        ),
+        shown("Identifiability", drawn("identifiability")),
     log:
         "results/logs/identifiability-figures.log",
     benchmark:

@@ -34,9 +34,9 @@ rule generate_images:
         nearest=f"{RUN}/predictions/images-nearest.json",
         record=f"{RUN}/images.json",
     log:
-        "results/logs/generate-images/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+        f"results/logs/generate-images/{RUN_NAME}.log",
     benchmark:
-        "results/benchmarks/generate-images/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+        f"results/benchmarks/generate-images/{RUN_NAME}.tsv"
     wildcard_constraints:
         method=names(CONFIG.generation.names()),
     priority: 10
@@ -152,17 +152,11 @@ rule image_sheet:
         pictures=JOB.sheet_runs("predictions/images.zip"),
         records=JOB.sheet_runs("images.json"),
     output:
-        shown(
-            "Generation",
-            expand(
-                "results/figures/images.{{dataset}}.{{vision}}.{{text}}.{form}",
-                form=["png", "pdf"],
-            ),
-        ),
+        shown("Generation", drawn("images", FIGURE_NAME)),
     log:
-        "results/logs/images.{dataset}.{vision}.{text}.log",
+        f"results/logs/images.{FIGURE_NAME}.log",
     benchmark:
-        "results/benchmarks/images.{dataset}.{vision}.{text}.tsv"
+        f"results/benchmarks/images.{FIGURE_NAME}.tsv"
     localrule: True
     conda:
         "../envs/ngw.yaml"

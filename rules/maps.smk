@@ -7,9 +7,9 @@ rule maps:
     output:
         model=f"{RUN}/model.safetensors",
     log:
-        "results/logs/maps/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+        f"results/logs/maps/{RUN_NAME}.log",
     benchmark:
-        "results/benchmarks/maps/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+        f"results/benchmarks/maps/{RUN_NAME}.tsv"
     wildcard_constraints:
         method=CONFIG.staged(True),
     conda:
@@ -32,9 +32,9 @@ rule fit:
     output:
         model=f"{RUN}/model.safetensors",
     log:
-        "results/logs/fit/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+        f"results/logs/fit/{RUN_NAME}.log",
     benchmark:
-        "results/benchmarks/fit/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+        f"results/benchmarks/fit/{RUN_NAME}.tsv"
     wildcard_constraints:
         method=CONFIG.staged(False),
     conda:

@@ -8,9 +8,9 @@ rule retrieval:
         predictions=f"{RUN}/predictions/retrieval.parquet",
         record=f"{RUN}/metrics/retrieval.json",
     log:
-        "results/logs/retrieval/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+        f"results/logs/retrieval/{RUN_NAME}.log",
     benchmark:
-        "results/benchmarks/retrieval/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+        f"results/benchmarks/retrieval/{RUN_NAME}.tsv"
     wildcard_constraints:
         method=f"{CONFIG.staged(True)}|{CONFIG.staged(False)}",
     conda:

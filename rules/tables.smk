@@ -1,8 +1,8 @@
 # Tables and figures: every run's record to csv, md, tex; a missing cell is an error.
 rule tables:
     input:
-        records=runs("metrics/retrieval.json"),
-        predictions=runs("predictions/retrieval.parquet"),
+        records=runs("metrics/retrieval.json", CONFIG.grid()),
+        predictions=runs("predictions/retrieval.parquet", CONFIG.grid()),
     output:
         csv=shown("Retrieval", "results/tables/retrieval.csv"),
         md="results/tables/retrieval.md",
@@ -34,10 +34,7 @@ rule figures:
     input:
         table=rules.tables.output.csv,
     output:
-        shown(
-            "Retrieval",
-            drawn("retrieval"),
-        ),
+        shown("Retrieval", drawn("retrieval")),
     log:
         "results/logs/figures.log",
     benchmark:
@@ -56,10 +53,7 @@ rule efficiency_figures:
     input:
         table=rules.tables.output.efficiency[0],
     output:
-        shown(
-            "Efficiency",
-            drawn("efficiency"),
-        ),
+        shown("Efficiency", drawn("efficiency")),
     log:
         "results/logs/efficiency-figures.log",
     benchmark:
@@ -82,18 +76,11 @@ rule alignment_figures:
         vision="results/features/{dataset}/test/{vision}.safetensors",
         text="results/features/{dataset}/test/{text}.safetensors",
     output:
-        shown(
-            "Retrieval",
-            expand(
-                "results/figures/{figure}.{{dataset}}.{{vision}}.{{text}}.{form}",
-                figure=["alignment", "retrieval-examples"],
-                form=["png", "pdf"],
-            ),
-        ),
+        shown("Retrieval", drawn(["alignment", "retrieval-examples"], FIGURE_NAME)),
     log:
-        "results/logs/alignment-figures.{dataset}.{vision}.{text}.log",
+        f"results/logs/alignment-figures.{FIGURE_NAME}.log",
     benchmark:
-        "results/benchmarks/alignment-figures.{dataset}.{vision}.{text}.tsv"
+        f"results/benchmarks/alignment-figures.{FIGURE_NAME}.tsv"
     localrule: True
     conda:
         "../envs/ngw.yaml"

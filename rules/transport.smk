@@ -6,9 +6,9 @@ rule transport:
     output:
         plan=f"{RUN}/plan.safetensors",
     log:
-        "results/logs/transport/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+        f"results/logs/transport/{RUN_NAME}.log",
     benchmark:
-        "results/benchmarks/transport/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+        f"results/benchmarks/transport/{RUN_NAME}.tsv"
     wildcard_constraints:
         method=CONFIG.staged(True),
     conda:

@@ -8,9 +8,9 @@ rule vqa:
         predictions=f"{FUSION}/predictions/vqa.parquet",
         record=f"{FUSION}/metrics/vqa.json",
     log:
-        "results/logs/vqa/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.log",
+        f"results/logs/vqa/{FUSION_NAME}.log",
     benchmark:
-        "results/benchmarks/vqa/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.tsv"
+        f"results/benchmarks/vqa/{FUSION_NAME}.tsv"
     wildcard_constraints:
         fusion=names(CONFIG.vqa.names),
     localrule: True
@@ -58,11 +58,7 @@ rule vqa_figures:
     output:
         shown(
             "Visual question answering",
-            expand(
-                "results/figures/vqa.{run}.{form}",
-                run=CONFIG.vision_text_names(CONFIG.vqa.table["datasets"]),
-                form=["png", "pdf"],
-            ),
+            drawn("vqa", CONFIG.vision_text_names(CONFIG.vqa.table["datasets"])),
         ),
     log:
         "results/logs/vqa-figures.log",
@@ -89,17 +85,11 @@ rule vqa_examples:
         text=f"results/features/{{dataset}}/{CONFIG.vqa.table['split']}/{{text}}.tokens.safetensors",
         model=JOB.example_model,
     output:
-        shown(
-            "Visual question answering",
-            expand(
-                "results/figures/vqa-examples.{{dataset}}.{{vision}}.{{text}}.{form}",
-                form=["png", "pdf"],
-            ),
-        ),
+        shown("Visual question answering", drawn("vqa-examples", FIGURE_NAME)),
     log:
-        "results/logs/vqa-examples.{dataset}.{vision}.{text}.log",
+        f"results/logs/vqa-examples.{FIGURE_NAME}.log",
     benchmark:
-        "results/benchmarks/vqa-examples.{dataset}.{vision}.{text}.tsv"
+        f"results/benchmarks/vqa-examples.{FIGURE_NAME}.tsv"
     localrule: True
     conda:
         "../envs/ngw.yaml"
@@ -116,15 +106,13 @@ rule vqa_examples:
 
 rule all_vqa:
     input:
-        [
-            rules.vqa_tables.output,
-            rules.vqa_figures.output,
-            expand(
-                "results/figures/vqa-examples.{run}.png",
-                run=(
-                    CONFIG.vision_text_names(CONFIG.vqa.table["datasets"])
-                    if CONFIG.vqa.table["examples"]
-                    else []
-                ),
+        rules.vqa_tables.output,
+        rules.vqa_figures.output,
+        expand(
+            "results/figures/vqa-examples.{name}.png",
+            name=(
+                CONFIG.vision_text_names(CONFIG.vqa.table["datasets"])
+                if CONFIG.vqa.table["examples"]
+                else []
             ),
-        ],
+        ),

@@ -36,9 +36,9 @@ rule joint_retrieval:
         predictions=rules.retrieval.output.predictions,
         record=rules.retrieval.output.record,
     log:
-        "results/logs/joint-retrieval/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+        f"results/logs/joint-retrieval/{RUN_NAME}.log",
     benchmark:
-        "results/benchmarks/joint-retrieval/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+        f"results/benchmarks/joint-retrieval/{RUN_NAME}.tsv"
     wildcard_constraints:
         method=names(CONFIG.raw.names()),
     conda:
@@ -68,9 +68,9 @@ rule joint_bridge:
     output:
         bridge=f"{RUN}/bridge.safetensors",
     log:
-        "results/logs/joint-bridge/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.log",
+        f"results/logs/joint-bridge/{RUN_NAME}.log",
     benchmark:
-        "results/benchmarks/joint-bridge/{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}.tsv"
+        f"results/benchmarks/joint-bridge/{RUN_NAME}.tsv"
     wildcard_constraints:
         method=names(CONFIG.raw.names()),
     priority: 15
@@ -99,9 +99,9 @@ rule joint_vqa:
         training=rules.fuse.output.training,
         predictions=CONFIG.vqa.predictions(),
     log:
-        "results/logs/joint-vqa/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.log",
+        f"results/logs/joint-vqa/{FUSION_NAME}.log",
     benchmark:
-        "results/benchmarks/joint-vqa/{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}.tsv"
+        f"results/benchmarks/joint-vqa/{FUSION_NAME}.tsv"
     wildcard_constraints:
         fusion=names(CONFIG.vqa.staged("joint-vqa")),
     priority: 10
