@@ -1,4 +1,27 @@
-# Last of all: where the time went, from the benchmark files that the other jobs have left, and the report page.
+# Last of all: every table and figure of the config; where the time went, by the other jobs' benchmark files; the page.
+TABLES = [
+    rules.tables.output,
+    rules.figures.output,
+    rules.efficiency_figures.output,
+    rules.similarity_tables.output,
+    expand(
+        "results/figures/alignment.{name}.png",
+        name=CONFIG.vision_text_names(CONFIG.run["datasets"]),
+    ),
+]
+if "identifiability" in CONFIG.tables:
+    TABLES += [
+        rules.identifiability_tables.output,
+        rules.identifiability_figures.output,
+    ]
+if "ablations" in CONFIG.tables:
+    TABLES += [rules.ablation_tables.output, rules.ablation_figures.output]
+if "vqa" in CONFIG.tables:
+    TABLES += rules.all_vqa.input
+if "generation" in CONFIG.tables:
+    TABLES += rules.all_generation.input
+
+
 rule stages:
     input:
         TABLES,
