@@ -13,8 +13,6 @@ rule ablation_tables:
     benchmark:
         "results/benchmarks/ablation-tables.tsv"
     localrule: True
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.report.stages:ablation_tables"),
         grid=verbatim(json.dumps(CONFIG.ablation_grid())),
@@ -55,8 +53,6 @@ rule ablation_figures:
     benchmark:
         "results/benchmarks/ablation-figures.tsv"
     localrule: True
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.report.stages:ablation_figures"),
         folder=output_folder,

@@ -10,8 +10,6 @@ rule data:
     benchmark:
         "results/benchmarks/data/{dataset}.tsv"
     priority: 100  # of two threads: once smaller jobs run, two are never free at once
-    conda:
-        "../envs/ngw.yaml"
     threads: 2
     params:
         code=code("ngw.tasks.stages:data", JOB.dataset_kind),

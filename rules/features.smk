@@ -11,8 +11,6 @@ rule encode:
         "results/benchmarks/encode/{dataset}.{split}.{encoder}.tsv"
     wildcard_constraints:
         split="train|val|test" if CONFIG.shards == 1 else "val|test",
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.stages:encode", JOB.encoder_kind),
         outside=outside(JOB.encoder_sources),
@@ -35,8 +33,6 @@ rule encode_shard:
         "results/logs/encode-shard/{dataset}.train.{encoder}.shard{shard}.log",
     benchmark:
         "results/benchmarks/encode-shard/{dataset}.train.{encoder}.shard{shard}.tsv"
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.stages:encode", JOB.encoder_kind),
         outside=outside(JOB.encoder_sources),
@@ -64,8 +60,6 @@ rule gather:
         "results/benchmarks/gather/{dataset}.{split}.{encoder}.tsv"
     wildcard_constraints:
         split="(?!)" if CONFIG.shards == 1 else "train",
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.stages:gather"),
     shell:

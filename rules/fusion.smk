@@ -9,8 +9,6 @@ rule basis:
         "results/logs/basis/{dataset}.{encoder}.log",
     benchmark:
         "results/benchmarks/basis/{dataset}.{encoder}.tsv"
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.vqa.stages:basis", JOB.encoder_kind),
         outside=outside(JOB.encoder_sources),
@@ -33,8 +31,6 @@ rule tokens:
         "results/logs/tokens/{dataset}.{split}.{encoder}.log",
     benchmark:
         "results/benchmarks/tokens/{dataset}.{split}.{encoder}.tsv"
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.vqa.stages:tokens", JOB.encoder_kind),
         outside=outside(JOB.encoder_sources),
@@ -57,8 +53,6 @@ rule labels:
     benchmark:
         "results/benchmarks/labels/{dataset}.tsv"
     localrule: True
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.vqa.stages:labels"),
         tables=input_folder,
@@ -86,8 +80,6 @@ rule fuse:
         f"results/benchmarks/fuse/{FUSION_NAME}.tsv"
     wildcard_constraints:
         fusion=names(CONFIG.vqa.staged("fuse")),
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.vqa.stages:fuse", JOB.fusion_kinds),
         spec=JOB.fusion_spec,
@@ -114,8 +106,6 @@ rule prior:
     wildcard_constraints:
         fusion=names(CONFIG.vqa.staged("prior")),
     localrule: True
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.vqa.stages:prior", JOB.fusion_kinds),
         spec=JOB.fusion_spec,

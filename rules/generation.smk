@@ -10,8 +10,6 @@ rule train_captioner:
     benchmark:
         "results/benchmarks/train-captioner/{dataset}.{text}.seed{seed}.tsv"
     priority: 20
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.captions.stages:train_captioner"),
         outside=outside(JOB.captioner_sources),
@@ -41,8 +39,6 @@ rule generate_captions:
     wildcard_constraints:
         method=names(CONFIG.generation.names()),
     priority: 10
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.captions.stages:generate_captions", JOB.decoded_kind),
         outside=outside(JOB.captioner_sources),
@@ -65,8 +61,6 @@ rule paraphrases:
         "results/logs/paraphrases/{dataset}.log",
     benchmark:
         "results/benchmarks/paraphrases/{dataset}.tsv"
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.captions.stages:paraphrases"),
         tables=input_folder,
@@ -88,8 +82,6 @@ rule score_captions:
         "results/logs/score-captions.{dataset}.{vision}__{text}.log",
     benchmark:
         "results/benchmarks/score-captions.{dataset}.{vision}__{text}.tsv"
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.captions.stages:score_captions"),
         tables=input_folder,
@@ -125,8 +117,6 @@ rule generation_tables:
     benchmark:
         "results/benchmarks/generation-tables.tsv"
     localrule: True
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.report.stages:generation_tables"),
         cells=verbatim(json.dumps(CONFIG.generation.cells())),
@@ -150,8 +140,6 @@ rule caption_sheet:
     benchmark:
         f"results/benchmarks/captions.{FIGURE_NAME}.tsv"
     localrule: True
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.report.sheets:caption_sheet"),
         outside=outside(JOB.dataset_sources),

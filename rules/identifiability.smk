@@ -14,8 +14,6 @@ rule identifiability:
         f"results/benchmarks/identifiability/{RUN_NAME}.tsv"
     wildcard_constraints:
         method=f"{CONFIG.staged(True)}|{CONFIG.staged(False)}",
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.stages:identifiability", JOB.method_kind),
         captions=CONFIG.captions,
@@ -39,8 +37,6 @@ rule identifiability_tables:
     benchmark:
         "results/benchmarks/identifiability-tables.tsv"
     localrule: True
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.report.stages:identifiability_tables"),
         grid=verbatim(json.dumps(CONFIG.identifiability_grid())),
@@ -59,8 +55,6 @@ rule identifiability_figures:
     benchmark:
         "results/benchmarks/identifiability-figures.tsv"
     localrule: True
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.report.stages:identifiability_figures"),
         folder=output_folder,
@@ -80,8 +74,6 @@ rule similarity:
         "results/logs/similarity/{dataset}.{vision}__{text}.log",
     benchmark:
         "results/benchmarks/similarity/{dataset}.{vision}__{text}.tsv"
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.stages:similarity"),
     shell:
@@ -104,8 +96,6 @@ rule similarity_tables:
     benchmark:
         "results/benchmarks/similarity-tables.tsv"
     localrule: True
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.report.stages:similarity_tables"),
         pairs=CONFIG.identifiability["pairs"],

@@ -10,8 +10,6 @@ rule train_image_decoder:
     benchmark:
         "results/benchmarks/train-image-decoder/{dataset}.{vision}.seed{seed}.tsv"
     priority: 20
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.images.stages:train_image_decoder", JOB.vision_kind),
         outside=outside(JOB.dataset_sources, JOB.vision_sources, JOB.imager_sources),
@@ -40,8 +38,6 @@ rule generate_images:
     wildcard_constraints:
         method=names(CONFIG.generation.names()),
     priority: 10
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.images.stages:generate_images", JOB.decoded_kind),
         outside=outside(JOB.imager_sources),
@@ -65,8 +61,6 @@ rule scorer:
     wildcard_constraints:
         scorer=names(CONFIG.generation.scorers),
     priority: 20
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.joint.stages:joint", JOB.joint_kind),
         outside=outside(JOB.scorer_sources),
@@ -91,8 +85,6 @@ rule reference:
     benchmark:
         "results/benchmarks/reference/{dataset}.{vision}.tsv"
     priority: 20
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.images.stages:reference", JOB.network_kind, JOB.clip_kind),
         outside=outside(
@@ -127,8 +119,6 @@ rule score_images:
         "results/logs/score-images.{dataset}.{vision}__{text}.log",
     benchmark:
         "results/benchmarks/score-images.{dataset}.{vision}__{text}.tsv"
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code(
             "ngw.tasks.images.stages:score_images", JOB.network_kind, JOB.clip_kind
@@ -158,8 +148,6 @@ rule image_sheet:
     benchmark:
         f"results/benchmarks/images.{FIGURE_NAME}.tsv"
     localrule: True
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.report.sheets:image_sheet"),
         outside=outside(JOB.dataset_sources),

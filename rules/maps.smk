@@ -12,8 +12,6 @@ rule maps:
         f"results/benchmarks/maps/{RUN_NAME}.tsv"
     wildcard_constraints:
         method=CONFIG.staged(True),
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.stages:maps", JOB.method_kind),
         spec=JOB.method_spec,
@@ -37,8 +35,6 @@ rule fit:
         f"results/benchmarks/fit/{RUN_NAME}.tsv"
     wildcard_constraints:
         method=CONFIG.staged(False),
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.stages:fit", JOB.method_kind),
         spec=JOB.method_spec,

@@ -13,8 +13,6 @@ rule retrieval:
         f"results/benchmarks/retrieval/{RUN_NAME}.tsv"
     wildcard_constraints:
         method=f"{CONFIG.staged(True)}|{CONFIG.staged(False)}",
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.stages:retrieval", JOB.method_kind),
     shell:

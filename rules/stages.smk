@@ -30,8 +30,6 @@ rule stages:
     log:
         "results/logs/stages.log",
     localrule: True
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.report.stages:stages"),
         benchmarks="results/benchmarks",
@@ -49,8 +47,6 @@ rule page:
     log:
         "results/logs/page.log",
     localrule: True
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.report.stages:page"),
         config=verbatim(as_text(config)),

@@ -20,8 +20,6 @@ rule tables:
     benchmark:
         "results/benchmarks/tables.tsv"
     localrule: True
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.report.stages:collate"),
         grid=verbatim(json.dumps(CONFIG.grid())),
@@ -40,8 +38,6 @@ rule figures:
     benchmark:
         "results/benchmarks/figures.tsv"
     localrule: True
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.report.stages:figures"),
         folder=output_folder,
@@ -59,8 +55,6 @@ rule efficiency_figures:
     benchmark:
         "results/benchmarks/efficiency-figures.tsv"
     localrule: True
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.report.stages:efficiency_figures"),
         folder=output_folder,
@@ -82,8 +76,6 @@ rule alignment_figures:
     benchmark:
         f"results/benchmarks/alignment-figures.{FIGURE_NAME}.tsv"
     localrule: True
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.report.sheets:alignment_figures", JOB.shown_kind),
         outside=outside(JOB.dataset_sources),

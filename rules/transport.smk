@@ -11,8 +11,6 @@ rule transport:
         f"results/benchmarks/transport/{RUN_NAME}.tsv"
     wildcard_constraints:
         method=CONFIG.staged(True),
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.stages:transport", JOB.method_kind),
         spec=JOB.method_spec,

@@ -14,8 +14,6 @@ rule vqa:
     wildcard_constraints:
         fusion=names(CONFIG.vqa.names),
     localrule: True
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.vqa.stages:vqa"),
         tables=input_folder,
@@ -42,8 +40,6 @@ rule vqa_tables:
     benchmark:
         "results/benchmarks/vqa-tables.tsv"
     localrule: True
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.report.stages:vqa_tables"),
         grid=verbatim(json.dumps(CONFIG.vqa.cells())),
@@ -65,8 +61,6 @@ rule vqa_figures:
     benchmark:
         "results/benchmarks/vqa-figures.tsv"
     localrule: True
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.report.stages:vqa_figures"),
         folder=output_folder,
@@ -91,8 +85,6 @@ rule vqa_examples:
     benchmark:
         f"results/benchmarks/vqa-examples.{FIGURE_NAME}.tsv"
     localrule: True
-    conda:
-        "../envs/ngw.yaml"
     params:
         code=code("ngw.report.stages:vqa_examples", JOB.example_kinds),
         outside=outside(JOB.dataset_sources),

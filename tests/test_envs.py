@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -18,7 +19,13 @@ ROOT = Path(__file__).parents[1]
 ENVS = ROOT / "envs"
 LINES = (ROOT / "constraints.txt").read_text().splitlines()
 PINS = dict(line.split("==") for line in LINES if line and not line.startswith("#"))
-RULES = sorted((ROOT / "rules").rglob("*.smk"))
+CONDA = {
+    "conda_version": "26.7.0",
+    "conda_prefix": "/opt/conda",
+    "platform": "linux-64",
+    "get": {"channel_priority": "strict"},
+}
+OWN = 'rule own:\n    output: "results/own"\n    conda: "../../envs/own.yaml"\n    shell: "touch {output}"\n'
 
 
 def plain(name: str) -> str:
@@ -67,12 +74,22 @@ def test_conda_plans_the_environment():
     assert "Conda environment envs/ngw.yaml will be created." in run.stderr + run.stdout
 
 
-@pytest.mark.parametrize("path", RULES, ids=lambda path: path.name)
-def test_every_rule_that_runs_a_command_names_it(path):
-    for rule in re.split(r"\n(?=rule |use rule )", path.read_text()):
-        if "shell:" in rule:
-            (env,) = re.findall(r'conda:\n\s+"([^"]+)"', rule)
-            assert (path.parent / env).resolve() == ENVS / "ngw.yaml"
+def test_each_command_runs_in_it_unless_its_rule_names_another(tmp_path):
+    copy = tmp_path / "repository"
+    copy.mkdir()
+    for name in ("config.yaml", "ngw", "workflow", "rules", "envs"):
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, copy / name)
+    shutil.copy(ENVS / "ngw.yaml", copy / "envs" / "own.yaml")
+    (copy / "rules" / "baselines" / "own.smk").write_text(OWN)
+    conda = tmp_path / "conda"  # a dry run only asks for its version and settings
+    conda.write_text(f"#!/bin/sh\necho '{json.dumps(CONDA)}'\n")
+    conda.chmod(0o755)
+    told = os.environ | {"PYTHONPATH": str(copy), "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "snakemake", "--sdm", "conda", "--dry-run", "--cores", "1", "all", "own"]
+    run = subprocess.run(command, cwd=copy, env=told, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    environments = re.findall(r"Conda environment (\S+) will be created", run.stderr + run.stdout)
+    assert sorted(environments) == ["envs/ngw.yaml", "envs/own.yaml"]
 
 
 def test_the_container_installs_and_runs_by_make():

@@ -12,8 +12,6 @@ rule joint:
     wildcard_constraints:
         method=names(set(CONFIG.raw.names()) - set(CONFIG.raw.averaged())),
     priority: 20
-    conda:
-        "../../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.joint.stages:joint", JOB.method_kind),
         outside=outside(JOB.dataset_sources, JOB.method_sources),
@@ -41,8 +39,6 @@ rule joint_retrieval:
         f"results/benchmarks/joint-retrieval/{RUN_NAME}.tsv"
     wildcard_constraints:
         method=names(CONFIG.raw.names()),
-    conda:
-        "../../envs/ngw.yaml"
     params:
         code=code(
             "ngw.tasks.joint.stages:joint_retrieval", JOB.method_kind, JOB.clip_kind
@@ -74,8 +70,6 @@ rule joint_bridge:
     wildcard_constraints:
         method=names(CONFIG.raw.names()),
     priority: 15
-    conda:
-        "../../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.joint.stages:joint_bridge", JOB.method_kind, JOB.clip_kind),
         outside=outside(JOB.dataset_sources, JOB.method_sources),
@@ -105,8 +99,6 @@ rule joint_vqa:
     wildcard_constraints:
         fusion=names(CONFIG.vqa.staged("joint-vqa")),
     priority: 10
-    conda:
-        "../../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.joint.stages:joint_vqa", JOB.fusion_kinds),
         outside=outside(JOB.dataset_sources),

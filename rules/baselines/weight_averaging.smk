@@ -12,8 +12,6 @@ rule towers:
     wildcard_constraints:
         method=names(map(CONFIG.raw.towers, CONFIG.raw.averaged())),
     priority: 20
-    conda:
-        "../../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.joint.stages:towers", JOB.method_kind),
         outside=outside(JOB.dataset_sources, JOB.method_sources),
@@ -37,8 +35,6 @@ rule merge:
     wildcard_constraints:
         method=names(CONFIG.raw.averaged()),
     priority: 15
-    conda:
-        "../../envs/ngw.yaml"
     params:
         code=code("ngw.tasks.joint.stages:merge", JOB.method_kind),
         spec=JOB.method_spec,
