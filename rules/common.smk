@@ -51,14 +51,6 @@ wildcard_constraints:
     shard=r"\d+",
 
 
-def baseline_rules():
-    """The files of rules/baselines, relative to the Snakefile."""
-    return sorted(
-        f"../rules/baselines/{path.name}"
-        for path in (ROOT / "rules/baselines").glob("*.smk")
-    )
-
-
 def code(stage, *kinds):
     """A parameter function: the fingerprint of all source files that a stage and the components it builds can reach.
 
