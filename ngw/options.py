@@ -35,6 +35,8 @@ class Bounds:
     def __str__(self) -> str:
         if self.among:
             return " or ".join(filter(None, [", ".join(self.among[:-1]), self.among[-1]]))
+        if self.above is None and self.least is None:
+            return "a finite number"
         low = f"({self.above}" if self.least is None else f"[{self.least}"
         high = f"{self.below})" if self.most is None else f"{self.most}]"
         if self.below is not None or self.most is not None:
