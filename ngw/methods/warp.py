@@ -48,8 +48,8 @@ class Warp(Whitened):
     """NGW (proposal 2.2 to 2.5). `fit` is `solve`, the plan, then `fit_maps`.
 
     The clouds are whitened and compared by a cost; an entropic plan holds the known pairs fast and transports the rest,
-    exactly, in part (mass) or with slack (tau); maps both ways are fitted to its barycentric projections.  What an option
-    is stands at its line, below.
+    exactly, in part (mass) or with slack (tau); maps both ways are fitted to its barycentric projections.
+    What each option is stands at its line, below.
     """
 
     min_pairs, has_plan = 4, True
