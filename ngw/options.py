@@ -9,6 +9,16 @@ from typing import Any
 
 from ngw.errors import InputError
 
+# How JSON Schema calls the types of fields and their bounds.
+TYPES = {"int": "integer", "float": "number", "bool": "boolean", "str": "string", "None": "null"}
+KEYWORDS = {
+    "above": "exclusiveMinimum",
+    "least": "minimum",
+    "below": "exclusiveMaximum",
+    "most": "maximum",
+    "among": "enum",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Bounds:
@@ -35,6 +45,8 @@ class Bounds:
     def __str__(self) -> str:
         if self.among:
             return " or ".join(filter(None, [", ".join(self.among[:-1]), self.among[-1]]))
+        if self.above is None and self.least is None:
+            return "a finite number"
         low = f"({self.above}" if self.least is None else f"[{self.least}"
         high = f"{self.below})" if self.most is None else f"{self.most}]"
         if self.below is not None or self.most is not None:
@@ -61,3 +73,13 @@ def check(options: Any, what: str | None = None) -> None:
         words = "positive" if bounds == Bounds(above=0) else str(bounds)
         null = ", or null" if "None" in str(field.type) else ""
         raise ValueError(f"{field.name} is {words}{null}, not {value!r}")
+
+
+def schema(component: type) -> dict[str, Any]:
+    """The JSON Schema of a component's options."""
+    properties = {}
+    for field in dataclasses.fields(component):
+        types, bounds = [TYPES[part] for part in field.type.split(" | ")], field.metadata.get("bounds", Bounds())
+        limits = {KEYWORDS[name]: limit for name, limit in vars(bounds).items() if limit not in (None, ())}
+        properties[field.name] = {"type": types if len(types) > 1 else types[0], **limits}
+    return {"type": "object", "additionalProperties": False, "properties": properties}

@@ -112,17 +112,3 @@ def make(cls: type[T], what: str, options: Mapping[str, Any]) -> T:
         raise
     except (TypeError, ValueError) as error:
         raise InputError(f"{what}: {error}") from None
-
-
-def at_least(least: float, /, **options: float) -> None:
-    """Raise `ValueError` for an option below `least`, infinite or NaN."""
-    for name, value in options.items():
-        if not least <= value < math.inf:
-            raise ValueError(f"{name} is {least} or more, not {value}")
-
-
-def positive(**options: float) -> None:
-    """Raise `ValueError` for an option that isn't positive, or is infinite or NaN."""
-    for name, value in options.items():
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name} is positive, not {value}")

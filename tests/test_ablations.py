@@ -188,12 +188,12 @@ def test_groups_hold_the_base_once_and_stand_in_the_order_of_numbers():
             ["tables.ablations.vary", "method 'nwg'", "Did you mean 'ngw'?"],
         ),
         (["vary"], [panel("epsilno", 1)], ["ngw~epsilno=1", "Did you mean 'epsilon'?"]),
-        (["vary"], [panel("epsilon", -1)], ["ngw~epsilon=-1", "epsilon is a positive number"]),
+        (["vary"], [panel("epsilon", -1)], ["ngw~epsilon=-1", "epsilon is positive"]),
         (["vary"], [panel("map", {"steps": 3})], ["expected 'map' among {'steps': 3}"]),
         (["vary"], [panel("cost", "a/b")], ["tables.ablations.vary[0].values[0]"]),
         (["pairs"], 49, ["tables.ablations.pairs: a budget of 49 is larger than the train split"]),
         (["sedes"], [0], ["unknown key 'sedes'", "Did you mean 'seeds'?"]),
-        (["vary"], [panel("cycle", 0, method="ngw~epsilon=0")], ["ngw~epsilon=0", "positive number"]),
+        (["vary"], [panel("cycle", 0, method="ngw~epsilon=0")], ["ngw~epsilon=0", "epsilon is positive"]),
     ],
 )
 def test_what_is_wrong_with_an_ablation_is_told(path, value, words):

@@ -115,5 +115,5 @@ def test_the_merged_model_is_a_clip(tmp_path, align):
 def test_options_that_cannot_be():
     with pytest.raises(ValueError, match="align is none or ot"):
         WeightAveraging(align="cka")
-    with pytest.raises(ValueError, match=r"weight is in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"weight is a share in \[0, 1\]"):
         WeightAveraging(weight=2.0)

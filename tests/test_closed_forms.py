@@ -9,7 +9,7 @@ from scipy.stats import ortho_group
 
 from ngw import methods
 from ngw.maps.linear import PENALTIES, _press, ridge, thin_svd
-from ngw.methods.cca import solve
+from ngw.methods._variates import solve
 from ngw.methods.procrustes import Procrustes
 from ngw.methods.relative import relative
 from ngw.metrics.retrieval import ranks, recall_at

@@ -72,7 +72,7 @@ def test_a_misspelled_option_of_a_derived_method():
 @pytest.mark.parametrize("epsilon", [0, -0.1])
 def test_epsilon_is_positive(epsilon):
     values = tiny("methods", "ngw", value={"kind": "warp", "epsilon": epsilon})
-    refused(values, "methods.ngw", "epsilon is a positive number, in units of the mean cost", f"not {epsilon}")
+    refused(values, "methods.ngw", "epsilon is positive", f"not {epsilon}")
 
 
 def test_epsilon_of_a_derived_method_is_positive():

@@ -168,7 +168,7 @@ def test_missing_weights_name_the_package(photographs):
 
 
 def test_an_unknown_variant():
-    with pytest.raises(InputError, match="variant is one of lite0, lite1, lite2, not 'lite9'"):
+    with pytest.raises(InputError, match="variant is lite0, lite1 or lite2, not 'lite9'"):
         encoders.build({"kind": "efficientnet-lite", "variant": "lite9"})
 
 

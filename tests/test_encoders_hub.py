@@ -73,5 +73,5 @@ def test_a_missing_file_a_wrong_width_and_a_wrong_size_are_named(photographs, tm
 def test_options_that_do_not_exist_are_refused():
     with pytest.raises(InputError, match="pooling is cls or mean, not 'max'"):
         encoders.build({"kind": "transformers-vision", "pooling": "max"})
-    with pytest.raises(InputError, match="precision is one of float32, bfloat16, float16, not 'int8'"):
+    with pytest.raises(InputError, match="precision is float32, bfloat16 or float16, not 'int8'"):
         encoders.build({"kind": "transformers-text", "precision": "int8"})

@@ -75,7 +75,7 @@ def test_pictures_are_prepared_while_the_network_works(photographs, tmp_path):
 
     vision_folder(tmp_path, "vit")
     encoder = encoders.build({"kind": "transformers-vision", "model": str(tmp_path), "width": 16})
-    encoder.model  # noqa: B018 (loads)
+    encoder.network  # noqa: B018 (loads)
     plain, prepare, encode, log = encoder.encode(photographs).pooled, encoder.prepare, encoder.encode, []
 
     def slow(items, tokens=False):

@@ -37,8 +37,8 @@ def test_the_mean_of_two_trunks_is_one_trunk_for_both_sides(twins):
         name: encoders.build({**spec, "merged_with": other[name], "merge_weight": 0.25 if name == "vit" else 0.75})
         for name, spec in specs.items()
     }
-    own = [trunk(plain["vit"].model), trunk(plain["bert"].loaded[1])]
-    both = [trunk(merged["vit"].model), trunk(merged["bert"].loaded[1])]
+    own = [trunk(plain["vit"].network), trunk(plain["bert"].loaded[1])]
+    both = [trunk(merged["vit"].network), trunk(merged["bert"].loaded[1])]
     assert len(own[0]) == 2 * 6 * 2  # layers, linear maps, weight and bias
     for key, value in own[0].items():
         wanted = 0.75 * value + 0.25 * own[1][key]
@@ -59,5 +59,5 @@ def test_trunks_of_other_shapes_are_refused(twins, photographs):
     spec = {"kind": "transformers-vision", "model": str(twins / "vit"), "width": 16, "merged_with": str(twins / "deep")}
     with pytest.raises(InputError, match=r"layer 2, query weight: expected one shape, found None in .*vit and"):
         encoders.build(spec).encode(photographs)
-    with pytest.raises(InputError, match=r"merge_weight is in \[0, 1\], not 2"):
+    with pytest.raises(InputError, match=r"merge_weight is a share in \[0, 1\], not 2"):
         encoders.build({**spec, "merge_weight": 2.0})

@@ -131,7 +131,7 @@ def test_a_file_and_a_package_that_are_not_there(tmp_path):
 
 @pytest.mark.parametrize("options", [{"width": 0}, {"max_length": 0}])
 def test_numbers_below_one(options):
-    with pytest.raises(InputError, match="width and max_length are 1 or more"):
+    with pytest.raises(InputError, match=f"{next(iter(options))} is 1 or more"):
         encoders.build({"kind": "glove", **options})
 
 

@@ -150,7 +150,7 @@ def test_the_stage_writes_what_the_fuse_stage_writes(kind, scenes, tmp_path):
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(ValueError, match=r"weight is in \[0, 1\], not 2"):
+    with pytest.raises(ValueError, match=r"weight is a share in \[0, 1\], not 2"):
         WeightAveraging(2)
     with pytest.raises(ValueError, match="patch divides size"):
         Joint(size=20)

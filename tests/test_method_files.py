@@ -63,7 +63,7 @@ def test_a_file_without_its_parts(tmp_path, change, text):
     [
         ({"no_such": 1}, "'warp' has no option 'no_such'"),
         ({"kind": "ridge"}, r"expected exactly the options of warp, found others, or none, for \['kind'\]"),
-        ({"epsilon": -1}, "epsilon is a positive number"),
+        ({"epsilon": -1}, "epsilon is positive"),
         ({"epsilon": "0.1"}, "epsilon: expected a number, found '0.1'"),
     ],
 )

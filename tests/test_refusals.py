@@ -38,10 +38,10 @@ def encoder(**spec):
         (encoder(kind="clip", side="sound"), "side is vision or text, not 'sound'"),
         (encoder(kind="precomputed", modality="sound", file="x.npy", ids="y.npy"), "modality is vision or text"),
         (encoder(kind="python", modality="sound"), "modality is vision or text, not 'sound'"),
-        (encoder(kind="transformers-text", max_length=3), "max_length is 4 tokens or more, not 3"),
+        (encoder(kind="transformers-text", max_length=3), "max_length is 4 or more, not 3"),
         (encoder(kind="transformers-text", pooling="max"), "pooling is cls or mean, not 'max'"),
-        (encoder(kind="transformers-text", merge_weight=2.0), r"merge_weight is in \[0, 1\], not 2.0"),
-        (lambda: methods.build({"kind": "joint", "crop": 0.0}), r"crop is in \(0, 1\]"),
+        (encoder(kind="transformers-text", merge_weight=2.0), r"merge_weight is a share in \[0, 1\], not 2.0"),
+        (lambda: methods.build({"kind": "joint", "crop": 0.0}), r"crop is a share in \(0, 1\]"),
         (lambda: clouds.budget("many", 9), "expected a number of pairs, 0 or more, or 'all', found 'many'"),
     ],
 )
@@ -176,7 +176,7 @@ def test_another_network_than_the_one_that_is_merged_in(tmp_path):
     (tmp_path / "broken" / "model.safetensors").write_bytes(b"no tensors")
     spec = {"kind": "transformers-vision", "model": str(tmp_path / "vit"), "width": 16}
     with pytest.raises(InputError, match="broken: expected whole model files, found"):
-        _ = encoders.build({**spec, "merged_with": str(tmp_path / "broken")}).model
+        _ = encoders.build({**spec, "merged_with": str(tmp_path / "broken")}).network
 
 
 def test_tables_without_what_is_asked_for(tmp_path):

@@ -33,7 +33,7 @@ def test_weights_of_another_network_and_no_network(monkeypatch):
     monkeypatch.setattr(inception.Inception, "_state", lambda self: {})
     monkeypatch.setattr(inception, "_module", lambda: SimpleNamespace(FeatureExtractorInceptionV3=other))
     with pytest.raises(InputError, match=r"expected Inception's weights, found missing key fc\.weight"):
-        _ = found.model
+        _ = found.network
     monkeypatch.undo()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="torch_fidelity: no such package; pip install --no-deps torch-fidelity"):
@@ -91,7 +91,7 @@ def test_a_teachers_features_of_other_rows(tmp_path, write_cloud):
 def test_a_preprocessor_of_another_size_than_the_networks(photographs, tmp_path):
     vision_folder(tmp_path, "vit")
     found = encoders.build({"kind": "transformers-vision", "model": str(tmp_path), "width": 16})
-    _ = found.model
+    _ = found.network
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "patch_size": 4}))
     with pytest.raises(InputError, match="expected 64 patches and a class token, found 17 states"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rotated_clouds import found, rotated
 
-from ngw.methods.gromov import directions
+from ngw.methods._rotation import directions
 from ngw.methods.wasserstein_procrustes import POWERS, WHITENS, WassersteinProcrustes
 
 

@@ -13,9 +13,16 @@ from ngw.config import selection
 from ngw.config.names import FUSION, RUN, Once, known, with_name
 from ngw.config.sections import Sections, cells
 from ngw.errors import InputError
+from ngw.options import schema as of_options
 from ngw.schema import check_plain, check_schema
+from ngw.tasks.captions.options import CaptionerOptions
+from ngw.tasks.images.options import ImagerOptions
+from ngw.tasks.vqa.options import TrainingOptions
 
 __all__ = ["FUSION", "RUN", "Config", "cells", "read"]
+
+# What the schema refers to and doesn't say: the options of classes, whose bounds stand with their defaults.
+OPTIONS = {"captioner": CaptionerOptions, "imager": ImagerOptions, "training": TrainingOptions}
 
 
 def read(path: str | os.PathLike) -> dict[str, Any]:
@@ -39,7 +46,9 @@ class Config(Sections):
 
     def __init__(self, values: Mapping[str, Any], schema: str | os.PathLike) -> None:
         check_plain("config", values)
-        check_schema(values, read(schema))
+        rules = read(schema)
+        rules["$defs"] |= {name: of_options(each) for name, each in OPTIONS.items()}
+        check_schema(values, rules)
         super().__init__(values)
         self._check_names()
         _ = self.vqa, self.generation  # which check themselves

@@ -79,7 +79,7 @@ class Vqa:
     def staged(self, stage: str) -> list[str]:
         """The fusions of the table that a stage makes: `fuse`, `joint-vqa` (from raw items) or `prior` (untrained)."""
 
-        def made_by(found: fusion.Fusion) -> str:
+        def made_by(found: fusion.Row) -> str:
             return "joint-vqa" if found.raw else "fuse" if found.sides else "prior"
 
         return [name for name in self.names if made_by(fusion.build(self.spec(name))) == stage]

@@ -83,6 +83,12 @@ def _snapshot(model: str, revision: str, patterns: Sequence[str]) -> Path:
         ) from None
 
 
+def version(model: str, revision: str | None, merged_with: str | None = None, merge_weight: float = 0.5) -> str:
+    """What an encoder's weights are, for its card."""
+    own = model if revision is None else f"{model}@{revision}"
+    return own if merged_with is None else f"{own}, merged with {merge_weight:g} of {merged_with}"
+
+
 def about(model: str, revision: str | None = None, merged_with: str | None = None) -> dict[str, str]:
     """Licence and training data of a model, and of the other where it is the mean of two, as their own cards say."""
     own = _cards.PACKAGES.get(model) or _cards.read(folder(model, revision) / "README.md")
@@ -200,13 +206,6 @@ def merged(model, name: str, other: str | None, weight: float):
     second = pretrained(AutoModel, where, use_safetensors=True, trust_remote_code=False, **STATES)
     merge(model, second, weight, (name, other))
     return model
-
-
-def check_precision(name: str) -> str:
-    """The name of a precision that exists."""
-    if name not in PRECISIONS:
-        raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, not {name!r}")
-    return name
 
 
 def tokenizer(where: Path, max_length: int, words: int):

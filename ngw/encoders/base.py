@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ngw.encoders._cards import NOT_STATED
+from ngw.options import check
 
 
 @dataclass
@@ -21,9 +22,10 @@ class Encoding:
 
 
 class Encoder:
-    """A frozen, pre-trained network. `__init__` stores options and is cheap; weights load at the first `encode`.
+    """A frozen, pre-trained network. Making one is cheap: weights load at the first `encode`.
 
-    A subclass states its card (modality, widths, licence, training data, preprocessing with its source).
+    A subclass states its card (modality, widths, licence, training data, preprocessing with its source), and declares
+    its options as fields of a dataclass (`ngw.options`), or stores and checks them in `__init__`.
     """
 
     by_id: ClassVar[bool] = False  # whether `encode` takes ids instead of items
@@ -35,6 +37,10 @@ class Encoder:
     training_data: str | None = None  # as licence
     preprocessing: str
     version: str  # of the weights
+
+    def __post_init__(self) -> None:
+        """Refuse options outside their bounds; a subclass adds to its card what follows from them."""
+        check(self)
 
     def encode(self, items: Sequence, tokens: bool = False) -> Encoding:
         """Features of a batch of items (image paths, texts, or ids where `by_id`), in their order."""

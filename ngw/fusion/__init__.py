@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from ngw import registry
 from ngw.features.basis import Basis, Tokens, token_unit
-from ngw.fusion.base import Fusion
+from ngw.fusion.base import Fusion, Row
 
 if TYPE_CHECKING:
     from ngw.fusion._alignment import Maps
     from ngw.methods import Method
 
-__all__ = ["Basis", "Fusion", "Tokens", "align", "build", "kinds", "token_unit"]
+__all__ = ["Basis", "Fusion", "Row", "Tokens", "align", "build", "kinds", "token_unit"]
 
 
 def kinds() -> list[str]:
@@ -24,9 +24,9 @@ def kinds() -> list[str]:
     return registry.kinds("ngw.fusion")
 
 
-def build(spec: Mapping[str, Any]) -> Fusion:
-    """A fusion from its config entry, {"kind": ..., options}."""
-    return registry.build("ngw.fusion", Fusion, spec)
+def build(spec: Mapping[str, Any]) -> Row:
+    """A row of the table from its config entry, {"kind": ..., options}."""
+    return registry.build("ngw.fusion", Row, spec)
 
 
 def align(method: Method, a: Basis | None = None, b: Basis | None = None) -> Maps:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from functools import reduce
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -76,7 +76,7 @@ class Maps(nn.Module):
         self.ab, self.ba, self.widths, self.form = ab, ba, widths, form
         self.requires_grad_(False)
 
-    def tuned(self, tune: Literal["frozen", "fine"]) -> Self:
+    def tuned(self, tune: str) -> Self:
         """A copy whose weights are trained ("fine") or not ("frozen"); coordinates such as whitening never are."""
         if tune == "fine" and self.form == "opaque":
             raise InputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ class Mixing(Protocol):
     aligned: bool
     pooled: bool
     alpha: float
-    tune: Literal["frozen", "fine"]
+    tune: str
 
     def attend_to(self, q: Tensor, k: Tensor, mask: Tensor) -> Tensor: ...
 

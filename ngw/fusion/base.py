@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ngw.features.basis import Tokens
-from ngw.registry import at_least
+from ngw.options import check, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,11 +16,10 @@ if TYPE_CHECKING:
     from ngw.fusion._network import Network
 
 
-class Fusion:
-    """Two sides' tokens to one vector (proposal 2.4). Side "a" holds images, side "b" texts.
+class Row:
+    """What answers questions, a row of the table, known without torch. Side "a" holds images, side "b" texts.
 
-    dims: d, to which each side is projected.  hidden: of the feed-forward network.  width: of its output h.
-    A subclass says which sides it reads, and in `attend_to` what a side takes from the other.
+    A subclass declares its options as fields of a dataclass (`ngw.options`), or stores and checks them in `__init__`.
     """
 
     role: str = "baseline"  # in the tables: method, baseline or control
@@ -30,12 +30,32 @@ class Fusion:
     aligned: bool = False  # whether it does so through T_AB and T_BA
     pooled: bool = False  # whether each side is first averaged to one token
     alpha: float = 0.5  # of its own in what it exchanges, before training
-    tune: Literal["frozen", "fine"] = "frozen"  # whether maps are trained on, where it has some
+    tune: str = "frozen"  # whether maps are trained on, where it has some
     reference: ClassVar[str] = "proposal 2.4"
 
-    def __init__(self, dims: int = 256, hidden: int = 512, width: int = 512) -> None:
-        at_least(1, dims=dims, hidden=hidden, width=width)
-        self.dims, self.hidden, self.width = dims, hidden, width
+    def __post_init__(self) -> None:
+        """Refuse options outside their bounds; a subclass adds what one says of another."""
+        check(self)
+
+    def network(self, a: Tokens, b: Tokens, maps: Maps | None = None, seed: int = 0) -> Network:
+        """The torch module that answers."""
+        raise TypeError(f"{type(self).__name__} must define network")
+
+    def params(self) -> dict[str, Any]:
+        """The options, by name."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+
+@dataclass(eq=False)
+class Fusion(Row):
+    """Two sides' tokens to one vector (proposal 2.4).
+
+    A subclass says which sides it reads, and in `attend_to` what a side takes from the other.
+    """
+
+    dims: int = option(256, least=1)  # d, to which each side is projected
+    hidden: int = option(512, least=1)  # of the feed-forward network
+    width: int = option(512, least=1)  # of its output h
 
     def network(self, a: Tokens, b: Tokens, maps: Maps | None = None, seed: int = 0) -> Network:
         """The torch module: forward(z_a [b, t, d_a], mask_a [b, t], z_b [b, s, d_b], mask_b [b, s]) -> h [b, width].
@@ -49,7 +69,3 @@ class Fusion:
     def attend_to(self, q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
         """What each token q [b, t, d] takes from the other side's k [b, s, d], mask [b, s]: [b, t, d] or [b, 1, d]."""
         raise TypeError(f"{type(self).__name__} must define attend_to")
-
-    def params(self) -> dict[str, Any]:
-        """The options, by name."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}

@@ -2,46 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ngw.fusion.base import Fusion
+from ngw.options import option
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+@dataclass(eq=False)
 class CrossAttention(Fusion):
     """h_A = alpha_A z_A + (1 - alpha_A) CrossAttn(z_A, T_BA(z_B)), h_B likewise; then LayerNorm, mean, FFN.
 
     Both arguments of h_A live in A's space and pass one projection to d, so the alignment, not training, makes their
     products meaningful at the start.
-    alpha: where both learned alphas start.  tune: "frozen" maps, or "fine"-tuned with the rest.
-    Ablations: pooled, one token a side, whose softmax is 1; aligned: false, where a learned projection of the other
-    side's raw features stands in place of T and of the shared projection: plain cross-attention, the baseline.
     """
 
-    role = "method"
     exchanges = attends = True
 
-    def __init__(
-        self,
-        dims: int = 256,
-        hidden: int = 512,
-        width: int = 512,
-        alpha: float = 0.5,
-        tune: Literal["frozen", "fine"] = "frozen",
-        pooled: bool = False,
-        aligned: bool = True,
-    ) -> None:
-        super().__init__(dims, hidden, width)
-        if not 0 < alpha < 1:
-            raise ValueError(f"alpha is a share in (0, 1), both ends excluded; not {alpha}")
-        if tune not in ("frozen", "fine"):
-            raise ValueError(f"tune is frozen or fine, not {tune!r}")
-        if tune == "fine" and not aligned:
+    alpha: float = option(0.5, above=0, below=1)  # where both learned alphas start
+    tune: str = option("frozen", among=("frozen", "fine"))  # maps, or fine-tuned with the rest
+    pooled: bool = False  # an ablation: one token a side, whose softmax is 1
+    # Without: a learned projection of the other side's raw features stands in place of T and of the shared projection,
+    # plain cross-attention, the baseline.
+    aligned: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tune == "fine" and not self.aligned:
             raise ValueError("tune: fine is for maps, which aligned: false leaves out; drop one of the two")
-        self.alpha, self.tune, self.pooled, self.aligned = alpha, tune, pooled, aligned
-        self.role = "method" if aligned else "baseline"
+
+    @property
+    def role(self) -> str:  # type: ignore[override]  # follows from an option
+        return "method" if self.aligned else "baseline"
 
     def attend_to(self, q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
         """`attend`."""

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ngw.fusion.cross_attention import CrossAttention
+from ngw.fusion.base import Fusion
+from ngw.options import option
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Gated(CrossAttention):
+@dataclass(eq=False)
+class Gated(Fusion):
     """h_A = alpha_A z_A + (1 - alpha_A) mean of T_BA(z_B), h_B likewise: cross-attention with equal weights."""
 
-    attends = False
+    role = "method"
+    exchanges = aligned = True
 
-    def __init__(
-        self,
-        dims: int = 256,
-        hidden: int = 512,
-        width: int = 512,
-        alpha: float = 0.5,
-        tune: Literal["frozen", "fine"] = "frozen",
-    ) -> None:
-        super().__init__(dims, hidden, width, alpha, tune)
+    alpha: float = option(0.5, above=0, below=1)  # as in cross-attention, like tune
+    tune: str = option("frozen", among=("frozen", "fine"))
 
     def attend_to(self, q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
         """The mean of the keys in mask, [b, 1, d]; 0 where there is none."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
-from ngw.fusion.base import Fusion
+from ngw.fusion.base import Row
 
 
-class Prior(Fusion):
-    """by_type: the most frequent training answer to questions that begin as this one does (its question_type)."""
+@dataclass(eq=False)
+class Prior(Row):
+    """The most frequent training answer, to every question or to those of a type."""
 
     role = "control"
     sides: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, by_type: bool = False) -> None:
-        self.by_type = by_type
+    by_type: bool = False  # of questions that begin as this one does (its question_type)

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ngw.fusion.joint import Joint
+from ngw.options import option
 
 
-class WeightAveraging(Joint):
+@dataclass
+class Merging:
+    """How two transformers become one: an option that comes before their own."""
+
+    weight: float = option(0.5, least=0, most=1)  # of the question-only model in the mean
+
+
+@dataclass(eq=False)
+class WeightAveraging(Joint, Merging):
     """Both start from the same weights (the case in which averaging is known to work: Wortsman et al. 2022).
 
-    weight: of the question-only model in the mean of trunk and classifier; each brings its own stem.
+    The mean is of trunk and classifier; each brings its own stem.
     """
 
     reference = "Wortsman et al. 2022"
-
-    def __init__(
-        self,
-        weight: float = 0.5,
-        size: int = 32,
-        patch: int = 8,
-        dims: int = 96,
-        layers: int = 3,
-        heads: int = 4,
-        words: int = 24,
-        epochs: float = 2.0,
-        learning_rate: float = 1e-3,
-    ) -> None:
-        super().__init__(size, patch, dims, layers, heads, words, epochs, learning_rate)
-        if not 0 <= weight <= 1:
-            raise ValueError(f"weight is in [0, 1], not {weight}")
-        self.weight = weight

@@ -8,6 +8,7 @@ import numpy as np
 
 from ngw.errors import InputError
 
+SMALLEST = 1e-36  # spread: float32 loses its digits below 1e-38
 LARGEST = 1e36  # float32 ends at 3.4e38, and the distances of rows to their centre must stay below it
 
 
@@ -79,6 +80,18 @@ def check_pairs(pairs: Any, n: int, m: int) -> np.ndarray:
     if len(np.unique(pairs, axis=0)) < len(pairs):
         raise InputError("pairs: expected each pair once, found repeated ones; drop the duplicates.")
     return pairs
+
+
+def moments(x: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Centre [d] and scale [] (root mean square distance to it)."""
+    mean = x.mean(0, dtype=np.float64)
+    scale = np.sqrt(((x - mean) ** 2).sum(1).mean())
+    if (x == x[0]).all():
+        rows = f"{len(x)} equal rows" if len(x) > 1 else "1 sample"
+        raise InputError(f"{name}: expected features that differ, found {rows}; check the encoder.")
+    if scale < SMALLEST:
+        raise InputError(f"{name}: expected a spread of {SMALLEST:g} or more, found {scale:.1e}; scale the features.")
+    return mean.astype(np.float32), np.array(scale, np.float32)
 
 
 def _numbers(x: Any, name: str) -> np.ndarray:

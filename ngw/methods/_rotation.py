@@ -21,3 +21,16 @@ class Rotation(Method):
 
     def _to_x(self, y: np.ndarray) -> np.ndarray:
         return (y @ self.rotation_.T) / self.gain_
+
+
+def directions(cross: np.ndarray, power: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Singular directions of cross, each times its singular value (share of the largest) to the power / 2.
+
+    (left [d_x, r], right [d_y, r]); directions below 1e-4 of the largest, which few pairs leave open, are left out.
+    """
+    p, s, qt = np.linalg.svd(cross, full_matrices=False)
+    s = s / max(s[0], 1e-12)
+    kept = s > 1e-4
+    kept[0] = True
+    weight = s[kept] ** (power / 2)
+    return (p[:, kept] * weight).astype(np.float32), (qt[kept].T * weight).astype(np.float32)

@@ -12,9 +12,10 @@ import numpy as np
 
 from ngw import __version__, errors, io, registry
 from ngw.errors import InputError
-from ngw.methods._clouds import check_cloud, check_columns, check_pairs, columns
+from ngw.methods._clouds import check_cloud, check_columns, check_pairs, columns, moments
+from ngw.options import check
 
-EPS, SMALLEST = 1e-12, 1e-36  # of a length; of a spread: float32 loses its digits below 1e-38
+EPS = 1e-12  # of a length
 PLAIN = (bool, int, float, str, list)  # what a fit learns beside arrays
 DEFAULTS = ("converged_", "note_", "x_columns_", "y_columns_")  # what a class says until a fit says otherwise
 Role = Literal["method", "baseline", "control"]
@@ -37,9 +38,9 @@ def in_both_spaces(x: np.ndarray, to_y: np.ndarray, y: np.ndarray, to_x: np.ndar
 class Method:
     """Aligns two clouds x [n, d_x] and y [m, d_y] whose rows need not be paired.
 
-    A subclass stores its hyperparameters in `__init__` (and checks them there), learns in `_fit` on centred clouds of
-    unit mean square norm, and maps in `_to_y`, `_to_x`. What it learns are arrays, numbers and texts whose names end in
-    `_`, and these alone: `fit` forgets them first.
+    A subclass declares its hyperparameters as fields of a dataclass (`ngw.options`), or stores and checks them in an
+    `__init__`; it learns in `_fit` on centred clouds of unit mean square norm, and maps in `_to_y`, `_to_x`. What it
+    learns are arrays, numbers and texts whose names end in `_`, and these alone: `fit` forgets them first.
     Bad input (shapes, NaN, equal rows, pairs out of range, too few of them) raises `InputError`; so does, as
     `ngw.errors.NotFittedError`, a method that isn't fitted, or whose options are no longer those of its fit.
 
@@ -60,6 +61,10 @@ class Method:
     x_columns_: list[str] | None = None  # the names in the data frames of fit, where there were some
     y_columns_: list[str] | None = None
     options_: dict[str, Any] | None = None  # of the fit; none before
+
+    def __post_init__(self) -> None:
+        """Refuse options outside their bounds; a subclass adds what one says of another."""
+        check(self)
 
     def fit(self, x: Any, y: Any, pairs: Any = None, seed: int = 0) -> Self:
         """Learn both maps. x [n, d_x], y [m, d_y]; pairs: [k] or [k, 2] row indices of the known pairs, ignored where
@@ -86,7 +91,7 @@ class Method:
         """Check the input, learn centre and scale, and return standardised clouds with pairs [k, 2]."""
         self.x_columns_, self.y_columns_ = columns(x), columns(y)
         x, y = check_cloud(x, "x"), check_cloud(y, "y")
-        moments = _moments(x, "x"), _moments(y, "y")
+        centres = moments(x, "x"), moments(y, "y")
         pairs = check_pairs(pairs, len(x), len(y))
         if self.pairs == "none":
             pairs = pairs[:0]
@@ -96,9 +101,9 @@ class Method:
                 "pass `pairs`, or take a method that needs none."
             )
         else:
-            _moments(x[pairs[:, 0]], "x, known pairs")
-            _moments(y[pairs[:, 1]], "y, known pairs")
-        (self.x_mean_, self.x_scale_), (self.y_mean_, self.y_scale_) = moments
+            moments(x[pairs[:, 0]], "x, known pairs")
+            moments(y[pairs[:, 1]], "y, known pairs")
+        (self.x_mean_, self.x_scale_), (self.y_mean_, self.y_scale_) = centres
         self.n_pairs_ = len(pairs)
         self._settle(Method._standard_x(self, x), Method._standard_y(self, y))
         return self._standard_x(x), self._standard_y(y), pairs
@@ -249,18 +254,6 @@ class Method:
         if not isinstance(method, cls):
             raise InputError(f"{path}: expected a {cls.__name__}, found a {type(method).__name__}.")
         return method
-
-
-def _moments(x: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Centre [d] and scale [] (root mean square distance to it)."""
-    mean = x.mean(0, dtype=np.float64)
-    scale = np.sqrt(((x - mean) ** 2).sum(1).mean())
-    if (x == x[0]).all():
-        rows = f"{len(x)} equal rows" if len(x) > 1 else "1 sample"
-        raise InputError(f"{name}: expected features that differ, found {rows}; check the encoder.")
-    if scale < SMALLEST:
-        raise InputError(f"{name}: expected a spread of {SMALLEST:g} or more, found {scale:.1e}; scale the features.")
-    return mean.astype(np.float32), np.array(scale, np.float32)
 
 
 def build(spec: Mapping[str, Any]) -> Method:

@@ -2,51 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ngw.methods._selection import choose, matching
+from ngw.methods._variates import Variates, regress, solve
 from ngw.methods.base import unit
-from ngw.methods.cca import CCA, _regress, solve
-from ngw.registry import at_least, positive
+from ngw.options import option
 
 PULLS = (1.0, 0.2)
 FEW = 200  # pairs under which all five folds are used; above, three, for time's sake
 MARKS = (0, 10, 20, 40)  # steps at which training may stop; at 0 the heads are CCA's
 
 
-class Contrastive(CCA):
-    """A linear head a side into a shared space of `width` axes (LiT, SAIL), started from CCA and trained on the pairs.
+@dataclass(eq=False, repr=False)
+class Contrastive(Variates):
+    """A linear head a side into a shared space (LiT, SAIL), started from CCA and trained on the pairs.
 
     loss: "sigmoid" (one decision for each pair of rows) or "infonce" (symmetric cross entropy), temperature learned.
-    pull, the penalty on the distance to the start, and steps are chosen on held-out pairs, unless given; CCA's ridge
-    and power were chosen before, in the same way. Why from CCA: on validation, heads from random or principal axes
-    stayed below it at 100 and 300 pairs, and an MLP beside the linear part lost points at 1000 and 3000.
+    CCA's ridge and power are chosen on held-out pairs, before pull and steps. Why from CCA: on validation, heads from
+    random or principal axes stayed below it at 100 and 300 pairs, and an MLP beside the linear part lost points at 1000
+    and 3000.
     Sources: Zhai et al. 2022 (LiT), Zhang et al. 2025 (SAIL); Radford et al. 2021 (InfoNCE), Zhai et al. 2023 (SigLIP).
     """
 
     reference = "Radford et al. 2021; Zhai et al. 2022, 2023; Zhang et al. 2025"
 
-    def __init__(
-        self,
-        loss: str = "sigmoid",
-        width: int = 256,
-        pull: float | None = None,
-        steps: int | None = None,
-        temperature: float = 0.07,
-        batch: int = 512,
-        learning_rate: float = 3e-4,
-    ) -> None:
-        if loss not in ("infonce", "sigmoid"):
-            raise ValueError(f"loss is infonce or sigmoid, not {loss!r}")
-        at_least(1, width=width)
-        at_least(2, batch=batch)
-        at_least(0, pull=pull or 0, steps=steps or 0)
-        positive(temperature=temperature, learning_rate=learning_rate)
-        super().__init__(dims=width)
-        self.loss, self.width, self.pull, self.steps = loss, width, pull, steps
-        self.temperature, self.batch, self.learning_rate = temperature, batch, learning_rate
+    loss: str = option("sigmoid", among=("infonce", "sigmoid"))
+    width: int = option(256, least=1)  # axes of the shared space
+    pull: float | None = option(None, least=0)  # penalty on the distance to the start; null: chosen on held-out pairs
+    steps: int | None = option(None, least=0)  # null: chosen on held-out pairs
+    temperature: float = option(0.07, above=0)  # at the start: it is learned
+    batch: int = option(512, least=2)  # pairs a step
+    learning_rate: float = option(3e-4, above=0)
+
+    @property
+    def dims(self) -> int:  # follows from an option
+        return self.width
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         px, py = x[pairs[:, 0]], y[pairs[:, 1]]  # [k, d_x], [k, d_y]
@@ -54,7 +48,7 @@ class Contrastive(CCA):
         chosen, self.steps_ = self._choose(px, py, pairs, seed)
         self.pull_ = chosen["pull"]
         ((self.a_, self.b_),) = self._train(self._sides(px, py), chosen, (self.steps_,), seed)
-        self.ab_, self.ba_ = _regress(px @ self.a_, py), _regress(py @ self.b_, px)
+        self.ab_, self.ba_ = regress(px @ self.a_, py), regress(py @ self.b_, px)
 
     def _grid(self) -> list[dict[str, float]]:
         """The settings of the recipe among which held-out pairs choose; the safest first, for ties."""

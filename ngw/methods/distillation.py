@@ -2,48 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ngw.errors import InputError
 from ngw.features.clouds import groups
 from ngw.methods._selection import choose, matching
 from ngw.methods.base import Method, unit
-from ngw.registry import at_least, positive
+from ngw.options import option
 
 MARKS = (0, 20, 60, 120)  # steps at which training may stop; at 0 the student is ridge regression's
 
 
+@dataclass(eq=False, repr=False)
 class Distillation(Method):
     """T_AB learns, on the known pairs, the teacher's features of the partner, and who is near whom among them.
 
     The teacher of T_AB is y's encoder, of T_BA x's. Loss: 1 - cosine to the partner's feature (feature distillation,
     Hinton et al. 2015; Romero et al. 2015), plus `relational` times the Kullback-Leibler divergence of the student's
     similarity distribution over the batch from the teacher's at `temperature` (Park et al. 2019; Fang et al. 2021).
-    Both students are linear and start at ridge regression's solution; steps are chosen on held-out pairs, by the
-    routine of all methods, unless given.
+    Both students are linear and start at ridge regression's solution.
 
-    teacher: null, or a jointly trained model (a method of the config that reads raw items): its similarities between
+    With a `teacher`, a jointly trained model (a method of the config that reads raw items), its similarities between
     images and texts are imitated instead, those of T_AB's images to y by its rows (`taught_by` gives its features).
     """
 
     reference = "Hinton et al. 2015; Romero et al. 2015; Park et al. 2019"
     min_pairs = 5
-    _joint: tuple[np.ndarray, np.ndarray] | None = None
+    _joint = None  # type: tuple[np.ndarray, np.ndarray] | None  # no annotation, or it would be an option
 
-    def __init__(
-        self,
-        relational: float = 1.0,
-        steps: int | None = None,
-        temperature: float = 0.1,
-        batch: int = 256,
-        learning_rate: float = 3e-4,
-        teacher: str | None = None,
-    ) -> None:
-        at_least(0, relational=relational, steps=steps or 0)
-        at_least(2, batch=batch)
-        positive(temperature=temperature, learning_rate=learning_rate)
-        self.relational, self.steps, self.temperature = relational, steps, temperature
-        self.batch, self.learning_rate, self.teacher = batch, learning_rate, teacher
+    relational: float = option(1.0, least=0)  # weight of the divergence
+    steps: int | None = option(None, least=0)  # null: chosen on held-out pairs
+    temperature: float = option(0.1, above=0)  # of the similarities
+    batch: int = option(256, least=2)  # pairs a step
+    learning_rate: float = option(3e-4, above=0)
+    teacher: str | None = None  # a name of the config; null: the partner's encoder
 
     def taught_by(self, u: np.ndarray, v: np.ndarray) -> None:
         """The joint teacher's features of the clouds that `fit` will get, row by row: [n, e] and [m, e]."""

@@ -2,53 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ngw.methods._rotation import directions
 from ngw.methods._selection import choose, matching, withdraw
+from ngw.methods._variates import Variates, solve
 from ngw.methods._whitened import whitening
 from ngw.methods.base import unit
-from ngw.methods.cca import CCA, solve
-from ngw.methods.gromov import directions
-from ngw.registry import at_least, positive
+from ngw.options import option
 
 ALPHAS = (1.0, 0.5, 0.25)
 FEW = 10  # pairs below which held-out ones say nothing, and alpha is 0.5
 
 
-class Fused(CCA):
+@dataclass(eq=False, repr=False)
+class Fused(Variates):
     """alpha times the cosine of canonical variates plus 1 - alpha times the structure, under one entropic plan.
 
     The structure term is inner-product Gromov-Wasserstein, <x_i G, y_j> with the plan's cross-covariance G, in the
-    leading `components` whitened by `whiten`; it starts at the known pairs, with the same root mean
-    square as the cosines.  alpha is chosen on held-out pairs unless given; 1 is CCA.  epsilon: in units of the cosine
-    cost's mean, about 1.  The maps are CCA's; `embed` is the blended affinity.  max_iter rounds smooth the known pairs'
-    structure over the clouds and are stopped before they settle, on purpose; tol: change of G at which they stop early.
-    Not converged where the last plan misses its marginals; `change_` is what G still moved by.
+    leading `components` whitened by `whiten`; it starts at the known pairs, with the same root mean square as the
+    cosines.  The maps are CCA's; `embed` is the blended affinity.  max_iter rounds smooth the known pairs' structure
+    over the clouds and are stopped before they settle, on purpose.  Not converged where the last plan misses its
+    marginals; `change_` is what G still moved by.
     Source: Vayer et al. 2020, eq. 4; the plan's rounds as in Peyre et al. 2016.
     """
 
     reference = "Vayer et al. 2020"
 
-    def __init__(
-        self,
-        alpha: float | None = None,
-        epsilon: float = 0.02,
-        whiten: float = 1.0,
-        components: int = 192,
-        max_iter: int = 4,
-        tol: float = 0.01,
-        ridge: float | None = None,
-        power: float | None = None,
-    ) -> None:
-        super().__init__(ridge, power)
-        if alpha is not None and not 0 <= alpha <= 1:
-            raise ValueError(f"alpha is a share in [0, 1], or null to choose it; not {alpha}")
-        positive(epsilon=epsilon, whiten=whiten, tol=tol)
-        at_least(1, components=components, max_iter=max_iter)
-        self.alpha, self.epsilon, self.whiten = alpha, epsilon, whiten
-        self.components, self.max_iter, self.tol = components, max_iter, tol
+    alpha: float | None = option(None, least=0, most=1)  # share of the cosine, 1 is CCA; null: chosen on held-out pairs
+    epsilon: float = option(0.02, above=0)  # in units of the cosine cost's mean, about 1
+    whiten: float = option(1.0, above=0)  # of the structure's coordinates, as in `whitening`
+    components: int = option(192, least=1)  # leading ones, in which the structure is seen
+    max_iter: int = option(4, least=1)  # rounds at most
+    tol: float = option(0.01, above=0)  # change of G at which the rounds stop early
+    ridge: float | None = option(None, above=0)  # as in `CCA`, like power
+    power: float | None = option(None)
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         super()._fit(x, y, pairs, seed)

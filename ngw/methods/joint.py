@@ -2,68 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from ngw.errors import InputError
 from ngw.methods.base import Method
-from ngw.registry import at_least, positive
+from ngw.options import option
 
 
+@dataclass(eq=False, repr=False)
 class Joint(Method):
     """What the benchmark compares alignment with: both towers learned together (Radford et al. 2021).
 
     It reads raw items, not features, so it has stages of its own (`rules/baselines/joint.smk`, `ngw.tasks.joint.clip`).
-
-    model: null, or a folder with a CLIP in the Hugging Face format, which then isn't trained.
-    size, patch: pixels.  dims, layers, heads: of both towers.  width: of the shared space.  words: most tokens of a
-    text, marks included.  crop: the least share of an image's area that augmentation keeps.  steps: at most; training
-    ends when `patience` of its `looks` at held-out pairs in a row bring nothing.  warmup: share of the steps.
-    parts: of a batch, computed one after another where its activations don't fit a GPU.  precision: float32, or
-    bfloat16 for mixed precision.
     """
 
     raw = True
     min_pairs = 20
     reference = "Radford et al. 2021"
 
-    def __init__(
-        self,
-        model: str | None = None,
-        size: int = 32,
-        patch: int = 8,
-        dims: int = 96,
-        layers: int = 3,
-        heads: int = 4,
-        width: int = 64,
-        words: int = 24,
-        crop: float = 0.7,
-        steps: int = 500,
-        batch: int = 64,
-        learning_rate: float = 2e-3,
-        warmup: float = 0.05,
-        looks: int = 10,
-        patience: int = 3,
-        held_out: float = 0.05,
-        parts: int = 1,
-        precision: str = "float32",
-    ) -> None:
-        at_least(1, size=size, patch=patch, dims=dims, layers=layers, heads=heads, width=width, steps=steps)
-        at_least(1, looks=looks, patience=patience, parts=parts)
-        if precision not in ("float32", "bfloat16"):
-            raise ValueError(f"precision is float32 or bfloat16, not {precision!r}")
-        at_least(2, batch=batch)
-        at_least(3, words=words)
-        positive(learning_rate=learning_rate)
-        if size % patch or dims % heads:
-            raise ValueError(f"patch divides size and heads divide dims, not {patch} of {size} and {heads} of {dims}")
-        if not (0 < crop <= 1 and 0 <= warmup < 1 and 0 < held_out < 1):
-            raise ValueError("crop is in (0, 1], warmup in [0, 1) and held_out in (0, 1)")
-        self.model, self.size, self.patch, self.dims, self.layers, self.heads = model, size, patch, dims, layers, heads
-        self.width, self.words, self.crop, self.steps, self.batch = width, words, crop, steps, batch
-        self.learning_rate, self.warmup, self.looks = learning_rate, warmup, looks
-        self.patience, self.held_out, self.parts, self.precision = patience, held_out, parts, precision
+    model: str | None = None  # null, or a folder with a CLIP in the Hugging Face format, which then isn't trained
+    size: int = option(32, least=1)  # of an image, in pixels
+    patch: int = option(8, least=1)  # in pixels
+    dims: int = option(96, least=1)  # of both towers, as are layers and heads
+    layers: int = option(3, least=1)
+    heads: int = option(4, least=1)
+    width: int = option(64, least=1)  # of the shared space
+    words: int = option(24, least=3)  # most tokens of a text, marks included
+    crop: float = option(0.7, above=0, most=1)  # the least share of an image's area that augmentation keeps
+    steps: int = option(500, least=1)  # at most
+    batch: int = option(64, least=2)  # pairs a step
+    learning_rate: float = option(2e-3, above=0)
+    warmup: float = option(0.05, least=0, below=1)  # share of the steps
+    looks: int = option(10, least=1)  # at held-out pairs
+    patience: int = option(3, least=1)  # looks in a row that bring nothing, after which training ends
+    held_out: float = option(0.05, above=0, below=1)  # share of the pairs
+    parts: int = option(1, least=1)  # of a batch, one after another where its activations don't fit a GPU
+    precision: str = option("float32", among=("float32", "bfloat16"))  # bfloat16 is mixed
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.size % self.patch or self.dims % self.heads:
+            found = f"{self.patch} of {self.size} and {self.heads} of {self.dims}"
+            raise ValueError(f"patch divides size and heads divide dims, not {found}")
 
     @property
     def pairs(self) -> Literal["none", "some", "all"]:  # type: ignore[override]  # follows from an option

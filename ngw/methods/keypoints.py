@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ngw.methods._selection import choose, matching
 from ngw.methods.base import Method, unit
-from ngw.registry import at_least
+from ngw.options import option
 from ngw.seeds import rng
 
 TEMPERATURES = (0.01, 0.02, 0.04, 0.07, 0.1, 0.2, 0.4, 1.0)
 
 
+@dataclass(eq=False, repr=False)
 class Keypoints(Method):
     """A row's relation: softmax over keypoints of -distance / temperature; the distance is 1 - cosine.
 
-    The keypoints are the known pairs' own sides, at most `keypoints` of them, drawn at random.  temperature, in units
-    of a cloud's mean distance to its keypoints, is chosen on held-out pairs unless given.  `embed` gives the square
-    roots of the relations (their cosine is the Hellinger affinity), `cost` the Jensen-Shannon divergences.
+    The keypoints are the known pairs' own sides, at most `keypoints` of them, drawn at random.  `embed` gives the
+    square roots of the relations (their cosine is the Hellinger affinity), `cost` the Jensen-Shannon divergences.
     T_AB(x) is the mean of the keypoints' partners under x's relation.
     Source: Gu et al. 2022 (KPG-RL), section 3.2: relation d(R_i, S_j), eq. 6 to 8.
     """
@@ -27,11 +28,9 @@ class Keypoints(Method):
     reference = "Gu et al. 2022"
     min_pairs = 4
 
-    def __init__(self, temperature: float | None = None, keypoints: int = 100) -> None:
-        if temperature is not None and not 0 < temperature < np.inf:
-            raise ValueError(f"temperature is positive, or null to choose it; not {temperature}")
-        at_least(2, keypoints=keypoints)
-        self.temperature, self.keypoints = temperature, keypoints
+    # In units of a cloud's mean distance to its keypoints; null: chosen on held-out pairs.
+    temperature: float | None = option(None, above=0)
+    keypoints: int = option(100, least=2)  # at most
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         px, py = unit(x[pairs[:, 0]]), unit(y[pairs[:, 1]])  # [k, d_x], [k, d_y]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,18 +15,18 @@ FEW = 10  # pairs below which held-out ones say nothing, and the features stay a
 CONSTANT = 1e-4  # of the largest standard deviation: a feature that varies less is not blown up
 
 
+@dataclass(eq=False, repr=False)
 class Procrustes(Rotation):
     """T_AB(x) = s x R with R' R = I on the smaller width, T_BA(y) = y R' / s, of features as they are or standardised.
 
-    standardise: divide each feature by its standard deviation in its cloud, so that none outweighs the others, neither
-    in R nor in the cosines; null to choose it on held-out pairs.
     Source: Schoenemann 1966; s as in Gower 1975.
     """
 
     reference = "Schoenemann 1966"
 
-    def __init__(self, standardise: bool | None = None) -> None:
-        self.standardise = standardise
+    # Divide each feature by its standard deviation in its cloud, so that none outweighs the others, neither in R nor in
+    # the cosines; null: chosen on held-out pairs.
+    standardise: bool | None = None
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         self.standardise_ = self._select(x, y, pairs, seed)

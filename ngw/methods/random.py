@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ngw.methods.base import Method
 from ngw.seeds import rng
 
 
+@dataclass(eq=False, repr=False)
 class Random(Method):
     """T_AB and T_BA with independent Gaussian entries; it learns nothing."""
 
     role = "control"
     pairs = "none"
-
-    def __init__(self) -> None:
-        pass
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         stream = rng(seed, "random", "maps")

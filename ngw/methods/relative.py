@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ngw.methods._selection import choose, matching
 from ngw.methods.base import Method, unit
+from ngw.options import option
 
 POWERS = (1, 2, 4, 8)
 KEPT = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
+@dataclass(eq=False, repr=False)
 class Relative(Method):
     """Cosines to the anchors (the pairs' own sides), the largest share `keep` of them raised to `power`.
 
-    power and keep are chosen on held-out pairs unless given. T_AB(x) is the mean of the anchors' partners, so weighted.
+    T_AB(x) is the mean of the anchors' partners, so weighted.
     Sources: Moschella et al. 2023 (relative representations); Norelli et al. 2023 (ASIF: sparsity and power).
     """
 
     reference = "Moschella et al. 2023; Norelli et al. 2023"
     min_pairs = 4
 
-    def __init__(self, power: float | None = None, keep: float | None = None) -> None:
-        if power is not None and not 0 < power < np.inf:
-            raise ValueError(f"power is positive, or null to choose it; not {power}")
-        if keep is not None and not 0 < keep <= 1:
-            raise ValueError(f"keep is a share in (0, 1], or null to choose it; not {keep}")
-        self.power, self.keep = power, keep
+    # Null: chosen on held-out pairs.
+    power: float | None = option(None, above=0)  # to which the cosines are raised
+    keep: float | None = option(None, above=0, most=1)  # share of the anchors, the nearest
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         self.anchors_x_, self.anchors_y_ = unit(x[pairs[:, 0]]), unit(y[pairs[:, 1]])  # [k, d_x], [k, d_y]

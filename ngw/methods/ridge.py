@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ngw.features.clouds import groups
@@ -9,6 +11,7 @@ from ngw.maps.linear import ridge
 from ngw.methods.base import Method
 
 
+@dataclass(eq=False, repr=False)
 class Ridge(Method):
     """T_AB and T_BA by ridge regression; each penalty by leave-one-out on the pairs. No hyperparameter.
 
@@ -17,9 +20,6 @@ class Ridge(Method):
 
     reference = "Hoerl and Kennard 1970; Allen 1974"
     min_pairs = 3
-
-    def __init__(self) -> None:
-        pass
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         px, py = x[pairs[:, 0]], y[pairs[:, 1]]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ngw.methods._selection import choose, matching
 from ngw.methods._transport import pin
+from ngw.methods._variates import Variates, regress, solve
 from ngw.methods._whitened import Whitened
 from ngw.methods.base import unit
-from ngw.methods.cca import CCA, _regress, solve
-from ngw.registry import at_least, positive
+from ngw.methods.cca import CCA
+from ngw.options import option
 from ngw.seeds import rng
 
 EPSILONS = (0.02, 0.04)  # of the teacher's plan
@@ -17,14 +20,13 @@ DRAFT = {"steps": 20, "batch": 256}  # of a student that is fitted only to choos
 DRAFT_ROWS = 1000  # unpaired rows a side that it sees
 
 
-class SOTAlign(Whitened, CCA):
+@dataclass(eq=False, repr=False)
+class SOTAlign(Whitened, Variates):
     """Heads of one shared space, trained on unpaired rows with KL(P* | P) and on the known pairs with InfoNCE.
 
     Teacher: regularised CCA of the pairs, its ridge and power chosen on held-out pairs.  P*: the plan between the
-    clouds in the teacher's space, the known pairs' mass on the pairs; epsilon_teacher in units of the mean cost, null
-    to choose it on held-out pairs.  P: the plan of the heads' cosines, epsilon in their units.  The heads start as the
-    teacher.  paired: weight of the InfoNCE loss, whose temperature is `temperature`.  whiten, dims: coordinates of
-    both clouds, as in `Warp`; null leaves them as they are.
+    clouds in the teacher's space, the known pairs' mass on the pairs.  P: the plan of the heads' cosines.  The heads
+    start as the teacher.
     Differs from the paper, for clouds of thousands instead of millions: the teacher's plan is solved once on the whole
     clouds and a batch takes its block of it (not a plan of its own); batches bring likely partners together.
     """
@@ -32,29 +34,16 @@ class SOTAlign(Whitened, CCA):
     reference = "Roschmann et al. 2026 (SOTAlign)"
     min_pairs = 4
 
-    def __init__(
-        self,
-        epsilon_teacher: float | None = None,
-        epsilon: float = 0.1,
-        paired: float = 1.0,
-        temperature: float = 0.05,
-        steps: int = 60,
-        batch: int = 512,
-        learning_rate: float = 5e-3,
-        whiten: float | None = 5.0,
-        dims: int = 384,
-    ) -> None:
-        if epsilon_teacher is not None and not 0 < epsilon_teacher < np.inf:
-            raise ValueError(f"epsilon_teacher is positive, or null to choose it; not {epsilon_teacher}")
-        if whiten is not None and not 0 < whiten < np.inf:
-            raise ValueError(f"whiten is positive, or null for no whitening; not {whiten}")
-        positive(epsilon=epsilon, temperature=temperature, learning_rate=learning_rate)
-        at_least(0, paired=paired, steps=steps)
-        at_least(4, batch=batch)
-        at_least(1, dims=dims)
-        self.epsilon_teacher, self.epsilon, self.steps, self.batch = epsilon_teacher, epsilon, steps, batch
-        self.paired, self.temperature, self.learning_rate = paired, temperature, learning_rate
-        self.whiten, self.dims = whiten, dims
+    # Of the teacher's plan, in units of the mean cost; null: chosen on held-out pairs.
+    epsilon_teacher: float | None = option(None, above=0)
+    epsilon: float = option(0.1, above=0)  # of the heads' plan, in units of their cosines
+    paired: float = option(1.0, least=0)  # weight of the InfoNCE loss
+    temperature: float = option(0.05, above=0)  # of that loss
+    steps: int = option(60, least=0)
+    batch: int = option(512, least=4)  # rows a step
+    learning_rate: float = option(5e-3, above=0)
+    whiten: float | None = option(5.0, above=0)  # both clouds' coordinates, as in `Warp`; null: as they are
+    dims: int = option(384, least=1)
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         cca = CCA()._select(x[pairs[:, 0]], y[pairs[:, 1]], pairs, seed)
@@ -63,8 +52,8 @@ class SOTAlign(Whitened, CCA):
         self.a_, self.b_, plan = self._train(x, y, pairs, cca, self.epsilon_teacher_, seed)
         self.converged_, self.note_ = plan.converged, "" if plan.converged else plan.reason
         # The maps: least squares from one side's head to the features of each row's partner in the teacher's plan.
-        self.ab_ = _regress(x @ self.a_, y[plan.y_of.numpy()])
-        self.ba_ = _regress(y @ self.b_, x[plan.x_of.numpy()])
+        self.ab_ = regress(x @ self.a_, y[plan.y_of.numpy()])
+        self.ba_ = regress(y @ self.b_, x[plan.x_of.numpy()])
 
     def _choose(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, cca: tuple[float, float], seed: int) -> float:
         """The teacher's epsilon with the best matching of held-out pairs, by short fits on part of the clouds."""

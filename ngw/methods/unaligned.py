@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ngw.methods.base import Method, unit
+from ngw.options import option
 
 
+@dataclass(eq=False, repr=False)
 class Unaligned(Method):
     """Each cloud's leading principal components, as many as the smaller width has, matched by their order.
 
@@ -16,10 +20,7 @@ class Unaligned(Method):
     role = "control"
     pairs = "none"
 
-    def __init__(self, axes: str = "pca") -> None:
-        if axes not in ("pca", "zero-pad"):
-            raise ValueError(f"axes is 'pca' or 'zero-pad', not {axes!r}")
-        self.axes = axes
+    axes: str = option("pca", among=("pca", "zero-pad"))
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         dims = min(x.shape[1], y.shape[1])

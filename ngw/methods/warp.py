@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -25,7 +26,7 @@ from ngw.methods.relative import Relative
 from ngw.methods.sotalign import SOTAlign
 from ngw.methods.unaligned import Unaligned
 from ngw.methods.wasserstein_procrustes import WassersteinProcrustes
-from ngw.registry import at_least, positive
+from ngw.options import option
 
 # A cost family is a method, whose common space (or own cost matrix) tells how far two rows are apart.
 COSTS: dict[str, Callable[[], Method]] = {
@@ -42,85 +43,60 @@ COSTS: dict[str, Callable[[], Method]] = {
 COOLING, SETTLED = 0.75, 0.1  # from round to round epsilon falls by this factor; targets that move less are settled
 
 
+@dataclass(eq=False, repr=False)
 class Warp(Whitened):
     """NGW (proposal 2.2 to 2.5). `fit` is `solve`, the plan, then `fit_maps`.
 
-    epsilon: entropic regularisation, in units of the mean cost.  cost: the space in which the clouds are compared.
-    whiten: each cloud is first brought to its `dims` leading principal components, divided by sqrt(variance + whiten
-    times the mean variance); null leaves the cloud as it is.  Plan, maps and comparison live in these coordinates.
-    pinned: the known pairs' mass stays on the pairs, and only the rest is transported: all of it, or the share `mass`
-    (partial), or what penalties of weight tau (in units of the mean cost) on the marginals let through (unbalanced).
-    rounds: plans at most, each in the space that ridge maps to the plan before it span; epsilon falls to its value from
-    `warmth` times that, and at its value the rounds end when targets move by less than a tenth.
-    confidence: a row counts in the maps as its effective support to the power of -confidence.
-    map: "linear", "orthogonal", "mlp" or "residual", these of width `hidden`.  cycle, injectivity, smoothness, paired,
-    margin: the objective's coefficients (`ngw.maps.objective.Weights`); steps, batch, learning_rate:
-    `ngw.maps.fit.Training`.
-
-    Two ways to be given less, for ablations: unpaired, how many rows of each cloud are kept beside those of the known
-    pairs, as a multiple of the number of pairs (null: all of them); noise, the share of known pairs that are wrong.
+    The clouds are whitened and compared by a cost; an entropic plan holds the known pairs fast and transports the rest,
+    exactly, in part (mass) or with slack (tau); maps both ways are fitted to its barycentric projections.
+    What each option is stands at its line, below.
     """
 
     min_pairs, has_plan = 4, True
     reference = "proposal 2.2-2.5"
 
-    def __init__(
-        self,
-        epsilon: float = 0.02,
-        cost: str = "cca",
-        whiten: float | None = 5.0,
-        dims: int = 384,
-        pinned: bool = True,
-        mass: float = 1.0,
-        tau: float | None = None,
-        rounds: int = 6,
-        warmth: float = 2.5,
-        confidence: float = 0.25,
-        max_iter: int = 2000,
-        tol: float = 1e-4,
-        map: Literal["linear", "orthogonal", "mlp", "residual"] = "linear",
-        hidden: int = 512,
-        cycle: float = 0.1,
-        injectivity: float = 0.01,
-        smoothness: float | None = None,
-        paired: float = 0.1,
-        margin: float = 0.5,
-        steps: int = 100,
-        batch: int = 256,
-        learning_rate: float = 5e-4,
-        unpaired: float | None = None,
-        noise: float = 0.0,
-    ) -> None:
-        if not (np.isfinite(epsilon) and epsilon > 0):
-            raise ValueError(f"epsilon is a positive number, in units of the mean cost; not {epsilon}")
-        if cost not in COSTS:
-            raise ValueError(f"cost {cost!r} does not exist.{did_you_mean(cost, COSTS)}")
-        if whiten is not None and not 0 < whiten < np.inf:
-            raise ValueError(f"whiten is positive, or null for no whitening; not {whiten}")
-        if map not in ("linear", "orthogonal", "mlp", "residual"):
-            raise ValueError(f"map is linear, orthogonal, mlp or residual, not {map!r}")
-        if not 0 < mass <= 1:
-            raise ValueError(f"mass is a share in (0, 1], not {mass}")
-        if tau is not None and not 0 < tau < np.inf:
-            raise ValueError(f"tau is positive, or null for exact marginals; not {tau}")
-        if mass < 1 and (tau is not None or cost == "keypoints"):
+    # The plan.
+    epsilon: float = option(0.02, above=0)  # entropic regularisation, in units of the mean cost
+    cost: str = "cca"  # the space in which the clouds are compared: one of COSTS
+    # Each cloud is first brought to its `dims` leading principal components, divided by sqrt(variance + whiten times
+    # the mean variance), in which plan, maps and comparison live; null leaves the cloud as it is.
+    whiten: float | None = option(5.0, above=0)
+    dims: int = option(384, least=1)
+    pinned: bool = True  # the known pairs' mass stays on the pairs, and only the rest is transported
+    mass: float = option(1.0, above=0, most=1)  # share of the rest that is transported; below 1 it is a partial plan
+    tau: float | None = option(None, above=0)  # weight of penalties on the marginals, as epsilon; null: they are exact
+    # Plans by rounds, each in the space that ridge maps to the plan before it span.
+    rounds: int = option(6, least=1)  # at most: they end when targets move by less than a tenth
+    warmth: float = option(2.5, least=1)  # epsilon of the first round, in units of its value, to which it falls
+    confidence: float = option(0.25, least=0)  # a row counts in the maps as its effective support to minus this power
+    max_iter: int = option(2000, least=1)  # Sinkhorn's, like tol
+    tol: float = option(1e-4, above=0)  # L1 error of the marginals
+    # The maps.
+    map: str = option("linear", among=("linear", "orthogonal", "mlp", "residual"))
+    hidden: int = option(512, least=1)  # width of an mlp or a residual map
+    # Their objective's coefficients (`ngw.maps.objective.Weights`).
+    cycle: float = option(0.1, least=0)  # T_BA of T_AB is no change
+    injectivity: float = option(0.01, least=0)  # T_AB brings no two rows together
+    smoothness: float | None = option(None, least=0)  # null: the penalties of ridge by leave-one-out
+    paired: float = option(0.1, least=0)  # the known pairs as targets
+    margin: float = option(0.5, least=0)  # of injectivity, in units of the target cloud's mean distance
+    # Their training (`ngw.maps.fit.Training`).
+    steps: int = option(100, least=0)
+    batch: int = option(256, least=2)  # rows a step
+    learning_rate: float = option(5e-4, above=0)
+    # Ablations, in which the method is given less.
+    # How many rows of each cloud are kept beside those of the known pairs, as a multiple of these; null: all of them.
+    unpaired: float | None = option(None, least=0)
+    noise: float = option(0.0, least=0, most=1)  # share of the known pairs that are wrong
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.cost not in COSTS:
+            raise ValueError(f"cost {self.cost!r} does not exist.{did_you_mean(self.cost, COSTS)}")
+        if self.mass < 1 and (self.tau is not None or self.cost == "keypoints"):
             raise ValueError("mass below 1 (partial) is for exact marginals (tau: null) and costs other than keypoints")
-        self.epsilon, self.cost, self.pinned, self.max_iter, self.tol = epsilon, cost, pinned, max_iter, tol
-        self.mass, self.tau, self.rounds, self.warmth, self.confidence = mass, tau, rounds, warmth, confidence
-        self.whiten, self.dims, self.map, self.hidden = whiten, dims, map, hidden
-        self.cycle, self.injectivity, self.smoothness = cycle, injectivity, smoothness
-        self.paired, self.margin = paired, margin
-        self.steps, self.batch, self.learning_rate = steps, batch, learning_rate
-        self.unpaired, self.noise = unpaired, noise
-        if not 0 <= noise <= 1:
-            raise ValueError(f"noise is a share in [0, 1], not {noise}")
-        if self.pairs == "none" and (unpaired is not None or noise):
-            raise ValueError(f"unpaired and noise are for costs that take known pairs, which {cost!r} doesn't")
-        at_least(1, dims=dims, max_iter=max_iter, hidden=hidden, rounds=rounds, warmth=warmth)
-        at_least(2, batch=batch)
-        at_least(0, steps=steps, cycle=cycle, injectivity=injectivity, paired=paired, margin=margin)
-        at_least(0, confidence=confidence, smoothness=smoothness or 0, unpaired=unpaired or 0)
-        positive(tol=tol, learning_rate=learning_rate)
+        if self.pairs == "none" and (self.unpaired is not None or self.noise):
+            raise ValueError(f"unpaired and noise are for costs that take known pairs, which {self.cost!r} doesn't")
 
     @property
     def role(self) -> Role:  # type: ignore[override]  # follows from an option

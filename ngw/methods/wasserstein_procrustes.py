@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from ngw.methods._matched import Matched
+from ngw.methods._rotation import directions
 from ngw.methods._selection import choose, matching, withdraw
 from ngw.methods.base import unit
-from ngw.methods.gromov import Gromov, directions
-from ngw.registry import at_least
+from ngw.options import option
 
 WHITENS, POWERS = (0.5, 1.0, 2.0), (0.5, 1.0)
 FEW = 10  # pairs below which held-out ones say nothing, and the first of these are taken
@@ -18,17 +20,15 @@ LOOSE = 0.1  # directions that hold noise never rest, and count for little
 TRIAL = 2  # rounds after which they are compared
 
 
-class WassersteinProcrustes(Gromov):
+@dataclass(eq=False, repr=False)
+class WassersteinProcrustes(Matched):
     """T_AB(x) = s x R: a plan under the rotation, then the rotation under the plan, and so on.
 
-    A round solves entropic transport between the rows without a partner, epsilon falling to `last_epsilon` (in units of
-    the mean cost), and Procrustes on its barycentric projection and on the known pairs, each of which weighs as much
-    as a row.  Clouds are compared by cosine along the singular directions of the cross-covariance, whose singular
-    values, to the `power`, weigh them: 0 is the plain rotation.  whiten and power are chosen on held-out pairs unless
-    given.
-    Stops after `rounds`, or where the cross-covariance changes by less than `tol` of its norm; by more than LOOSE of
-    it after the last round is not converged.
-    start: "pairs", or "gromov", which needs none (see `Gromov` for clusters, starts, whiten and dims).
+    A round solves entropic transport between the rows without a partner, epsilon falling to `last_epsilon`, and
+    Procrustes on its barycentric projection and on the known pairs, each of which weighs as much as a row.  Clouds are
+    compared by cosine along the singular directions of the cross-covariance, whose singular values, to the `power`,
+    weigh them: 0 is the plain rotation.
+    A cross-covariance that changes by more than LOOSE of its norm in the last round is not converged.
     Sources: Zhang et al. 2017; Grave, Joulin & Berthet 2019 (Wasserstein-Procrustes); Alvarez-Melis et al. 2019
     (epsilon falling by rounds).
     """
@@ -36,31 +36,21 @@ class WassersteinProcrustes(Gromov):
     reference = "Grave, Joulin & Berthet 2019"
     min_pairs = 2
 
-    def __init__(
-        self,
-        start: Literal["pairs", "gromov"] = "pairs",
-        power: float | None = None,
-        rounds: int = 6,
-        epsilon: float = 0.05,
-        last_epsilon: float = 0.02,
-        whiten: float | None = None,
-        dims: int = 384,
-        clusters: int = 100,
-        starts: int = 6,
-        tol: float = 0.01,
-    ) -> None:
-        super().__init__(
-            clusters, starts, epsilon, WHITENS[0] if whiten is None else whiten, dims, max(rounds, 1), tol
-        )  # fmt: skip
-        if start not in ("pairs", "gromov"):
-            raise ValueError(f"start is pairs or gromov, not {start!r}")
-        if power is not None and not 0 <= power < np.inf:
-            raise ValueError(f"power is 0 or more, or null to choose it; not {power}")
-        at_least(0, rounds=rounds)
-        if not 0 < last_epsilon <= epsilon:
-            raise ValueError(f"last_epsilon is positive and at most epsilon, not {last_epsilon}")
-        self.start, self.whiten, self.power = start, whiten, power
-        self.rounds, self.last_epsilon = rounds, last_epsilon
+    start: str = option("pairs", among=("pairs", "gromov"))  # gromov needs no pairs
+    power: float | None = option(None, least=0)  # of the singular values; null: chosen on held-out pairs
+    rounds: int = option(6, least=0)  # at most
+    epsilon: float = option(0.05, above=0)  # of the first round, in units of the mean cost
+    last_epsilon: float = 0.02  # of the last, at most epsilon
+    whiten: float | None = option(None, above=0)  # as in `whitening`, like dims; null: chosen on held-out pairs
+    dims: int = option(384, least=1)
+    clusters: int = option(100, least=2)  # as in `Gromov`, like starts
+    starts: int = option(6, least=1)
+    tol: float = option(0.01, above=0)  # change of the cross-covariance, in its norm, at which the rounds end early
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.last_epsilon <= self.epsilon:
+            raise ValueError(f"last_epsilon is positive and at most epsilon, not {self.last_epsilon}")
 
     @property
     def pairs(self) -> Literal["none", "some", "all"]:  # type: ignore[override]  # follows from an option

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ngw.options import check, option
 
@@ -21,7 +21,7 @@ class TrainingOptions:
     looks: int = option(12, above=0)  # at held-out questions, evenly over the steps; at each a checkpoint
     patience: int = option(4, above=0)  # looks without a gain, after which training ends
     held_out: float = option(0.1, above=0, below=1)  # share of the labelled images, which choose the step that is kept
-    device: Literal["auto", "cpu", "cuda"] = "auto"  # "auto" takes a GPU where there is one
+    device: str = option("auto", among=("auto", "cpu", "cuda"))  # auto takes a GPU where there is one
 
     def __post_init__(self) -> None:
         check(self, "training")

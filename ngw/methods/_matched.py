@@ -1,0 +1,61 @@
+"""Clusters of two clouds, matched by Gromov-Wasserstein: where methods without a pair start."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from ngw.methods._rotation import Rotation
+from ngw.methods._whitened import Whitened
+from ngw.seeds import entropy
+
+LEADING = 50  # principal components in which the clusters are found
+
+
+class Matched(Whitened, Rotation):
+    """A rotation in whitened coordinates that can start from matched clusters."""
+
+    clusters: int  # centroids of a cloud, by k-means
+    starts: int  # of the matching of their distances
+
+    def _match(self, x: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
+        """Cross-covariance x' P y [d_x, d_y] of the matched centroids."""
+        from ngw.ot.gromov import match
+
+        (cx, a), (cy, b) = (
+            centroids(z, self.clusters, entropy(seed, "gromov", side)) for z, side in ((x, "x"), (y, "y"))
+        )
+        found = match(distances(cx), distances(cy), a, b, self.starts, seed)
+        self.objective_, self.spread_, self.agreeing_ = float(found.objectives.min()), found.spread, found.agreeing
+        self.converged_, self.note_ = found.converged, "" if found.converged else "matching: too few iterations."
+        if self.starts > 1 and found.agreeing < 2:
+            self.converged_ = False
+            self.note_ = (
+                f"restarts disagree: none of {self.starts} finds the best matching again, "
+                f"their objectives spread by {found.spread:.3f}."
+            )
+        return (cx.T @ found.plan @ cy).astype(np.float32)
+
+
+def centroids(x: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(centroids [<= k, d], their shares of the rows) by k-means on the leading coordinates of x [n, d]."""
+    from scipy.cluster.vq import kmeans2
+
+    k = min(k, max(2, len(x) // 2))
+    lead = x[:, :LEADING].astype(np.float64)
+    begin = lead[np.random.default_rng(seed).choice(len(x), k, replace=False)]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="One of the clusters is empty")  # it is left out below
+        label = kmeans2(lead, begin, minit="matrix", iter=30)[1]
+    names, label, count = np.unique(label, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(names), x.shape[1]))
+    np.add.at(sums, label, x)
+    return sums / count[:, None], count / len(x)
+
+
+def distances(x: np.ndarray) -> np.ndarray:
+    """Euclidean distances [k, k] within a set x [k, d]."""
+    from scipy.spatial.distance import cdist
+
+    return cdist(x, x)
