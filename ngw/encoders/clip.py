@@ -104,11 +104,11 @@ class Clip(Encoder):
             if self.modality == "vision":
                 pixels = torch.from_numpy(items if isinstance(items, np.ndarray) else self.prepare(items))
                 with _huggingface.sized(self.name):
-                    found = model.get_image_features(pixel_values=pixels.to(model.device, model.dtype))
+                    features = model.get_image_features(pixel_values=pixels.to(model.device, model.dtype))
             else:
                 rows = self._rows(list(items))
                 parts = ([row.ids for row in rows], [row.attention_mask for row in rows])
                 ids, mask = (torch.tensor(part, device=model.device) for part in parts)
-                found = model.get_text_features(input_ids=ids, attention_mask=mask)
-            found = getattr(found, "pooler_output", found).float()
-            return Encoding(torch.nn.functional.normalize(found, dim=-1).cpu().numpy())
+                features = model.get_text_features(input_ids=ids, attention_mask=mask)
+            features = getattr(features, "pooler_output", features).float()
+            return Encoding(torch.nn.functional.normalize(features, dim=-1).cpu().numpy())

@@ -66,7 +66,7 @@ class Joint(Method):
         self.patience, self.held_out, self.parts, self.precision = patience, held_out, parts, precision
 
     @property
-    def pairs(self) -> Literal["none", "some", "all"]:  # type: ignore[override]  # follows from an option
+    def supervision(self) -> Literal["none", "some", "all"]:  # type: ignore[override]  # follows from an option
         return "some" if self.model is None else "none"
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:

@@ -12,7 +12,7 @@ class Random(Method):
     """T_AB and T_BA with independent Gaussian entries; it learns nothing."""
 
     role = "control"
-    pairs = "none"
+    supervision = "none"
 
     def __init__(self) -> None:
         pass

@@ -14,7 +14,7 @@ class Unaligned(Method):
     """
 
     role = "control"
-    pairs = "none"
+    supervision = "none"
 
     def __init__(self, axes: str = "pca") -> None:
         if axes not in ("pca", "zero-pad"):

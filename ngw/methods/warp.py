@@ -114,7 +114,7 @@ class Warp(Whitened):
         self.unpaired, self.noise = unpaired, noise
         if not 0 <= noise <= 1:
             raise ValueError(f"noise is a share in [0, 1], not {noise}")
-        if self.pairs == "none" and (unpaired is not None or noise):
+        if self.supervision == "none" and (unpaired is not None or noise):
             raise ValueError(f"unpaired and noise are for costs that take known pairs, which {cost!r} doesn't")
         at_least(1, dims=dims, max_iter=max_iter, hidden=hidden, rounds=rounds, warmth=warmth)
         at_least(2, batch=batch)
@@ -127,8 +127,8 @@ class Warp(Whitened):
         return "control" if self.cost == "raw" else "method"  # raw: spaces that share no axis
 
     @property
-    def pairs(self) -> Literal["none", "some", "all"]:  # type: ignore[override]  # follows from an option
-        return COSTS[self.cost]().pairs
+    def supervision(self) -> Literal["none", "some", "all"]:  # type: ignore[override]  # follows from an option
+        return COSTS[self.cost]().supervision
 
     def fit(self, x: Any, y: Any, pairs: Any = None, seed: int = 0) -> Self:
         """As `Method.fit`, on what `unpaired` and `noise` leave of the clouds and the pairs."""
@@ -175,8 +175,8 @@ class Warp(Whitened):
         x, y, pairs, _ = self._given(x, y, pairs, seed)
         x, y, pairs = self._prepare(x, y, pairs)
         if (len(transport.to_y), len(transport.to_x)) != (len(x), len(y)):
-            found = f"{len(transport.to_y)} x {len(transport.to_x)}"
-            raise InputError(f"transport: expected a plan of {len(x)} x {len(y)} rows, found {found}; solve it anew.")
+            shape = f"{len(transport.to_y)} x {len(transport.to_x)}"
+            raise InputError(f"transport: expected a plan of {len(x)} x {len(y)} rows, found {shape}; solve it anew.")
         widths, targets = [x.shape[1], y.shape[1]], [transport.to_x.shape[1], transport.to_y.shape[1]]
         if targets != widths:
             raise InputError(

@@ -16,7 +16,7 @@ class WeightAveraging(Joint):
     keep: the share of a caption's words in a view.
     """
 
-    pairs = "none"
+    supervision = "none"
     min_pairs = 0
     reference = "Wortsman et al. 2022; Singh and Jaggi 2020"
 
