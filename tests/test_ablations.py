@@ -103,15 +103,6 @@ def test_what_a_subset_cannot_be():
         Warp(unpaired=1, noise=0.5).fit(x, y)
     with pytest.raises(InputError, match="expected rows below 60 and 60"):
         Warp(noise=0.5).fit(x, y, pairs + 60)
-    for options, words in (
-        ({"unpaired": -1}, "unpaired is 0 or more"),
-        ({"noise": 1.5}, r"noise is a share in \[0, 1\]"),
-        ({"noise": float("nan")}, "noise is a share"),
-        ({"cost": "raw", "unpaired": 1}, "for costs that take known pairs, which 'raw' doesn't"),
-        ({"cost": "gw", "noise": 0.1}, "which 'gw' doesn't"),
-    ):
-        with pytest.raises(ValueError, match=words):
-            Warp(**options)
 
 
 # The methods that a config derives.

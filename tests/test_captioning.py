@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from commands import ngw
 from pycocotools.coco import COCO
 
 from ngw import io
@@ -74,6 +75,18 @@ def test_a_saved_captioner_writes_the_same(trained, tmp_path):
     assert head["text"] == "made"
     mixed = latents(TEXTS[:3]) + latents(TEXTS[5:8])
     assert back.write(mixed) == model.write(mixed)
+
+
+def test_latents_of_another_encoder_than_the_captioners(trained, tmp_path, write_cloud, refused):
+    trained[0].save(tmp_path / "c", {"text": "text-encoder"})
+    clouds = {
+        "vision": write_cloud(tmp_path / "v", "vision"),
+        "text": write_cloud(tmp_path / "t", "text", encoder="other"),
+    }
+    clouds["train-text"] = write_cloud(tmp_path / "train", "text")
+    files = {name: tmp_path / name for name in ("tables", "captions", "nearest", "record")}
+    command = ngw("generate-captions", decoder=tmp_path / "c", **clouds, **files)
+    refused(command, "t: expected latents of 'text-encoder', which the captioner read, found others")
 
 
 def test_a_wider_search_finds_nothing_less_likely(trained):

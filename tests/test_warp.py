@@ -33,6 +33,7 @@ def diagonal(n):
 
 
 def recall(method, x, y, k=1):
+    """Mean of both directions' R@K where row i belongs to row i."""
     return np.mean([recall_at(side, k) for side in ranks(*method.embed(x, y), np.arange(len(x)))])
 
 
@@ -222,7 +223,7 @@ def test_unpaired_rows_help_where_few_pairs_are_known():
 def test_raw_cost_is_at_chance():
     x, y = views(300)
     warp = Warp(cost="raw", steps=0)
-    assert warp.pairs == "none"
+    assert warp.supervision == "none"
     plan = warp.solve(x, y, truth=diagonal(300))
     assert plan.converged
     assert plan.true_mass < 5 / 300
