@@ -9,7 +9,6 @@ import pytest
 import torch
 from scipy.special import expit, log_softmax, rel_entr, softmax
 
-from ngw import methods
 from ngw.maps import heads
 from ngw.methods.base import unit
 from ngw.methods.cca import CCA
@@ -184,19 +183,6 @@ def test_batches_are_drawn_by_the_seed(kind):
     assert (first.b_ == again.b_).all()
     if (first.ridge_, first.power_) == (other.ridge_, other.power_):
         assert not np.allclose(first.a_, other.a_, atol=1e-7)
-
-
-@every
-def test_save_and_load(kind, tmp_path):
-    x, y = views()
-    method = kind(steps=5).fit(x, y, np.arange(30))
-    method.save(tmp_path / "heads.safetensors")
-    loaded = methods.load(tmp_path / "heads.safetensors")
-    assert type(loaded) is type(method)
-    assert (loaded.params(), loaded.pull_, loaded.steps_) == (method.params(), method.pull_, method.steps_)
-    for left, right in zip(loaded.embed(x, y), method.embed(x, y), strict=True):
-        np.testing.assert_array_equal(left, right)
-    np.testing.assert_array_equal(loaded.inverse_transform(y), method.inverse_transform(y))
 
 
 def test_the_width_bounds_the_shared_space_and_pairs_alone_are_learnt_from():
