@@ -76,7 +76,7 @@ def test_the_files_have_the_official_fields(written):
     assert set(asked["questions"][0]) == {"image_id", "question", "question_id"}
     answered = json.loads((written / "v2_scenes_val_annotations.json").read_text())["annotations"][0]
     assert set(answered) == {
-        *("question_type", "multiple_choice_answer", "answers", "image_id", "answer_type", "question_id"),
+        *("question_type", "multiple_choice_answer", "answers", "image_id", "answer_type", "question_id")
     }
     entry = json.loads((written / "dataset_scenes.json").read_text())["images"][0]
     assert {"filepath", "filename", "imgid", "split", "sentids", "sentences", "cocoid"} == set(entry)

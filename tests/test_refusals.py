@@ -43,10 +43,7 @@ def encoder(**spec):
         (encoder(kind="transformers-text", max_length=3), "max_length is 4 tokens or more, not 3"),
         (encoder(kind="transformers-text", pooling="max"), "pooling is cls or mean, not 'max'"),
         (encoder(kind="transformers-text", merge_weight=2.0), r"merge_weight is in \[0, 1\], not 2.0"),
-        (
-            encoder(kind="transformers-text", precision="int8"),
-            "precision is one of float32, .*, not 'int8'",
-        ),
+        (encoder(kind="transformers-text", precision="int8"), "precision is one of float32, .*, not 'int8'"),
         (encoder(kind="transformers-vision", pooling="max"), "pooling is cls or mean, not 'max'"),
         (encoder(kind="efficientnet-lite", variant="lite9"), "variant is one of lite0, lite1, lite2, not 'lite9'"),
         (lambda: methods.build({"kind": "joint", "crop": 0.0}), r"crop is in \(0, 1\]"),
@@ -221,10 +218,7 @@ def test_tables_without_what_is_asked_for(tmp_path, pair, refused):
     for command, told in (
         (ngw("train-captioner", **who, text=pair[1]), "split 'train': expected captions, found none; take other data"),
         (ngw("joint", **who, spec={"kind": "joint"}, pairs="all"), "split 'train': expected captions, found none"),
-        (
-            ngw("basis", tables=tmp_path, output=tmp_path / "out", **names, dims=2),
-            "'train': expected questions",
-        ),
+        (ngw("basis", tables=tmp_path, output=tmp_path / "out", **names, dims=2), "'train': expected questions"),
     ):
         refused(command, told)
 
