@@ -59,11 +59,11 @@ def plain(text: str) -> Any:
     return value
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once(entries: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object, if each of its keys stands there once."""
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError(f"a key a second time among {[key for key, _ in pairs]}")
+    value = dict(entries)
+    if len(value) < len(entries):
+        raise ValueError(f"a key a second time among {[key for key, _ in entries]}")
     return value
 
 

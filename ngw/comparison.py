@@ -45,8 +45,8 @@ class Comparison:
     def __str__(self) -> str:
         head = ["", *(f"{name} {way}" for way in ("x to y", "y to x") for name, _ in SHOWN)]
         lines = [head]
-        for name, found in self.metrics.items():
-            values = [f"{100 * found[f'{way}_{metric}']:.1f}" for way in ("i2t", "t2i") for _, metric in SHOWN]
+        for name, metrics in self.metrics.items():
+            values = [f"{100 * metrics[f'{way}_{metric}']:.1f}" for way in ("i2t", "t2i") for _, metric in SHOWN]
             lines.append([name + "†" * (not self.models[name].converged_), *values])
         widths = [max(len(line[k]) for line in lines) for k in range(len(head))]
         title = f"Retrieval in per cent, {self.pairs} known pairs, {self.test:,} test rows"
@@ -97,12 +97,12 @@ def compare(
             "trained on is tested; keep one row an item.",
             stacklevel=2,
         )
-    found, models = {}, {}
+    metrics, models = {}, {}
     for name, model in made.items():
-        known = two.truth if model.pairs == "all" else two.pairs
+        known = two.truth if model.supervision == "all" else two.pairs
         models[name] = model.fit(two.x, two.y, known, seed)
-        found[name] = evaluate(models[name], u, v).metrics
-    return Comparison(found, models, str(pairs), held, again)
+        metrics[name] = evaluate(models[name], u, v).metrics
+    return Comparison(metrics, models, str(pairs), held, again)
 
 
 def _cloud(z: Any, side: str) -> np.ndarray:
@@ -161,18 +161,18 @@ def align(
 
     if output is not None:
         _check_writable(output)
-    with naming(f"{x}, {y}"), warnings.catch_warnings(record=True) as told:
-        found = compare(npy(x), npy(y), pairs, test, methods, seed)
-    for warning in told:
+    with naming(f"{x}, {y}"), warnings.catch_warnings(record=True) as caught:
+        comparison = compare(npy(x), npy(y), pairs, test, methods, seed)
+    for warning in caught:
         print(f"ngw align: {x}, {y}: {warning.message}", file=sys.stderr)
-    print(found)
+    print(comparison)
     if output is not None:
-        next(iter(found.models.values())).save(output, x=str(x), y=str(y), pairs=pairs, seed=str(seed))
+        next(iter(comparison.models.values())).save(output, x=str(x), y=str(y), pairs=pairs, seed=str(seed))
 
 
 def _check_writable(path: Path) -> None:
     """Before anything is computed: a path at which a file can be written."""
     above = next(folder for folder in path.absolute().parents if os.path.exists(folder))
     if path.is_dir() or not above.is_dir() or not os.access(above, os.W_OK):
-        found = "a folder" if path.is_dir() else f"that {above} isn't a folder that one can write to"
-        raise InputError(f"{path}: expected the name of a file to write, found {found}; name another.")
+        obstacle = "a folder" if path.is_dir() else f"that {above} isn't a folder that one can write to"
+        raise InputError(f"{path}: expected the name of a file to write, found {obstacle}; name another.")

@@ -28,16 +28,16 @@ class Meter:
 
     def read(self) -> dict[str, float]:
         """Some of `COSTS`: seconds and peak memory always, the others where there is a GPU, or energy is wanted."""
-        found = {"train_seconds": time.perf_counter() - self._start, "cpu_seconds": time.process_time() - self._cpu}
-        found["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        costs = {"train_seconds": time.perf_counter() - self._start, "cpu_seconds": time.process_time() - self._cpu}
+        costs["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():
-            found |= {"gpu_seconds": found["train_seconds"], "gpu_memory_mb": torch.cuda.max_memory_allocated() / 2**20}
+            costs |= {"gpu_seconds": costs["train_seconds"], "gpu_memory_mb": torch.cuda.max_memory_allocated() / 2**20}
         if self._tracker is not None:
             self._tracker.stop()
             used = self._tracker.final_emissions_data
-            found |= {"energy_wh": 1000 * used.energy_consumed, "co2_g": 1000 * used.emissions}
-        return {name: float(f"{value:.6g}") for name, value in found.items()}
+            costs |= {"energy_wh": 1000 * used.energy_consumed, "co2_g": 1000 * used.emissions}
+        return {name: float(f"{value:.6g}") for name, value in costs.items()}
 
 
 def _tracker(country: str | None):

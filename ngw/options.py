@@ -59,17 +59,17 @@ def option(default: Any, **bounds: Any) -> Any:
     return dataclasses.field(default=default, metadata={"bounds": Bounds(**bounds)})
 
 
-def check(options: Any, what: str | None = None) -> None:
+def check(options: Any, section: str | None = None) -> None:
     """Raise for the first option that lies outside its bounds.
 
-    what: whose options they are, for an `InputError`; without it a `ValueError`, to which the caller adds the name.
+    section: whose options they are, for an `InputError`; without it a `ValueError`, to which the caller adds the name.
     """
     for field in dataclasses.fields(options):
         value, bounds = getattr(options, field.name), field.metadata.get("bounds")
         if bounds is None or (value is None and "None" in str(field.type)) or bounds.allow(value):
             continue
-        if what is not None:
-            raise InputError(f"{what}: {field.name}: expected {bounds}, found {value!r}; mend it.")
+        if section is not None:
+            raise InputError(f"{section}: {field.name}: expected {bounds}, found {value!r}; mend it.")
         words = "positive" if bounds == Bounds(above=0) else str(bounds)
         null = ", or null" if "None" in str(field.type) else ""
         raise ValueError(f"{field.name} is {words}{null}, not {value!r}")

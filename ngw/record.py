@@ -55,13 +55,13 @@ def commit() -> str:
 
 def libraries() -> dict[str, str]:
     """The versions of the libraries that compute, of those that are installed."""
-    found = {}
+    versions = {}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def processor() -> str:

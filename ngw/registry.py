@@ -59,17 +59,17 @@ def kinds(package: str) -> list[str]:
 def component(package: str, kind: str, base: type[T]) -> type[T]:
     """The subclass of `base` that the file of this kind defines; an `InputError` suggests the nearest name."""
     if kind not in kinds(package):
-        what = package.rsplit(".", 1)[-1].rstrip("s")
-        raise InputError(f"{what} kind {kind!r} does not exist.{did_you_mean(kind, kinds(package))}")
+        noun = package.rsplit(".", 1)[-1].rstrip("s")
+        raise InputError(f"{noun} kind {kind!r} does not exist.{did_you_mean(kind, kinds(package))}")
     module = importlib.import_module(f"{package}.{kind.replace('-', '_')}")
     own = [c for c in vars(module).values() if inspect.isclass(c) and c.__module__ == module.__name__]
-    found = [c for c in own if issubclass(c, base)]
-    if len(found) != 1:
+    classes = [c for c in own if issubclass(c, base)]
+    if len(classes) != 1:
         raise InputError(
-            f"{module.__file__}: expected one subclass of {base.__name__}, found {[c.__name__ for c in found]}; "
+            f"{module.__file__}: expected one subclass of {base.__name__}, found {[c.__name__ for c in classes]}; "
             "a component's file defines exactly one."
         )
-    return found[0]
+    return classes[0]
 
 
 def check_type(where: str, value: Any, annotation: Any) -> None:
@@ -99,16 +99,16 @@ def build(package: str, base: type[T], spec: Mapping[str, Any]) -> T:
     return make(component(package, kind, base), repr(kind), options)
 
 
-def make(cls: type[T], what: str, options: Mapping[str, Any]) -> T:
+def make(cls: type[T], label: str, options: Mapping[str, Any]) -> T:
     """An object of a class from its options; an option that its `__init__` lacks or refuses is an `InputError`."""
     known = inspect.signature(cls).parameters
     for name, value in options.items():
         if name not in known:
-            raise InputError(f"{what} has no option {name!r}.{did_you_mean(str(name), known)}")
-        check_type(f"{what}: {name}", value, known[name].annotation)
+            raise InputError(f"{label} has no option {name!r}.{did_you_mean(str(name), known)}")
+        check_type(f"{label}: {name}", value, known[name].annotation)
     try:
         return cls(**options)
     except InputError:
         raise
     except (TypeError, ValueError) as error:
-        raise InputError(f"{what}: {error}") from None
+        raise InputError(f"{label}: {error}") from None

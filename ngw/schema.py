@@ -77,9 +77,9 @@ def check_schema(values: Any, schema: Mapping[str, Any], where: str = "config") 
             names = error.schema["properties"]
             key = next(key for key in error.instance if key not in names)
             raise InputError(f"{at}: unknown key {key!r}.{did_you_mean(key, names)}")
-        found = json.dumps(error.instance, default=str)
-        found = found if len(found) < 200 else f"{found[:200]} ..."
-        raise InputError(f"{at}: expected {expectation(error)}, found {found}; mend it{_hint(error)}.")
+        value = json.dumps(error.instance, default=str)
+        value = value if len(value) < 200 else f"{value[:200]} ..."
+        raise InputError(f"{at}: expected {expectation(error)}, found {value}; mend it{_hint(error)}.")
 
 
 def _integer(_: Any, value: Any) -> bool:

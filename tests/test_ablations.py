@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-import functools
-from pathlib import Path
-
 import numpy as np
 import pytest
+from tiny_config import SCHEMA, refused, tiny
 
-from ngw import config
 from ngw.config import Config
 from ngw.errors import InputError
 from ngw.methods._given import mislead, place, thin
 from ngw.methods.warp import Warp
-
-ROOT = Path(__file__).parents[1]
-SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
-
 
 # Less data.
 
@@ -103,15 +95,6 @@ def test_what_a_subset_cannot_be():
         Warp(unpaired=1, noise=0.5).fit(x, y)
     with pytest.raises(InputError, match="expected rows below 60 and 60"):
         Warp(noise=0.5).fit(x, y, pairs + 60)
-    for options, words in (
-        ({"unpaired": -1}, "unpaired is 0 or more"),
-        ({"noise": 1.5}, r"noise is a share in \[0, 1\]"),
-        ({"noise": float("nan")}, "noise is a share"),
-        ({"cost": "raw", "unpaired": 1}, "for costs that take known pairs, which 'raw' doesn't"),
-        ({"cost": "gw", "noise": 0.1}, "which 'gw' doesn't"),
-    ):
-        with pytest.raises(ValueError, match=words):
-            Warp(**options)
 
 
 # The methods that a config derives.
@@ -123,11 +106,8 @@ def panel(option: str, *values, method: str = "ngw") -> dict:
 
 def values(*path, value=None) -> dict:
     """The tiny config with another value in one place."""
-    found = copy.deepcopy(config.read(ROOT / "tests" / "config.yaml"))
-    found["tables"]["ablations"] = {"vary": [panel("epsilon", 0.1)], "pairs": 16, "seeds": [0]}
-    if path:
-        functools.reduce(lambda place, key: place[key], path[:-1], found["tables"]["ablations"])[path[-1]] = value
-    return found
+    table = {"vary": [panel("epsilon", 0.1)], "pairs": 16, "seeds": [0]}
+    return tiny("tables", "ablations", value=table | ({path[0]: value} if path else {}))
 
 
 def test_a_value_becomes_a_derived_method_that_reads_back():
@@ -182,11 +162,7 @@ def test_groups_hold_the_base_once_and_stand_in_the_order_of_numbers():
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        (
-            ["vary"],
-            [panel("epsilon", 1, method="nwg")],
-            ["tables.ablations.vary", "method 'nwg'", "Did you mean 'ngw'?"],
-        ),
+        (["vary"], [panel("epsilon", 1, method="nwg")], ["tables.ablations.vary", "Did you mean 'ngw'?"]),
         (["vary"], [panel("epsilno", 1)], ["ngw~epsilno=1", "Did you mean 'epsilon'?"]),
         (["vary"], [panel("epsilon", -1)], ["ngw~epsilon=-1", "epsilon is positive"]),
         (["vary"], [panel("map", {"steps": 3})], ["expected 'map' among {'steps': 3}"]),
@@ -197,7 +173,4 @@ def test_groups_hold_the_base_once_and_stand_in_the_order_of_numbers():
     ],
 )
 def test_what_is_wrong_with_an_ablation_is_told(path, value, words):
-    with pytest.raises(InputError, match=r"^config: ") as caught:
-        Config(values(*path, value=value), SCHEMA)
-    for word in words:
-        assert word in str(caught.value)
+    refused(values(*path, value=value), *words)

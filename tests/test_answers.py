@@ -96,7 +96,7 @@ def test_bad_splits_and_thresholds_are_named(questions):
 
 def test_results_come_back_in_the_order_asked(tmp_path):
     path = tmp_path / "results.json"
-    task.write_results(path, [12, 10, 11], ["yes", "dög", "2"], asked=[10, 11, 12])
+    task.write_results(path, [12, 10, 11], ["yes", "dög", "2"], questions=[10, 11, 12])
     assert json.loads(path.read_text())[0] == {"question_id": 12, "answer": "yes"}
     assert task.read_results(path, [10, 11, 12]) == ["dög", "2", "yes"]
 
@@ -113,7 +113,7 @@ def test_results_come_back_in_the_order_asked(tmp_path):
 def test_results_that_the_server_would_refuse(tmp_path, ids, words):
     path = tmp_path / "results.json"
     with pytest.raises(InputError, match=words):
-        task.write_results(path, ids, ["x"] * len(ids), asked=[1, 2, 3])
+        task.write_results(path, ids, ["x"] * len(ids), questions=[1, 2, 3])
     assert not path.exists()
     path.write_text(json.dumps([{"question_id": i, "answer": "x"} for i in ids]))
     with pytest.raises(InputError, match=rf"results\.json: {words}"):
@@ -123,9 +123,9 @@ def test_results_that_the_server_would_refuse(tmp_path, ids, words):
 def test_results_of_another_form_are_named(tmp_path):
     path = tmp_path / "results.json"
     with pytest.raises(InputError, match="question_id 1: expected a text as answer, found 5"):
-        task.write_results(path, [1], [5], asked=[1])
+        task.write_results(path, [1], [5], questions=[1])
     with pytest.raises(InputError, match="found 2 ids and 1 answers"):
-        task.write_results(path, [1, 2], ["x"], asked=[1, 2])
+        task.write_results(path, [1, 2], ["x"], questions=[1, 2])
     for content, words in (({}, "list of answers"), ([{"question": 1}], "entry 0: .*'question_id'")):
         path.write_text(json.dumps(content))
         with pytest.raises(InputError, match=words):
@@ -134,4 +134,4 @@ def test_results_of_another_form_are_named(tmp_path):
 
 def test_many_missing_ids_are_counted(tmp_path):
     with pytest.raises(InputError, match=r"question_id 0, 1, 2, 3, 4, \.\.\.: .* found 9 without"):
-        task.write_results(tmp_path / "results.json", [9], ["x"], asked=range(10))
+        task.write_results(tmp_path / "results.json", [9], ["x"], questions=range(10))

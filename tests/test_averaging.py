@@ -109,11 +109,4 @@ def test_the_merged_model_is_a_clip(tmp_path, align):
     assert all(torch.equal(a[name], b[name]) for name in a)
     clip.save(tmp_path / "clip", net, words, options.size, {})
     assert Clip("text", str(tmp_path / "clip"), 8).encode(texts[:2]).pooled.shape == (2, 8)
-    assert options.pairs == "none"
-
-
-def test_options_that_cannot_be():
-    with pytest.raises(ValueError, match="align is none or ot"):
-        WeightAveraging(align="cka")
-    with pytest.raises(ValueError, match=r"weight is a share in \[0, 1\]"):
-        WeightAveraging(weight=2.0)
+    assert options.supervision == "none"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from commands import ngw
+from interrupted import ends_as_unbroken
 from pycocotools.coco import COCO
 
 from ngw import io
@@ -47,24 +50,8 @@ def test_it_says_what_the_latent_says_whatever_its_length(trained):
 
 
 def test_a_killed_run_ends_as_an_unbroken_one(tmp_path, monkeypatch):
-    short = Options(**(vars(TINY) | {"epochs": 6}))
-    whole, _ = fit(short)
-    real, calls = decoder.padded, []
-
-    def fails(rows):
-        calls.append(1)
-        if len(calls) > 9:
-            raise KeyboardInterrupt
-        return real(rows)
-
-    monkeypatch.setattr(decoder, "padded", fails)
-    with pytest.raises(KeyboardInterrupt):
-        fit(short, checkpoint=tmp_path / "c", identity="run")
-    monkeypatch.undo()
-    assert (tmp_path / "c").is_file()
-    again, _ = fit(short, checkpoint=tmp_path / "c", identity="run")
-    for (name, ours), theirs in zip(whole.state_dict().items(), again.state_dict().values(), strict=True):
-        assert torch.equal(ours, theirs), name
+    short = partial(fit, Options(**(vars(TINY) | {"epochs": 6})))
+    ends_as_unbroken(short, decoder, "padded", 10, tmp_path, monkeypatch)
 
 
 def test_a_saved_captioner_writes_the_same(trained, tmp_path):
@@ -74,6 +61,18 @@ def test_a_saved_captioner_writes_the_same(trained, tmp_path):
     assert head["text"] == "made"
     mixed = latents(TEXTS[:3]) + latents(TEXTS[5:8])
     assert back.write(mixed) == model.write(mixed)
+
+
+def test_latents_of_another_encoder_than_the_captioners(trained, tmp_path, write_cloud, refused):
+    trained[0].save(tmp_path / "c", {"text": "text-encoder"})
+    clouds = {
+        "vision": write_cloud(tmp_path / "v", "vision"),
+        "text": write_cloud(tmp_path / "t", "text", encoder="other"),
+    }
+    clouds["train-text"] = write_cloud(tmp_path / "train", "text")
+    files = {name: tmp_path / name for name in ("tables", "captions", "nearest", "record")}
+    command = ngw("generate-captions", decoder=tmp_path / "c", **clouds, **files)
+    refused(command, "t: expected latents of 'text-encoder', which the captioner read, found others")
 
 
 def test_a_wider_search_finds_nothing_less_likely(trained):

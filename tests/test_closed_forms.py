@@ -6,22 +6,17 @@ import numpy as np
 import pytest
 from scipy import linalg
 from scipy.stats import ortho_group
+from test_warp import recall
 
 from ngw import methods
 from ngw.maps.linear import PENALTIES, _press, ridge, thin_svd
 from ngw.methods._variates import solve
 from ngw.methods.procrustes import Procrustes
 from ngw.methods.relative import relative
-from ngw.metrics.retrieval import ranks, recall_at
 
 
 def build(kind, **options):
     return methods.build({"kind": kind, **options})
-
-
-def recall(method, x, y, k=1):
-    """Mean of both directions' R@K where row i belongs to row i."""
-    return np.mean([recall_at(side, k) for side in ranks(*method.embed(x, y), np.arange(len(x)))])
 
 
 def views(n, dx=9, dy=7, noise=0.3, seed=0):
@@ -234,8 +229,8 @@ def test_oracle_is_cca_on_all_pairs():
     oracle, cca = build("oracle").fit(x, y, np.arange(60)), build("cca").fit(x, y, np.arange(60))
     for left, right in zip(oracle.embed(x, y), cca.embed(x, y), strict=True):
         np.testing.assert_array_equal(left, right)
-    assert oracle.pairs == "all"
-    assert cca.pairs == "some"
+    assert oracle.supervision == "all"
+    assert cca.supervision == "some"
 
 
 # Relative representations

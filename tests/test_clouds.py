@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from ngw.errors import InputError
 from ngw.features import Features
 from ngw.features.clouds import clouds, groups, groups_of_rows, repeated
-from ngw.methods import build
-from ngw.methods.warp import Warp
 
 
 def two(n=40, captions=3, order=None):
@@ -90,12 +88,6 @@ def test_a_seed_gives_the_same_clouds_in_another_process():
     assert clouds(f, f, 4, 8).pairs.tolist() != clouds(f, f, 4, 7).pairs.tolist()
 
 
-def test_a_budget_larger_than_the_split():
-    with pytest.raises(InputError, match="pairs: a budget of 41 is larger than the train split, 40 pairs; lower it"):
-        clouds(*two(), 41, 0)
-    assert len(clouds(*two(), 80, 0, captions=2).pairs) == 80
-
-
 def test_images_and_captions_of_different_splits():
     vision, text = two()
     short = Features(vision.ids[:30], vision.image_ids[:30], vision.x[:30], {})
@@ -105,38 +97,6 @@ def test_images_and_captions_of_different_splits():
     fewer = Features(text.ids[keep], text.image_ids[keep], text.x[keep], {})
     with pytest.raises(InputError, match="image 7: expected a caption, found none; drop the image"):
         clouds(vision, fewer, 0, 0)
-
-
-# Two clouds of different sizes.
-
-
-def sized(n=9, m=6):
-    rng = np.random.default_rng(0)
-    return rng.standard_normal((n, 4)), rng.standard_normal((m, 3))
-
-
-def test_a_paired_index_beyond_the_smaller_cloud():
-    with pytest.raises(InputError, match=r"pairs: expected rows below 9 and 6, .* found \[6, 6\] as pair 5; index"):
-        build({"kind": "ridge"}).fit(*sized(), pairs=[0, 1, 2, 3, 4, 6])
-
-
-def test_more_pairs_than_the_smaller_cloud_has_rows():
-    with pytest.raises(InputError, match=r"expected rows below 9 and 6, the clouds' sizes, found \[6, 6\] as pair 6"):
-        build({"kind": "cca"}).fit(*sized(), pairs=np.arange(9))
-
-
-def test_clouds_of_different_sizes_are_aligned_by_their_known_pairs():
-    x, y = sized()
-    ridge = build({"kind": "ridge"}).fit(x, y, pairs=[0, 1, 2, 3])
-    assert ridge.transform(x).shape == (9, 3)
-    assert ridge.inverse_transform(y).shape == (6, 4)
-
-
-def test_a_plan_of_other_sizes():
-    x, y = sized()
-    plan = Warp(steps=1).solve(x, y, np.arange(4))
-    with pytest.raises(InputError, match="transport: expected a plan of 9 x 5 rows, found 9 x 6; solve it anew"):
-        Warp(steps=1).fit_maps(x, y[:5], np.arange(4), plan)
 
 
 def test_groups_by_hand():

@@ -61,23 +61,6 @@ def test_a_misspelled_option_of_a_derived_method(path, value):
     refused(tiny(*path, value=value), "config: ", "no option 'epsilom'", "Did you mean 'epsilon'?")
 
 
-@pytest.mark.parametrize(
-    ("path", "value", "words"),
-    [
-        (("tables", "vqa", "fusions"), ["concat~dmis=8"], ["no option 'dmis'", "Did you mean 'dims'?"]),
-        (("tables", "vqa", "curve"), ["concat~dmis=8"], ["no option 'dmis'", "Did you mean 'dims'?"]),
-        (("tables", "vqa", "examples"), ["concat~dmis=8"], ["no option 'dmis'", "Did you mean 'dims'?"]),
-        (("tables", "vqa", "fusions"), ["ngw-fusion~aligner=cac"], ["aligner: method 'cac'", "Did you mean 'cca'?"]),
-        (("methods", "distillation-joint", "teacher"), "joint~size=32~stpes=1", ["'stpes'", "Did you mean 'steps'?"]),
-        (("tables", "retrieval", "references"),
-         [{"model": "m", "dataset": "scense", "i2t": 1, "t2i": 1, "source": "s"}],
-         ["tables.retrieval.references[0].dataset: data set 'scense'", "Did you mean 'scenes'?"]),
-    ],
-)  # fmt: skip
-def test_another_misspelled_name(path, value, words):
-    refused(tiny(*path, value=value), "config: ", *words)
-
-
 @pytest.mark.parametrize("change", ["epsilon={", "epsilon=", "epsilon=[1]", "=1", "epsilon=a/b", "epsilon=1\n", ""])
 def test_a_derived_name_is_made_of_options_and_values(change):
     refused(
@@ -88,10 +71,6 @@ def test_a_derived_name_is_made_of_options_and_values(change):
 @pytest.mark.parametrize("value", ["2024-13-45", "-"])
 def test_a_value_in_a_derived_name_that_yaml_reads_as_something_else(value):
     refused(tiny("tables", "retrieval", "methods", value=[f"ngw~epsilon={value}"]), f"ngw~epsilon={value}", "expected")
-
-
-def test_the_kind_of_a_derived_method_is_its_bases():
-    refused(tiny("tables", "retrieval", "methods", value=["ngw~kind=cca"]), "expected another option, found its kind")
 
 
 # Budgets.

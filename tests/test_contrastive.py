@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from functools import partial
 
 import numpy as np
@@ -11,8 +9,6 @@ import pytest
 import torch
 from scipy.special import expit, log_softmax, rel_entr, softmax
 
-from ngw import methods
-from ngw.errors import InputError
 from ngw.maps import heads
 from ngw.methods.base import unit
 from ngw.methods.cca import CCA
@@ -189,19 +185,6 @@ def test_batches_are_drawn_by_the_seed(kind):
         assert not np.allclose(first.a_, other.a_, atol=1e-7)
 
 
-@every
-def test_save_and_load(kind, tmp_path):
-    x, y = views()
-    method = kind(steps=5).fit(x, y, np.arange(30))
-    method.save(tmp_path / "heads.safetensors")
-    loaded = methods.load(tmp_path / "heads.safetensors")
-    assert type(loaded) is type(method)
-    assert (loaded.params(), loaded.pull_, loaded.steps_) == (method.params(), method.pull_, method.steps_)
-    for left, right in zip(loaded.embed(x, y), method.embed(x, y), strict=True):
-        np.testing.assert_array_equal(left, right)
-    np.testing.assert_array_equal(loaded.inverse_transform(y), method.inverse_transform(y))
-
-
 def test_the_width_bounds_the_shared_space_and_pairs_alone_are_learnt_from():
     x, y = views()
     method = Contrastive(width=3).fit(x, y, np.arange(50))
@@ -222,27 +205,3 @@ def test_settings_are_chosen_on_held_out_pairs_and_are_few():
     rng = np.random.default_rng(6)  # without a common latent nothing is gained by training on, and the fit still stands
     noise = Contrastive().fit(rng.standard_normal((60, 9)), rng.standard_normal((60, 7)), np.arange(60))
     assert all(np.isfinite(z).all() for z in (unit(noise.a_), unit(noise.b_)))
-
-
-@pytest.mark.parametrize(
-    ("spec", "text"),
-    [
-        ({"kind": "contrastive", "loss": "triplet"}, "loss is infonce or sigmoid"),
-        ({"kind": "contrastive", "width": 0}, "width is 1 or more"),
-        ({"kind": "contrastive", "pull": -1.0}, "pull is 0 or more"),
-        ({"kind": "contrastive", "steps": -1}, "steps is 0 or more"),
-        ({"kind": "contrastive", "batch": 1}, "batch is 2 or more"),
-        ({"kind": "contrastive", "temperature": 0.0}, "temperature is positive"),
-        ({"kind": "structure", "learning_rate": 0.0}, "learning_rate is positive"),
-        ({"kind": "structure", "weight": 0.0}, "weight is positive"),
-        ({"kind": "structure", "levels": 0}, "levels is 1 or more"),
-    ],
-)
-def test_bad_hyperparameters_are_refused(spec, text):
-    with pytest.raises(InputError, match=text):
-        methods.build(spec)
-
-
-def test_the_kinds_load_without_torch():
-    code = "import sys, ngw.methods.contrastive, ngw.methods.structure; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,8 +1,6 @@
 """The data sets' shared part: tables and their checks, broken images, the registry."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -106,31 +104,3 @@ def test_skip_leaves_the_broken_image_out_with_all_that_is_said_of_it(tmp_path):
     ]
     assert rest.record["skipped_images"] == [{"path": paths[1], "reason": "a file of zero bytes"}]
     assert len(whole.images["image_id"]) == 3  # the caller's table is left as it was
-
-
-def test_a_split_that_is_broken_as_a_whole_stops_even_with_skip(tmp_path):
-    paths = photographs(tmp_path, 1)
-    images = table("images", [(1, "train", paths[0]), (2, "test", str(tmp_path / "gone.png"))])
-    with pytest.raises(InputError, match=r"gone\.png: no image of split 'test' can be read"):
-        data.finish(Dataset(images, source="x.json"), on_error="skip")
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"kind": "coko", "root": "."}, ["'coko'", "Did you mean 'coco'"]),
-        ({"kind": "coco", "root": ".", "restvall": "train"}, ["'restvall'", "Did you mean 'restval'"]),
-        ({"kind": "karpathy"}, ["'karpathy'", "option 'root'", "none"]),
-        ({"kind": "karpathy", "root": "nowhere"}, ["nowhere/dataset.json", "no such file"]),
-    ],
-)
-def test_unknown_kinds_and_options_suggest_the_nearest(options, words):
-    with pytest.raises(InputError) as error:
-        data.load(**options)
-    assert all(word in str(error.value) for word in words), error.value
-
-
-def test_the_data_stage_needs_neither_torch_nor_pandas():
-    code = "import sys, ngw.data.scenes, ngw.data.coco, ngw.data.vqa2; print({'torch', 'pandas'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"

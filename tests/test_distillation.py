@@ -71,19 +71,6 @@ def test_the_method_chooses_its_steps_on_held_out_pairs_and_maps_both_ways():
     assert model.inverse_transform(y[:3]).shape == (3, 12)
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"relational": -1.0}, "relational is 0 or more"),
-        ({"batch": 1}, "batch is 2"),
-        ({"temperature": 0.0}, "positive"),
-    ],
-)
-def test_options_that_cannot_be(options, words):
-    with pytest.raises(ValueError, match=words):
-        Distillation(**options)
-
-
 def test_a_joint_teachers_similarities_are_those_between_its_two_sides():
     x, y = (torch.tensor(z) for z in views(5))
     assert float(across(x, x, y, y, 0.1)) > 0

@@ -68,10 +68,3 @@ def test_a_missing_file_a_wrong_width_and_a_wrong_size_are_named(photographs, tm
     (tmp_path / "preprocessor_config.json").unlink()
     with pytest.raises(InputError, match=r"preprocessor_config\.json: no such file"):
         encoders.build(spec | {"width": 16}).encode(photographs)
-
-
-def test_options_that_do_not_exist_are_refused():
-    with pytest.raises(InputError, match="pooling is cls or mean, not 'max'"):
-        encoders.build({"kind": "transformers-vision", "pooling": "max"})
-    with pytest.raises(InputError, match="precision is float32, bfloat16 or float16, not 'int8'"):
-        encoders.build({"kind": "transformers-text", "precision": "int8"})

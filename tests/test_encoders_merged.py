@@ -19,7 +19,7 @@ def twins(tmp_path):
     vision_folder(tmp_path / "vit", "vit")
     (tmp_path / "bert").mkdir()
     words(tmp_path / "bert")
-    for name, layers in (("bert", 2), ("deep", 3)):
+    for name, layers in (("bert", 2), ("deep", 3), ("flat", 0)):
         torch.manual_seed(layers)
         shape = {**SHAPE, "num_hidden_layers": layers, "max_position_embeddings": 40}
         transformers.BertModel(transformers.BertConfig(vocab_size=8, **shape)).save_pretrained(tmp_path / name)
@@ -59,5 +59,7 @@ def test_trunks_of_other_shapes_are_refused(twins, photographs):
     spec = {"kind": "transformers-vision", "model": str(twins / "vit"), "width": 16, "merged_with": str(twins / "deep")}
     with pytest.raises(InputError, match=r"layer 2, query weight: expected one shape, found None in .*vit and"):
         encoders.build(spec).encode(photographs)
-    with pytest.raises(InputError, match=r"merge_weight is a share in \[0, 1\], not 2"):
-        encoders.build({**spec, "merge_weight": 2.0})
+    words(twins / "flat")
+    spec = {"kind": "transformers-text", "model": str(twins / "flat"), "width": 16, "merged_with": str(twins / "vit")}
+    with pytest.raises(InputError, match="flat: expected a transformer's layers, found none"):
+        encoders.build(spec).encode(["a cat"])

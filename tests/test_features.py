@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -146,16 +145,6 @@ def test_a_missing_file_names_the_stage(tmp_path):
     refused(tmp_path / "a", "no such feature file; run the encode stage")
 
 
-def test_a_truncated_file_is_refused_wherever_the_cut_is(pair):
-    whole = pair[0].read_bytes()
-    for length in [0, 4, 8, 100, len(whole) // 2, len(whole) - 1]:
-        pair[0].write_bytes(whole[:length])
-        refused(
-            pair[0],
-            "expected features, found .* digest.*; delete it and rerun",
-        )
-
-
 def test_a_file_that_is_no_feature_file(tmp_path):
     from safetensors.numpy import save_file
 
@@ -169,16 +158,6 @@ def test_features_of_another_encoder(pair):
     assert features.read(pair[0], "vision-encoder").metadata["encoder"] == "vision-encoder"
     words = "expected features of 'effnet-lite0', found those of 'vision-encoder'; delete the file and rerun"
     refused(pair[0], words, "effnet-lite0")
-
-
-def test_an_altered_bit_is_found_in_every_array(pair):
-    whole = pair[1].read_bytes()
-    start = 8 + int.from_bytes(whole[:8], "little")
-    entries = json.loads(whole[8:start])
-    for name in ("ids", "image_ids", "pooled"):
-        place = start + entries[name]["data_offsets"][0] + 1
-        pair[1].write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        refused(pair[1], "expected features, found content that differs from its digest; delete it and rerun")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

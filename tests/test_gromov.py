@@ -154,19 +154,3 @@ def test_at_most_so_many_keypoints():
     x, y, partner = rotated(100, 6, decay=1.5)
     method = Keypoints(keypoints=8).fit(x, y, np.stack([np.arange(100), partner], 1))
     assert method.embed(x, y)[0].shape == (100, 8)
-
-
-@pytest.mark.parametrize(
-    ("method", "options", "text"),
-    [
-        (Gromov, {"clusters": 1}, "clusters is 2 or more"),
-        (Gromov, {"epsilon": 0}, "epsilon is positive"),
-        (Fused, {"alpha": 2.0}, "alpha is a share"),
-        (Fused, {"whiten": 0}, "whiten is positive"),
-        (Keypoints, {"temperature": 0}, "temperature is positive"),
-        (Keypoints, {"keypoints": 1}, "keypoints is 2 or more"),
-    ],
-)
-def test_bad_hyperparameters(method, options, text):
-    with pytest.raises(ValueError, match=text):
-        method(**options)

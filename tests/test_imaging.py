@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from interrupted import ends_as_unbroken
 from PIL import Image
 
 from ngw.errors import InputError
@@ -103,24 +105,8 @@ def test_the_closed_form_is_ridge_and_its_leave_one_out_is_what_leaving_out_give
 
 
 def test_a_killed_run_ends_as_an_unbroken_one(painted, tmp_path, monkeypatch):
-    short = replace(TINY, epochs=4)
-    whole, _ = fit(painted, short)
-    real, calls = diffusion.rng, []
-
-    def fails(*address):
-        calls.append(address)
-        if address[2:] == ("rows", 7):
-            raise KeyboardInterrupt
-        return real(*address)
-
-    monkeypatch.setattr(diffusion, "rng", fails)
-    with pytest.raises(KeyboardInterrupt):
-        fit(painted, short, checkpoint=tmp_path / "c", identity="run")
-    monkeypatch.undo()
-    assert (tmp_path / "c").is_file()
-    again, _ = fit(painted, short, checkpoint=tmp_path / "c", identity="run")
-    for (name, ours), theirs in zip(whole.state_dict().items(), again.state_dict().values(), strict=True):
-        assert torch.equal(ours, theirs), name
+    short = partial(fit, painted, replace(TINY, epochs=4))
+    ends_as_unbroken(short, diffusion, "rng", 10, tmp_path, monkeypatch)
 
 
 def test_a_saved_imager_draws_the_same(painted, trained, tmp_path):

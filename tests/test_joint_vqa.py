@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from commands import ngw
+from interrupted import ends_as_unbroken
 from PIL import Image
 
 from ngw import fusion, io
@@ -105,27 +107,10 @@ def test_padding_changes_no_answer():
 
 def test_a_killed_training_goes_on_to_the_same_weights(colours, tmp_path, monkeypatch):
     paths, questions, labels = colours
-    rows = labels.rows("train")
     reader = joint_vqa.Reader(TINY, paths, questions, list(questions.values()))
     options = vqa.Options(epochs=2, learning_rate=5e-3, batch=16, looks=4, patience=4)
-    whole, _ = joint_vqa.train(TINY, reader, labels, rows, options, 0)
-    batch, killed = joint_vqa.Raw.batch, []
-
-    def dying(self, places, *others):
-        killed.append(1)
-        if len(killed) == 8:
-            raise KeyboardInterrupt
-        return batch(self, places, *others)
-
-    monkeypatch.setattr(joint_vqa.Raw, "batch", dying)
-    with pytest.raises(KeyboardInterrupt):
-        joint_vqa.train(TINY, reader, labels, rows, options, 0, tmp_path / "checkpoint", "x")
-    assert (tmp_path / "ab.checkpoint").is_file()
-    monkeypatch.setattr(joint_vqa.Raw, "batch", batch)
-    again, _ = joint_vqa.train(TINY, reader, labels, rows, options, 0, tmp_path / "checkpoint", "x")
-    assert not (tmp_path / "ab.checkpoint").exists()
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, again.state_dict()[name]), name
+    train = partial(joint_vqa.train, TINY, reader, labels, labels.rows("train"), options, 0)
+    ends_as_unbroken(train, joint_vqa.Raw, "batch", 8, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("kind", ["joint", "weight-averaging"])

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 HEAVY = ("torch", "torchvision", "transformers", "diffusers", "pandas", "matplotlib", "scipy", "sklearn", "pyarrow")
@@ -40,3 +42,21 @@ def test_help_of_every_stage_loads_nothing_heavy():
         "    except SystemExit as end:\n        assert end.code == 0"
     )
     assert loaded(code) == "[]"
+
+
+@pytest.mark.parametrize(
+    ("code", "libraries"),
+    [
+        ("import ngw.methods.contrastive, ngw.methods.sotalign, ngw.methods.structure", {"torch"}),
+        ("from ngw import fusion; [fusion.build({'kind': kind}) for kind in fusion.kinds()]", {"torch"}),
+        ("import ngw.data.scenes, ngw.data.coco, ngw.data.vqa2", {"torch", "pandas"}),
+        ("import ngw.report.tables.retrieval, ngw.metrics.geometry", {"torch", "matplotlib", "scipy"}),
+        (
+            "from ngw import encoders; built = [encoders.build({'kind': kind}) for kind in encoders.kinds()]\n"
+            "[one.card() for one in built if type(one).__name__ not in ('Clip', 'TransformersVision')]",
+            {"torch", "transformers"},
+        ),
+    ],
+)
+def test_what_is_built_or_imported_loads_no_library_before_its_use(code, libraries):
+    assert not [name for name in libraries if f"'{name}'" in loaded(code)]

@@ -1,7 +1,9 @@
-"""What is refused, one sentence each: options out of range, missing files, tables without what is asked for."""
+"""What is refused, one sentence each: options out of range, files that miss or don't fit, tables without their rows."""
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -11,21 +13,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import ngw, training
+from scipy.sparse import csr_array
 from tiny_config import SCHEMA, tiny
-from tiny_encoders import vision_folder, words
+from tiny_encoders import BERT, text_folder, vision_folder, words
 
 from ngw import data, encoders, fusion, io, methods
 from ngw.config import Config
 from ngw.errors import InputError
 from ngw.features import clouds
+from ngw.tasks.captions.options import CaptionerOptions
+from ngw.tasks.images.options import ImagerOptions
+from ngw.tasks.vqa.options import TrainingOptions
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
 TOKENS = torch.zeros(1, 1, 3), torch.ones(1, 1, dtype=torch.bool)
-
-
-def needs(make, **options):
-    """A call that makes something."""
-    return lambda: make(**options)
 
 
 def encoder(**spec):
@@ -41,28 +43,20 @@ def encoder(**spec):
         (encoder(kind="transformers-text", max_length=3), "max_length is 4 or more, not 3"),
         (encoder(kind="transformers-text", pooling="max"), "pooling is cls or mean, not 'max'"),
         (encoder(kind="transformers-text", merge_weight=2.0), r"merge_weight is a share in \[0, 1\], not 2.0"),
+        (encoder(kind="transformers-text", precision="int8"), "precision is float32, .* or float16, not 'int8'"),
+        (encoder(kind="transformers-vision", pooling="max"), "pooling is cls or mean, not 'max'"),
+        (encoder(kind="efficientnet-lite", variant="lite9"), "variant is lite0, lite1 or lite2, not 'lite9'"),
         (lambda: methods.build({"kind": "joint", "crop": 0.0}), r"crop is a share in \(0, 1\]"),
         (lambda: clouds.budget("many", 9), "expected a number of pairs, 0 or more, or 'all', found 'many'"),
+        (lambda: CaptionerOptions(noise=-1.0), "captioner: noise: expected 0 or more, found -1.0"),
+        (lambda: ImagerOptions(size=0), "imager: size: expected more than 0, found 0"),
+        (lambda: ImagerOptions(drop=1.0), r"imager: drop: expected a share in \[0, 1\), found 1.0"),
+        (lambda: TrainingOptions(held_out=1.0), r"training: held_out: expected a share in \(0, 1\), found 1.0"),
     ],
 )
 def test_an_option_out_of_range(call, told):
     with pytest.raises(InputError, match=told):
         call()
-
-
-def test_an_option_of_a_decoder_or_of_a_training_out_of_range():
-    from ngw.tasks.captions import decoder
-    from ngw.tasks.images import diffusion
-    from ngw.tasks.vqa import answerer as vqa
-
-    for make, told in (
-        (needs(decoder.Options, noise=-1.0), "captioner: noise: expected 0 or more, found -1.0"),
-        (needs(diffusion.Options, size=0), "imager: size: expected more than 0, found 0"),
-        (needs(diffusion.Options, drop=1.0), r"imager: drop: expected a share in \[0, 1\), found 1.0"),
-        (needs(vqa.Options, held_out=1.0), r"training: held_out: expected a share in \(0, 1\), found 1.0"),
-    ):
-        with pytest.raises(InputError, match=told):
-            make()
 
 
 @pytest.mark.parametrize("name", ["encode", "view", "count_tokens"])
@@ -145,19 +139,52 @@ def test_encoders_without_tokens_give_none(tmp_path):
             made.encode([0], tokens=True)
 
 
-def test_weights_that_are_not_inceptions(tmp_path):
-    (tmp_path / "w").write_bytes(b"other")
-    for file, told in (("none", "none: no such file; take it from"), ("w", "whose SHA-256 begins with .*, found")):
+INCEPTION = """
+from torch import nn
+def FeatureExtractorInceptionV3(name, features):
+    network = nn.Linear(2, 2)
+    network.load_state_dict(load_state_dict_from_url("a"))
+    return network
+"""
+
+
+@pytest.fixture
+def torch_fidelity(tmp_path, monkeypatch):
+    """A package of its name whose network is one linear map."""
+    package = tmp_path / "torch_fidelity"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "feature_extractor_inceptionv3.py").write_text(INCEPTION)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("torch_fidelity", "torch_fidelity.feature_extractor_inceptionv3"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    yield
+    sys.modules.pop("torch_fidelity.feature_extractor_inceptionv3", None)
+
+
+def test_weights_that_are_not_inceptions(tmp_path, torch_fidelity):
+    (tmp_path / "text").write_bytes(b"other")
+    torch.save({"bias": torch.zeros(2)}, tmp_path / "half")
+    digest = hashlib.sha256((tmp_path / "half").read_bytes()).hexdigest()
+    for spec, told in (
+        ({"weights": str(tmp_path / "none")}, "none: no such file; take it from"),
+        ({"weights": str(tmp_path / "text")}, "whose SHA-256 begins with .*, found"),
+        ({"weights": str(tmp_path / "half"), "sha256": digest}, "expected Inception's weights, found .*weight"),
+    ):
         with pytest.raises(InputError, match=told):
-            encoders.build({"kind": "inception", "weights": str(tmp_path / file)})._state()
+            encoders.build({"kind": "inception", **spec}).encode([])
+
+
+def test_inception_without_its_package(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="torch_fidelity: no such package; pip install --no-deps torch-fidelity"):
+        encoders.build({"kind": "inception"}).encode([])
 
 
 def test_folders_that_are_not_the_networks(tmp_path):
-    from ngw.encoders import _huggingface, _merge
-
-    words(tmp_path, pad="[NONE]")
+    words(text_folder(tmp_path, "BertModel", **BERT), pad="[NONE]")
     with pytest.raises(InputError, match=r"tokenizer\.json: expected a padding token, found none"):
-        _huggingface.tokenizer(tmp_path, 9, words=8)
+        encoders.build({"kind": "transformers-text", "model": str(tmp_path), "width": 16}).encode(["a cat"])
     for name in ("preprocessor_config.json", "model.safetensors"):
         (tmp_path / name).write_text("{}")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit"}))
@@ -165,38 +192,43 @@ def test_folders_that_are_not_the_networks(tmp_path):
         _ = encoders.build({"kind": "clip", "model": str(tmp_path)}).folder
     with pytest.raises(InputError, match=r"config\.json: expected a patch_size, found None"):
         _ = encoders.build({"kind": "transformers-vision", "model": str(tmp_path)}).grid
-    with pytest.raises(InputError, match="one: expected a transformer's layers, found none"):
-        _merge.merge(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2), 0.5, ("one", "other"))
 
 
-def test_another_network_than_the_one_that_is_merged_in(tmp_path):
-    vision_folder(tmp_path / "vit", "vit")
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "config.json").write_text(json.dumps({"model_type": "vit"}))
-    (tmp_path / "broken" / "model.safetensors").write_bytes(b"no tensors")
-    spec = {"kind": "transformers-vision", "model": str(tmp_path / "vit"), "width": 16}
-    with pytest.raises(InputError, match="broken: expected whole model files, found"):
-        _ = encoders.build({**spec, "merged_with": str(tmp_path / "broken")}).network
-
-
-def test_tables_without_what_is_asked_for(tmp_path):
-    from ngw.tasks.captions import stages as generation
-    from ngw.tasks.images import stages as generation_images
-    from ngw.tasks.joint import stages as joint_stages
-    from ngw.tasks.vqa import stages
-
-    split = {"split": ["val"], "image_id": [1]}
-    io.write_table(tmp_path / "captions.parquet", {**split, "caption_id": [1], "text": ["a"]})
-    io.write_table(tmp_path / "images.parquet", {**split, "path": ["a.png"]})
-    io.write_table(tmp_path / "questions.parquet", {**split, "question_id": [1], "text": ["why?"]})
-    for call, told in (
-        (lambda: generation.split_captions(tmp_path, "test"), "split 'test': expected captions, found none"),
-        (lambda: generation_images._paths(tmp_path, np.array([1, 5])), r"image 5: expected its file, found none \(1"),
-        (lambda: joint_stages.known_pairs(tmp_path, "all", 1, 0), "split 'train': expected captions, found none"),
-        (lambda: stages._items(tmp_path, "test", "text"), "split 'test': expected questions, found none"),
+def test_tables_without_what_is_asked_for(tmp_path, pair, refused):
+    split = {"split": ["val", "train"], "image_id": [1, 2]}
+    io.write_table(tmp_path / "images.parquet", {**split, "path": ["a.png", "b.png"]})
+    io.write_table(tmp_path / "captions.parquet", {**split, "caption_id": [1, 100], "text": ["a", "b"]})
+    labels = {"question_type": ["what"] * 2, "answer_type": ["other"] * 2, "multiple_choice_answer": ["a"] * 2}
+    questions = {**split, "question_id": [1, 2], "text": ["why?"] * 2, **labels, "answers": [["a"]] * 2}
+    io.write_table(tmp_path / "questions.parquet", questions)
+    who = {"tables": tmp_path, "output": tmp_path / "out", "seed": 0}
+    names = {"dataset": "d", "vision": "v", "text": "t", "fusion": "prior", "spec": {"kind": "prior"}}
+    for command, told in (
+        (ngw("train-captioner", **who, text=pair[1]), "caption 101: expected it in split 'train' of"),
+        (ngw("train-image-decoder", **who, vision=pair[0]), "image 0: expected its file, found none (10 such)"),
+        (
+            ngw("prior", **who, **names, labels="none", splits="test"),
+            "split 'test': expected questions, found none; mend",
+        ),
     ):
-        with pytest.raises(InputError, match=told):
-            call()
+        refused(command, told)
+    for name, columns in (("captions", {"caption_id": [1, 2], "text": ["a", "b"]}), ("questions", questions)):
+        io.write_table(tmp_path / f"{name}.parquet", {**split, **columns, "split": ["val", "val"]})
+    names = {"dataset": "d", "encoder": "e", "spec": {"kind": "transformers-text"}}
+    for command, told in (
+        (ngw("train-captioner", **who, text=pair[1]), "split 'train': expected captions, found none; take other data"),
+        (ngw("joint", **who, spec={"kind": "joint"}, pairs="all"), "split 'train': expected captions, found none"),
+        (ngw("basis", tables=tmp_path, output=tmp_path / "out", **names, dims=2), "'train': expected questions"),
+    ):
+        refused(command, told)
+
+
+def test_a_teachers_features_of_other_rows(tmp_path, pair, refused):
+    arrays = {name: np.zeros((3, 2), np.float32) for name in ("train_images", "train_captions")}
+    io.write_tensors(tmp_path / "bridge", arrays, {"bridge": "1"})
+    command = training("fit", pair, tmp_path / "out", spec={"kind": "distillation", "teacher": "joint"})
+    told = f"bridge: expected train_images of {pair[0]}, found others; make the bridge again"
+    refused([*command, "--teacher", str(tmp_path / "bridge")], told)
 
 
 def test_reports_of_what_is_not_there(tmp_path):
@@ -212,3 +244,50 @@ def test_reports_of_what_is_not_there(tmp_path):
     records[0]["metrics"] = {}
     with pytest.raises(InputError, match="expected the same measures in every record"):
         similarity.build(records)
+
+
+def test_a_data_set_kind_without_load(monkeypatch):
+    from ngw.data import folder
+
+    monkeypatch.delattr(folder, "load")
+    with pytest.raises(InputError, match=r"folder\.py: a data set kind's file defines `load`"):
+        data.check({"kind": "folder", "root": "x"})
+
+
+def test_meteor_that_is_not_there_and_one_that_ends(tmp_path, monkeypatch):
+    from ngw.metrics import text
+
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text('#!/bin/sh\ncase "$*" in *PTBTokenizer*) cat ;; esac\n')  # it splits captions, and knows no METEOR
+    java.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(InputError, match=r"METEOR: expected a score, found .*; is .*java a whole Java runtime\?"):
+        text.scores({1: "a dog"}, {1: ["a dog"]})
+    monkeypatch.setattr(text, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="expected the package pycocoevalcap, found none"):
+        text.whole_table()
+
+
+def test_a_record_without_scores_and_a_split_without_questions():
+    from ngw.report.tables import vqa
+    from ngw.tasks.vqa.labels import Labels
+
+    record = {"dataset": "d", "vision": "v", "text": "t", "fusion": "f", "aligner": None, "pairs": "0", "seed": 0}
+    record |= {"method": "f", "labels": "all"}
+    with pytest.raises(InputError, match="has a record but no scores; run its job again"):
+        vqa.samples([record], {}, 1)
+    one = np.array([1])
+    labels = Labels(one, one, np.array([0], np.int8), csr_array((1, 1)), None)
+    with pytest.raises(InputError, match="split 'test': expected questions, found none"):
+        labels.rows("test")
+
+
+def test_a_preprocessor_of_another_size_than_the_networks(photographs, tmp_path):
+    vision_folder(tmp_path, "vit")
+    found = encoders.build({"kind": "transformers-vision", "model": str(tmp_path), "width": 16})
+    _ = found.network
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "patch_size": 4}))
+    with pytest.raises(InputError, match="expected 64 patches and a class token, found 17 states"):
+        found.encode(photographs)

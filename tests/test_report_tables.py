@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -193,12 +191,6 @@ def test_build_gives_every_file_and_checks_first(records, ranks):
     assert "with 0 pairs" not in files["retrieval.md"]  # at 0 there are controls only, and they stand everywhere
     with pytest.raises(InputError, match="has no record"):
         retrieval.build(records[1:], ranks, [cell(record) for record in records])
-
-
-def test_tables_load_no_heavy_library():
-    words = "import sys, ngw.report.tables.retrieval, ngw.metrics.geometry; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "matplotlib", "scipy"} & set(loaded)
 
 
 def test_only_numbers_whose_interval_holds_chance_are_marked(rows):

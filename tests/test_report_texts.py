@@ -13,14 +13,7 @@ import pytest
 from hostile_texts import HOSTILE, MARKUP, WORDS, Elements
 from retrieval_runs import PAIR, collated
 
-from ngw.report import (  # fmt: skip
-    examples,
-    figures,
-    layout,
-    page,
-    render,
-    style,
-)
+from ngw.report import examples, figures, layout, page, render, style
 from ngw.report.tables import ablations, efficiency, identifiability
 
 BROWSER = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom"]

@@ -129,12 +129,12 @@ def test_parameters_that_are_refused_leave_the_others_alone():
 
 def test_what_follows_from_an_option_follows_it():
     warp = Warp()
-    assert (warp.pairs, warp.role) == ("some", "method")
+    assert (warp.supervision, warp.role) == ("some", "method")
     warp.cost = "raw"
-    assert (warp.pairs, warp.role) == ("none", "control")
+    assert (warp.supervision, warp.role) == ("none", "control")
     turning = methods.build({"kind": "wasserstein-procrustes"})
     turning.start = "gromov"
-    assert turning.pairs == "none"
+    assert turning.supervision == "none"
     heads = methods.build({"kind": "contrastive"}).set_params(width=3)
     assert heads.fit(*clouds(), np.arange(K)).embed(*clouds())[0].shape[1] == 3
 

@@ -39,27 +39,9 @@ def caption_of_no_image(content):
     content["annotations"][1]["image_id"] = 77
 
 
-def image_twice(content):
-    content["images"].append(content["images"][0])
-
-
-def caption_id_twice(content):
-    content["annotations"][2]["id"] = content["annotations"][0]["id"]
-
-
-@pytest.mark.parametrize(
-    ("flaw", "words"),
-    [
-        (
-            caption_of_no_image,
-            ["caption_id 510: expected an image of the data set, found image 77", "add the image or"],
-        ),
-        (image_twice, ["image_id 50: expected once, found 2 times; remove the doubles"]),
-        (caption_id_twice, ["caption_id 500: expected once, found 2 times; remove the doubles"]),
-    ],
-)
-def test_a_caption_file_that_is_wrong(tmp_path, refused, flaw, words):
-    spec, out = coco(tmp_path / "raw", change=flaw), tmp_path / "out"
+def test_a_caption_file_that_is_wrong(tmp_path, refused):
+    spec, out = coco(tmp_path / "raw", change=caption_of_no_image), tmp_path / "out"
+    words = ["caption_id 510: expected an image of the data set, found image 77", "add the image or"]
     refused(ngw("data", spec=spec, output=out), "captions_train.json", *words)
     assert not out.exists()
 
@@ -141,36 +123,6 @@ def truncated(pair, rewrite):
     return pair[0], "expected features, found content that differs from its digest"
 
 
-def altered(pair, rewrite):
-    content = pair[1].read_bytes()
-    pair[1].write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    return pair[1], "expected features, found content that differs from its digest"
-
-
-def not_a_number(pair, rewrite):
-    x = features.read(pair[0]).x.copy()
-    x[5, 2] = np.nan
-    rewrite(pair[0], pooled=x)
-    return pair[0], "id 5 (row 5): expected finite features, found NaN or infinity"
-
-
-def infinite(pair, rewrite):
-    x = features.read(pair[1]).x.copy()
-    x[0, 0] = -np.inf
-    rewrite(pair[1], pooled=x)
-    return pair[1], "id 100 (row 0): expected finite features, found NaN or infinity"
-
-
-def constant(pair, rewrite):
-    rewrite(pair[1], pooled=np.full((24, 5), 3, np.float32))
-    return pair[1], "expected features that differ, found 24 equal rows; check the encoder"
-
-
-def duplicate(pair, rewrite):
-    rewrite(pair[0], ids=np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10]))
-    return pair[0], "expected unique ids, found id 10 2 times"
-
-
 def of_another_modality(pair, rewrite):
     shutil.copy(pair[0], pair[1])
     return pair[1], "expected text features, found vision features"
@@ -181,7 +133,7 @@ def missing(pair, rewrite):
     return pair[0], "no such feature file; run the encode stage"
 
 
-FLAWS = [truncated, altered, not_a_number, infinite, constant, duplicate, of_another_modality, missing]
+FLAWS = [truncated, of_another_modality, missing]
 
 
 @pytest.mark.parametrize("flaw", FLAWS, ids=lambda flaw: flaw.__name__)
@@ -281,19 +233,6 @@ def test_retrieval_refuses_features_of_another_encoder(fitted, pair, write_cloud
 def test_retrieval_refuses_a_caption_without_its_image(fitted, pair, rewrite, refused):
     rewrite(pair[0], ids=np.arange(12) + 1, image_ids=np.arange(12) + 1)
     refused(fitted[1], *pair, "caption 100: its image is not in the test split; encode both")
-
-
-def test_retrieval_refuses_a_model_file_that_is_none(fitted, tmp_path, refused):
-    whole = fitted[0].read_bytes()
-    fitted[0].write_bytes(whole[: len(whole) // 2])
-    refused(fitted[1], fitted[0], "expected a fitted method", "delete it and rerun")
-    save_file({"x": np.ones(3)}, fitted[0])
-    refused(fitted[1], fitted[0], "expected a fitted method, found a file without a digest of its content")
-    io.write_tensors(fitted[0], {"x": np.ones(3)}, {})
-    refused(fitted[1], fitted[0], "expected a fitted method, found other tensors; check the path")
-    fitted[0].unlink()
-    refused(fitted[1], fitted[0], "expected a fitted method")
-    assert not (tmp_path / "record.json").exists()
 
 
 def test_a_missing_cell_is_an_error_not_a_blank(tmp_path, refused, monkeypatch):

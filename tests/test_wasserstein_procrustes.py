@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from rotated_clouds import found, rotated
 
 from ngw.methods._rotation import directions
@@ -25,8 +24,8 @@ def test_three_pairs_in_ten_dimensions_recover_a_noisy_rotation():
 def test_without_pairs_it_starts_from_gromov():
     x, y, partner = rotated()
     method = WassersteinProcrustes("gromov", clusters=40, power=0.0, rounds=8)
-    assert method.pairs == "none"
-    assert WassersteinProcrustes().pairs == "some"
+    assert method.supervision == "none"
+    assert WassersteinProcrustes().supervision == "some"
     method.fit(x, y)
     assert found(method, x, y, partner) > 0.95
     assert method.n_pairs_ == 0
@@ -86,18 +85,3 @@ def test_directions_of_a_diagonal_matrix():
     left, right = directions(np.diag([4.0, 1.0, 0.0]), 1.0)
     np.testing.assert_allclose(np.abs(left), [[1, 0], [0, 0.5], [0, 0]], atol=1e-6)
     np.testing.assert_allclose(left @ right.T, np.diag([1, 0.25, 0]), atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("options", "text"),
-    [
-        ({"start": "nowhere"}, "start is pairs or gromov"),
-        ({"power": -1.0}, "power is 0 or more"),
-        ({"whiten": 0.0}, "whiten is positive"),
-        ({"rounds": -1}, "rounds is 0 or more"),
-        ({"last_epsilon": 1.0}, "last_epsilon is positive and at most epsilon"),
-    ],
-)
-def test_bad_hyperparameters(options, text):
-    with pytest.raises(ValueError, match=text):
-        WassersteinProcrustes(**options)

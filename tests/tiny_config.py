@@ -20,10 +20,12 @@ tiny_file = functools.cache(config.read)
 
 
 def tiny(*path, value=None):
-    """The tiny config, with another value in one place."""
-    values = copy.deepcopy(tiny_file(ROOT / "tests" / "config.yaml"))
+    """The tiny config, with another value in one place, whose mappings are made where they aren't."""
+    place = values = copy.deepcopy(tiny_file(ROOT / "tests" / "config.yaml"))
+    for key in path[:-1]:
+        place = place.setdefault(key, {}) if isinstance(place, dict) else place[key]
     if path:
-        functools.reduce(lambda place, key: place[key], path[:-1], values)[path[-1]] = value
+        place[path[-1]] = value
     return values
 
 

@@ -70,10 +70,10 @@ class Config(Sections):
 
     def _check_pair(self, pair: list[str]) -> None:
         """A pair of encoders is [vision, text], or two encoders of one modality."""
-        found = [with_name(f"encoders.{name}", encoders.build, self.encoders[name]).modality for name in pair]
-        if found[0] == found[1] and pair[0] != pair[1]:
+        modalities = [with_name(f"encoders.{name}", encoders.build, self.encoders[name]).modality for name in pair]
+        if modalities[0] == modalities[1] and pair[0] != pair[1]:
             return
-        for name, modality, wanted in zip(pair, found, ("vision", "text"), strict=True):
+        for name, modality, wanted in zip(pair, modalities, ("vision", "text"), strict=True):
             if modality != wanted:
                 raise InputError(
                     f"config: run.encoder_pairs: expected [vision, text], or two encoders of one modality, found "

@@ -30,16 +30,16 @@ class Definitions:
 
     def budgets(self, name: str) -> list[str]:
         """The pair budgets at which a method runs: 0 alone, all alone, or every one that has enough pairs."""
-        method, pairs = self.method(name), [str(p) for p in self.run["pairs"]]
-        if method.pairs == "none":
+        method, budgets = self.method(name), [str(budget) for budget in self.run["pairs"]]
+        if method.supervision == "none":
             return ["0"]
-        if method.pairs == "all":
+        if method.supervision == "all":
             return [ALL]
-        return [p for p in pairs if p == ALL or int(p) >= method.min_pairs]
+        return [budget for budget in budgets if budget == ALL or int(budget) >= method.min_pairs]
 
     def budget(self, name: str, pairs: int | str) -> str:
         """The one budget at which a method runs in a table of one: that, or the one that the method's kind has."""
-        return {"none": "0", "all": ALL}.get(self.method(name).pairs, str(pairs))
+        return {"none": "0", "all": ALL}.get(self.method(name).supervision, str(pairs))
 
     def image_text_pairs(self) -> list[list[str]]:
         """The pairs of a vision and a text encoder."""

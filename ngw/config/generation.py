@@ -76,16 +76,16 @@ class Generation:
 
     def cells(self) -> list[dict[str, Any]]:
         """Every run of the table: the fields that say who it is. The ceiling runs once."""
-        found = []
+        runs = []
         for dataset in self.definitions.run["datasets"]:
             for vision, text in self.definitions.image_text_pairs():
                 who = {"dataset": dataset, "vision": vision, "text": text}
                 for name in self.methods:
                     for pairs in dict.fromkeys(self.definitions.budget(name, pairs) for pairs in self.table["pairs"]):
-                        found += [who | {"method": name, "pairs": pairs, "seed": seed} for seed in self.table["seeds"]]
+                        runs += [who | {"method": name, "pairs": pairs, "seed": seed} for seed in self.table["seeds"]]
                 if self.methods:
-                    found.append(who | {"method": CEILING, "pairs": ALL, "seed": self.table["seeds"][0]})
-        return found
+                    runs.append(who | {"method": CEILING, "pairs": ALL, "seed": self.table["seeds"][0]})
+        return runs
 
     def files(self, file: str) -> list[str]:
         """That file of every run of the table."""
@@ -93,12 +93,12 @@ class Generation:
 
     def of_pair(self, file: str) -> list[str]:
         """Patterns of that file of every run beside one data set and pair of encoders."""
-        pair = {name: f"{{{name}}}" for name in ("dataset", "vision", "text")}
+        setting = {name: f"{{{name}}}" for name in ("dataset", "vision", "text")}
         cells = self.cells()
         if not cells:  # nobody asks for it, but a rule must have an output
             return [f"results/runs/{{dataset}}/{{vision}}__{{text}}/none/{file}"]
-        first = {name: cells[0][name] for name in pair}
-        return [f"{RUN}/{file}".format(**{**cell, **pair}) for cell in cells if first.items() <= cell.items()]
+        first = {name: cells[0][name] for name in setting}
+        return [f"{RUN}/{file}".format(**{**cell, **setting}) for cell in cells if first.items() <= cell.items()]
 
     def network(self) -> Mapping[str, Any] | None:
         """The entry of the encoder between whose features pictures are compared."""

@@ -24,19 +24,19 @@ class Once(yaml.SafeLoader):
 
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
-        found = set()
+        keys = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if (key.tag, key.value) in found:
+                if (key.tag, key.value) in keys:
                     raise yaml.MarkedYAMLError(None, None, f"the key {key.value!r} a second time", key.start_mark)
-                found.add((key.tag, key.value))
+                keys.add((key.tag, key.value))
         return node
 
 
-def known(where: str, what: str, name: str, names: Mapping[str, Any]) -> None:
+def known(where: str, label: str, name: str, names: Mapping[str, Any]) -> None:
     """Raise with the nearest name where a name is not defined."""
     if name not in names:
-        raise InputError(f"config: {where}: {what} {name!r} is not defined.{did_you_mean(name, names)}")
+        raise InputError(f"config: {where}: {label} {name!r} is not defined.{did_you_mean(name, names)}")
 
 
 def with_name(where: str, check: Callable, spec: Mapping[str, Any]) -> Any:
@@ -47,22 +47,24 @@ def with_name(where: str, check: Callable, spec: Mapping[str, Any]) -> Any:
         raise InputError(f"config: {where}: {error}") from None
 
 
-def derived_spec(where: str, what: str, specs: Mapping[str, Any], name: str) -> dict[str, Any]:
+def derived_spec(where: str, label: str, specs: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The entry of a name among a section's; `base~option=value~...` is that of the base with other values."""
     base, *changes = name.split("~")
-    known(where, what, base, specs)
+    known(where, label, base, specs)
     spec = dict(specs[base])
     for change in changes:
         parts = CHANGE.fullmatch(change)
         if parts is None:
             raise InputError(
-                f"config: {what} {name!r}: expected option=value after '~', with a value of letters, digits and . _ + -"
-                f", found {change!r}; mend it, or give the value in {where}."
+                f"config: {label} {name!r}: expected option=value after '~', with a value of letters, digits and . _ + "
+                f"-, found {change!r}; mend it, or give the value in {where}."
             )
         option, text = parts.groups()
         if option == "kind":
-            raise InputError(f"config: {what} {name!r}: expected another option, found its kind; define it in {where}.")
-        spec[option] = _value(f"{what} {name!r}", text)
+            raise InputError(
+                f"config: {label} {name!r}: expected another option, found its kind; define it in {where}."
+            )
+        spec[option] = _value(f"{label} {name!r}", text)
     return spec
 
 

@@ -92,8 +92,8 @@ class Sections(Definitions):
         for panel in self.ablations["vary"] + self.ablations["full"].get("vary", []) * full:
             values.setdefault((panel["method"], panel["option"]), []).extend(panel["values"])
         groups = []
-        for (base, option), found in values.items():
-            rows = {name: label for label, name in (self.derived(base, option, value) for value in found)}
+        for (base, option), options in values.items():
+            rows = {name: label for label, name in (self.derived(base, option, value) for value in options)}
             if base not in rows:
                 rows = {base: _plain(self.method(base).params()[option])} | rows
             ordered = sorted(rows.items(), key=lambda row: _number(row[1]))

@@ -29,24 +29,24 @@ def check(config: Sections) -> None:
 
 
 def _check_only(
-    where: str, what: str, only: Sequence[Mapping[str, Any]], names: Collection[str], seeds: Collection[int]
+    where: str, key: str, only: Sequence[Mapping[str, Any]], names: Collection[str], seeds: Collection[int]
 ) -> None:
     """Each entry is about a row of the table, no two about one, and its seeds are the table's."""
     for k, some in enumerate(only):
-        _among(f"{where}[{k}].{what}", f"a {what} of the table", some[what], names)
-        if some[what] in [other[what] for other in only[:k]]:
-            raise InputError(f"config: {where}[{k}].{what}: expected each once, found {some[what]!r} again; join them.")
+        _among(f"{where}[{k}].{key}", f"a {key} of the table", some[key], names)
+        if some[key] in [other[key] for other in only[:k]]:
+            raise InputError(f"config: {where}[{k}].{key}: expected each once, found {some[key]!r} again; join them.")
         for seed in some.get("seeds", []):
             _among(f"{where}[{k}].seeds", "seeds of the table", seed, seeds)
 
 
-def _among(where: str, what: str, found: str | int, there: Collection[str | int]) -> None:
+def _among(where: str, choices: str, choice: str | int, known: Collection[str | int]) -> None:
     """Raise with the nearest name where what is selected isn't there; both as paths write them."""
-    names = [str(name) for name in there]
-    if str(found) not in names:
+    names = [str(name) for name in known]
+    if str(choice) not in names:
         raise InputError(
-            f"config: {where}: expected {what}, found {found!r}; take it out, or add it there (a list of a config file "
-            f"stands for the whole list that it lies over).{did_you_mean(str(found), names)}"
+            f"config: {where}: expected {choices}, found {choice!r}; take it out, or add it there (a list of a config "
+            f"file stands for the whole list that it lies over).{did_you_mean(str(choice), names)}"
         )
 
 
@@ -86,11 +86,12 @@ def _single(config: Sections) -> Iterator[tuple[str, str, str | int]]:
 
 def _check_pairs(config: Sections, where: str, name: str, pairs: str | int) -> None:
     """A method, and the one that it learns from, have as many known pairs as they need."""
-    for each in (name, config.raw.teacher(name)):
-        if each is not None and config.method(each).pairs == "some" and config.method(each).min_pairs > _number(pairs):
+    for each in filter(None, (name, config.raw.teacher(name))):
+        method = config.method(each)
+        if method.supervision == "some" and method.min_pairs > _number(pairs):
             taught = "" if each == name else f", from which {name!r} learns,"
             raise InputError(
-                f"config: {where}.pairs: expected {config.method(each).min_pairs} pairs or more, which method {each!r}"
+                f"config: {where}.pairs: expected {method.min_pairs} pairs or more, which method {each!r}"
                 f"{taught} needs, found {pairs}; raise it, take the method out, or in run.pairs name its own by "
                 "tables.retrieval.only."
             )

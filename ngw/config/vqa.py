@@ -40,9 +40,9 @@ class Vqa:
         """Every name is defined, every fusion takes its options, and those that need an aligner have one."""
         for name in dict.fromkeys([*self.fusions, *self.names, *self.table["examples"]]):
             spec, aligner = self.spec(name), self.aligner(name)
-            found = with_name(f"fusions.{name}", fusion.build, spec)
-            if found.aligned != (aligner is not None):
-                wanted = "an aligner" if found.aligned else "no aligner, since it doesn't use any"
+            fuser = with_name(f"fusions.{name}", fusion.build, spec)
+            if fuser.aligned != (aligner is not None):
+                wanted = "an aligner" if fuser.aligned else "no aligner, since it doesn't use any"
                 raise InputError(f"config: fusions.{name}: expected {wanted}, found {aligner!r}; mend it.")
             if aligner is not None:
                 check_type(f"config: fusions.{name}: aligner", aligner, "str")
@@ -79,12 +79,12 @@ class Vqa:
     def staged(self, stage: str) -> list[str]:
         """The fusions of the table that a stage makes: `fuse`, `joint-vqa` (from raw items) or `prior` (untrained)."""
 
-        def made_by(found: fusion.Row) -> str:
-            return "joint-vqa" if found.raw else "fuse" if found.sides else "prior"
+        def made_by(row: fusion.Row) -> str:
+            return "joint-vqa" if row.raw else "fuse" if row.sides else "prior"
 
         return [name for name in self.names if made_by(fusion.build(self.spec(name))) == stage]
 
-    def pairs(self, name: str) -> str:
+    def budget(self, name: str) -> str:
         """The pair budget of a fusion's aligner; 0 where it has none."""
         aligner = self.aligner(name)
         return "0" if aligner is None else self.definitions.budget(aligner, self.table["pairs"])
@@ -94,7 +94,7 @@ class Vqa:
 
         What isn't trained runs once, with all labels; what reads raw items beside the first pair of encoders alone.
         """
-        untrained, raw, found = self.staged("prior"), self.staged("joint-vqa"), []
+        untrained, raw, runs = self.staged("prior"), self.staged("joint-vqa"), []
         kept = {some["fusion"]: some["seeds"] for some in self.table["only"]}
         for dataset in self.table["datasets"]:
             for k, (vision, text) in enumerate(self.definitions.image_text_pairs()):
@@ -106,10 +106,10 @@ class Vqa:
                         "vision": vision,
                         "text": text,
                         "fusion": name,
-                        "pairs": self.pairs(name),
+                        "pairs": self.budget(name),
                     }
-                    found += [who | {"labels": share, "seed": seed} for share in shares for seed in seeds]
-        return found
+                    runs += [who | {"labels": share, "seed": seed} for share in shares for seed in seeds]
+        return runs
 
     def files(self, file: str) -> list[str]:
         """That file of every run of the table."""
@@ -130,4 +130,4 @@ class Vqa:
     def examples(self, dataset: str, vision: str, text: str) -> list[dict[str, Any]]:
         """The runs on the page of examples: with all labels and the first seed, in the config's order."""
         who = {"dataset": dataset, "vision": vision, "text": text, "labels": ALL, "seed": self.table["seeds"][0]}
-        return [who | {"fusion": name, "pairs": self.pairs(name)} for name in self.table["examples"]]
+        return [who | {"fusion": name, "pairs": self.budget(name)} for name in self.table["examples"]]

@@ -24,8 +24,8 @@ def present(paths: Iterable[str | os.PathLike], how: str) -> None:
         beside = os.listdir(first.parent)
     except (OSError, ValueError):  # no folder, or none that may be listed: then no name in it can be suggested
         beside = []
-    asked = nearest(first.name, beside)
-    remedy = f".{asked} Else {how}" if asked else f"; {how}"
+    suggestion = nearest(first.name, beside)
+    remedy = f".{suggestion} Else {how}" if suggestion else f"; {how}"
     raise InputError(f"{first}: {reason} ({len(missing)} of {len(asked_for)} are missing){remedy}")
 
 
@@ -76,8 +76,8 @@ def read_json(path: str | os.PathLike) -> Any:
 def take(entry: Any, key: str, where: str) -> Any:
     """entry[key], or an `InputError` that says where the key is missing."""
     if not isinstance(entry, dict) or key not in entry:
-        found = sorted(entry) if isinstance(entry, dict) else type(entry).__name__
-        raise InputError(f"{where}: expected a field {key!r}, found {found}; is it a file of this layout?")
+        content = sorted(entry) if isinstance(entry, dict) else type(entry).__name__
+        raise InputError(f"{where}: expected a field {key!r}, found {content}; is it a file of this layout?")
     return entry[key]
 
 

@@ -46,14 +46,14 @@ def verify_images(paths: Sequence[str], on_error: str = "stop", threads: int = 2
         raise InputError(f"on_error: expected 'stop' or 'skip', found {on_error!r}; choose one.")
     with ThreadPoolExecutor(threads) as pool:
         progress = tqdm(pool.map(broken, paths), total=len(paths), desc="check images", unit="image", mininterval=1)
-        found = {path: reason for path, reason in zip(paths, progress, strict=True) if reason}
-    if found and on_error == "stop":
-        path, reason = next(iter(found.items()))
+        faults = {path: reason for path, reason in zip(paths, progress, strict=True) if reason}
+    if faults and on_error == "stop":
+        path, reason = next(iter(faults.items()))
         raise InputError(
-            f"{path}: expected an image, found {reason}; {len(found)} of {len(paths)} images can't be read: mend them, "
-            "or set on_error: skip to leave them out."
+            f"{path}: expected an image, found {reason}; {len(faults)} of {len(paths)} images can't be read: mend "
+            "them, or set on_error: skip to leave them out."
         )
-    return found
+    return faults
 
 
 def finish(dataset: Dataset, check_images: bool = True, on_error: str = "stop", threads: int = 2) -> Dataset:

@@ -30,10 +30,10 @@ def leaks(a: Table, b: Table) -> dict[tuple[str, str], list[int]]:
 
 def images_of(columns: Table) -> dict[str, set[int]]:
     """The image ids of every split."""
-    found: dict[str, set[int]] = {}
+    images: dict[str, set[int]] = {}
     for image_id, split in zip(columns["image_id"], columns["split"], strict=True):
-        found.setdefault(split, set()).add(image_id)
-    return found
+        images.setdefault(split, set()).add(image_id)
+    return images
 
 
 def check_tables(a: Path, b: Path) -> None:
@@ -47,11 +47,11 @@ def check_tables(a: Path, b: Path) -> None:
 
 def refuse_leaks(a: Dataset, b: Dataset) -> None:
     """An `InputError` that names the first image which leaks between two data sets, and how many do."""
-    found = leaks(a.images, b.images)
-    if found:
-        (mine, other), ids = next(iter(found.items()))
+    shared = leaks(a.images, b.images)
+    if shared:
+        (mine, other), ids = next(iter(shared.items()))
         raise InputError(
             f"{a.source}: image {ids[0]}: expected splits that share no image across tasks, found it in split {mine!r} "
-            f"here and in {other!r} of {b.source} ({sum(map(len, found.values()))} such images); leave them out of "
+            f"here and in {other!r} of {b.source} ({sum(map(len, shared.values()))} such images); leave them out of "
             "train (COCO by Karpathy beside VQA v2: restval: drop)."
         )

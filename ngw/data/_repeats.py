@@ -20,19 +20,19 @@ def repeats(keys: Sequence[Hashable], splits: Sequence[str]) -> dict[str, int]:
 
     keys, splits: of each item.
     """
-    found: Counter[str] = Counter()
+    times: Counter[str] = Counter()
     owners = _splits_of(keys, splits)
     for key, split in zip(keys, splits, strict=True):
-        found.update(f"{other}/{split}" for other in SPLITS[: SPLITS.index(split)] if other in owners[key])
-    return dict(sorted(found.items()))
+        times.update(f"{other}/{split}" for other in SPLITS[: SPLITS.index(split)] if other in owners[key])
+    return dict(sorted(times.items()))
 
 
 def _splits_of(keys: Sequence[Hashable], splits: Sequence[str]) -> dict[Hashable, set[str]]:
     """The splits that each key occurs in."""
-    found: dict[Hashable, set[str]] = defaultdict(set)
+    owners: dict[Hashable, set[str]] = defaultdict(set)
     for key, split in zip(keys, splits, strict=True):
-        found[key].add(split)
-    return found
+        owners[key].add(split)
+    return owners
 
 
 def contents(paths: Sequence[str], splits: Sequence[str], threads: int = 2) -> list[tuple]:
@@ -76,16 +76,16 @@ def count(dataset: Dataset, images: bool, threads: int = 2) -> None:
     dataset.record["repeated"] = {}
     for name, keys in tables.items():
         splits = getattr(dataset, name)["split"]
-        found = dataset.record["repeated"][name] = repeats(keys, splits)
+        repeated = dataset.record["repeated"][name] = repeats(keys, splits)
         sizes = Counter(splits)
         least = MUCH if name == "captions" else 0
-        told = [
-            f"{n} of {sizes[p.split('/')[1]]} ({p})" for p, n in found.items() if n > least * sizes[p.split("/")[1]]
+        shares = [
+            f"{n} of {sizes[p.split('/')[1]]} ({p})" for p, n in repeated.items() if n > least * sizes[p.split("/")[1]]
         ]
-        if told:
-            what = "the bytes of an image" if name == "images" else "the words of a caption"
+        if shares:
+            feature = "the bytes of an image" if name == "images" else "the words of a caption"
             print(
-                f"{dataset.source}: {name} that have {what} of an earlier split: {', '.join(told)}; a test of what was "
-                "trained on says little, so give each to one split.",
+                f"{dataset.source}: {name} that have {feature} of an earlier split: {', '.join(shares)}; a test of "
+                "what was trained on says little, so give each to one split.",
                 file=sys.stderr,
             )

@@ -100,13 +100,13 @@ def package(name: str) -> ModuleType:
 def nouns() -> tuple[Noun, ...]:
     """All nouns, in a fixed order."""
     emoji = package("emoji")
-    found = []
+    drawable = []
     for category, text in ART.items():
         for entry in text.split():
             character, _, name = entry.partition("=")
             name = (name or emoji.EMOJI_DATA[character]["en"].strip(":")).replace("_", " ").lower()
-            found.append(Noun(name, plural(name), category, character))
-    return tuple(found)
+            drawable.append(Noun(name, plural(name), category, character))
+    return tuple(drawable)
 
 
 @functools.cache

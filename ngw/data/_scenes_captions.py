@@ -37,13 +37,13 @@ def be(count: int) -> str:
 
 def everything(scene: Scene, where: str, random) -> str:
     """All things and the place."""
-    things, verb = listed([some(g) for g in scene.groups]), be(scene.groups[0].count)
+    objects, verb = listed([some(g) for g in scene.groups]), be(scene.groups[0].count)
     return pick(
         random,
-        f"{things} {where}",
-        f"there {verb} {things} {where}",
-        f"a picture of {things} {where}",
-        f"{where}, there {verb} {things}",
+        f"{objects} {where}",
+        f"there {verb} {objects} {where}",
+        f"a picture of {objects} {where}",
+        f"{where}, there {verb} {objects}",
     )
 
 
@@ -69,8 +69,8 @@ def relations(scene: Scene, random) -> str:
 def counts(scene: Scene, random) -> str:
     """How many of each, and how large they are. No place."""
     order = sorted(scene.groups, key=lambda g: (-g.count, g.noun.name))
-    things = listed([some(g, size=True, exact=True) for g in order])
-    return pick(random, f"{things}", f"one can see {things}", f"exactly {things}", f"the picture shows {things}")
+    objects = listed([some(g, size=True, exact=True) for g in order])
+    return pick(random, f"{objects}", f"one can see {objects}", f"exactly {objects}", f"the picture shows {objects}")
 
 
 def general(group: Group) -> str:

@@ -76,7 +76,7 @@ def numbers(scene: Scene, absent: list[str], random: np.random.Generator) -> Que
     return Question(text, "how many", "number", str(number), near)
 
 
-def thing(text: str, question_type: str, group: Group) -> Question:
+def naming(text: str, question_type: str, group: Group) -> Question:
     """A question whose answer is a group's noun, in the singular."""
     noun = group.noun
     return Question(text, question_type, "other", noun.name, (noun.plural, noun.category, noun.name.split(" ")[-1]))
@@ -87,50 +87,50 @@ def open_questions(scene: Scene) -> dict[str, list[Question]]:
     groups, place = scene.groups, scene.place
     kinds = [g.noun.category for g in groups]
     largest = [g for g in groups if g.size == "large"]
-    pairs = [(a, b, relation(a, b)) for a in groups for b in groups if a is not b]
-    alone = [(a, b, how) for a, b, how in pairs if sum(how == h and b is c for _, c, h in pairs) == 1]
-    found = {
-        "what": [thing("What is in the picture?", "what is", g) for g in groups if len(groups) == 1],
-        "what is at": [thing(f"What is {side}?", "what is", g) for side in SIDES if (g := scene.at(side))],
-        "what is by": [thing(f"What is {how} the {b.name}?", "what is", a) for a, b, how in alone],
+    relations = [(a, b, relation(a, b)) for a in groups for b in groups if a is not b]
+    alone = [(a, b, how) for a, b, how in relations if sum(how == h and b is c for _, c, h in relations) == 1]
+    families = {
+        "what": [naming("What is in the picture?", "what is", g) for g in groups if len(groups) == 1],
+        "what is at": [naming(f"What is {side}?", "what is", g) for side in SIDES if (g := scene.at(side))],
+        "what is by": [naming(f"What is {how} the {b.name}?", "what is", a) for a, b, how in alone],
         "what kind": [
-            thing(f"What {g.noun.category} is in the picture?", "what", g)
+            naming(f"What {g.noun.category} is in the picture?", "what", g)
             for g in groups
             if kinds.count(g.noun.category) == 1
         ],
-        "which": [thing("Which thing is large?", "which", g) for g in largest if len(largest) == 1 < len(groups)],
+        "which": [naming("Which thing is large?", "which", g) for g in largest if len(largest) == 1 < len(groups)],
         "where": [
             Question("Where is this?", "where is", "other", place.name, tuple(p.split(" ")[-1] for p in place.phrases))
         ],
     }
-    return {family: questions for family, questions in found.items() if questions}
+    return {family: questions for family, questions in families.items() if questions}
 
 
 def questions(scene: Scene, partner: Scene, is_even: bool, shared: np.random.Generator, own: np.random.Generator):
     """The questions about a scene, at most five. `shared` must be at the same state for both partners."""
     even, odd = (scene, partner) if is_even else (partner, scene)
-    asked = []
+    chosen = []
     for text, question_type, answer in yes_no(even, odd, shared):
-        said = answer if is_even else {"yes": "no", "no": "yes"}[answer]
-        asked.append(Question(text, question_type, "yes/no", said, tuple({"yes", "no"} - {said})))
+        truth = answer if is_even else {"yes": "no", "no": "yes"}[answer]
+        chosen.append(Question(text, question_type, "yes/no", truth, tuple({"yes", "no"} - {truth})))
     present = {g.noun.category for g in scene.groups}
     absent = sorted({g.noun.category for g in partner.groups} - present) or sorted(present)
-    asked.append(numbers(scene, absent, own))
+    chosen.append(numbers(scene, absent, own))
     families = list(open_questions(scene).values())
     for i in own.permutation(len(families))[:2]:
-        asked.append(families[int(i)][int(own.integers(len(families[int(i)])))])
-    return asked
+        chosen.append(families[int(i)][int(own.integers(len(families[int(i)])))])
+    return chosen
 
 
 def annotate(question: Question, random: np.random.Generator) -> list[dict]:
     """Ten annotators' answers in VQA v2's layout: at most three differ, and are then less sure."""
     others = [other for other in question.others if other != question.answer]
     dissent = int(random.choice(4, p=DISSENT)) if others else 0
-    said = [
+    answers = [
         (others[int(random.integers(len(others)))], ("maybe", "no")[int(random.integers(2))]) for _ in range(dissent)
     ]
-    said += [(question.answer, "yes" if random.random() < 0.9 else "maybe") for _ in range(10 - dissent)]
+    answers += [(question.answer, "yes" if random.random() < 0.9 else "maybe") for _ in range(10 - dissent)]
     return [
-        {"answer": said[int(i)][0], "answer_confidence": said[int(i)][1], "answer_id": number}
+        {"answer": answers[int(i)][0], "answer_confidence": answers[int(i)][1], "answer_id": number}
         for number, i in enumerate(random.permutation(10), start=1)
     ]

@@ -133,14 +133,14 @@ def check_references(name: str, columns: Table, split_of: dict[int, str], source
             raise InputError(f"{source}: {key} {item}: expected a text, found {text!r}; write one or remove the item.")
 
 
-def check_columns(file: str | os.PathLike, found: Sequence[str], wanted: Iterable[str]) -> None:
+def check_columns(file: str | os.PathLike, header: Sequence[str], wanted: Iterable[str]) -> None:
     """Raise an `InputError` unless a table's first line names all columns that are wanted, and none twice."""
     for name in wanted:
-        if name not in found:
-            known = ", ".join(found)
+        if name not in header:
+            known = ", ".join(header)
             raise InputError(
-                f"{file}: expected a column {name!r}, found {known}; name it in line 1.{nearest(name, found)}"
+                f"{file}: expected a column {name!r}, found {known}; name it in line 1.{nearest(name, header)}"
             )
-    twice = [name for name, times in Counter(found).items() if name and times > 1]
+    twice = [name for name, times in Counter(header).items() if name and times > 1]
     if twice:
         raise InputError(f"{file}: expected each column once, found {twice[0]!r} again in line 1; take one out.")

@@ -28,12 +28,12 @@ PACKAGES = ("easy_vqa",)  # where the data are, without a root
 
 def package() -> Path:
     """The data folder of the installed package."""
-    found = find_spec("easy_vqa")
-    if found is None or not found.submodule_search_locations:
+    spec = find_spec("easy_vqa")
+    if spec is None or not spec.submodule_search_locations:
         raise InputError(
             "easy-vqa: expected the package easy-vqa, found none; run `pip install easy-vqa`, or set root to its data."
         )
-    return Path(found.submodule_search_locations[0]) / "data"
+    return Path(spec.submodule_search_locations[0]) / "data"
 
 
 def question_type(text: str) -> str:
@@ -50,7 +50,7 @@ def answer_type(answer: str) -> str:
 def read_split(file: Path, split: str) -> list[tuple]:
     """A file's questions as rows of the table: image ids from FIRST_ID on, ten equal answers."""
     rows = []
-    asked: Counter[int] = Counter()
+    counts: Counter[int] = Counter()
     entries = read_json(file)
     if not isinstance(entries, list):
         raise InputError(f"{file}: expected a list of questions, found {type(entries).__name__}; fetch it again.")
@@ -64,8 +64,8 @@ def read_split(file: Path, split: str) -> list[tuple]:
             raise InputError(f"{file}: question {n}: expected an image id from 0 to 999999, found {number}; mend it.")
         image_id = FIRST_ID[split] + number
         label = (question_type(text), answer_type(answer), answer, [answer] * ANSWERS)
-        rows.append((1000 * image_id + asked[image_id], image_id, split, text, *label))
-        asked[image_id] += 1
+        rows.append((1000 * image_id + counts[image_id], image_id, split, text, *label))
+        counts[image_id] += 1
     return rows
 
 

@@ -57,21 +57,21 @@ def read_tokens(file: Path, images: Path, lists: Mapping[str, Path], captions_pe
     stand in the record.  A line that says something else of the same caption is an error.
     """
     split_of = _splits(lists)
-    said: dict[tuple[str, int], str] = {}
+    captions: dict[tuple[str, int], str] = {}
     elsewhere, again = set(), 0
     for number, name, place, text in _lines(file):
         if name not in split_of:
             elsewhere.add(name)
-        elif (name, place) not in said:
-            said[name, place] = text
-        elif said[name, place] == text:
+        elif (name, place) not in captions:
+            captions[name, place] = text
+        elif captions[name, place] == text:
             again += 1
         else:
             raise InputError(
                 f"{file}: line {number}: expected caption {place} of {name} once, found another text; keep one."
             )
     caption_rows = [
-        (10 * int(name) + place, int(name), split_of[name], text) for (name, place), text in sorted(said.items())
+        (10 * int(name) + place, int(name), split_of[name], text) for (name, place), text in sorted(captions.items())
     ]
     caption_rows, record = karpathy.first_captions(caption_rows, captions_per_image)
     record |= {"images_in_no_list": len(elsewhere), "repeated_lines": again}
@@ -94,7 +94,7 @@ def _lines(file: Path) -> Iterator[tuple[int, str, int, str]]:
 
 def _splits(lists: Mapping[str, Path]) -> dict[str, str]:
     """{image name: split} of the lists; an image in two of them, or twice in one, is an error."""
-    found: dict[str, str] = {}
+    split_of: dict[str, str] = {}
     for split, file in lists.items():
         if split not in SPLITS:
             raise InputError(f"flickr30k splits: split {split!r} is unknown.{did_you_mean(split, SPLITS)}")
@@ -104,10 +104,10 @@ def _splits(lists: Mapping[str, Path]) -> dict[str, str]:
                 continue
             if not name.isdecimal():
                 raise InputError(f"{file}: line {number}: expected an image's number, found {line!r:.80}; mend it.")
-            if name in found:
+            if name in split_of:
                 raise InputError(
-                    f"{file}: line {number}: expected image {name} in one list, once, found it in {found[name]!r} "
+                    f"{file}: line {number}: expected image {name} in one list, once, found it in {split_of[name]!r} "
                     "already; take one out."
                 )
-            found[name] = split
-    return found
+            split_of[name] = split
+    return split_of

@@ -38,11 +38,11 @@ def load(
     number = {path: k for k, path in enumerate(dict.fromkeys(paths))}
     shares = {"val": 0.1, "test": 0.1} if shares is None else shares
     splits = _given(rows, paths, file) if "split" in rows[0][1] else _drawn(list(number), shares, seed)
-    said = zip(paths, (row["caption"] for _, row in rows), strict=True)
+    captioned = zip(paths, (row["caption"] for _, row in rows), strict=True)
     return finish(
         Dataset(
             table("images", [(k, splits[path], path) for path, k in number.items()]),
-            table("captions", [(k, number[path], splits[path], text) for k, (path, text) in enumerate(said)]),
+            table("captions", [(k, number[path], splits[path], text) for k, (path, text) in enumerate(captioned)]),
             source=str(file),
         ),
         check_images, on_error, threads,
@@ -70,18 +70,18 @@ def _lines(file: Path) -> list[tuple[int, dict[str, str]]]:
 
 def _given(rows: list[tuple[int, dict[str, str]]], paths: list[str], file: Path) -> dict[str, str]:
     """Each image's split, by its path, as its lines say, all alike."""
-    found: dict[str, str] = {}
+    split_of: dict[str, str] = {}
     for path, (line, row) in zip(paths, rows, strict=True):
         if row["split"] not in SPLITS:
             raise InputError(
                 f"{file}: line {line}: split {row['split']!r} is unknown.{did_you_mean(row['split'], SPLITS)}"
             )
-        if found.setdefault(path, row["split"]) != row["split"]:
+        if split_of.setdefault(path, row["split"]) != row["split"]:
             raise InputError(
-                f"{file}: line {line}: image {row['image']!r}: expected split {found[path]!r}, as before, found "
+                f"{file}: line {line}: image {row['image']!r}: expected split {split_of[path]!r}, as before, found "
                 f"{row['split']!r}; give all its lines one."
             )
-    return found
+    return split_of
 
 
 def check_shares(shares: Mapping[str, float]) -> None:

@@ -43,14 +43,14 @@ def describe(scene: Scene, seed: int, split: str, index: int) -> dict:
     other = sample(seed, split, partner)
     shared = rng(seed, "scenes", split, min(index, partner), "pair")
     own = rng(seed, "scenes", split, index, "questions")
-    asked = []
+    annotated = []
     for number, question in enumerate(questions(scene, other, index % 2 == 0, shared, own)):
-        asked.append((1000 * image_id + number, question, annotate(question, own)))
+        annotated.append((1000 * image_id + number, question, annotate(question, own)))
     return {
         "image_id": image_id,
         "file_name": f"scene_{image_id}.png",
         "captions": captions(scene, rng(seed, "scenes", split, index, "captions")),
-        "questions": asked,
+        "questions": annotated,
     }
 
 
@@ -100,11 +100,11 @@ def karpathy_images(described: list[dict], split: str) -> list[dict]:
 def vqa_files(described: list[dict], split: str) -> tuple[dict, dict]:
     """VQA v2's question file and annotation file."""
     head = {"info": INFO, "license": LICENCE, "data_type": "scenes", "data_subtype": split}
-    asked, answered = [], []
+    questions, annotations = [], []
     for d in described:
         for question_id, question, answers in d["questions"]:
-            asked.append({"image_id": d["image_id"], "question": question.text, "question_id": question_id})
-            answered.append(
+            questions.append({"image_id": d["image_id"], "question": question.text, "question_id": question_id})
+            annotations.append(
                 {
                     "question_type": question.question_type,
                     "multiple_choice_answer": question.answer,
@@ -114,7 +114,7 @@ def vqa_files(described: list[dict], split: str) -> tuple[dict, dict]:
                     "question_id": question_id,
                 }
             )
-    return {**head, "task_type": "Open-Ended", "questions": asked}, {**head, "annotations": answered}
+    return {**head, "task_type": "Open-Ended", "questions": questions}, {**head, "annotations": annotations}
 
 
 def write_split(root: Path, split: str, size: int, seed: int, pool: Executor) -> list[dict]:
@@ -124,9 +124,9 @@ def write_split(root: Path, split: str, size: int, seed: int, pool: Executor) ->
     made = pool.map(functools.partial(make, folder, seed, split), range(size), chunksize=32)
     described = list(tqdm(made, total=size, desc=f"scenes {split}", unit="image", mininterval=1))
     write_json(root / "annotations" / f"captions_{split}.json", coco_captions(described))
-    asked, answered = vqa_files(described, split)
-    write_json(root / QUESTIONS.format(split=split), asked)
-    write_json(root / ANNOTATIONS.format(split=split), answered)
+    questions, annotations = vqa_files(described, split)
+    write_json(root / QUESTIONS.format(split=split), questions)
+    write_json(root / ANNOTATIONS.format(split=split), annotations)
     return karpathy_images(described, split)
 
 
@@ -169,8 +169,8 @@ def check_target(root: Path) -> None:
 def check_sizes(sizes: Mapping[str, int]) -> None:
     """Exactly the three splits, each with at least one image."""
     if not isinstance(sizes, Mapping) or set(sizes) != set(SPLITS):
-        found = list(sizes) if isinstance(sizes, Mapping) else repr(sizes)
-        raise InputError(f"scenes sizes: expected the splits {list(SPLITS)}, found {found}; name each once.")
+        splits = list(sizes) if isinstance(sizes, Mapping) else repr(sizes)
+        raise InputError(f"scenes sizes: expected the splits {list(SPLITS)}, found {splits}; name each once.")
     for split, size in sizes.items():
         if not isinstance(size, int) or not 1 <= size < 1_000_000:
             raise InputError(f"scenes sizes, {split}: expected a number from 1 to 999999, found {size!r}; mend it.")

@@ -80,18 +80,18 @@ def add_questions(dataset: Dataset, files: Mapping[str, tuple[Path, Path]]) -> D
     Only the test split may lack its annotation file (VQA v2 keeps those answers secret); it is recorded as unlabelled.
     """
     rows, unlabelled = [], []
-    for split, (asked, answered) in files.items():
+    for split, (questions, answers) in files.items():
         if split not in SPLITS:
             raise InputError(f"vqa2 subsets: split {split!r} is unknown.{did_you_mean(split, SPLITS)}")
-        if split == "test" and not Path(answered).exists():
+        if split == "test" and not Path(answers).exists():
             unlabelled.append(split)
-        rows += read_split(asked, None if split in unlabelled else answered, split)
-    source = ", ".join([dataset.source] * bool(dataset.source) + [str(asked) for asked, _ in files.values()])
+        rows += read_split(questions, None if split in unlabelled else answers, split)
+    source = ", ".join([dataset.source] * bool(dataset.source) + [str(questions) for questions, _ in files.values()])
     record = dataset.record | {"unlabelled_splits": unlabelled, "numbering": "COCO"}
     return replace(dataset, questions=table("questions", rows), source=source, record=record)
 
 
-def pictures(subset: str) -> str:
+def image_subset(subset: str) -> str:
     """The subset that a subset's images stand in: test-dev asks about some of test2015's."""
     return subset.replace("test-dev", "test")
 
@@ -116,10 +116,10 @@ def load(
     root, subsets = Path(root), {"train": "train2014", "val": "val2014"} if subsets is None else subsets
     files = {s: (root / questions.format(subset=n), root / annotations.format(subset=n)) for s, n in subsets.items()}
     present((file for split, two in files.items() for file in two[: 1 if split == "test" else 2]), HOW)
-    asked = add_questions(Dataset(table("images")), files)
-    owners = dict(zip(asked.questions["image_id"], asked.questions["split"], strict=True))
+    dataset = add_questions(Dataset(table("images")), files)
+    owners = dict(zip(dataset.questions["image_id"], dataset.questions["split"], strict=True))
     rows = [
-        (i, split, str(root / images / image_name.format(subset=pictures(subsets[split]), image_id=i)))
+        (i, split, str(root / images / image_name.format(subset=image_subset(subsets[split]), image_id=i)))
         for i, split in owners.items()
     ]
-    return finish(replace(asked, images=table("images", rows)), check_images, on_error, threads)
+    return finish(replace(dataset, images=table("images", rows)), check_images, on_error, threads)

@@ -33,13 +33,13 @@ def read(file: Path) -> dict[str, str]:
     content = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
     front = re.match(r"\ufeff?---\s*\n(.*?)\n---\s*(\n|$)", content, re.DOTALL)
     try:
-        said = yaml.safe_load(front[1]) if front else None
+        header = yaml.safe_load(front[1]) if front else None
     except yaml.YAMLError:
-        said = None
-    if not isinstance(said, dict):
+        header = None
+    if not isinstance(header, dict):
         return {}
-    licence = said.get("license_name") if said.get("license") == "other" else said.get("license")
-    facts = {"licence": _words(licence), "training_data": _words(said.get("datasets"))}
+    licence = header.get("license_name") if header.get("license") == "other" else header.get("license")
+    facts = {"licence": _words(licence), "training_data": _words(header.get("datasets"))}
     return {name: words for name, words in facts.items() if words}
 
 

@@ -76,9 +76,9 @@ def _snapshot(model: str, revision: str, patterns: Sequence[str]) -> Path:
     except RepositoryNotFoundError:
         raise InputError(f"{model}: expected a public model of that name on the hub, found none; mend it.") from None
     except Exception as error:  # of the network's library, which differs from one version of the hub to the next
-        found = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{model}: expected its files in the cache or a hub that answers, found neither ({found}); where the "
+            f"{model}: expected its files in the cache or a hub that answers, found neither ({reason}); where the "
             f"network is open run `hf download {model} --revision {revision}`, or name a folder."
         ) from None
 
@@ -98,15 +98,15 @@ def about(model: str, revision: str | None = None, merged_with: str | None = Non
 def need(where: Path, *files: str) -> None:
     """Every file of these patterns must be there, and its JSON must be a whole object."""
     for file in files:
-        found = sorted(where.glob(file))
-        if not found:
+        matches = sorted(where.glob(file))
+        if not matches:
             raise InputError(f"{where / file}: no such file; {where} is not a whole model folder: name another.")
-        if file.endswith(".json") and not isinstance(content := io.read_json(found[0]), dict):
-            raise InputError(f"{found[0]}: expected a JSON object, found {content!r:.40}; fetch the file again.")
+        if file.endswith(".json") and not isinstance(content := io.read_json(matches[0]), dict):
+            raise InputError(f"{matches[0]}: expected a JSON object, found {content!r:.40}; fetch the file again.")
 
 
 @contextmanager
-def whole(where: str | os.PathLike, what: str, remedy: str = "replace them") -> Iterator[None]:
+def whole(where: str | os.PathLike, content: str, remedy: str = "replace them") -> Iterator[None]:
     """An error of the libraries that read a model's files as one sentence about them.
 
     Any error: a broken file ends in a dozen classes of them, of five libraries, and `tokenizers` raises bare ones.
@@ -116,8 +116,8 @@ def whole(where: str | os.PathLike, what: str, remedy: str = "replace them") -> 
     except InputError:
         raise
     except Exception as error:
-        found = " ".join(str(error).split())[:300] or type(error).__name__
-        raise InputError(f"{where}: expected {what}, found {found}; {remedy}.") from error
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise InputError(f"{where}: expected {content}, found {reason}; {remedy}.") from error
 
 
 @contextmanager
@@ -126,9 +126,9 @@ def sized(name: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        found = str(error).rstrip(".")
+        reason = str(error).rstrip(".")
         raise InputError(
-            f"{name}: preprocessor_config.json: expected the network's size, found: {found}; mend it."
+            f"{name}: preprocessor_config.json: expected the network's size, found: {reason}; mend it."
         ) from None
 
 
@@ -146,16 +146,16 @@ def pretrained(kind: Any, where: Path, unused: tuple[str, ...] = (), heads: bool
             where, local_files_only=True, ignore_mismatched_sizes=True, output_loading_info=True, **options
         )
     missing = sorted(key for key in info["missing_keys"] if not key.startswith(unused))
-    shapes = sorted(f"{key}: {list(found)} for {list(wanted)}" for key, found, wanted in info["mismatched_keys"])
+    shapes = sorted(f"{key}: {list(actual)} for {list(wanted)}" for key, actual, wanted in info["mismatched_keys"])
     extra = sorted(key for key in info["unexpected_keys"] if not (heads and _on_top(key, model)))
     faults = {"of its weights missing": missing, "of another shape": shapes, "that aren't its own": extra}
-    found = "; ".join(f"{len(keys)} {fault} ({keys[0]})" for fault, keys in faults.items() if keys)
-    if not found:
+    flaws = "; ".join(f"{len(keys)} {fault} ({keys[0]})" for fault, keys in faults.items() if keys)
+    if not flaws:
         return model
     remedy = "replace config.json or the weights, which don't belong together"
     if any(key.startswith("module.") for key in info["unexpected_keys"]):
         remedy = "save the network that DataParallel wraps, whose weights' names don't begin with `module.`"
-    raise InputError(f"{where}: expected the weights of a {type(model).__name__}, found {found}; {remedy}.")
+    raise InputError(f"{where}: expected the weights of a {type(model).__name__}, found {flaws}; {remedy}.")
 
 
 def _on_top(key: str, model: Any) -> bool:
@@ -180,9 +180,9 @@ def load(
 
     how = {"use_safetensors": not pickle, "dtype": getattr(torch, precision), "trust_remote_code": False}
     model = pretrained(kind, where, **how, **options)
-    found = getattr(model.config, "projection_dim", None) or getattr(model.config, "hidden_size", None)
-    if found != width:
-        raise InputError(f"{where}: expected width {width}, found {found}; mend `width` in the config.")
+    size = getattr(model.config, "projection_dim", None) or getattr(model.config, "hidden_size", None)
+    if size != width:
+        raise InputError(f"{where}: expected width {width}, found {size}; mend `width` in the config.")
     model = model.eval().requires_grad_(False).to("cuda" if torch.cuda.is_available() else "cpu")
     if compiled:
         model.compile(dynamic=True)  # texts differ in length
@@ -218,24 +218,24 @@ def tokenizer(where: Path, max_length: int, words: int):
 
     file = where / "tokenizer.json"
     with whole(file, "a tokenizer", "fetch the file again"):
-        found = Tokenizer.from_file(str(file))
-    if not found.get_vocab_size(with_added_tokens=False):
+        splitter = Tokenizer.from_file(str(file))
+    if not splitter.get_vocab_size(with_added_tokens=False):
         raise InputError(f"{file}: expected a vocabulary, found an empty one; fetch the file again.")
-    if (last := max(found.get_vocab().values())) >= words:
+    if (last := max(splitter.get_vocab().values())) >= words:
         raise InputError(
             f"{file}: expected the tokenizer of a network of {words} words, found a word of number {last}; replace it "
             "or the weights, which don't belong together."
         )
-    found.enable_truncation(max_length)
-    if found.padding is None:
-        token = next((t for t in ("[PAD]", "<pad>", "<|endoftext|>") if found.token_to_id(t) is not None), None)
+    splitter.enable_truncation(max_length)
+    if splitter.padding is None:
+        token = next((t for t in ("[PAD]", "<pad>", "<|endoftext|>") if splitter.token_to_id(t) is not None), None)
         if token is None:
             raise InputError(f"{file}: expected a padding token, found none; add `padding` to it.")
-        found.enable_padding(pad_id=found.token_to_id(token), pad_token=token)
+        splitter.enable_padding(pad_id=splitter.token_to_id(token), pad_token=token)
     else:
-        kept = found.padding
-        found.enable_padding(pad_id=kept["pad_id"], pad_token=kept["pad_token"], pad_type_id=kept["pad_type_id"])
-    return found
+        kept = splitter.padding
+        splitter.enable_padding(pad_id=kept["pad_id"], pad_token=kept["pad_token"], pad_type_id=kept["pad_type_id"])
+    return splitter
 
 
 def tokens(tokenizer: Any, texts: Sequence[str], name: str) -> list[Any]:

@@ -26,15 +26,15 @@ def trunk(model: nn.Module) -> dict[tuple[int, str, str], Tensor]:
 
     Norms aren't among them: ViT has them before a block, BERT after it, so one's mean nothing in the other's place.
     """
-    found = {}
+    weights = {}
     for name, parameter in model.named_parameters():
         place = LAYER.search(name)
         if place is None:
             continue
         role = next((role for role, pattern in ROLES.items() if re.search(pattern, place[2])), None)
         if role is not None:
-            found[int(place[1]), role, name.rsplit(".", 1)[1]] = parameter
-    return found
+            weights[int(place[1]), role, name.rsplit(".", 1)[1]] = parameter
+    return weights
 
 
 def merge(model: nn.Module, other: nn.Module, weight: float, names: tuple[str, str]) -> None:

@@ -102,11 +102,11 @@ class Clip(Encoder):
             if self.modality == "vision":
                 pixels = torch.from_numpy(items if isinstance(items, np.ndarray) else self.prepare(items))
                 with _huggingface.sized(self.model):
-                    found = network.get_image_features(pixel_values=pixels.to(network.device, network.dtype))
+                    features = network.get_image_features(pixel_values=pixels.to(network.device, network.dtype))
             else:
                 rows = self._rows(list(items))
                 parts = ([row.ids for row in rows], [row.attention_mask for row in rows])
                 ids, mask = (torch.tensor(part, device=network.device) for part in parts)
-                found = network.get_text_features(input_ids=ids, attention_mask=mask)
-            found = getattr(found, "pooler_output", found).float()
-            return Encoding(torch.nn.functional.normalize(found, dim=-1).cpu().numpy())
+                features = network.get_text_features(input_ids=ids, attention_mask=mask)
+            features = getattr(features, "pooler_output", features).float()
+            return Encoding(torch.nn.functional.normalize(features, dim=-1).cpu().numpy())

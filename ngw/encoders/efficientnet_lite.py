@@ -117,12 +117,12 @@ def lean(model):
 
     model = model.eval().requires_grad_(False)
     for part in [model, *model._blocks]:
-        pairs = (
+        norms = (
             {"_conv_stem": "_bn0", "_conv_head": "_bn1"}
             if part is model
             else {"_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2"}
         )
-        for conv, norm in pairs.items():
+        for conv, norm in norms.items():
             if hasattr(part, conv):
                 setattr(part, conv, fuse_conv_bn_eval(getattr(part, conv), getattr(part, norm)))
                 setattr(part, norm, torch.nn.Identity())

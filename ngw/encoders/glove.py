@@ -70,8 +70,8 @@ class Glove(Encoder):
             parts = [] if word in vocabulary else [part for part in re.split(r"[-'.,]", word) if part]
             words += parts or [word]
         unknown = {word for word in words if word not in vocabulary}
-        found = [vocabulary[word] for word in words if word in vocabulary]
-        if not found:
+        known = [vocabulary[word] for word in words if word in vocabulary]
+        if not known:
             raise InputError(
                 f"{text!r}: expected a word that has a vector in {self.model}, found none; mend the text or drop it, "
                 "or take another encoder."
@@ -80,7 +80,7 @@ class Glove(Encoder):
         if new:
             self._left_out |= unknown
             warnings.warn(f"{self.model}: no vector for {', '.join(map(repr, new))}; left out", stacklevel=3)
-        return found[: self.max_length]
+        return known[: self.max_length]
 
     def count_tokens(self, items: Sequence[str]) -> np.ndarray:
         """How many known words each text has, int64 [len(items)]."""
@@ -137,8 +137,8 @@ def _official(path: Path, width: int) -> tuple[dict[str, int], np.ndarray]:
                 vocabulary.setdefault(word, row)
                 values += vector.tobytes()
     except (OSError, UnicodeDecodeError) as error:
-        found = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"{path}: expected a text file of word vectors, found: {found}; mend `model`.") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{path}: expected a text file of word vectors, found: {reason}; mend `model`.") from None
     if not vocabulary:
         raise InputError(f"{path}: expected a word and {width} numbers a line, found no line; fetch the file again.")
     return vocabulary, np.frombuffer(values, np.float32).reshape(-1, width)
@@ -169,7 +169,7 @@ def _number(word: str) -> bool:
         return False
 
 
-def _check_width(path: Path, width: int, found: int) -> None:
+def _check_width(path: Path, width: int, columns: int) -> None:
     """The vectors are as wide as the config says."""
-    if found != width:
-        raise InputError(f"{path}: expected width {width}, found {found}; mend `width` in the config.")
+    if columns != width:
+        raise InputError(f"{path}: expected width {width}, found {columns}; mend `width` in the config.")

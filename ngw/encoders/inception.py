@@ -69,10 +69,10 @@ class Inception(Encoder):
         if not Path(self.weights).is_file():
             raise InputError(f"{self.weights}: no such file; take it from {URL}.")
         with open(self.weights, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if not found.startswith(self.sha256):
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if not digest.startswith(self.sha256):
             raise InputError(
-                f"{self.weights}: expected a file whose SHA-256 begins with {self.sha256}, found {found[:12]}; "
+                f"{self.weights}: expected a file whose SHA-256 begins with {self.sha256}, found {digest[:12]}; "
                 f"take it from {URL}."
             )
         return torch.load(self.weights, map_location="cpu", weights_only=True)

@@ -43,10 +43,10 @@ class Python(Encoder):
     def sources(self) -> list[str]:
         """The file of the module; all of the package where it is in one."""
         package = self.call.partition(":")[0].partition(".")[0]
-        found = importlib.util.find_spec(package)
-        if found is None or found.origin is None:
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:
             return []
-        return [f"package:{package}" if found.submodule_search_locations else found.origin]
+        return [f"package:{package}" if spec.submodule_search_locations else spec.origin]
 
     def function(self) -> Callable[[list], np.ndarray]:
         """What `call` names."""
@@ -64,10 +64,10 @@ class Python(Encoder):
         """What the function says of some items."""
         if tokens:
             raise InputError(f"{self.call}: a function gives pooled features alone; take another encoder for fusion.")
-        found = np.asarray(self.function()(list(items)))
-        if found.shape != (len(items), self.width) or found.dtype.kind != "f":
+        features = np.asarray(self.function()(list(items)))
+        if features.shape != (len(items), self.width) or features.dtype.kind != "f":
             raise InputError(
-                f"{self.call}: expected floats [{len(items)}, {self.width}], found {list(found.shape)} of "
-                f"{found.dtype}; mend the function, or `width`."
+                f"{self.call}: expected floats [{len(items)}, {self.width}], found {list(features.shape)} of "
+                f"{features.dtype}; mend the function, or `width`."
             )
-        return Encoding(found.astype(np.float32))
+        return Encoding(features.astype(np.float32))

@@ -91,8 +91,8 @@ class TransformersVision(Encoder):
         from transformers import AutoModel
 
         how = (self.width, self.precision, self.pickle, self.compiled)
-        found = _huggingface.load(self.folder, AutoModel, *how, **_huggingface.STATES)
-        return _huggingface.merged(found, self.model, self.merged_with, self.merge_weight)
+        network = _huggingface.load(self.folder, AutoModel, *how, **_huggingface.STATES)
+        return _huggingface.merged(network, self.model, self.merged_with, self.merge_weight)
 
     def view(self, path: str) -> Image:
         """What the network sees of an image file."""

@@ -54,8 +54,8 @@ class Basis:
 
     def __post_init__(self) -> None:
         if self.axes.ndim != 2 or self.mean.shape != self.axes.shape[:1]:
-            found = f"{list(self.axes.shape)} and {list(self.mean.shape)}"
-            raise InputError(f"basis: expected axes [d, p] and mean [d], found {found}; pass one token space's.")
+            shapes = f"{list(self.axes.shape)} and {list(self.mean.shape)}"
+            raise InputError(f"basis: expected axes [d, p] and mean [d], found {shapes}; pass one token space's.")
         gram = self.axes.T.astype(np.float64) @ self.axes
         if not np.allclose(gram, np.eye(len(gram)), atol=1e-3):
             raise InputError("basis: expected orthonormal columns, found others; take them from a PCA.")
@@ -71,13 +71,13 @@ def token_unit(z: np.ndarray, mask: np.ndarray, pooled: np.ndarray) -> float:
     """
     count = np.maximum(mask.sum(1, keepdims=True), 1)
     mean = np.einsum("ntd,nt->nd", z.astype(np.float32), mask.astype(np.float32)) / count  # [n, d]
-    found = float((mean * pooled).sum() / (pooled**2).sum())
-    if not found > 0:
+    gain = float((mean * pooled).sum() / (pooled**2).sum())
+    if not gain > 0:
         raise InputError(
-            f"tokens: expected means that point where pooled features do, found a gain of {found:.3g}; "
+            f"tokens: expected means that point where pooled features do, found a gain of {gain:.3g}; "
             "take an encoder that pools by the mean, or fit maps on the tokens' means."
         )
-    return found
+    return gain
 
 
 def fit_basis(encoder: Encoder, items: Sequence[str], dims: int | None) -> tuple[Basis, dict[str, float]]:

@@ -98,9 +98,9 @@ def groups(pairs: np.ndarray) -> np.ndarray:
 
 def groups_of_rows(pairs: np.ndarray, n: int, side: int) -> np.ndarray:
     """The group of each of the n rows of one side (0: x, 1: y) of the pairs [k, 2]; a row without a pair is its own."""
-    found = -1 - np.arange(n)
-    found[pairs[:, side]] = groups(pairs)
-    return found
+    group = -1 - np.arange(n)
+    group[pairs[:, side]] = groups(pairs)
+    return group
 
 
 def repeated(known: np.ndarray, held: np.ndarray) -> int:

@@ -110,9 +110,9 @@ def gather(paths: Sequence[str | os.PathLike], output: str | os.PathLike) -> Non
         heads.append(same)
     sizes = [len(file.get_slice("ids")[:]) for file in files]
     width = files[0].get_slice("pooled").get_shape()[1]
-    n, told = sum(sizes), {name: value for name, value in heads[0].items() if name != "schema"}
+    n, metadata = sum(sizes), {name: value for name, value in heads[0].items() if name != "schema"}
     arrays = {"ids": ("int64", (n,)), "image_ids": ("int64", (n,)), "pooled": ("float32", (n, width))}
-    with writer(output, arrays, told) as out:
+    with writer(output, arrays, metadata) as out:
         first = 0
         for path, file in zip(paths, files, strict=True):
             part = _checked(path, file)
@@ -139,10 +139,10 @@ def read(path: str | os.PathLike, encoder: str | None = None) -> Features:
     encoder: the name that the file must carry.  Raises `InputError` with the file, what was expected and found.
     """
     file = _opened(path)
-    found = file.metadata().get("encoder")
-    if encoder is not None and found != encoder:
+    source = file.metadata().get("encoder")
+    if encoder is not None and source != encoder:
         raise InputError(
-            f"{path}: expected features of {encoder!r}, found those of {found!r}; delete the file and rerun."
+            f"{path}: expected features of {encoder!r}, found those of {source!r}; delete the file and rerun."
         )
     return _checked(path, file)
 

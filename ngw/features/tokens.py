@@ -55,16 +55,16 @@ def write(
         out["ids"][:], out["rows"][:], out["starts"][:] = ids, [place[item] for item in items], starts
         out["axes"][:], out["mean"][:] = basis.axes, basis.mean
         for rows, part in batches(encoder, unique, tokens=True):
-            found = part.mask.sum(1)
-            if (found != counts[rows]).any():
-                k = int((found != counts[rows]).argmax())
+            lengths = part.mask.sum(1)
+            if (lengths != counts[rows]).any():
+                k = int((lengths != counts[rows]).argmax())
                 raise InputError(
                     f"{path}: {unique[rows[k]]!r}: expected {counts[rows[k]]} tokens, as count_tokens says, found "
-                    f"{found[k]}; mend the encoder."
+                    f"{lengths[k]}; mend the encoder."
                 )
             with np.errstate(over="ignore"):  # what float16 can't hold becomes infinity, and is refused
                 kept = ((part.tokens[part.mask] - basis.mean) @ basis.axes).astype(np.float16)
-            owner = np.repeat(np.arange(len(rows)), found)
+            owner = np.repeat(np.arange(len(rows)), lengths)
             bad = ~np.isfinite(kept).all(1)
             if bad.any():
                 raise InputError(

@@ -30,8 +30,8 @@ def fingerprint(stage: str, *components: str) -> str:
     definitions that this one can reach.  An edit of a file changes the text, a touch or a move of the folder doesn't.
     """
     module, _, function = stage.partition(":")
-    found = _closure([(module, function), *((name, "") for name in components)])
-    return " ".join(f"{_name(*reached)}:{_digest(*reached)}" for reached in sorted(found))
+    closure = _closure([(module, function), *((name, "") for name in components)])
+    return " ".join(f"{_name(*reached)}:{_digest(*reached)}" for reached in sorted(closure))
 
 
 def files(stage: str, *components: str) -> set[str]:
@@ -41,16 +41,16 @@ def files(stage: str, *components: str) -> set[str]:
 
 def _closure(first: Iterable[Reached]) -> set[Reached]:
     """What the first ones import, what that imports, and so on; the packages that these modules are in as well."""
-    found: set[Reached] = set()
+    closure: set[Reached] = set()
     waiting = list(first)
     while waiting:
         module, name = reached = waiting.pop()
-        if reached in found or module in LEFT_OUT:
+        if reached in closure or module in LEFT_OUT:
             continue
-        found.add(reached)
+        closure.add(reached)
         waiting += _imports(module, name)
         waiting += [(module.rsplit(".", 1)[0], "")]
-    return found
+    return closure
 
 
 @cache
@@ -83,14 +83,14 @@ def _definitions(module: str, name: str) -> list[ast.stmt]:
         bound |= dict(_bound(node))
     if name not in bound:
         raise InputError(f"{_file(module)}: {name!r} isn't defined there.{did_you_mean(name, bound)}")
-    found: set[ast.stmt] = set()
+    statements: set[ast.stmt] = set()
     waiting = [name]
     while waiting:
         used = bound.get(waiting.pop())
-        if used is not None and used not in found:
-            found.add(used)
+        if used is not None and used not in statements:
+            statements.add(used)
             waiting += [part.id for part in ast.walk(used) if isinstance(part, ast.Name)]
-    return sorted(found, key=lambda node: node.lineno)
+    return sorted(statements, key=lambda node: node.lineno)
 
 
 def _bound(node: ast.stmt) -> Iterator[tuple[str, ast.stmt]]:

@@ -93,7 +93,7 @@ def _content(path: Path) -> str:
 def _kept() -> dict[str, list]:
     """The digests of an earlier start; none where there was none, or its file is broken."""
     try:
-        found = json.loads(KEPT.read_text(encoding="utf-8"))
+        entries = json.loads(KEPT.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return entries if isinstance(entries, dict) else {}

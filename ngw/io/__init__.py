@@ -70,8 +70,8 @@ def write_record(path: str | os.PathLike, value: Mapping[str, Any], files: Itera
 
 def read_record(path: str | os.PathLike) -> dict[str, Any]:
     """What `write_record` was given; an `InputError` where the file isn't what it wrote."""
-    found = _sealed(path)
-    return {name: value for name, value in found.items() if name not in (digests.KEY, "files")}
+    record = _sealed(path)
+    return {name: value for name, value in record.items() if name not in (digests.KEY, "files")}
 
 
 def _sealed(path: str | os.PathLike) -> dict[str, Any]:
@@ -89,8 +89,8 @@ def check_vouched(record: str | os.PathLike, file: str | os.PathLike | None = No
     for name, digest in vouched.items():
         if file is None or os.path.abspath(folder / name) == os.path.abspath(file):
             with digests.opened(folder / name, f"the file of {record}", f"no such file, but {record} knows it"):
-                found = digests.of(folder / name)
-            if found != digest:
+                current = digests.of(folder / name)
+            if current != digest:
                 raise InputError(
                     f"{folder / name}: expected the file of {record}, found content that differs from its digest "
                     "there; delete both and rerun their stage."
@@ -130,14 +130,14 @@ def read_table(
             digests.opened(path, "a parquet table", NO_TABLE) as content,
             pyarrow.parquet.ParquetFile(content, page_checksum_verification=True) as file,
         ):
-            found = file.schema_arrow.names
-            missing = [name for name in wanted if name not in found]
+            names = file.schema_arrow.names
+            missing = [name for name in wanted if name not in names]
             table = None if missing else file.read(list(wanted))
     except pyarrow.ArrowInvalid as error:
-        found = " ".join(str(error).split())
-        raise InputError(f"{path}: expected a whole parquet table, found {found}; delete it and rerun.") from None
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: expected a whole parquet table, found {reason}; delete it and rerun.") from None
     if missing:
-        raise InputError(f"{path}: expected columns {list(wanted)}, found {found}; delete it and rerun.")
+        raise InputError(f"{path}: expected columns {list(wanted)}, found {names}; delete it and rerun.")
     assert table is not None  # since no column is missing
     if split is not None:
         table = table.filter(pyarrow.compute.equal(table["split"], split))
@@ -200,13 +200,13 @@ def write_tensors(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], met
             out[name][...] = value
 
 
-def check_tensors(path: str | os.PathLike, what: str, missing: str) -> None:
+def check_tensors(path: str | os.PathLike, content: str, missing: str) -> None:
     """Refuse a safetensors file that isn't there or isn't what this suite wrote; see `digests.check`."""
-    digests.check(path, what, missing, first=True)
+    digests.check(path, content, missing, first=True)
 
 
 def read_tensors(
-    path: str | os.PathLike, what: str, needed: str | None = None, foreign: bool = False
+    path: str | os.PathLike, content: str, needed: str | None = None, foreign: bool = False
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """(arrays, metadata) of a safetensors file; `needed`: a key that a `what`'s metadata has.
 
@@ -214,18 +214,18 @@ def read_tensors(
     """
     from safetensors import SafetensorError, safe_open
 
-    missing = f"expected {what}, found no such file; run the stage that writes it, or check the path"
+    missing = f"expected {content}, found no such file; run the stage that writes it, or check the path"
     if foreign:
-        with digests.opened(path, what, missing):
+        with digests.opened(path, content, missing):
             pass
     else:
-        check_tensors(path, what, missing)
+        check_tensors(path, content, missing)
     try:
         with safe_open(path, framework="np") as file:
             metadata = {key: text for key, text in (file.metadata() or {}).items() if key != digests.KEY}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
-        raise InputError(f"{path}: expected {what}, found {error}; delete it and rerun its stage.") from None
+        raise InputError(f"{path}: expected {content}, found {error}; delete it and rerun its stage.") from None
     if needed is not None and needed not in metadata:
-        raise InputError(f"{path}: expected {what}, found other tensors; check the path.")
+        raise InputError(f"{path}: expected {content}, found other tensors; check the path.")
     return arrays, metadata

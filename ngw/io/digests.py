@@ -23,10 +23,10 @@ BLOCK = 1 << 20  # bytes read at once
 
 
 @contextmanager
-def opened(path: str | os.PathLike, what: str, missing: str) -> Iterator[BinaryIO]:
+def opened(path: str | os.PathLike, content: str, missing: str) -> Iterator[BinaryIO]:
     """A file, open for reading; an `InputError` says why it can't be.
 
-    what: a noun for what it should be.  missing: what is said where there is none.
+    content: a noun for what it should be.  missing: what is said where there is none.
     """
     try:
         with open(path, "rb") as file:
@@ -35,12 +35,12 @@ def opened(path: str | os.PathLike, what: str, missing: str) -> Iterator[BinaryI
         raise InputError(f"{path}: {missing}.") from None
     except PermissionError:
         raise InputError(
-            f"{path}: expected {what}, found a file that this user may not read; change its permissions (chmod u+r, "
+            f"{path}: expected {content}, found a file that this user may not read; change its permissions (chmod u+r, "
             "and u+x of its folders)."
         ) from None
     except OSError as error:
-        found = error.strerror or error
-        raise InputError(f"{path}: expected {what}, found {found}; check the path and its disk.") from None
+        reason = error.strerror or error
+        raise InputError(f"{path}: expected {content}, found {reason}; check the path and its disk.") from None
 
 
 def of(path: str | os.PathLike) -> str:
@@ -59,12 +59,12 @@ def seal(path: str | os.PathLike, first: bool = False) -> None:
         file.write(digest.encode())
 
 
-def check(path: str | os.PathLike, what: str, missing: str, first: bool = False) -> None:
+def check(path: str | os.PathLike, content: str, missing: str, first: bool = False) -> None:
     """Refuse a file that isn't there, may not be read, carries no digest, or another than its content's.
 
     It is read once, in blocks; `what`, `missing`: see `opened`.
     """
-    with opened(path, what, missing) as file:
+    with opened(path, content, missing) as file:
         place = _place(file, first)
         if place is None:
             flaw = "a file without a digest of its content (cut, changed, or written by an older version)"
@@ -73,7 +73,7 @@ def check(path: str | os.PathLike, what: str, missing: str, first: bool = False)
             same = file.read(len(BLANK)) == _without(file, place).encode()
             flaw = "" if same else "content that differs from its digest"
     if flaw:
-        raise InputError(f"{path}: expected {what}, found {flaw}; delete it and rerun its stage.")
+        raise InputError(f"{path}: expected {content}, found {flaw}; delete it and rerun its stage.")
 
 
 def _place(file: BinaryIO, first: bool) -> int | None:
@@ -81,8 +81,8 @@ def _place(file: BinaryIO, first: bool) -> int | None:
     start = 0 if first else max(0, os.fstat(file.fileno()).st_size - WINDOW)
     file.seek(start)
     window = file.read(WINDOW)
-    found = window.find(MARK) if first else window.rfind(MARK)
-    return None if found < 0 else start + found + len(MARK)
+    place = window.find(MARK) if first else window.rfind(MARK)
+    return None if place < 0 else start + place + len(MARK)
 
 
 def _without(file: BinaryIO, place: int) -> str:

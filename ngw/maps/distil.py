@@ -27,10 +27,10 @@ def relation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     student, teacher: [b, d], b at least 2.  An item's cosine to itself is left out.
     """
     own = torch.eye(len(student), dtype=torch.bool)
-    told, wanted = (
+    logits, targets = (
         ((normalize(z, dim=1) @ normalize(z, dim=1).T) / temperature)[~own].view(len(z), -1) for z in (student, teacher)
     )
-    return kl_div(log_softmax(told, 1), softmax(wanted, 1), reduction="batchmean")
+    return kl_div(log_softmax(logits, 1), softmax(targets, 1), reduction="batchmean")
 
 
 def across(student: Tensor, partners: Tensor, u: Tensor, v: Tensor, temperature: float) -> Tensor:
@@ -38,10 +38,10 @@ def across(student: Tensor, partners: Tensor, u: Tensor, v: Tensor, temperature:
 
     student, partners: [b, d]; u, v: the teacher's features [b, e] of the student's inputs and of their partners.
     """
-    told, wanted = (
+    logits, targets = (
         normalize(one, dim=1) @ normalize(other, dim=1).T / temperature for one, other in ((student, partners), (u, v))
     )
-    return kl_div(log_softmax(told, 1), softmax(wanted, 1), reduction="batchmean")
+    return kl_div(log_softmax(logits, 1), softmax(targets, 1), reduction="batchmean")
 
 
 def train(
@@ -62,18 +62,18 @@ def train(
     sides = [] if joint is None else [torch.tensor(a, dtype=torch.float32) for a in joint]
     change = torch.zeros(z.shape[1], y.shape[1], requires_grad=True)
     optimiser = Adam([change], learning_rate, max(marks))
-    generator, found = torch_generator(seed, "distillation", "batches"), []
+    generator, maps = torch_generator(seed, "distillation", "batches"), []
     for step in range(max(marks) + 1):
         if step in marks:
-            found.append((w + (white @ change.detach().numpy()).astype(w.dtype), b))
+            maps.append((w + (white @ change.detach().numpy()).astype(w.dtype), b))
         if step == max(marks):
             break
         rows = torch.randperm(len(x), generator=generator)[:batch]
-        told = base[rows] + z[rows] @ change
-        loss = feature(told, target[rows])
+        image = base[rows] + z[rows] @ change
+        loss = feature(image, target[rows])
         if relational and not sides:
-            loss = loss + relational * relation(told, target[rows], temperature)
+            loss = loss + relational * relation(image, target[rows], temperature)
         elif relational:
-            loss = loss + relational * across(told, target[rows], sides[0][rows], sides[1][rows], temperature)
+            loss = loss + relational * across(image, target[rows], sides[0][rows], sides[1][rows], temperature)
         optimiser.step(loss)
-    return found
+    return maps

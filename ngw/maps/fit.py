@@ -128,8 +128,8 @@ def fit(targets: Targets, arch: str, hidden: int, weights: Weights, training: Tr
     schedule = Schedule(training.steps, training.learning_rate, training.every, training.patience)
     trained = train(parameters, lambda step: None, loss, lambda: data.held_out_loss(ab, ba), schedule, label="")
     curve = {name: [float("nan") if v is None else v for v in values] for name, values in trained.curve.items()}
-    found = [{k: v.detach().numpy().copy() for k, v in side.items()} for side in (ab, ba)]
-    return Fitted(found[0], found[1], curve)
+    arrays = [{k: v.detach().numpy().copy() for k, v in side.items()} for side in (ab, ba)]
+    return Fitted(arrays[0], arrays[1], curve)
 
 
 def _orthogonal(t: Targets) -> Fitted:

@@ -39,14 +39,14 @@ def check_cloud(x: Any, name: str, width: int | None = None) -> np.ndarray:
 
 def columns(x: Any) -> list[str] | None:
     """The names of a data frame's columns; None where there are none, or where they are mere numbers."""
-    found = list(getattr(x, "columns", ()))
-    return found if found and all(isinstance(name, str) for name in found) else None
+    names = list(getattr(x, "columns", ()))
+    return names if names and all(isinstance(name, str) for name in names) else None
 
 
 def check_columns(x: Any, fitted: list[str] | None, name: str) -> None:
     """A data frame's columns stand in the order of the one in fit, where both have names."""
-    found = columns(x)
-    for i, (here, there) in enumerate(zip(found or (), fitted or (), strict=False)):
+    names = columns(x)
+    for i, (here, there) in enumerate(zip(names or (), fitted or (), strict=False)):
         if here != there:
             raise InputError(
                 f"{name}: expected the columns of the data frame in fit, found {here!r} where {there!r} was, column "
@@ -104,21 +104,21 @@ def _numbers(x: Any, name: str) -> np.ndarray:
     try:
         if hasattr(x, "detach"):  # a torch tensor, which may have a gradient or lie on a GPU
             x = x.detach().cpu()
-        found = np.asarray(x)
-        if found.dtype.kind == "O" and not any(isinstance(value, (str, bytes)) for value in found.flat):
-            found = found.astype(np.float64)
+        array = np.asarray(x)
+        if array.dtype.kind == "O" and not any(isinstance(value, (str, bytes)) for value in array.flat):
+            array = array.astype(np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
-        what = " ".join(str(error).split()).rstrip(".")
+        reason = " ".join(str(error).split()).rstrip(".")
         raise InputError(
-            f"{name}: expected an array of numbers, neither ragged nor sparse, found a {type(x).__name__} ({what}); "
+            f"{name}: expected an array of numbers, neither ragged nor sparse, found a {type(x).__name__} ({reason}); "
             "pass one row per sample."
         ) from None
-    if found.dtype.kind == "c":
+    if array.dtype.kind == "c":
         raise InputError(
-            f"{name}: expected real numbers, found {found.dtype} (Complex data not supported); pass real and imaginary "
+            f"{name}: expected real numbers, found {array.dtype} (Complex data not supported); pass real and imaginary "
             "parts side by side."
         )
-    if found.dtype.kind not in "biuf":
-        what = "text" if found.dtype.kind in "OSUT" else str(found.dtype)
-        raise InputError(f"{name}: expected an array of numbers, found one of {what}; turn it into numbers.")
-    return found
+    if array.dtype.kind not in "biuf":
+        kind = "text" if array.dtype.kind in "OSUT" else str(array.dtype)
+        raise InputError(f"{name}: expected an array of numbers, found one of {kind}; turn it into numbers.")
+    return array

@@ -20,8 +20,8 @@ def thin(n: int, known: np.ndarray, unpaired: float, pairs: int, seed: int, side
 
 def place(rows: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """Where each of the indices [t] stands among the ascending rows; -1 where it doesn't."""
-    found = np.searchsorted(rows, indices).clip(max=len(rows) - 1)
-    return np.where(rows[found] == indices, found, -1)
+    places = np.searchsorted(rows, indices).clip(max=len(rows) - 1)
+    return np.where(rows[places] == indices, places, -1)
 
 
 def exchange(pairs: np.ndarray, stream: np.random.Generator) -> np.ndarray:

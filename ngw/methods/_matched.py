@@ -26,16 +26,17 @@ class Matched(Whitened, Rotation):
         (cx, a), (cy, b) = (
             centroids(z, self.clusters, entropy(seed, "gromov", side)) for z, side in ((x, "x"), (y, "y"))
         )
-        found = match(distances(cx), distances(cy), a, b, self.starts, seed)
-        self.objective_, self.spread_, self.agreeing_ = float(found.objectives.min()), found.spread, found.agreeing
-        self.converged_, self.note_ = found.converged, "" if found.converged else "matching: too few iterations."
-        if self.starts > 1 and found.agreeing < 2:
+        matching = match(distances(cx), distances(cy), a, b, self.starts, seed)
+        self.objective_ = float(matching.objectives.min())
+        self.spread_, self.agreeing_ = matching.spread, matching.agreeing
+        self.converged_, self.note_ = matching.converged, "" if matching.converged else "matching: too few iterations."
+        if self.starts > 1 and matching.agreeing < 2:
             self.converged_ = False
             self.note_ = (
                 f"restarts disagree: none of {self.starts} finds the best matching again, "
-                f"their objectives spread by {found.spread:.3f}."
+                f"their objectives spread by {matching.spread:.3f}."
             )
-        return (cx.T @ found.plan @ cy).astype(np.float32)
+        return (cx.T @ matching.plan @ cy).astype(np.float32)
 
 
 def centroids(x: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -21,18 +21,18 @@ def folds(pairs: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     Pairs that share a row go together, so that no held-out image or caption is among the kept ones.
     Raises `InputError` where all of them hang together.
     """
-    found, group = np.unique(groups(pairs), return_inverse=True)  # [k], numbered in the order of first appearance
-    if len(found) < 2:
+    heads, group = np.unique(groups(pairs), return_inverse=True)  # [k], numbered in the order of first appearance
+    if len(heads) < 2:
         raise InputError(
             "pairs: expected two or more that share no row, to hold out one and learn from the other, found that "
             f"{len(pairs)} hang together; pass pairs of other rows too."
         )
-    order = rng(seed, "selection", "folds").permutation(len(found))
+    order = rng(seed, "selection", "folds").permutation(len(heads))
     by_group = np.argsort(np.argsort(order)[group], kind="stable")
-    parts = [by_group[np.isin(group[by_group], part)] for part in np.array_split(order, min(5, len(found)))]
+    parts = [by_group[np.isin(group[by_group], part)] for part in np.array_split(order, min(5, len(heads)))]
     kept = [np.concatenate([p for j, p in enumerate(parts) if j != i]) for i in range(len(parts))]
     splits = list(zip(kept, parts, strict=True))
-    return splits[:1] if len(found) >= MANY else splits
+    return splits[:1] if len(heads) >= MANY else splits
 
 
 def matching(u: np.ndarray, v: np.ndarray) -> float:

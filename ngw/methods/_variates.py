@@ -37,13 +37,13 @@ class Variates(Method):
         powers = POWERS if self.power is None else (self.power,)
 
         def scores(kept: np.ndarray, held: np.ndarray) -> list[float]:
-            found = []
+            matches = []
             for a, b, rho in solve(px[kept], py[kept], ridges):
                 for power in powers:
                     w = rho[: self.dims] ** np.float32(power / 2)
                     u, v = px[held] @ (a[:, : self.dims] * w), py[held] @ (b[:, : self.dims] * w)
-                    found.append(matching(unit(u), unit(v)))
-            return found
+                    matches.append(matching(unit(u), unit(v)))
+            return matches
 
         ridge, power = choose([(r, p) for r in ridges for p in powers], scores, pairs, seed)
         return float(ridge), float(power)

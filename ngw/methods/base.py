@@ -49,7 +49,7 @@ class Method:
     """
 
     role: Role = "baseline"
-    pairs: Literal["none", "some", "all"] = "some"  # "all": every true pair, whatever the budget (an oracle)
+    supervision: Literal["none", "some", "all"] = "some"  # known pairs; "all": every true one, whatever the budget
     min_pairs: ClassVar[int] = 2
     raw: ClassVar[bool] = False  # whether it reads raw items, not features: such have stages of their own
     has_plan: ClassVar[bool] = False  # whether `solve` finds a transport plan, and `fit_maps` maps to its targets
@@ -93,7 +93,7 @@ class Method:
         x, y = check_cloud(x, "x"), check_cloud(y, "y")
         centres = moments(x, "x"), moments(y, "y")
         pairs = check_pairs(pairs, len(x), len(y))
-        if self.pairs == "none":
+        if self.supervision == "none":
             pairs = pairs[:0]
         elif len(pairs) < self.min_pairs:
             raise InputError(
@@ -285,9 +285,9 @@ def load_with_metadata(path: str | os.PathLike) -> tuple[Method, dict[str, str]]
 def _object(head: Mapping[str, str], name: str) -> dict[str, Any]:
     """An object that stands as JSON in a file's metadata."""
     try:
-        found = json.loads(head[name])
+        value = json.loads(head[name])
     except (KeyError, ValueError) as error:
         raise InputError(f"{name}: expected JSON, found {error}") from None
-    if not isinstance(found, dict):
-        raise InputError(f"{name}: expected an object, found {found!r}")
-    return found
+    if not isinstance(value, dict):
+        raise InputError(f"{name}: expected an object, found {value!r}")
+    return value

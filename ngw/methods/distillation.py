@@ -55,11 +55,11 @@ class Distillation(Method):
         """The joint teacher's features of the known pairs, where there is one."""
         if self.teacher is None:
             return None
-        found = None if self._joint is None else tuple(map(len, self._joint))
-        if self._joint is None or found != (len(x), len(y)):
+        sizes = None if self._joint is None else tuple(map(len, self._joint))
+        if self._joint is None or sizes != (len(x), len(y)):
             raise InputError(
                 f"distillation: teacher {self.teacher!r}: expected its features of {len(x)} and {len(y)} rows, found "
-                f"{found}; give them by taught_by, or to the fit stage by --teacher."
+                f"{sizes}; give them by taught_by, or to the fit stage by --teacher."
             )
         return self._joint[0][pairs[:, 0]], self._joint[1][pairs[:, 1]]
 
@@ -70,9 +70,9 @@ class Distillation(Method):
         marks, group = MARKS if self.steps is None else (self.steps,), groups(pairs)
 
         def scores(kept: np.ndarray, held: np.ndarray) -> list[float]:
-            told = None if joint is None else (joint[0][kept], joint[1][kept])
-            there = self._student(px[kept], py[kept], told, group[kept], marks, seed)
-            back = self._student(py[kept], px[kept], told and told[::-1], group[kept], marks, seed)
+            teaching = None if joint is None else (joint[0][kept], joint[1][kept])
+            there = self._student(px[kept], py[kept], teaching, group[kept], marks, seed)
+            back = self._student(py[kept], px[kept], teaching and teaching[::-1], group[kept], marks, seed)
             return [
                 matching(
                     np.hstack([unit(px[held] @ w + b), unit(px[held])]),

@@ -74,12 +74,12 @@ class Fused(Variates):
         def scores(kept: np.ndarray, held: np.ndarray) -> list[float]:
             a, b, rho = solve(x[pairs[kept, 0]], y[pairs[kept, 1]], [self.ridge_])[0]
             a, b = a * rho ** np.float32(self.power_ / 2), b * rho ** np.float32(self.power_ / 2)
-            (hx, hy), found = (z[rows] for z, rows in zip((x, y), pairs[held].T, strict=True)), []
+            (hx, hy), matches = (z[rows] for z, rows in zip((x, y), pairs[held].T, strict=True)), []
             for alpha in ALPHAS:
                 left, right = directions(self._refine(*withdraw(x, y, pairs, kept), a, b, alpha).cross)
                 u = _blend(unit(hx @ a), unit(hx @ self.x_axes_ @ left), alpha)
-                found.append(matching(u, _blend(unit(hy @ b), unit(hy @ self.y_axes_ @ right), alpha)))
-            return found
+                matches.append(matching(u, _blend(unit(hy @ b), unit(hy @ self.y_axes_ @ right), alpha)))
+            return matches
 
         return choose(ALPHAS, scores, pairs, seed, trials=1)
 

@@ -23,7 +23,7 @@ class Gromov(Matched):
     """
 
     reference = "Memoli 2011; Peyre et al. 2016"
-    pairs = "none"
+    supervision = "none"
 
     clusters: int = option(100, least=2)  # centroids of a cloud
     starts: int = option(6, least=1)  # of their matching

@@ -45,11 +45,11 @@ class Joint(Method):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.size % self.patch or self.dims % self.heads:
-            found = f"{self.patch} of {self.size} and {self.heads} of {self.dims}"
-            raise ValueError(f"patch divides size and heads divide dims, not {found}")
+            sizes = f"{self.patch} of {self.size} and {self.heads} of {self.dims}"
+            raise ValueError(f"patch divides size and heads divide dims, not {sizes}")
 
     @property
-    def pairs(self) -> Literal["none", "some", "all"]:  # type: ignore[override]  # follows from an option
+    def supervision(self) -> Literal["none", "some", "all"]:  # type: ignore[override]  # follows from an option
         return "some" if self.model is None else "none"
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:

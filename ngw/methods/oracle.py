@@ -9,4 +9,4 @@ class Oracle(CCA):
     """CCA that is handed all true pairs: the ceiling for every method with a budget."""
 
     role = "control"
-    pairs = "all"
+    supervision = "all"

@@ -42,11 +42,11 @@ class Procrustes(Rotation):
         sides = {False: (px, py), True: (px / spread(x), py / spread(y))}
 
         def scores(kept: np.ndarray, held: np.ndarray) -> list[float]:
-            found = []
+            matches = []
             for u, v in sides.values():
                 self._rotate(u[kept].T @ v[kept], float((u[kept] ** 2).sum()))
-                found.append(matching(*self._compared(u[held], v[held])))
-            return found
+                matches.append(matching(*self._compared(u[held], v[held])))
+            return matches
 
         return choose(list(sides), scores, pairs, seed)
 

@@ -15,7 +15,7 @@ class Random(Method):
     """T_AB and T_BA with independent Gaussian entries; it learns nothing."""
 
     role = "control"
-    pairs = "none"
+    supervision = "none"
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         stream = rng(seed, "random", "maps")

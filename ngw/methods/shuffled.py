@@ -17,5 +17,5 @@ class Shuffled(Warp):
     def _given(
         self, x: Any, y: Any, pairs: Any, seed: int, truth: np.ndarray | None = None
     ) -> tuple[Any, Any, Any, np.ndarray | None]:
-        wrong = Warp(**self.params() | {"noise": float(self.pairs != "none")})
+        wrong = Warp(**self.params() | {"noise": float(self.supervision != "none")})
         return wrong._given(x, y, pairs, seed, truth)

@@ -18,7 +18,7 @@ class Unaligned(Method):
     """
 
     role = "control"
-    pairs = "none"
+    supervision = "none"
 
     axes: str = option("pca", among=("pca", "zero-pad"))
 

@@ -95,7 +95,7 @@ class Warp(Whitened):
             raise ValueError(f"cost {self.cost!r} does not exist.{did_you_mean(self.cost, COSTS)}")
         if self.mass < 1 and (self.tau is not None or self.cost == "keypoints"):
             raise ValueError("mass below 1 (partial) is for exact marginals (tau: null) and costs other than keypoints")
-        if self.pairs == "none" and (self.unpaired is not None or self.noise):
+        if self.supervision == "none" and (self.unpaired is not None or self.noise):
             raise ValueError(f"unpaired and noise are for costs that take known pairs, which {self.cost!r} doesn't")
 
     @property
@@ -103,8 +103,8 @@ class Warp(Whitened):
         return "control" if self.cost == "raw" else "method"  # raw: spaces that share no axis
 
     @property
-    def pairs(self) -> Literal["none", "some", "all"]:  # type: ignore[override]  # follows from an option
-        return COSTS[self.cost]().pairs
+    def supervision(self) -> Literal["none", "some", "all"]:  # type: ignore[override]  # follows from an option
+        return COSTS[self.cost]().supervision
 
     def fit(self, x: Any, y: Any, pairs: Any = None, seed: int = 0) -> Self:
         """As `Method.fit`, on what `unpaired` and `noise` leave of the clouds and the pairs."""
@@ -151,8 +151,8 @@ class Warp(Whitened):
         x, y, pairs, _ = self._given(x, y, pairs, seed)
         x, y, pairs = self._prepare(x, y, pairs)
         if (len(transport.to_y), len(transport.to_x)) != (len(x), len(y)):
-            found = f"{len(transport.to_y)} x {len(transport.to_x)}"
-            raise InputError(f"transport: expected a plan of {len(x)} x {len(y)} rows, found {found}; solve it anew.")
+            shape = f"{len(transport.to_y)} x {len(transport.to_x)}"
+            raise InputError(f"transport: expected a plan of {len(x)} x {len(y)} rows, found {shape}; solve it anew.")
         widths, targets = [x.shape[1], y.shape[1]], [transport.to_x.shape[1], transport.to_y.shape[1]]
         if targets != widths:
             raise InputError(

@@ -53,7 +53,7 @@ class WassersteinProcrustes(Matched):
             raise ValueError(f"last_epsilon is positive and at most epsilon, not {self.last_epsilon}")
 
     @property
-    def pairs(self) -> Literal["none", "some", "all"]:  # type: ignore[override]  # follows from an option
+    def supervision(self) -> Literal["none", "some", "all"]:  # type: ignore[override]  # follows from an option
         return "none" if self.start == "gromov" else "some"
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
@@ -102,15 +102,15 @@ class WassersteinProcrustes(Matched):
             candidates = candidates[:1]
 
         def scores(kept: np.ndarray, held: np.ndarray) -> list[float]:
-            found = []
+            matches = []
             for whiten in whitens:
                 u, v = self._whiten(x, y, whiten) if self.whiten is None else (x, y)
                 (px, py), given = (u[pairs[held, 0]], v[pairs[held, 1]]), withdraw(u, v, pairs, kept)
                 for power in powers:
                     *_, cross = self._rounds(*given, 0, power, TRIAL)
                     left, right = directions(cross, power)
-                    found.append(matching(unit(px @ left), unit(py @ right)))
-            return found
+                    matches.append(matching(unit(px @ left), unit(py @ right)))
+            return matches
 
         whiten, power = choose(candidates, scores, pairs, seed, trials=1)
         return float(whiten), float(power)

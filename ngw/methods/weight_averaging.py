@@ -27,7 +27,7 @@ class WeightAveraging(Joint, Merging):
     2020; of texts SimCSE, Gao et al. 2021): two crops of an image, two parts of a caption's words. It needs no pair.
     """
 
-    pairs = "none"
+    supervision = "none"
     min_pairs = 0
     reference = "Wortsman et al. 2022; Singh and Jaggi 2020"
 

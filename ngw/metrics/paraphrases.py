@@ -32,11 +32,11 @@ def narrow(whole: str | os.PathLike, known: set[str], output: str | os.PathLike)
     """
     fits: dict[str, bool] = {}  # the phrases come many times
 
-    def said(phrase: str) -> bool:
-        found = fits.get(phrase)
-        if found is None:
-            found = fits[phrase] = known.issuperset(_RUN.findall(phrase))
-        return found
+    def spelled(phrase: str) -> bool:
+        fit = fits.get(phrase)
+        if fit is None:
+            fit = fits[phrase] = known.issuperset(_RUN.findall(phrase))
+        return fit
 
     count = 0
     with (
@@ -45,7 +45,7 @@ def narrow(whole: str | os.PathLike, known: set[str], output: str | os.PathLike)
         gzip.GzipFile(temporary, "wb", mtime=0) as narrowed,
     ):
         for probability, phrase, other in zip(lines, lines, lines, strict=True):
-            if said(phrase) and said(other):
+            if spelled(phrase) and spelled(other):
                 narrowed.write((probability + phrase + other).encode())
                 count += 1
     return count

@@ -204,10 +204,10 @@ def folded(u: np.ndarray, v: np.ndarray, owner: np.ndarray, folds: int = FOLDS, 
     """
     if len(u) < folds * fold:
         return {}
-    found: dict[str, list[float]] = {name: [] for name in FOLDED}
+    recalls: dict[str, list[float]] = {name: [] for name in FOLDED}
     for part in _blocks(folds * fold, fold):
         rows = np.flatnonzero((owner >= part.start) & (owner < part.stop))
         for way, values in zip(("i2t", "t2i"), ranks(u[part], v[rows], owner[rows] - part.start), strict=True):
             for k in CUTOFFS:
-                found[f"{way}_recall_{k}_1k"].append(recall_at(values, k))
-    return {name: float(np.mean(values)) for name, values in found.items()}
+                recalls[f"{way}_recall_{k}_1k"].append(recall_at(values, k))
+    return {name: float(np.mean(values)) for name, values in recalls.items()}

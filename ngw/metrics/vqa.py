@@ -86,11 +86,11 @@ def leave_one_out(matches: int, annotators: int = 10) -> float:
     return thirds / (3 * annotators)
 
 
-def _leave_twins_out(said: Sequence[str], marks: Sequence[Hashable]) -> dict[str, float]:
+def _leave_twins_out(answers: Sequence[str], marks: Sequence[Hashable]) -> dict[str, float]:
     """Scores where annotators of one mark and answer are left out together, as dictionaries that are equal are."""
-    matches, twins = Counter(said), Counter(zip(said, marks, strict=True))
+    matches, twins = Counter(answers), Counter(zip(answers, marks, strict=True))
     return {
-        answer: sum(k * min((m - k if who == answer else m), 3) for (who, _), k in twins.items()) / (3 * len(said))
+        answer: sum(k * min((m - k if who == answer else m), 3) for (who, _), k in twins.items()) / (3 * len(answers))
         for answer, m in matches.items()
     }
 
@@ -103,15 +103,15 @@ def soft_scores(
     answers: the annotators'. marks: what the official scorer tells annotators apart by, beside their answers, e.g.
     (answer_id, answer_confidence); None: all differ. An answer that is not in the result scores 0.
     """
-    said = [clean(answer) for answer in answers]
-    if not said:
+    cleaned = [clean(answer) for answer in answers]
+    if not cleaned:
         raise ValueError("expected annotators' answers, found none; score labelled splits only.")
-    normal = mode == "always" or len(set(said)) > 1
+    normal = mode == "always" or len(set(cleaned)) > 1
     if normal:
-        said = [normalise(answer) for answer in said]
+        cleaned = [normalise(answer) for answer in cleaned]
     if mode == "official" and marks is not None:
-        return _leave_twins_out(said, marks), normal
-    return {answer: leave_one_out(m, len(said)) for answer, m in Counter(said).items()}, normal
+        return _leave_twins_out(cleaned, marks), normal
+    return {answer: leave_one_out(m, len(cleaned)) for answer, m in Counter(cleaned).items()}, normal
 
 
 def accuracies(
@@ -143,15 +143,15 @@ def accuracies(
             f"answers and {len(marks)} questions' marks; give all in one order."
         )
     scores = np.empty(len(answers))
-    for row, (prediction, said, mark) in enumerate(zip(predictions, answers, marks, strict=True)):
+    for row, (prediction, given, mark) in enumerate(zip(predictions, answers, marks, strict=True)):
         try:
-            known, normal = soft_scores(said, mode, mark)
+            known, normal = soft_scores(given, mode, mark)
             scores[row] = known.get(normalise(prediction) if normal else clean(prediction), 0.0)
         except ValueError as error:
             raise ValueError(f"question at row {row}: {error}") from None
         except (AttributeError, TypeError):
-            found = f"a prediction {prediction!r} and answers {said!r}"
-            raise ValueError(f"question at row {row}: expected texts, found {found}; write both as texts.") from None
+            mismatch = f"a prediction {prediction!r} and answers {given!r}"
+            raise ValueError(f"question at row {row}: expected texts, found {mismatch}; write both as texts.") from None
     return scores
 
 

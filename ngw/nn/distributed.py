@@ -65,6 +65,6 @@ def agreed(value: float) -> float:
     """The first process's value, so that all decide alike."""
     if size() == 1:
         return value
-    told = torch.tensor(value, dtype=torch.float64, device="cuda" if torch.cuda.is_available() else "cpu")
-    distributed.broadcast(told, 0)
-    return float(told)
+    shared = torch.tensor(value, dtype=torch.float64, device="cuda" if torch.cuda.is_available() else "cpu")
+    distributed.broadcast(shared, 0)
+    return float(shared)

@@ -151,11 +151,7 @@ def train(
                     break
                 if looking and checkpoint is not None and distributed.first():
                     run.write(checkpoint, identity)
-                with schedule.autocast():
-                    now = loss(batches.take(step))
-                optimiser.step(now)
-                run.move_average(schedule.average)
-                last = float(now.detach())
+                last = run.descend(loss, batches.take(step), schedule)
                 if not math.isfinite(last):
                     raise InputError(
                         f"{label}: step {step}: expected a finite loss, found {last}; lower learning_rate."
@@ -189,6 +185,14 @@ class _Run:
     trained: Trained
     best: dict[str, Tensor]
     average: dict[str, Tensor]
+
+    def descend(self, loss: Callable[[Batch], Tensor], batch: Batch, schedule: Schedule) -> float:
+        """One step of the weights and of their average; the batch's loss before it."""
+        with schedule.autocast():
+            value = loss(batch)
+        self.optimiser.step(value)
+        self.move_average(schedule.average)
+        return float(value.detach())
 
     def move_average(self, decay: float) -> None:
         """One step of the moving average, if there is one."""

@@ -145,7 +145,7 @@ class PointCost:
         operands = self.fine if out.dtype == self.dtype or self.coarse is None else self.coarse
         return operands.product(rows, out)
 
-    def pairs(self, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
+    def entries(self, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
         """C_ij / epsilon for index vectors i and j of one length, float64."""
         return self.p[i] + self.q[j] - (self.fine.x[i].double() * self.fine.y[j].double()).sum(1) / LOG2E
 
@@ -214,7 +214,7 @@ class MatrixCost:
         out.copy_(self.matrix[rows]).div_(-self.epsilon).add_(self.f[rows, None]).add_(self.g).mul_(LOG2E)
         return out
 
-    def pairs(self, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
+    def entries(self, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
         """C_ij / epsilon for index vectors i and j of one length, float64."""
         return self.matrix[i, j].double() / self.epsilon
 

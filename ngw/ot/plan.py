@@ -103,7 +103,7 @@ class Coupling:
         i, j = torch.broadcast_tensors(self._in(i), self._in(j))
         row, column = self._log_weighted
         flat_i, flat_j = i.reshape(-1), j.reshape(-1)
-        return self._out(torch.exp(row[flat_i] + column[flat_j] - self.cost.pairs(flat_i, flat_j)).reshape(i.shape))
+        return self._out(torch.exp(row[flat_i] + column[flat_j] - self.cost.entries(flat_i, flat_j)).reshape(i.shape))
 
     def rows(self, i):
         """Rows i (an index array) of the plan, [len(i), m], float64."""

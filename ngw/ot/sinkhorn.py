@@ -52,15 +52,7 @@ def sinkhorn(
     init: a Coupling of the same clouds, or potentials (f, g) in cost units, to start from.
     group: a torch.distributed process group; x and a are then this rank's rows, y and b are whole on every rank.
     """
-    if not (math.isfinite(epsilon) and epsilon > 0):
-        raise ValueError(f"sinkhorn: epsilon must be a positive number (in units of the mean cost), found {epsilon!r}.")
-    if tau is not None and not tau > 0:
-        raise ValueError(f"sinkhorn: tau must be positive (in units of the mean cost) or None, found {tau!r}.")
-    if max_iter < 1 or (memory is not None and memory < 0) or (dtype is not None and dtype not in DTYPES):
-        raise ValueError(
-            "sinkhorn: expected max_iter >= 1, memory >= 0 bytes and dtype float32 or float64, "
-            f"found {max_iter!r}, {memory!r} and {dtype!r}."
-        )
+    _check_options(epsilon, tau, max_iter, memory, dtype)
 
     def lam(epsilon: float) -> float:
         return 1.0 if tau is None else tau / (tau + epsilon)
@@ -81,6 +73,19 @@ def sinkhorn(
         return Coupling(cost, a, b, (end.f, end.g), status, dtype, numpy, group, (kernel, end.v))
     f, g = _extend(cost, a, b, end, lam(epsilon), dtype)
     return Coupling(cost, a, b, (f, g), status, dtype, numpy, group)
+
+
+def _check_options(epsilon: float, tau: float | None, max_iter: int, memory: float | None, dtype) -> None:
+    """Raise `ValueError` where an option is out of range."""
+    if not (math.isfinite(epsilon) and epsilon > 0):
+        raise ValueError(f"sinkhorn: epsilon must be a positive number (in units of the mean cost), found {epsilon!r}.")
+    if tau is not None and not tau > 0:
+        raise ValueError(f"sinkhorn: tau must be positive (in units of the mean cost) or None, found {tau!r}.")
+    if max_iter < 1 or (memory is not None and memory < 0) or (dtype is not None and dtype not in DTYPES):
+        raise ValueError(
+            "sinkhorn: expected max_iter >= 1, memory >= 0 bytes and dtype float32 or float64, "
+            f"found {max_iter!r}, {memory!r} and {dtype!r}."
+        )
 
 
 def _extend(cost, a, b, end, lam: float, dtype) -> tuple[torch.Tensor, torch.Tensor]:
@@ -168,5 +173,5 @@ def _free(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    asked = int(os.environ.get("SLURM_MEM_PER_NODE", 0))  # in MB; 0: the whole node
-    return min(free, asked * 2**20) if asked else free
+    limit = int(os.environ.get("SLURM_MEM_PER_NODE", 0))  # in MB; 0: the whole node
+    return min(free, limit * 2**20) if limit else free

@@ -51,23 +51,23 @@ def evaluate(method: Method, x: np.ndarray, y: np.ndarray, seed: int) -> Result:
     there, back = directions(method)
     for way, inverse, z, target in ((there, back, x, y), (back, there, y, x)):
         image = way.whole(z)
-        found = metric.injectivity(z, image) | _reach(image, target)
-        found |= _stretch(z, image, target, rng(seed, "identifiability", way.name, "pairs"))
+        kept = metric.injectivity(z, image) | _reach(image, target)
+        kept |= _stretch(z, image, target, rng(seed, "identifiability", way.name, "pairs"))
         values = spectrum(way, z, target, rng(seed, "identifiability", way.name, "rows"))
-        found |= {
+        kept |= {
             "jacobian_max": float(values[0]),
             "jacobian_frobenius": float((values**2).sum()),
             "jacobian_rank": metric.effective_rank(values),
             "cycle": metric.cycle_error(z, inverse.whole(image)),
         }
-        metrics |= {f"{way.name}_{name}": value for name, value in found.items()}
+        metrics |= {f"{way.name}_{name}": value for name, value in kept.items()}
         spectra[way.name] = [float(f"{value:.6g}") for value in values]
     return Result(metrics, spectra)
 
 
 def shuffled_twin(method: Method, two: Clouds, seed: int) -> Method | None:
     """The null: the same method fitted on the same clouds, each known pair with another pair's partner."""
-    if method.pairs == "none":
+    if method.supervision == "none":
         return None
     return type(method)(**method.params()).fit(two.x, two.y, shuffle(two.pairs, seed), seed)
 
@@ -84,9 +84,9 @@ def _reach(image: np.ndarray, target: np.ndarray) -> dict[str, float]:
     target in any image's.  `spread` is that shrinkage, the images' spread as a share of the targets'.
     """
     mean = target.mean(axis=0, dtype=np.float64)
-    found = metric.surjectivity(unit(image - mean), unit(target - mean))
-    found |= {f"{name}_raw": value for name, value in metric.surjectivity(image, target).items()}
-    return found | {"spread": metric.spread(image) / metric.spread(target)}
+    reach = metric.surjectivity(unit(image - mean), unit(target - mean))
+    reach |= {f"{name}_raw": value for name, value in metric.surjectivity(image, target).items()}
+    return reach | {"spread": metric.spread(image) / metric.spread(target)}
 
 
 def _stretch(z: np.ndarray, image: np.ndarray, target: np.ndarray, stream: np.random.Generator) -> dict[str, float]:

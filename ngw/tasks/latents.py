@@ -18,7 +18,7 @@ from ngw.seeds import rng
 from ngw.tasks import CEILING
 
 
-class Carried(NamedTuple):
+class Mapped(NamedTuple):
     """who: the record's first fields.  latents [n, d]: for the decoder.  queries [n, e], known [m, e]: of the test
     items and of the training items of the decoder's modality, whose largest cosine names the nearest."""
 
@@ -35,35 +35,35 @@ def drawn(n: int, count: int | None, *address: str) -> np.ndarray:
 
 def to_text(
     model: Path | None, bridge: Path | None, a: Features, b: Features, train: Features, seed: int, rows: np.ndarray
-) -> Carried:
+) -> Mapped:
     """Text latents for the test images in some rows of `a`; b: the test captions; train: the training captions."""
     if bridge is not None:
         who, spaces = read_bridge(bridge, a, b)
-        return Carried(who, spaces["text"][rows], spaces["images"][rows], spaces["train_captions"])
+        return Mapped(who, spaces["text"][rows], spaces["images"][rows], spaces["train_captions"])
     if model is None:
         latents, centre = first_captions(a, b)[rows], train.x.mean(0)
-        return Carried(_ceiling(a, b, seed), latents, latents - centre, train.x - centre)
+        return Mapped(_ceiling(a, b, seed), latents, latents - centre, train.x - centre)
     aligner, who = _fitted(model)
     with naming(f"{model}, {a.metadata['encoder']}"):
-        return Carried(who, aligner.transform(a.x[rows]), *aligner.embed(a.x[rows], train.x))
+        return Mapped(who, aligner.transform(a.x[rows]), *aligner.embed(a.x[rows], train.x))
 
 
 def to_vision(
     model: Path | None, bridge: Path | None, a: Features, b: Features, train: Features, seed: int, rows: np.ndarray
-) -> Carried:
+) -> Mapped:
     """Image latents for the first captions of the test images in some rows of `a`; train: the training images."""
     if bridge is not None:
         who, spaces = read_bridge(bridge, a, b)
         first = first_rows(a, b)[rows]
-        return Carried(who, spaces["vision"][first], spaces["captions"][first], spaces["train_images"])
+        return Mapped(who, spaces["vision"][first], spaces["captions"][first], spaces["train_images"])
     if model is None:
         latents, centre = a.x[rows], train.x.mean(0)
-        return Carried(_ceiling(a, b, seed), latents, latents - centre, train.x - centre)
+        return Mapped(_ceiling(a, b, seed), latents, latents - centre, train.x - centre)
     aligner, who = _fitted(model)
     captions = first_captions(a, b)[rows]
     with naming(f"{model}, {b.metadata['encoder']}"):
         known, queries = aligner.embed(train.x, captions)
-        return Carried(who, aligner.inverse_transform(captions), queries, known)
+        return Mapped(who, aligner.inverse_transform(captions), queries, known)
 
 
 def nearest(queries: np.ndarray, known: np.ndarray, block: int = 512) -> np.ndarray:
@@ -101,8 +101,8 @@ def bridged(
     there, offset, text = ridge(inside["train_captions"], captions)
     back, start, vision = ridge(inside["train_images"], images)
     latents = {"text": inside["images"] @ there + offset, "vision": inside["captions"] @ back + start}
-    found = {name: value.astype(np.float32) for name, value in {**inside, **latents}.items()}
-    return found, {"text_penalty": text, "vision_penalty": vision}
+    arrays = {name: value.astype(np.float32) for name, value in {**inside, **latents}.items()}
+    return arrays, {"text_penalty": text, "vision_penalty": vision}
 
 
 def read_bridge(path: Path, a: Features, b: Features) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

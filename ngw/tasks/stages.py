@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from ngw import __version__, encoders, features, io, methods
-from ngw import meter as cost
+from ngw import __version__, encoders, features, io, meter, methods
 from ngw.arguments import (
     Captions,
     Dataset,
@@ -113,14 +112,14 @@ def fit(
     teacher: the joint-bridge stage's file of the jointly trained model that a method learns from.
     """
     model: Any = methods.build(spec)
-    budget = "all" if model.pairs == "all" else pairs
+    budget = "all" if model.supervision == "all" else pairs
     two, who = _train_clouds(vision, text, budget, seed, captions)
     if teacher is not None:
         model.taught_by(*_taught(teacher, vision, text, budget, seed, captions))
-    meter = cost.Meter()
+    usage = meter.Meter()
     with naming(f"{vision}, {text}"):
         model.fit(two.x, two.y, two.pairs, seed)
-    model.save(output, **_identity(who, method, pairs, seed), **cost.written(meter.read()))
+    model.save(output, **_identity(who, method, pairs, seed), **meter.written(usage.read()))
 
 
 def _taught(
@@ -166,10 +165,10 @@ def transport(
     """The transport stage: the plan's potentials, barycentric targets both ways and diagnostics; never the plan."""
     model = _planned(spec)
     two, who = _train_clouds(vision, text, pairs, seed, captions)
-    meter = cost.Meter()
+    usage = meter.Meter()
     with naming(f"{vision}, {text}"):
         plan = model.solve(two.x, two.y, two.pairs, seed, truth=two.truth)
-    head = _identity(who, method, pairs, seed) | cost.written(meter.read())
+    head = _identity(who, method, pairs, seed) | meter.written(usage.read())
     head["diagnostics"] = json.dumps(plan.diagnostics())
     arrays = {name: value for name, value in vars(plan).items() if isinstance(value, np.ndarray)}
     io.write_tensors(output, arrays, head)
@@ -186,11 +185,11 @@ def maps(
     two, who = _train_clouds(vision, text, pairs, seed, captions)
     identity = _identity(who, method, pairs, seed)
     solved, head = _read_plan(plan, identity)
-    meter = cost.Meter()
+    usage = meter.Meter()
     with naming(str(plan)):
         model.fit_maps(two.x, two.y, two.pairs, solved, seed)
-    whole = cost.both(cost.read(head), meter.read())
-    model.save(output, **identity, **cost.written(whole), plan=head["diagnostics"])
+    whole = meter.both(meter.read(head), usage.read())
+    model.save(output, **identity, **meter.written(whole), plan=head["diagnostics"])
 
 
 @stage("Rank a test split both ways.")
@@ -208,7 +207,7 @@ def retrieval(model: Model, vision: Vision, text: Text, predictions: Predictions
         **identity, "kind": head["kind"], "role": aligner.role,
         "task": "retrieval", "task_version": task.VERSION, "n_images": len(a.ids), "n_captions": len(b.ids),
         "converged": bool(aligner.converged_), "note": aligner.note_, **stamp(), "metrics": result.metrics,
-        "cost": {**cost.read(head), "parameters": int(aligner.n_parameters_)},
+        "cost": {**meter.read(head), "parameters": int(aligner.n_parameters_)},
         "plan": json.loads(head.get("plan", "null")),  # diagnostics, where the method has a plan
         "step": _kept_step(aligner),  # of training, where the method is trained
     })  # fmt: skip
@@ -230,10 +229,11 @@ def identifiability(
 
     aligner, head = methods.load_with_metadata(model)
     a, b, seed = features.read(vision, head["vision"]), features.read(text, head["text"]), int(head["seed"])
-    two, _ = _train_clouds(train_vision, train_text, "all" if aligner.pairs == "all" else head["pairs"], seed, captions)
+    budget = "all" if aligner.supervision == "all" else head["pairs"]
+    two, _ = _train_clouds(train_vision, train_text, budget, seed, captions)
     with naming(f"{vision}, {text}"):
         x, y = task.held_out(a, b, seed)
-        found = task.evaluate(aligner, x, y, seed)
+        result = task.evaluate(aligner, x, y, seed)
     with naming(f"{train_vision}, {train_text}"):
         twin = task.shuffled_twin(aligner, two, seed)
     null = None if twin is None else task.evaluate(twin, x, y, seed)
@@ -242,21 +242,21 @@ def identifiability(
         **identity, "kind": head["kind"], "role": aligner.role, "task": "identifiability", "task_version": task.VERSION,
         "n_images": len(x), "n_captions": len(y), "converged": bool(aligner.converged_), "note": aligner.note_,
         **stamp(), "cost": {"parameters": int(aligner.n_parameters_)},
-        "metrics": found.metrics, "null": null and null.metrics,
-        "spectra": found.spectra, "null_spectra": null and null.spectra,
+        "metrics": result.metrics, "null": null and null.metrics,
+        "spectra": result.spectra, "null_spectra": null and null.spectra,
     })  # fmt: skip
 
 
 def _repeated(train: Path, test: Path, held: features.Features) -> int:
     """How many test rows equal a training row; where some do, a line on standard error tells."""
-    found = repeated(features.read(train).x, held.x)
-    if found:
+    count = repeated(features.read(train).x, held.x)
+    if count:
         print(
-            f"{test}: {found} of {len(held.x)} rows equal one of {train}: what was trained on is tested; give "
+            f"{test}: {count} of {len(held.x)} rows equal one of {train}: what was trained on is tested; give "
             "equal items to one split.",
             file=sys.stderr,
         )
-    return found
+    return count
 
 
 @stage("How alike two spaces are before alignment, calibrated.")

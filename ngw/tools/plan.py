@@ -67,13 +67,13 @@ SMALL = Job(0, 0.01, 4, 1, "not listed: tables, figures and other small jobs", 0
 
 def counted(text: str) -> Counter:
     """Jobs by (rule, data set) of what `snakemake -n` has printed; data set "" where a rule has none."""
-    found: Counter = Counter()
+    counts: Counter = Counter()
     for block in re.split(r"\n(?=(?:local)?rule )", text):
         rule = re.match(r"(?:local)?rule (\w+):", block)
         if rule:
             dataset = re.search(r"^    wildcards: .*?\bdataset=([\w-]+)", block, re.MULTILINE)
-            found[rule[1], dataset[1] if dataset else ""] += 1
-    return found
+            counts[rule[1], dataset[1] if dataset else ""] += 1
+    return counts
 
 
 def images(spec: Mapping[str, Any]) -> int:

@@ -17,14 +17,14 @@ from ngw.record import stamp
 
 def about() -> dict[str, str]:
     """Facts for people, by name: date, versions, machine."""
-    found = stamp()
+    record = stamp()
     return {
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "ngw": " ".join([found["version"], found["commit"]]).strip(),
-        "config": found["config"] or "none",
-        "libraries": ", ".join(f"{name} {number}" for name, number in found["libraries"].items()),
+        "ngw": " ".join([record["version"], record["commit"]]).strip(),
+        "config": record["config"] or "none",
+        "libraries": ", ".join(f"{name} {number}" for name, number in record["libraries"].items()),
         "python": platform.python_version(),
-        "machine": f"{found['machine']}, {platform.system()} {platform.machine()}",
+        "machine": f"{record['machine']}, {platform.system()} {platform.machine()}",
     }
 
 

@@ -22,17 +22,17 @@ SCHEMA = Path("workflow/schemas/config.schema.yaml")  # from the project's root
 
 def merged(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """One config over another, as Snakemake lays its config files: mappings key by key, anything else as a whole."""
-    found = dict(base)
+    union = dict(base)
     for key, value in other.items():
-        both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
-        found[key] = merged(found[key], value) if both else value
-    return found
+        both = isinstance(value, Mapping) and isinstance(union.get(key), Mapping)
+        union[key] = merged(union[key], value) if both else value
+    return union
 
 
 def wanted(config: Config) -> dict[str, list[str]]:
     """{table: the record of each of its runs}, relative to the project's root."""
     generation, kept = config.generation.cells(), config.identifiability_grid()
-    found = {
+    records_of = {
         "retrieval": [f"{RUN}/metrics/retrieval.json".format(**c) for c in cells(config.grid())],
         "identifiability": [f"{RUN}/metrics/identifiability.json".format(**c) for c in cells(kept)],
         "ablations": [f"{RUN}/metrics/retrieval.json".format(**c) for c in cells(config.ablation_grid())],
@@ -40,7 +40,7 @@ def wanted(config: Config) -> dict[str, list[str]]:
         "captions": [f"{RUN}/metrics/captioning.json".format(**c) for c in generation],
         "images": [f"{RUN}/metrics/imaging.json".format(**c) for c in generation if config.generation.images],
     }  # fmt: skip
-    return {table: records for table, records in found.items() if records}
+    return {table: records for table, records in records_of.items() if records}
 
 
 class Job(NamedTuple):
@@ -58,39 +58,39 @@ def dry_run(configfile: Sequence[Path], root: Path, *options: str) -> str:
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
         words = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        found = next((line for line in words if line.startswith("config: ")), words[-1] if words else "nothing")
-        raise InputError(f"snakemake --dry-run: expected a plan, found {found.rstrip('.')}; mend the config.")
+        last = next((line for line in words if line.startswith("config: ")), words[-1] if words else "nothing")
+        raise InputError(f"snakemake --dry-run: expected a plan, found {last.rstrip('.')}; mend the config.")
     return done.stdout + done.stderr
 
 
 def jobs(text: str) -> list[Job]:
     """The jobs of a dry run's text."""
-    found = []
+    planned = []
     for block in re.split(r"\n(?=(?:local)?rule )", text):
         rule = re.match(r"(?:local)?rule (\w+):", block)
         if rule:
             entries = dict(re.findall(r"^    (output|reason): (.*)$", block, re.MULTILINE))
-            found.append(Job(rule[1], entries.get("output", "").split(", "), entries.get("reason", "")))
-    return found
+            planned.append(Job(rule[1], entries.get("output", "").split(", "), entries.get("reason", "")))
+    return planned
 
 
 def causes(reason: str) -> list[str]:
     """What has changed since a job ran, of Snakemake's reason for it; not what other jobs will remake first."""
-    found = []
+    reasons = []
     params = re.search(r"Params have changed.*? before: (.*?) now: (.*?)\s*(?:; \w|$)", reason)
     if params:
         before, now = (set(ENTRY.findall(side)) for side in params.groups())
-        found += [f"{unquote(name)} has changed" for name in sorted({name for name, _ in before ^ now})]
+        reasons += [f"{unquote(name)} has changed" for name in sorted({name for name, _ in before ^ now})]
         rest = ENTRY.sub("", " ".join(params.groups())).replace("<nothing exclusive>", "")
-        found += ["an option has changed"] if re.search(r"\w", rest) else []
+        reasons += ["an option has changed"] if re.search(r"\w", rest) else []
     for words, cause in (
         ("Code has changed", "the rule's command has changed"),
         ("Set of input files has changed", "its set of inputs has changed"),
         ("Updated input files", "an input is newer"),
         ("Incomplete output", "it was interrupted"),
     ):
-        found += [cause] if words in reason else []
-    return found
+        reasons += [cause] if words in reason else []
+    return reasons
 
 
 def lines(records: Mapping[str, Iterable[str]], todo: Sequence[Job], root: Path) -> list[str]:

@@ -124,9 +124,9 @@ class Captioner(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Cross-entropy a token, of captions behind their prefix."""
         start = self.start(batch.latents)
-        said = self.lm.get_input_embeddings()(batch.tokens.clamp_min(0))
+        words = self.lm.get_input_embeddings()(batch.tokens.clamp_min(0))
         mask = torch.cat([torch.ones(start.shape[:2], dtype=torch.bool, device=start.device), batch.tokens >= 0], 1)
-        logits = self.lm(inputs_embeds=torch.cat([start, said], 1), attention_mask=mask).logits
+        logits = self.lm(inputs_embeds=torch.cat([start, words], 1), attention_mask=mask).logits
         logits = logits[:, self.options.prefix - 1 : -1]
         return nn.functional.cross_entropy(logits.flatten(0, 1), batch.tokens.flatten(), ignore_index=-100)
 
@@ -139,7 +139,7 @@ class Captioner(nn.Module):
             )
         self.eval()
         end = END if isinstance(self.words, Words) else self.words.end
-        found = []
+        captions = []
         for first in range(0, len(latents), AT_ONCE):
             some = torch.tensor(latents[first : first + AT_ONCE], dtype=torch.float32, device=self.mean.device)
             start = self.start(self.direction(some))
@@ -147,8 +147,8 @@ class Captioner(nn.Module):
                 inputs_embeds=start, attention_mask=torch.ones_like(start[..., 0], dtype=torch.long), do_sample=False,
                 num_beams=self.options.beams, max_new_tokens=self.options.length, eos_token_id=end, pad_token_id=PAD,
             )  # fmt: skip
-            found += [self.words.decode(row.tolist()) for row in rows]
-        return found
+            captions += [self.words.decode(row.tolist()) for row in rows]
+        return captions
 
     def save(self, path: str | os.PathLike, metadata: Mapping[str, str]) -> None:
         """Write weights, vocabulary and options as one safetensors file."""

@@ -9,8 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ngw import __version__, features, io
-from ngw import meter as cost
+from ngw import __version__, features, io, meter
 from ngw.arguments import Bridge, Count, DecoderOptions, Output, Record, Runs, Seed, Tables, Text, TrainText, Vision
 from ngw.cli import stage
 from ngw.errors import InputError, naming
@@ -51,19 +50,19 @@ def train_captioner(
     tables: Tables, text: Text, seed: Seed, output: Output, options: DecoderOptions = MappingProxyType({})
 ) -> None:
     """The train-captioner stage: train a decoder on the training captions and their latents; no image comes near it."""
-    from ngw.tasks.captions import decoder as task
+    from ngw.tasks.captions import decoder
 
     latents = features.read(text)
     texts = _texts(tables, "train", latents, text)
     made_from = json.dumps([latents.metadata["sha256"], dict(options), seed, __version__])
-    meter = cost.Meter()
+    usage = meter.Meter()
     with naming(str(text)):
-        model, trained = task.fit(
-            texts, latents.x, latents.image_ids, make(task.Options, "captioner", options), seed,
+        model, trained = decoder.fit(
+            texts, latents.x, latents.image_ids, make(decoder.Options, "captioner", options), seed,
             output.with_name("checkpoint.safetensors"), made_from,
         )  # fmt: skip
     who = {"dataset": latents.metadata["dataset"], "text": latents.metadata["encoder"], "seed": str(seed)}
-    model.save(output, {**who, "training": json.dumps(trained.record()), **cost.written(meter.read())})
+    model.save(output, {**who, "training": json.dumps(trained.record()), **meter.written(usage.read())})
 
 
 @stage("Caption test images through a method's maps.")
@@ -81,22 +80,22 @@ def generate_captions(
     Latents come by a fitted model, or a joint model's bridge; without either they are those of the images' own first
     captions: the decoder's ceiling.
     """
-    from ngw.tasks import latents as carried
-    from ngw.tasks.captions import decoder as task
+    from ngw.tasks import latents
+    from ngw.tasks.captions.decoder import load, write_results
 
-    captioner, about = task.load(decoder)
+    captioner, about = load(decoder)
     a, b, known = features.read(vision), features.read(text), features.read(train_text, about["text"])
     if b.metadata["encoder"] != about["text"]:
         raise InputError(f"{text}: expected latents of {about['text']!r}, which the captioner read, found others.")
     training = json.loads(about["training"])
     spent = {"decoder_seconds": float(about["train_seconds"]), "decoder_step": training["step"]}
-    rows = carried.drawn(len(a.ids), count, *DRAWN)
-    found, ids = carried.to_text(model, bridge, a, b, known, int(about["seed"]), rows), a.image_ids[rows].tolist()
-    task.write_results(captions, ids, captioner.write(found.latents))
+    rows = latents.drawn(len(a.ids), count, *DRAWN)
+    mapped, ids = latents.to_text(model, bridge, a, b, known, int(about["seed"]), rows), a.image_ids[rows].tolist()
+    write_results(captions, ids, captioner.write(mapped.latents))
     texts = _texts(tables, "train", known, train_text)
-    near = [texts[k] for k in carried.nearest(found.queries, found.known)]
-    task.write_results(nearest, ids, near)
-    io.write_record(record, {**found.who, **stamp(), "cost": spent}, [captions, nearest])
+    near = [texts[k] for k in latents.nearest(mapped.queries, mapped.known)]
+    write_results(nearest, ids, near)
+    io.write_record(record, {**mapped.who, **stamp(), "cost": spent}, [captions, nearest])
 
 
 @stage("Narrow METEOR's paraphrases to a data set's words.")
@@ -128,30 +127,30 @@ def score_captions(
     for image, caption in zip(columns["image_id"], columns["text"], strict=True):
         if image in chosen:
             references[image].append(caption)
-    said = {}
+    captions = {}
     for run in runs:
         for prefix, name in (("", "captions"), ("nearest_", "captions-nearest")):
             file = run / "predictions" / f"{name}.json"
             io.check_vouched(run / "captions.json", file)
-            said[f"{prefix}{run}"] = results(io.read_json(file), str(file))
+            captions[f"{prefix}{run}"] = results(io.read_json(file), str(file))
             with naming(str(file)):
-                check(said[f"{prefix}{run}"], references)
-    found = scores_of(said, references, paraphrases)
+                check(captions[f"{prefix}{run}"], references)
+    scores = scores_of(captions, references, paraphrases)
     for run in runs:
-        both = {prefix: found[f"{prefix}{run}"] for prefix in ("", "nearest_")}
-        _write_scores(run, list(references), {prefix: said[f"{prefix}{run}"] for prefix in both}, both)
+        both = {prefix: scores[f"{prefix}{run}"] for prefix in ("", "nearest_")}
+        _write_scores(run, list(references), {prefix: captions[f"{prefix}{run}"] for prefix in both}, both)
 
 
 def _write_scores(
-    run: Path, ids: list[int], said: Mapping[str, Mapping[int, str]], found: Mapping[str, Scores]
+    run: Path, ids: list[int], captions: Mapping[str, Mapping[int, str]], scores: Mapping[str, Scores]
 ) -> None:
     """A run's scores, image by image and together; by the prefix of whose captions they are."""
     from ngw.metrics.text import METRICS
 
-    metrics = {prefix + name: of.metrics[name] for prefix, of in found.items() for name in METRICS}
+    metrics = {prefix + name: of.metrics[name] for prefix, of in scores.items() for name in METRICS}
     table: dict[str, Any] = {"image_id": ids}
-    for prefix, of in found.items():
-        table |= {prefix + "caption": [said[prefix][i] for i in ids], prefix + "bleu": of.bleu.tolist()}
+    for prefix, of in scores.items():
+        table |= {prefix + "caption": [captions[prefix][i] for i in ids], prefix + "bleu": of.bleu.tolist()}
         table |= {prefix + name: values for name, values in of.items.items()}
     io.write_table(run / "predictions" / "captioning.parquet", table)
     io.write_record(run / "metrics" / "captioning.json", {

@@ -80,8 +80,8 @@ class Latents(Codec):
     @torch.no_grad()
     def _latents(self, pixels: Tensor) -> Tensor:
         """The mean of the posterior, where there is one."""
-        found = self.network.encode(pixels.to(self.network.device))
-        return (found.latent_dist.mean if hasattr(found, "latent_dist") else found.latents).cpu()
+        coded = self.network.encode(pixels.to(self.network.device))
+        return (coded.latent_dist.mean if hasattr(coded, "latent_dist") else coded.latents).cpu()
 
     def encode(self, paths: Sequence[str]) -> Tensor:
         """The codes of image files, 16 at a time."""
@@ -104,13 +104,13 @@ def codec(size: int, vae: str | None) -> Codec:
     return Codec(size) if vae is None else Latents(size, vae)
 
 
-def write(path: str | os.PathLike, pictures: Mapping[int, np.ndarray]) -> None:
+def write(path: str | os.PathLike, drawn: Mapping[int, np.ndarray]) -> None:
     """Pictures [h, w, 3] by id as one zip of PNG files, `{id}.png`; the same pictures give the same bytes."""
     from PIL import Image
 
     with io.atomic(path) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            for number, picture in pictures.items():
+            for number, picture in drawn.items():
                 png = memory.BytesIO()
                 Image.fromarray(picture).save(png, "PNG")
                 archive.writestr(zipfile.ZipInfo(f"{int(number)}.png"), png.getvalue())
@@ -130,11 +130,11 @@ def prepared(files: Sequence, drawn: int = EVALUATED) -> list[memory.BytesIO]:
 
     drawn: the pixels that they pass through before, where those are fewer.
     """
-    found = []
+    encoded = []
     for file in files:
         png, picture = memory.BytesIO(), square(file, min(drawn, EVALUATED))
         if drawn < EVALUATED:
             picture = picture.resize((EVALUATED, EVALUATED), resample=3)  # bicubic
         picture.save(png, "PNG", compress_level=0)
-        found.append(png)
-    return found
+        encoded.append(png)
+    return encoded

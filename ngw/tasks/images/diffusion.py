@@ -79,18 +79,18 @@ class Imager(nn.Module):
 
     def denoise(self, noisy: Tensor, levels: Tensor, directions: Tensor, drafts: Tensor, free: Tensor) -> Tensor:
         """The clean codes that are likely behind noisy ones; those that are `free` don't see their latent."""
-        said = self.prefix(directions * directions.shape[1] ** 0.5).unflatten(-1, self.empty.shape)
-        said = torch.where(free[:, None, None], self.empty, said)
+        states = self.prefix(directions * directions.shape[1] ** 0.5).unflatten(-1, self.empty.shape)
+        states = torch.where(free[:, None, None], self.empty, states)
         start = torch.where(free[:, None, None, None], self.typical.unflatten(-1, self.codec.shape), drafts)
-        change = self.denoiser(torch.cat([noisy, start], 1), timestep=levels, encoder_hidden_states=said).sample
+        change = self.denoiser(torch.cat([noisy, start], 1), timestep=levels, encoder_hidden_states=states).sample
         return start + change
 
     def forward(self, batch: Batch) -> Tensor:
         """Weighted squared error: that of the velocity (Salimans and Ho 2022), no level above `MOST_WEIGHT`."""
         noisy = self.levels.add_noise(batch.codes, batch.noise, batch.levels)
-        found = self.denoise(noisy, batch.levels, batch.latents, batch.drafts, batch.free)
+        denoised = self.denoise(noisy, batch.levels, batch.latents, batch.drafts, batch.free)
         weight = (1 / (1 - self.levels.alphas_cumprod.to(batch.levels.device)[batch.levels])).clamp(max=MOST_WEIGHT)
-        return (weight * (found - batch.codes).square().mean((1, 2, 3))).mean()
+        return (weight * (denoised - batch.codes).square().mean((1, 2, 3))).mean()
 
     @torch.no_grad()
     def draw(self, latents: np.ndarray, ids: Sequence[int], seed: int) -> np.ndarray:

@@ -11,7 +11,7 @@ def closed_form(directions: np.ndarray, codes: np.ndarray, ridge: float) -> tupl
     gram = u.T @ u
     gram.flat[:: len(gram) + 1] += ridge * np.trace(gram) / len(gram)
     solved = np.linalg.solve(gram, u.T)  # [d, n]
-    found = solved @ (codes - typical)
+    weights = solved @ (codes - typical)
     leverage = (u * solved.T).sum(1)
-    rest = codes - typical - u @ found
-    return {"map": found, "typical": typical}, codes - rest / (1 - leverage)[:, None]
+    rest = codes - typical - u @ weights
+    return {"map": weights, "typical": typical}, codes - rest / (1 - leverage)[:, None]

@@ -49,7 +49,7 @@ def sample(
     from diffusers import DPMSolverMultistepScheduler
     from tqdm import tqdm
 
-    solver, found, starts = (
+    solver, decoded, starts = (
         DPMSolverMultistepScheduler.from_config(levels().config),
         [],
         range(0, len(latents), AT_ONCE),
@@ -62,5 +62,5 @@ def sample(
         solver.set_timesteps(steps, device=device())
         for level in solver.timesteps:
             codes = solver.step(codec.clip(denoise(codes, level)), level, codes).prev_sample
-        found.append(codec.decode(codes))
-    return np.concatenate(found)
+        decoded.append(codec.decode(codes))
+    return np.concatenate(decoded)

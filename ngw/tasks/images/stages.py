@@ -11,8 +11,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from ngw import __version__, features, io
-from ngw import meter as cost
+from ngw import __version__, features, io, meter
 from ngw.arguments import (
     Bridge,
     Clip,
@@ -59,30 +58,30 @@ def train_image_decoder(
     tables: Tables, vision: Vision, seed: Seed, output: Output, options: DecoderOptions = MappingProxyType({})
 ) -> None:
     """The train-image-decoder stage: a decoder of the training images and their latents; no text comes near it."""
-    from ngw.tasks.images import diffusion as task
+    from ngw.tasks.images import diffusion
 
     latents, chosen = features.read(vision), make(ImagerOptions, "imager", options)
     made_from = json.dumps([latents.metadata["sha256"], dict(options), seed, __version__])
-    meter = cost.Meter()
+    usage = meter.Meter()
     with naming(str(vision)):
         if chosen.unclip is not None:
             from ngw.tasks.images.unclip import Unclip
 
             model: Any = Unclip.of(chosen, latents.x)
-            told = {"steps": 0, "step": 0}
+            training = {"steps": 0, "step": 0}
         elif chosen.network == "local":
             from ngw import encoders
             from ngw.tasks.images.local_score import LocalScore
 
             paths, encoder = _paths(tables, latents.ids), encoders.build(json.loads(latents.metadata["spec"]))
-            model, told = LocalScore.of(chosen, paths, latents.x, encoder), {"steps": 0, "step": 0}
+            model, training = LocalScore.of(chosen, paths, latents.x, encoder), {"steps": 0, "step": 0}
         else:
             checkpoint = output.with_name("checkpoint.safetensors")
             paths = _paths(tables, latents.ids)
-            model, trained = task.fit(paths, latents.x, latents.ids, chosen, seed, checkpoint, made_from)
-            told = trained.record()
+            model, trained = diffusion.fit(paths, latents.x, latents.ids, chosen, seed, checkpoint, made_from)
+            training = trained.record()
     who = {"dataset": latents.metadata["dataset"], "vision": latents.metadata["encoder"], "seed": str(seed)}
-    model.save(output, {**who, "training": json.dumps(told), **cost.written(meter.read())})
+    model.save(output, {**who, "training": json.dumps(training), **meter.written(usage.read())})
 
 
 @stage("Draw test captions through a method's maps.")
@@ -99,23 +98,22 @@ def generate_images(
     images: the decoder's ceiling.  count: test images drawn at random, of each the first caption; all where there are
     fewer.
     """
-    from ngw.tasks import latents as carried
-    from ngw.tasks.images import codec as pictures
-    from ngw.tasks.images import decoders
+    from ngw.tasks import latents
+    from ngw.tasks.images import codec, decoders
 
     imager, about = decoders.load(decoder)
     a, known = (features.read(path, about["vision"]) for path in (vision, train_vision))
-    b, chosen = features.read(text), carried.drawn(len(a.ids), count, *DRAWN)
+    b, chosen = features.read(text), latents.drawn(len(a.ids), count, *DRAWN)
     ids, training = a.ids[chosen], json.loads(about["training"])
     spent = {"decoder_seconds": float(about["train_seconds"]), "decoder_step": training["step"]}
-    found = carried.to_vision(model, bridge, a, b, known, int(about["seed"]), chosen)
+    mapped = latents.to_vision(model, bridge, a, b, known, int(about["seed"]), chosen)
     start = time.perf_counter()
-    drawn = imager.draw(found.latents, ids.tolist(), found.who["seed"])
+    drawn = imager.draw(mapped.latents, ids.tolist(), mapped.who["seed"])
     spent["seconds_an_image"] = (time.perf_counter() - start) / len(ids)
-    pictures.write(images, dict(zip(ids.tolist(), drawn, strict=True)))
-    near = known.ids[carried.nearest(found.queries, found.known)]
+    codec.write(images, dict(zip(ids.tolist(), drawn, strict=True)))
+    near = known.ids[latents.nearest(mapped.queries, mapped.known)]
     io.write_json(nearest, [{"image_id": int(i), "nearest": int(k)} for i, k in zip(ids, near, strict=True)])
-    io.write_record(record, {**found.who, **stamp(), "cost": spent}, [nearest])
+    io.write_record(record, {**mapped.who, **stamp(), "cost": spent}, [nearest])
 
 
 @stage("What the judges see of real test images and captions.")
@@ -138,8 +136,8 @@ def reference(
     text = dict(zip(columns["image_id"][::-1], columns["text"][::-1], strict=True))  # each image's first
     judge, size = _judge(scorer, "vision"), make(ImagerOptions, "imager", options).size
     seen, images = _seen([encoders.build(spec), judge], _paths(tables, ids), size)
-    words, said = _judge(scorer, "text"), [text[int(i)] for i in ids]
-    texts = np.concatenate([words.encode(said[k : k + 32]).pooled for k in range(0, len(said), 32)])
+    reader, captions = _judge(scorer, "text"), [text[int(i)] for i in ids]
+    texts = np.concatenate([reader.encode(captions[k : k + 32]).pooled for k in range(0, len(captions), 32)])
     arrays = {"ids": ids, "features": seen, "images": images, "texts": texts}
     io.write_tensors(output, arrays, {"reference": json.dumps(dict(spec))})
 
@@ -158,11 +156,11 @@ def _seen(judges: Sequence[Any], files: Sequence[Any], drawn: int | None = None)
 
     drawn: the pixels that they pass through before, where those are fewer than the judges look at.
     """
-    from ngw.tasks.images import codec as pictures
+    from ngw.tasks.images import codec
 
     parts: list[list[np.ndarray]] = [[] for _ in judges]
     for k in range(0, len(files), 32):
-        some = pictures.prepared(files[k : k + 32], drawn or pictures.EVALUATED)
+        some = codec.prepared(files[k : k + 32], drawn or codec.EVALUATED)
         for part, judge in zip(parts, judges, strict=True):
             part.append(judge.encode(some).pooled)
     return [np.concatenate(part) for part in parts]
@@ -180,7 +178,7 @@ def score_images(
     from tqdm import tqdm
 
     from ngw import encoders
-    from ngw.tasks.images import codec as pictures
+    from ngw.tasks.images import codec
 
     arrays, head = io.read_tensors(reference, "a reference", "reference")
     ids, near = arrays["ids"].tolist(), {run: _nearest(run, arrays["ids"].tolist(), reference) for run in runs}
@@ -188,40 +186,40 @@ def score_images(
     network, names = encoders.build(spec), metric_names(spec["kind"], judges)
     known: dict[int, np.ndarray] = {}
     for run in tqdm(runs, desc="judge", unit="run", mininterval=1):
-        drawn = pictures.read(run / "predictions" / "images.zip")
+        drawn = codec.read(run / "predictions" / "images.zip")
         made, rated = _seen([network, judge], [drawn[i] for i in ids])
         new = sorted(set(near[run]) - known.keys())  # training images that no run before has found
         if new:
             known |= dict(zip(new, *_seen([judge], _paths(tables, np.array(new))), strict=True))
         with naming(f"{run}, {reference}"):
             distances = compared(made, arrays["features"], judges["axes"])
-            pairs = {
+            scores = {
                 "cosine": cosines(rated, arrays["texts"]),
                 "nearest_cosine": cosines(np.stack([known[i] for i in near[run]]), arrays["texts"]),
                 "real_cosine": cosines(arrays["images"], arrays["texts"]),
             }
-        io.write_table(run / "predictions" / "imaging.parquet", {"image_id": arrays["ids"], **pairs})
+        io.write_table(run / "predictions" / "imaging.parquet", {"image_id": arrays["ids"], **scores})
         io.write_record(run / "metrics" / "imaging.json", {
             **io.read_record(run / "images.json"), "task": "imaging", "task_version": VERSION, "n_images": len(ids),
             "names": names,
-            "metrics": {**distances, **with_scores({name: float(values.mean()) for name, values in pairs.items()})},
+            "metrics": {**distances, **with_scores({name: float(values.mean()) for name, values in scores.items()})},
         })  # fmt: skip
 
 
 def _nearest(run: Path, ids: list[int], reference: Path) -> list[int]:
     """The ids of the nearest training images of these test images, of whose captions the run has drawn pictures."""
-    from ngw.tasks.images import codec as pictures
+    from ngw.tasks.images import codec
 
     files = run / "predictions" / "images.zip", run / "predictions" / "images-nearest.json"
     io.check_vouched(run / "images.json", files[1])
-    found = {e["image_id"]: e["nearest"] for e in io.read_json(files[1])}
-    for file, known in zip(files, (pictures.read(files[0]), found), strict=True):
+    neighbours = {e["image_id"]: e["nearest"] for e in io.read_json(files[1])}
+    for file, known in zip(files, (codec.read(files[0]), neighbours), strict=True):
         if set(known) != set(ids):
             raise InputError(
                 f"{file}: expected a picture for each of the {len(ids)} real images of {reference}, found {len(known)} "
                 f"({len(set(known) & set(ids))} of them those); draw them again."
             )
-    return [found[i] for i in ids]
+    return [neighbours[i] for i in ids]
 
 
 def metric_names(kind: str, judges: Mapping[str, Any]) -> dict[str, str]:
@@ -232,8 +230,8 @@ def metric_names(kind: str, judges: Mapping[str, Any]) -> dict[str, str]:
         axes = "" if judges["axes"] is None else f"-pca{judges['axes']}"
         distances = {"fd": f"fd[{judges['network']}{axes}]", "kd": f"kd[{judges['network']}]"}
     published = judges.get("published")
-    rated = {what: f"clip_{what}" if published else f"{what}[{judges['scorer']}]" for what in ("score", "cosine")}
-    return distances | {side + what: side + rated[what] for side in ("", "nearest_", "real_") for what in rated}
+    rated = {score: f"clip_{score}" if published else f"{score}[{judges['scorer']}]" for score in ("score", "cosine")}
+    return distances | {side + score: side + rated[score] for side in ("", "nearest_", "real_") for score in rated}
 
 
 def compared(made: np.ndarray, real: np.ndarray, axes: int | None, groups: int = 16) -> dict[str, Any]:
@@ -246,12 +244,12 @@ def compared(made: np.ndarray, real: np.ndarray, axes: int | None, groups: int =
 
     narrow = (lambda x: x) if axes is None else _axes(real, axes)
     part = np.arange(len(real)) % groups
-    found: dict[str, Any] = {}
+    distances: dict[str, Any] = {}
     for name, distance, x, y in (("fd", frechet, narrow(made), narrow(real)), ("kd", mmd, made, real)):
-        found[name] = distance(x, y)
+        distances[name] = distance(x, y)
         left = np.array([distance(x[part != g], y[part != g]) for g in range(groups)])
-        found[f"{name}_error"] = float(np.sqrt((groups - 1) / groups * ((left - left.mean()) ** 2).sum()))
-    return found
+        distances[f"{name}_error"] = float(np.sqrt((groups - 1) / groups * ((left - left.mean()) ** 2).sum()))
+    return distances
 
 
 def _axes(real: np.ndarray, axes: int):

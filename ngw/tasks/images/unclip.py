@@ -34,9 +34,9 @@ class Unclip:
     def of(cls, options: Options, latents: np.ndarray) -> Unclip:
         """For the space of these image embeddings [n, d]."""
         mean = latents.mean(0, dtype=np.float64)
-        found = cls(options, mean, np.linalg.norm(latents - mean, axis=1).mean())
-        found.check()
-        return found
+        decoder = cls(options, mean, np.linalg.norm(latents - mean, axis=1).mean())
+        decoder.check()
+        return decoder
 
     def check(self) -> None:
         """Whether the folder holds a decoder of embeddings of this width."""
@@ -84,18 +84,18 @@ class Unclip:
 
         u = check_width(latents, len(self.mean)) - self.mean
         u *= self.length / np.linalg.norm(u, axis=1, keepdims=True).clip(1e-12)
-        side, decoder, found = self.options.size, self.pipeline, []
+        side, decoder, drawn = self.options.size, self.pipeline, []
         like = {"device": decoder.device, "dtype": decoder.unet.dtype}
         shape = (1, decoder.unet.config.in_channels, *2 * (_latent_side(side, decoder.movq_scale_factor),))
         for number, embedding in tqdm(zip(ids, self.mean + u, strict=True), total=len(ids), desc="draw", unit="image"):
             noise = rng(seed, "imaging", "first noise", int(number)).standard_normal(shape)
-            found.append(decoder(
+            drawn.append(decoder(
                 image_embeds=torch.tensor(embedding[None]).to(**like), latents=torch.tensor(noise).to(**like),
                 negative_image_embeds=torch.tensor(self.mean[None]).to(**like), height=side, width=side,
                 num_inference_steps=self.options.steps, guidance_scale=self.options.guidance, output_type="np",
                 generator=torch_generator(seed, "imaging", "solver", int(number)),
             ).images[0])  # fmt: skip
-        return (np.stack(found) * 255).round().astype(np.uint8)
+        return (np.stack(drawn) * 255).round().astype(np.uint8)
 
     def save(self, path: str | os.PathLike, metadata: Mapping[str, str]) -> None:
         """Write what isn't in the folder."""

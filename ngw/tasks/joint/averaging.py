@@ -48,8 +48,8 @@ def loss(model: nn.Module, views: Views) -> Tensor:
     return contrast(*images) + contrast(*texts)
 
 
-def _features(found: Any) -> Tensor:
-    return getattr(found, "pooler_output", found)
+def _features(output: Any) -> Tensor:
+    return getattr(output, "pooler_output", output)
 
 
 def fit(
@@ -70,10 +70,10 @@ def fit(
     )
     size = min(options.batch, len(images), len(captions))
 
-    def made(rows: np.ndarray, said: np.ndarray, draw: np.random.Generator) -> Views:
+    def made(rows: np.ndarray, columns: np.ndarray, draw: np.random.Generator) -> Views:
         return Views(
             tuple(cropped(pixels[rows], options.size, options.crop, draw).to(where) for _ in range(2)),
-            tuple(padded([part(tokens[k], options.keep, draw) for k in said]).to(where) for _ in range(2)),
+            tuple(padded([part(tokens[k], options.keep, draw) for k in columns]).to(where) for _ in range(2)),
         )
 
     def batch(step: int) -> Views:
@@ -111,16 +111,16 @@ def part(row: Sequence[int], keep: float, draw: np.random.Generator) -> list[int
 
 def trunks(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The weights of both trunks, by the same names; a refusal where their shapes differ."""
-    found = []
+    sides = []
     for tower, norm, projection in (
         (model.vision_model, model.vision_model.post_layernorm, model.visual_projection),
         (model.text_model, model.text_model.final_layer_norm, model.text_projection),
     ):
         named = dict(tower.encoder.named_parameters())
         named |= {f"norm.{k}": p for k, p in norm.named_parameters()} | {"projection.weight": projection.weight}
-        found.append(named)
-    check_shapes(*found)
-    return found[0], found[1]
+        sides.append(named)
+    check_shapes(*sides)
+    return sides[0], sides[1]
 
 
 def check_shapes(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
@@ -143,7 +143,7 @@ def merge(model: nn.Module, weight: float) -> None:
         b.copy_(mean)
 
 
-class Place(NamedTuple):
+class Neurons(NamedTuple):
     """Where a group of neurons lies in a weight: the image trunk's, the text trunk's, and the axis."""
 
     a: Tensor
@@ -158,9 +158,9 @@ def match(model: nn.Module) -> None:
     config, stem = model.config.text_config, model.text_model.embeddings
     layers, heads = range(config.num_hidden_layers), config.num_attention_heads
 
-    def places(names: Sequence[tuple[str, int]], layer: int | None = None) -> list[Place]:
+    def places(names: Sequence[tuple[str, int]], layer: int | None = None) -> list[Neurons]:
         full = [(name if layer is None else f"layers.{layer}.{name}", axis) for name, axis in names]
-        return [Place(a[name], b[name], axis) for name, axis in full]
+        return [Neurons(a[name], b[name], axis) for name, axis in full]
 
     inner = [(f"self_attn.{n}_proj.{kind}", 0) for n in "qkv" for kind in ("weight", "bias")]
     residual = [(f"self_attn.{n}_proj.weight", 1) for n in "qkv"] + [("mlp.fc1.weight", 1)]
@@ -177,7 +177,7 @@ def match(model: nn.Module) -> None:
             break
 
 
-def reorder(places: Sequence[Place], also: Sequence[tuple[Tensor, int]] = (), blocks: int | None = None) -> bool:
+def reorder(places: Sequence[Neurons], also: Sequence[tuple[Tensor, int]] = (), blocks: int | None = None) -> bool:
     """Reorder one group of the text trunk's neurons, or blocks of them, so that their weights are like the other's.
 
     The optimal plan between two groups of one size, of uniform weights, is a permutation (Birkhoff), here the one with

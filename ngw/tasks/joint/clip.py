@@ -48,15 +48,15 @@ def tokenizer(texts: Sequence[str], words: int):
 
     known = sorted({word for text in texts for word in WORD.findall(text.lower())})
     vocabulary = {word: k for k, word in enumerate((*SPECIAL, *known))}
-    found = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    found.normalizer = normalizers.Lowercase()
-    found.pre_tokenizer = pre_tokenizers.Split(Regex(WORD.pattern), "removed", invert=True)
-    found.post_processor = processors.TemplateProcessing(
+    splitter = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    splitter.normalizer = normalizers.Lowercase()
+    splitter.pre_tokenizer = pre_tokenizers.Split(Regex(WORD.pattern), "removed", invert=True)
+    splitter.post_processor = processors.TemplateProcessing(
         single="[START] $A [END]", special_tokens=[(mark, vocabulary[mark]) for mark in ("[START]", "[END]")]
     )
-    found.enable_truncation(words)
-    found.enable_padding(pad_id=0, pad_token="[PAD]")
-    return found
+    splitter.enable_truncation(words)
+    splitter.enable_padding(pad_id=0, pad_token="[PAD]")
+    return splitter
 
 
 def network(options: Joint, vocabulary: int, seed: int) -> nn.Module:
@@ -97,8 +97,8 @@ def contrastive(model: nn.Module, batch: Batch, parts: int = 1) -> Tensor:
 
 def _embedded(model: nn.Module, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
     """Unit vectors [b, width] of texts and of images."""
-    found = model(input_ids=tokens, pixel_values=pixels, attention_mask=(tokens != 0).long())
-    return found.text_embeds, found.image_embeds
+    output = model(input_ids=tokens, pixel_values=pixels, attention_mask=(tokens != 0).long())
+    return output.text_embeds, output.image_embeds
 
 
 def fit(
@@ -121,8 +121,8 @@ def fit(
     tokens = [[row.ids for row in words.encode_batch(list(texts))] for texts in captions]
 
     def made(rows: np.ndarray, draw: np.random.Generator, crop: float) -> Batch:
-        said = [tokens[k][draw.integers(len(tokens[k]))] for k in rows]
-        return Batch(cropped(pixels[rows], options.size, crop, draw).to(where), padded(said).to(where))
+        chosen = [tokens[k][draw.integers(len(tokens[k]))] for k in rows]
+        return Batch(cropped(pixels[rows], options.size, crop, draw).to(where), padded(chosen).to(where))
 
     def batch(step: int) -> Batch:
         draw = rng(seed, "joint", "batch", step)

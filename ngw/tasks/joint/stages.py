@@ -10,9 +10,8 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from ngw import __version__, encoders, features, io, methods
+from ngw import __version__, encoders, features, io, meter, methods
 from ngw import fusion as fusions
-from ngw import meter as cost
 from ngw.arguments import (
     Captions,
     Clip,
@@ -50,17 +49,17 @@ def joint(tables: Tables, spec: Spec, pairs: Pairs, seed: Seed, output: Output, 
     Under `torchrun` the processes share each batch, and the first of them writes.
     """
     from ngw.nn import distributed
-    from ngw.tasks.joint import clip as task
+    from ngw.tasks.joint import clip
 
     distributed.start()
     options: Any = methods.build(spec)
     paths, texts, ids = known_pairs(tables, pairs, captions, seed)
     identity = json.dumps([pairs, captions, dict(spec), seed, __version__, len(ids)])
-    meter = cost.Meter()
+    usage = meter.Meter()
     with naming(str(tables)):
-        found = task.fit(paths, texts, ids, options, seed, _checkpoint(output), identity)
+        trained = clip.fit(paths, texts, ids, options, seed, _checkpoint(output), identity)
     if distributed.first():
-        _save(output, *found, options.size, {"pairs": pairs, "seed": seed, "images": len(ids), **meter.read()})
+        _save(output, *trained, options.size, {"pairs": pairs, "seed": seed, "images": len(ids), **usage.read()})
 
 
 @stage("Train two towers, each on its own modality alone.")
@@ -72,10 +71,10 @@ def towers(tables: Tables, spec: Spec, seed: Seed, output: Output, captions: Cap
     paths, texts, ids = known_pairs(tables, "all", captions, seed)
     flat, owners = [text for of in texts for text in of], np.repeat(ids, [len(of) for of in texts])
     identity = json.dumps([captions, dict(spec), seed, __version__, len(ids)])
-    meter = cost.Meter()
+    usage = meter.Meter()
     with naming(str(tables)):
-        found = averaging.fit(paths, flat, ids, owners, options, seed, _checkpoint(output), identity)
-    _save(output, *found, options.size, {"pairs": "none", "seed": seed, "images": len(ids), **meter.read()})
+        trained = averaging.fit(paths, flat, ids, owners, options, seed, _checkpoint(output), identity)
+    _save(output, *trained, options.size, {"pairs": "none", "seed": seed, "images": len(ids), **usage.read()})
 
 
 @stage("Merge two towers' trunks by the mean of their weights.")
@@ -84,17 +83,16 @@ def merge(towers: Annotated[Path, "folder of the towers stage"], spec: Spec, out
     from tokenizers import Tokenizer
     from transformers import CLIPModel
 
-    from ngw.tasks.joint import averaging
-    from ngw.tasks.joint import clip as task
+    from ngw.tasks.joint import averaging, clip
 
     options: Any = methods.build(spec)
     io.check_vouched(towers / _huggingface.RECORD)
-    about, meter = io.read_record(towers / _huggingface.RECORD), cost.Meter()
+    about, usage = io.read_record(towers / _huggingface.RECORD), meter.Meter()
     model = _huggingface.pretrained(CLIPModel, towers, trust_remote_code=False)
     averaging.merged(model, options)
     words = Tokenizer.from_file(str(towers / "tokenizer.json"))
-    spent = cost.both({name: about[name] for name in cost.COSTS if name in about}, meter.read())
-    task.save(output, model, words, options.size, about | spent)
+    spent = meter.both({name: about[name] for name in meter.COSTS if name in about}, usage.read())
+    clip.save(output, model, words, options.size, about | spent)
 
 
 def _checkpoint(output: Path) -> Path:
@@ -103,29 +101,29 @@ def _checkpoint(output: Path) -> Path:
 
 def _save(output: Path, model: Any, words: Any, trained: Any, size: int, about: Mapping[str, Any]) -> None:
     """A trained CLIP's folder, with how it came to be."""
-    from ngw.tasks.joint import clip as task
+    from ngw.tasks.joint import clip
 
     parameters = sum(p.numel() for p in model.parameters())
-    told = {**stamp(), "training": trained.record(), "parameters": parameters}
-    task.save(output, model, words, size, {**about, **told})
+    facts = {**stamp(), "training": trained.record(), "parameters": parameters}
+    clip.save(output, model, words, size, {**about, **facts})
 
 
 def known_pairs(tables: Path, pairs: str, captions: int, seed: int) -> tuple[list[str], list[list[str]], np.ndarray]:
     """Image files, the known captions of each, and the images' ids: `clouds` draws them, here of row numbers."""
-    pictures = io.read_table(tables / "images.parquet", ["image_id", "path"], "train")
-    said = io.read_table(tables / "captions.parquet", ["caption_id", "image_id", "text"], "train")
-    if not said["text"]:
+    images = io.read_table(tables / "images.parquet", ["image_id", "path"], "train")
+    sentences = io.read_table(tables / "captions.parquet", ["caption_id", "image_id", "text"], "train")
+    if not sentences["text"]:
         raise InputError(f"{tables}: split 'train': expected captions, found none; take other data.")
-    rows = [np.arange(len(columns["image_id"]), dtype=np.float64)[:, None] for columns in (pictures, said)]
-    ids = np.array(pictures["image_id"])
+    rows = [np.arange(len(columns["image_id"]), dtype=np.float64)[:, None] for columns in (images, sentences)]
+    ids = np.array(images["image_id"])
     a = Features(ids, ids, rows[0], {})
-    b = Features(np.array(said["caption_id"]), np.array(said["image_id"]), rows[1], {})
+    b = Features(np.array(sentences["caption_id"]), np.array(sentences["image_id"]), rows[1], {})
     with naming(str(tables)):
         two = clouds(a, b, pairs, seed, captions)
     texts: dict[int, list[str]] = {}
     for i, j in two.pairs:
-        texts.setdefault(int(two.x[i, 0]), []).append(said["text"][int(two.y[j, 0])])
-    return [pictures["path"][k] for k in texts], list(texts.values()), ids[list(texts)]
+        texts.setdefault(int(two.x[i, 0]), []).append(sentences["text"][int(two.y[j, 0])])
+    return [images["path"][k] for k in texts], list(texts.values()), ids[list(texts)]
 
 
 _ITEMS = {"vision": ("images.parquet", "image_id", "path"), "text": ("captions.parquet", "caption_id", "text")}
@@ -161,12 +159,12 @@ def joint_retrieval(
 
     vision, text: the aligners' test features, for the test's ids and the encoders' names.
     """
-    from ngw.tasks import retrieval as task
+    from ngw.tasks import retrieval
 
     a, b = features.read(vision), features.read(text)
     where = _huggingface.folder(folder)
     seen = [_seen(where, tables, side, cloud) for side, cloud in (("vision", a), ("text", b))]
-    result = task.evaluate(Shared(), *seen)
+    result = retrieval.evaluate(Shared(), *seen)
     trained = where / _huggingface.RECORD
     about = io.read_record(trained) if trained.is_file() else {}  # a published CLIP has no such file
     none = {"train_seconds": 0.0, "peak_memory_mb": 0.0, "parameters": 0}
@@ -174,9 +172,9 @@ def joint_retrieval(
     io.write_record(record, {
         "dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"],
         "method": method, "pairs": pairs, "seed": seed, "kind": spec["kind"], "role": methods.build(spec).role,
-        "task": "retrieval", "task_version": task.VERSION, "n_images": len(a.ids), "n_captions": len(b.ids),
+        "task": "retrieval", "task_version": retrieval.VERSION, "n_images": len(a.ids), "n_captions": len(b.ids),
         "converged": True, "note": "", **stamp(), "metrics": result.metrics,
-        "cost": none | {name: about[name] for name in (*cost.COSTS, "parameters") if name in about},
+        "cost": none | {name: about[name] for name in (*meter.COSTS, "parameters") if name in about},
         "plan": None, "step": about.get("training", {}).get("step"),
     })  # fmt: skip
 
@@ -190,7 +188,7 @@ def joint_bridge(
 
     vision, text: the frozen encoders' test features; train_vision, train_text: of the training items.
     """
-    from ngw.tasks import latents as carried
+    from ngw.tasks import latents
 
     where = _huggingface.folder(folder)
     files = {"images": vision, "captions": text, "train_images": train_vision, "train_captions": train_text}
@@ -199,7 +197,7 @@ def joint_bridge(
         name: _seen(where, tables, "vision" if name.endswith("images") else "text", cloud).x
         for name, cloud in frozen.items()
     }
-    arrays, penalties = carried.bridged(inside, frozen["train_images"].x, frozen["train_captions"].x)
+    arrays, penalties = latents.bridged(inside, frozen["train_images"].x, frozen["train_captions"].x)
     a, b = frozen["images"].metadata, frozen["captions"].metadata
     io.write_tensors(output, arrays, {
         "bridge": json.dumps(penalties), "dataset": a["dataset"], "vision": a["encoder"], "text": b["encoder"],
@@ -217,43 +215,44 @@ def joint_vqa(
 
     vision, text: the fusions' encoders, beside whose rows this one stands.
     """
-    from ngw.tasks.joint import vqa as task
-    from ngw.tasks.vqa import answerer as vqa
-    from ngw.tasks.vqa import answers
+    from ngw.tasks.joint import vqa
+    from ngw.tasks.vqa import answerer, answers
     from ngw.tasks.vqa.labels import Labels
 
     known = Labels.read(labels)
     chosen: Any = fusions.build(spec)
     options = make(
-        vqa.Options, "training", {**training, "epochs": chosen.epochs, "learning_rate": chosen.learning_rate}
+        answerer.Options, "training", {**training, "epochs": chosen.epochs, "learning_rate": chosen.learning_rate}
     )
-    asked = io.read_table(tables / "questions.parquet", ["question_id", "image_id", "text", "split"])
-    pictures = io.read_table(tables / "images.parquet", ["image_id", "path"])
-    wanted = set(asked["image_id"])
-    paths = {i: path for i, path in zip(pictures["image_id"], pictures["path"], strict=True) if i in wanted}
+    table = io.read_table(tables / "questions.parquet", ["question_id", "image_id", "text", "split"])
+    images = io.read_table(tables / "images.parquet", ["image_id", "path"])
+    wanted = set(table["image_id"])
+    paths = {i: path for i, path in zip(images["image_id"], images["path"], strict=True) if i in wanted}
     rows = known.labelled(share, seed)
     with naming(str(tables)):
-        meter = cost.Meter()
-        questions = dict(zip(asked["question_id"], asked["text"], strict=True))
+        usage = meter.Meter()
+        questions = dict(zip(table["question_id"], table["text"], strict=True))
         read = [questions[int(i)] for i in known.question_ids[rows]]
-        reader = task.Reader(chosen, paths, questions, read)
+        reader = vqa.Reader(chosen, paths, questions, read)
         made_from = json.dumps([dataset, dict(spec), dict(training), share, seed, __version__, len(rows)])
         checkpoint = output / "checkpoint.safetensors"
-        answerer, trained = task.train(chosen, reader, known, rows, options, seed, checkpoint, made_from)
-        spent = meter.read()
+        network, trained = vqa.train(chosen, reader, known, rows, options, seed, checkpoint, made_from)
+        spent = usage.read()
     for split in splits:
         where = known.rows(split)
-        best = vqa.answer(answerer, reader.rows(known, where), np.arange(len(where)), vqa.device(options.device))
+        best = answerer.answer(
+            network, reader.rows(known, where), np.arange(len(where)), answerer.device(options.device)
+        )
         ids = known.question_ids[where].tolist()
-        said = [known.vocabulary.answers[column] for column in best]
-        answers.write_results(output / "predictions" / f"{split}.json", ids, said, ids)
+        predictions = [known.vocabulary.answers[column] for column in best]
+        answers.write_results(output / "predictions" / f"{split}.json", ids, predictions, ids)
     identity = {
         "dataset": dataset, "vision": vision, "text": text, "fusion": fusion, "aligner": None, "pairs": "0",
         "labels": share, "seed": seed,
     }  # fmt: skip
-    answerer.save(output / "model.safetensors", {"fusion_spec": json.dumps(dict(spec)), "run": json.dumps(identity)})
+    network.save(output / "model.safetensors", {"fusion_spec": json.dumps(dict(spec)), "run": json.dumps(identity)})
     io.write_record(output / "training.json", {
         **identity, "kind": spec["kind"], "role": chosen.role, **stamp(), "n_labelled": len(rows),
         "vocabulary": {split: known.record(split) for split in splits}, "alphas": {}, "training": trained.record(),
-        "cost": {**spent, "parameters": sum(p.numel() for p in answerer.parameters())},
+        "cost": {**spent, "parameters": sum(p.numel() for p in network.parameters())},
     }, [output / "predictions" / f"{split}.json" for split in splits])  # fmt: skip

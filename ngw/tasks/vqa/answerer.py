@@ -159,11 +159,11 @@ def stream(n: int, start: int, count: int, seed: int) -> np.ndarray:
 
 def answer(model: Answerer, sides: Items, places: np.ndarray, device: str = "cpu") -> np.ndarray:
     """The column of the best answer to each question at some places: int64 [len(places)]."""
-    found = []
+    columns = []
     with torch.inference_mode():
         for start in range(0, len(places), EVALUATE):
-            found.append(model(sides.batch(places[start : start + EVALUATE], device)).argmax(1).cpu().numpy())
-    return np.concatenate(found)
+            columns.append(model(sides.batch(places[start : start + EVALUATE], device)).argmax(1).cpu().numpy())
+    return np.concatenate(columns)
 
 
 def device(name: str) -> str:

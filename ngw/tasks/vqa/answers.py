@@ -86,9 +86,9 @@ def soft_targets(answers: Sequence[Sequence[str]], known: Vocabulary, mode: str 
     check_mode(mode)
     column_of = {answer: column for column, answer in enumerate(known.answers)}
     rows, columns, values = [], [], []
-    for row, said in enumerate(answers):
+    for row, given in enumerate(answers):
         try:
-            scores, _ = soft_scores(said, mode)
+            scores, _ = soft_scores(given, mode)
         except ValueError as error:
             raise InputError(f"question at row {row}: {error}") from None
         for answer, score in scores.items():
@@ -104,50 +104,52 @@ def ceiling(targets: csr_array) -> float:
     return float(targets.max(axis=1).toarray().mean())
 
 
-def prior(known: Table, asked: Table, splits: Sequence[str] = ("train",)) -> list[str]:
-    """The most frequent answer of `known`'s splits, for every question asked: [n_asked]."""
+def prior(known: Table, questions: Table, splits: Sequence[str] = ("train",)) -> list[str]:
+    """The most frequent answer of `known`'s splits, for every one of `questions`: [n_questions]."""
     answers = (known["multiple_choice_answer"][row] for row in rows_of(known, splits))
-    return [ranked(answers)[0][0]] * len(asked["question_id"])
+    return [ranked(answers)[0][0]] * len(questions["question_id"])
 
 
-def prior_by_type(known: Table, asked: Table, splits: Sequence[str] = ("train",)) -> list[str]:
+def prior_by_type(known: Table, questions: Table, splits: Sequence[str] = ("train",)) -> list[str]:
     """The most frequent answer to each question's type, or of all where `known` hasn't the type: [n_asked].
 
     A question's type is its first words, so this is what one knows without image and without the rest of the question.
     """
-    said = defaultdict(list)
+    of_type = defaultdict(list)
     for row in rows_of(known, splits):
-        said[known["question_type"][row]].append(known["multiple_choice_answer"][row])
-    best = {question_type: ranked(answers)[0][0] for question_type, answers in said.items()}
-    rest = prior(known, asked, splits)
-    return [best.get(question_type, other) for question_type, other in zip(asked["question_type"], rest, strict=True)]
+        of_type[known["question_type"][row]].append(known["multiple_choice_answer"][row])
+    best = {question_type: ranked(answers)[0][0] for question_type, answers in of_type.items()}
+    rest = prior(known, questions, splits)
+    return [best.get(kind, other) for kind, other in zip(questions["question_type"], rest, strict=True)]
 
 
-def check_results(ids: Sequence[int], asked: Iterable[int], where: str) -> None:
+def check_results(ids: Sequence[int], questions: Iterable[int], where: str) -> None:
     """Every question asked must be answered, once, and no other: the evaluation server refuses the rest."""
-    asked, found = set(asked), Counter(ids)
+    questions, counts = set(questions), Counter(ids)
     flaws = {
-        "answered more than once": [i for i, times in found.items() if times > 1],
-        "without an answer": asked - found.keys(),
-        "answered but not asked": found.keys() - asked,
+        "answered more than once": [i for i, times in counts.items() if times > 1],
+        "without an answer": questions - counts.keys(),
+        "answered but not asked": counts.keys() - questions,
     }
     for flaw, bad in flaws.items():
         if bad:
             named = ", ".join(map(str, sorted(bad)[:NAMED])) + ", ..." * (len(bad) > NAMED)
             raise InputError(
-                f"{where}: question_id {named}: expected each of {len(asked)} questions answered once, found "
+                f"{where}: question_id {named}: expected each of {len(questions)} questions answered once, found "
                 f"{len(bad)} {flaw}; predict this split's questions, all of them."
             )
 
 
-def write_results(path: str | os.PathLike, ids: Sequence[int], answers: Sequence[str], asked: Iterable[int]) -> None:
+def write_results(
+    path: str | os.PathLike, ids: Sequence[int], answers: Sequence[str], questions: Iterable[int]
+) -> None:
     """Write predictions as the official results file, [{"question_id": .., "answer": ..}, ...], which EvalAI takes.
 
-    ids, answers: [n]. asked: the question ids of the whole split.
+    ids, answers: [n]. questions: the question ids of the whole split.
     """
     if len(ids) != len(answers):
         raise InputError(f"{path}: expected an answer for every id, found {len(ids)} ids and {len(answers)} answers.")
-    check_results(ids, asked, str(path))
+    check_results(ids, questions, str(path))
     for i, answer in zip(ids, answers, strict=True):
         check_answer(answer, f"{path}: question_id {i}")
     io.write_json(path, [{"question_id": int(i), "answer": a} for i, a in zip(ids, answers, strict=True)])
@@ -160,13 +162,13 @@ def check_answer(answer: Any, where: str) -> str:
     return answer
 
 
-def read_results(path: str | os.PathLike, asked: Sequence[int]) -> list[str]:
+def read_results(path: str | os.PathLike, questions: Sequence[int]) -> list[str]:
     """The answers of an official results file in the order of the question ids `asked`: [n]."""
     entries = io.read_json(path)
     if not isinstance(entries, list):
         raise InputError(f"{path}: expected a list of answers, found {type(entries).__name__}; is it a results file?")
     ids = [take(entry, "question_id", f"{path}: entry {n}") for n, entry in enumerate(entries)]
-    check_results(ids, asked, str(path))
+    check_results(ids, questions, str(path))
     answers = [take(entry, "answer", f"{path}: question_id {i}") for i, entry in zip(ids, entries, strict=True)]
-    said = {i: check_answer(a, f"{path}: question_id {i}") for i, a in zip(ids, answers, strict=True)}
-    return [said[i] for i in asked]
+    answer = {i: check_answer(a, f"{path}: question_id {i}") for i, a in zip(ids, answers, strict=True)}
+    return [answer[i] for i in questions]

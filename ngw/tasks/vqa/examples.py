@@ -15,36 +15,36 @@ from ngw.data import Table
 from ngw.features.tokens import TokenFile
 from ngw.methods import Method
 from ngw.seeds import rng
-from ngw.tasks.vqa import answerer as vqa
+from ngw.tasks.vqa import answerer
 
 COUNT = 12
 
 
 def examples(
-    images: TokenFile, questions: TokenFile, network: Path, aligner: Method | None, said: Mapping[str, Table],
-    asked: Table, pictures: Table,
+    images: TokenFile, questions: TokenFile, network: Path, aligner: Method | None, results: Mapping[str, Table],
+    wording: Table, files: Table,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """A dozen questions of different images, each the fields of a `report.vqa_figures.Example`.
 
     images, questions: token files of the split.  network: whose attention is shown, if it attends.
-    said: by fusion the columns question_id, image_id, answer, accuracy; asked: question_id, text and
-    multiple_choice_answer; pictures: image_id and path.
+    results: by fusion the columns question_id, image_id, answer, accuracy; wording: question_id, text and
+    multiple_choice_answer; files: image_id and path.
     """
-    first = next(iter(said.values()))
+    first = next(iter(results.values()))
     order = rng(0, "vqa", "examples").permutation(len(first["question_id"]))
     rows = list({first["image_id"][row]: row for row in order[::-1]}.values())[-COUNT:]  # each image's first in order
-    path = dict(zip(pictures["image_id"], pictures["path"], strict=True))
-    text = {i: k for k, i in enumerate(asked["question_id"])}
+    path = dict(zip(files["image_id"], files["path"], strict=True))
+    text = {i: k for k, i in enumerate(wording["question_id"])}
     answers = {name: dict(zip(t["question_id"], zip(t["answer"], t["accuracy"], strict=True), strict=True))
-               for name, t in said.items()}  # fmt: skip
+               for name, t in results.items()}  # fmt: skip
     encoder = encoders.build(json.loads(images.metadata["spec"]))
     ids = [(first["question_id"][row], first["image_id"][row]) for row in rows]
-    looks = attention(vqa.load(network, images, questions, aligner), images, questions, ids)
+    looks = attention(answerer.load(network, images, questions, aligner), images, questions, ids)
     return [
         dict(
             image=encoder.view(path[image]),
-            question=asked["text"][text[question]],
-            truth=asked["multiple_choice_answer"][text[question]],
+            question=wording["text"][text[question]],
+            truth=wording["multiple_choice_answer"][text[question]],
             answers={name: of[question] for name, of in answers.items()},
             attention=look,
         )
@@ -53,7 +53,7 @@ def examples(
 
 
 def attention(
-    model: vqa.Answerer, images: TokenFile, questions: TokenFile, ids: list[tuple[int, int]]
+    model: answerer.Answerer, images: TokenFile, questions: TokenFile, ids: list[tuple[int, int]]
 ) -> list[np.ndarray | None]:
     """How much the words of each (question, image) look at each image token, their mean [t]; None without attention."""
     spec = model.network.spec

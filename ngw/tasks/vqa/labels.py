@@ -44,7 +44,7 @@ class Labels:
         leave answers such as "two" without a target.
         """
         known = answers.vocabulary(questions, splits, min_count=min_count)
-        labelled = [row for row, said in enumerate(questions["answers"]) if len(said)]
+        labelled = [row for row, given in enumerate(questions["answers"]) if len(given)]
         targets = answers.soft_targets([questions["answers"][row] for row in labelled], known, "always").tocoo()
         from scipy.sparse import csr_array
 
@@ -58,17 +58,17 @@ class Labels:
             )
         code = {name: place for place, name in enumerate(SPLITS)}
         split = np.array([code[name] for name in questions["split"]], np.int8)
-        asked, seen = (np.array(questions[key], np.int64) for key in ("question_id", "image_id"))
-        return cls(asked, seen, split, spread, known)
+        ids, seen = (np.array(questions[key], np.int64) for key in ("question_id", "image_id"))
+        return cls(ids, seen, split, spread, known)
 
     def rows(self, split: str) -> np.ndarray:
         """The rows of a split's questions; an `InputError` where it has none."""
         if split not in SPLITS:
             raise InputError(f"split: expected one of {', '.join(SPLITS)}, found {split!r}; mend tables.vqa.")
-        found = np.flatnonzero(self.split == SPLITS.index(split))
-        if not len(found):
+        rows = np.flatnonzero(self.split == SPLITS.index(split))
+        if not len(rows):
             raise InputError(f"questions: split {split!r}: expected questions, found none; take another split.")
-        return found
+        return rows
 
     def labelled(self, share: str, seed: int) -> np.ndarray:
         """A share of the training questions, `all` or per cent: the first of one seeded order, so that shares nest."""
@@ -96,9 +96,9 @@ class Labels:
         from scipy.sparse import csr_array
 
         arrays, head = io.read_tensors(path, "a file of labels", "vocabulary")
-        said = json.loads(head["vocabulary"])
-        tuples = {name: tuple(said[name]) for name in ("answers", "counts", "splits")}
-        known = answers.Vocabulary(**{**said, **tuples})
+        content = json.loads(head["vocabulary"])
+        tuples = {name: tuple(content[name]) for name in ("answers", "counts", "splits")}
+        known = answers.Vocabulary(**{**content, **tuples})
         shape = (len(arrays["question_ids"]), len(known.answers))
         targets = csr_array(tuple(arrays.pop(name) for name in ("data", "indices", "indptr")), shape=shape)
         return cls(**arrays, targets=targets, vocabulary=known)

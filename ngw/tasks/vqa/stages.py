@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from ngw import __version__, encoders, io
+from ngw import __version__, encoders, io, meter
 from ngw import fusion as fusions
-from ngw import meter as cost
 from ngw.arguments import (
     Dataset,
     LabelsFile,
@@ -53,14 +52,14 @@ SAMPLE = 256  # items that a basis is fitted on
 
 def _items(tables: Path, split: str, modality: str) -> tuple[list[str], list[int]]:
     """What is encoded of one split, (items, ids): the images that questions are asked about, or the questions."""
-    asked = io.read_table(tables / "questions.parquet", ["question_id", "image_id", "text"], split)
-    if not asked["text"]:
+    table = io.read_table(tables / "questions.parquet", ["question_id", "image_id", "text"], split)
+    if not table["text"]:
         raise InputError(f"{tables}: split {split!r}: expected questions, found none; take a split or data that has.")
     if modality == "text":
-        return asked["text"], asked["question_id"]
+        return table["text"], table["question_id"]
     images = io.read_table(tables / "images.parquet", ["image_id", "path"])
     path = dict(zip(images["image_id"], images["path"], strict=True))
-    ids = list(dict.fromkeys(asked["image_id"]))
+    ids = list(dict.fromkeys(table["image_id"]))
     missing = [i for i in ids if i not in path]
     if missing:
         raise InputError(
@@ -80,10 +79,10 @@ def basis(
     items = list(dict.fromkeys(_items(tables, "train", frozen.modality)[0]))
     chosen = rng(0, "tokens", "basis", dataset).permutation(len(items))[:SAMPLE]
     with naming(str(tables)):
-        found, about = fit_basis(frozen, [items[i] for i in np.sort(chosen)], dims)
+        space, about = fit_basis(frozen, [items[i] for i in np.sort(chosen)], dims)
     head = {"dataset": dataset, "encoder": encoder, "spec": json.dumps(dict(spec)), "ngw": __version__}
-    write_basis(output, found, about, {**head, "sampled": str(len(chosen))})
-    print(f"{encoder}: {found.axes.shape[1]} dimensions of {len(found.mean)}, {about['explained']:.1%} of the variance")
+    write_basis(output, space, about, {**head, "sampled": str(len(chosen))})
+    print(f"{encoder}: {space.axes.shape[1]} dimensions of {len(space.mean)}, {about['explained']:.1%} of the variance")
 
 
 @stage("Run a frozen encoder over one split's images or questions, token by token.")
@@ -123,10 +122,10 @@ def labels(
         check_tables(tables, aligned_on)
     questions = io.read_table(tables / "questions.parquet", COLUMNS["questions"])
     with naming(str(tables / "questions.parquet")):
-        found = Labels.of(questions, min_count, splits)
-        told = {split: found.record(split) for split in dict.fromkeys(questions["split"])}
-    found.save(output)
-    print(json.dumps(told, indent=1))
+        labelled = Labels.of(questions, min_count, splits)
+        counts = {split: labelled.record(split) for split in dict.fromkeys(questions["split"])}
+    labelled.save(output)
+    print(json.dumps(counts, indent=1))
 
 
 @stage("Train a fusion network on questions, and answer other splits' questions.")
@@ -143,10 +142,10 @@ def fuse(
     model.safetensors, training.json and predictions/{split}.json, the official results file; a killed run goes on from
     checkpoint.safetensors.
     """
-    from ngw.tasks.vqa import answerer as vqa
+    from ngw.tasks.vqa import answerer
     from ngw.tasks.vqa.labels import Labels
 
-    known, options = Labels.read(labels), make(vqa.Options, "training", training)
+    known, options = Labels.read(labels), make(answerer.Options, "training", training)
     aligner, about = _aligner(model)
     a, b = ([TokenFile(path) for path in paths] for paths in (images, questions))
     _check_sides(a, b, about)
@@ -156,24 +155,24 @@ def fuse(
         "seed": seed,
     }  # fmt: skip
     with naming(f"{labels}, {images[0]}, {questions[0]}"):
-        meter = cost.Meter()
+        usage = meter.Meter()
         rows = known.labelled(share, seed)
-        answerer = vqa.build(dict(spec), a[0], b[0], aligner, known.vocabulary.answers, seed)
+        network = answerer.build(dict(spec), a[0], b[0], aligner, known.vocabulary.answers, seed)
         inputs = [digests.of(path) for path in (labels, model) if path] + [f.metadata["sha256"] for f in (*a, *b)]
         made_from = json.dumps([identity, dict(spec), dict(training), inputs, __version__])
-        sides = vqa.Sides.of(a[0], b[0], known, rows)
-        trained = vqa.fit(answerer, sides, known, rows, options, seed, output / "checkpoint.safetensors", made_from)
-        spent = meter.read() | {"train_seconds": trained.seconds}
-    for pictures, asked in zip(a[1:], b[1:], strict=True):
-        _answer(answerer, pictures, asked, known, options, output / "predictions")
+        sides = answerer.Sides.of(a[0], b[0], known, rows)
+        trained = answerer.fit(network, sides, known, rows, options, seed, output / "checkpoint.safetensors", made_from)
+        spent = usage.read() | {"train_seconds": trained.seconds}
+    for image_tokens, question_tokens in zip(a[1:], b[1:], strict=True):
+        _answer(network, image_tokens, question_tokens, known, options, output / "predictions")
     record = {
         **identity, "kind": spec["kind"], "role": fusions.build(spec).role, **stamp(),
-        "n_labelled": len(rows), "vocabulary": _reach(known, [asked.metadata["split"] for asked in b[1:]]),
-        "alphas": answerer.network.alphas(), "training": trained.record(),
-        "cost": {**spent, "parameters": sum(p.numel() for p in answerer.trained().values())},
+        "n_labelled": len(rows), "vocabulary": _reach(known, [tokens.metadata["split"] for tokens in b[1:]]),
+        "alphas": network.network.alphas(), "training": trained.record(),
+        "cost": {**spent, "parameters": sum(p.numel() for p in network.trained().values())},
     }  # fmt: skip
     io.write_record(output / "training.json", record, results_files(output, [f.metadata["split"] for f in b[1:]]))
-    answerer.save(output / "model.safetensors", {"fusion_spec": json.dumps(dict(spec)), "run": json.dumps(identity)})
+    network.save(output / "model.safetensors", {"fusion_spec": json.dumps(dict(spec)), "run": json.dumps(identity)})
 
 
 def _aligner(model: Path | None) -> tuple[Method | None, dict[str, str]]:
@@ -217,15 +216,15 @@ def _check_sides(a: Sequence[TokenFile], b: Sequence[TokenFile], aligner: Mappin
         raise InputError(f"{a[0].path}: expected the same splits of images and questions, in one order; found others.")
 
 
-def _answer(answerer: Answerer, a: TokenFile, b: TokenFile, known, options, output: Path) -> None:
+def _answer(network: Answerer, a: TokenFile, b: TokenFile, known, options, output: Path) -> None:
     """The official results file of one split."""
-    from ngw.tasks.vqa import answerer as vqa
+    from ngw.tasks.vqa import answerer
     from ngw.tasks.vqa.answers import write_results
 
     split = b.metadata["split"]
     rows = known.rows(split)
-    sides = vqa.Sides.of(a, b, known, rows)
-    chosen = vqa.answer(answerer, sides, np.arange(len(rows)), vqa.device(options.device))
+    sides = answerer.Sides.of(a, b, known, rows)
+    chosen = answerer.answer(network, sides, np.arange(len(rows)), answerer.device(options.device))
     ids = known.question_ids[rows].tolist()
     write_results(output / f"{split}.json", ids, [known.vocabulary.answers[column] for column in chosen], ids)
 
@@ -241,17 +240,17 @@ def prior(
 
     chosen: Any = fusions.build(spec)  # a prior
     questions = io.read_table(tables / "questions.parquet", COLUMNS["questions"])
-    meter = cost.Meter()
-    say = answers.prior_by_type if chosen.by_type else answers.prior
+    usage = meter.Meter()
+    rule = answers.prior_by_type if chosen.by_type else answers.prior
     with naming(str(tables / "questions.parquet")):
-        said = say(questions, questions)
+        predictions = rule(questions, questions)
     for split in splits:
         rows = [row for row, where in enumerate(questions["split"]) if where == split]
         if not rows:
             raise InputError(f"{tables}: split {split!r}: expected questions, found none; mend tables.vqa.")
         ids = [questions["question_id"][row] for row in rows]
-        answers.write_results(output / "predictions" / f"{split}.json", ids, [said[row] for row in rows], ids)
-    spent = meter.read()
+        answers.write_results(output / "predictions" / f"{split}.json", ids, [predictions[row] for row in rows], ids)
+    spent = usage.read()
     io.write_record(output / "training.json", {
         "dataset": dataset, "vision": vision, "text": text, "fusion": fusion, "aligner": None, "pairs": "0",
         "labels": "all", "seed": seed, "kind": spec["kind"], "role": fusions.build(spec).role, **stamp(),
@@ -272,24 +271,24 @@ def vqa(
     from ngw.tasks.vqa.answers import read_results
 
     split = results.stem
-    asked = io.read_table(tables / "questions.parquet", COLUMNS["questions"], split)
-    unlabelled = next((i for i, said in zip(asked["question_id"], asked["answers"], strict=True) if not said), None)
+    table = io.read_table(tables / "questions.parquet", COLUMNS["questions"], split)
+    unlabelled = next((i for i, given in zip(table["question_id"], table["answers"], strict=True) if not given), None)
     if unlabelled is not None:
         raise InputError(
             f"{tables}: question_id {unlabelled}: expected annotators' answers, found none; score a labelled split."
         )
     io.check_vouched(training, results)
-    said = read_results(results, asked["question_id"])
-    official, always = (accuracies(said, asked["answers"], mode) for mode in ("official", "always"))
+    predicted = read_results(results, table["question_id"])
+    official, always = (accuracies(predicted, table["answers"], mode) for mode in ("official", "always"))
     run = io.read_record(training)
     kept = ("question_id", "image_id", "question_type", "answer_type")
     io.write_table(predictions, {
-        **{name: asked[name] for name in kept}, "answer": said, "accuracy": official, "always": always
+        **{name: table[name] for name in kept}, "answer": predicted, "accuracy": official, "always": always
     })  # fmt: skip
     io.write_record(record, {
         **run, "task": "vqa", "task_version": VERSION, "split": split,
-        "n_questions": len(said), "n_images": len(set(asked["image_id"])),
-        "metrics": {**summary(official, asked["answer_type"]), "always_accuracy": float(np.mean(always))},
-        "by_question_type": by_group(official, asked["question_type"]),
+        "n_questions": len(predicted), "n_images": len(set(table["image_id"])),
+        "metrics": {**summary(official, table["answer_type"]), "always_accuracy": float(np.mean(always))},
+        "by_question_type": by_group(official, table["question_type"]),
         "vocabulary": take(run["vocabulary"], split, f"{training}: vocabulary"),
     })  # fmt: skip
