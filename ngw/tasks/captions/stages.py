@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ngw import __version__, features, io
 from ngw import meter as cost
-from ngw.arguments import Bridge, Count, DecoderOptions, Output, Record, Runs, Seed, Tables, Text, TrainText, Vision
+from ngw.arguments import Bridge, Count, DecoderOptions, Output, RecordFile, Runs, Seed, Tables, Text, TrainText, Vision
 from ngw.cli import stage
 from ngw.errors import InputError, naming
-from ngw.record import stamp
+from ngw.record import Record
 from ngw.registry import make
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def train_captioner(
 def generate_captions(
     decoder: Annotated[Path, "file of the train-captioner stage"], vision: Vision, text: Text, train_text: TrainText,
     tables: Tables, captions: Annotated[Path, "captions in the COCO results format (json)"],
-    nearest: Annotated[Path, "the nearest training captions, likewise (json)"], record: Record,
+    nearest: Annotated[Path, "the nearest training captions, likewise (json)"], record: RecordFile,
     model: Annotated[Path | None, "file of a fitted method; without it, the captions' own latents"] = None,
     bridge: Bridge | None = None, count: Count | None = None,
 ) -> None:  # fmt: skip
@@ -96,7 +96,7 @@ def generate_captions(
     texts = _texts(tables, "train", known, train_text)
     near = [texts[k] for k in carried.nearest(found.queries, found.known)]
     task.write_results(nearest, ids, near)
-    io.write_record(record, {**found.who, **stamp(), "cost": spent}, [captions, nearest])
+    Record.of(found.who, cost=spent).write(record, [captions, nearest])
 
 
 @stage("Narrow METEOR's paraphrases to a data set's words.")
@@ -154,7 +154,5 @@ def _write_scores(
         table |= {prefix + "caption": [said[prefix][i] for i in ids], prefix + "bleu": of.bleu.tolist()}
         table |= {prefix + name: values for name, values in of.items.items()}
     io.write_table(run / "predictions" / "captioning.parquet", table)
-    io.write_record(run / "metrics" / "captioning.json", {
-        **io.read_record(run / "captions.json"), "task": "captioning", "task_version": VERSION, "n_images": len(ids),
-        "metrics": metrics,
-    })  # fmt: skip
+    scored = Record.read(run / "captions.json").scored("captioning", VERSION, n_images=len(ids), metrics=metrics)
+    scored.write(run / "metrics" / "captioning.json")

@@ -19,7 +19,7 @@ from ngw.arguments import (
     Name,
     Output,
     Predictions,
-    Record,
+    RecordFile,
     Seed,
     Share,
     Spec,
@@ -38,7 +38,7 @@ from ngw.errors import InputError, naming
 from ngw.features.basis import fit_basis, read_basis, write_basis
 from ngw.features.tokens import TokenFile, write
 from ngw.io import digests
-from ngw.record import stamp
+from ngw.record import Record, fusion_run, spaces
 from ngw.registry import make
 from ngw.seeds import rng
 
@@ -150,11 +150,7 @@ def fuse(
     aligner, about = _aligner(model)
     a, b = ([TokenFile(path) for path in paths] for paths in (images, questions))
     _check_sides(a, b, about)
-    who = {"dataset": a[0].metadata["dataset"], "vision": a[0].metadata["encoder"], "text": b[0].metadata["encoder"]}
-    identity = {
-        **who, "fusion": fusion, "aligner": about.get("method"), "pairs": about.get("pairs", "0"), "labels": share,
-        "seed": seed,
-    }  # fmt: skip
+    identity = fusion_run(spaces(a[0].metadata, b[0].metadata), fusion, about, share, seed)
     with naming(f"{labels}, {images[0]}, {questions[0]}"):
         meter = cost.Meter()
         rows = known.labelled(share, seed)
@@ -166,13 +162,13 @@ def fuse(
         spent = meter.read() | {"train_seconds": trained.seconds}
     for pictures, asked in zip(a[1:], b[1:], strict=True):
         _answer(answerer, pictures, asked, known, options, output / "predictions")
-    record = {
-        **identity, "kind": spec["kind"], "role": fusions.build(spec).role, **stamp(),
-        "n_labelled": len(rows), "vocabulary": _reach(known, [asked.metadata["split"] for asked in b[1:]]),
-        "alphas": answerer.network.alphas(), "training": trained.record(),
-        "cost": {**spent, "parameters": sum(p.numel() for p in answerer.trained().values())},
-    }  # fmt: skip
-    io.write_record(output / "training.json", record, results_files(output, [f.metadata["split"] for f in b[1:]]))
+    splits = [asked.metadata["split"] for asked in b[1:]]
+    Record.of(
+        identity | {"kind": spec["kind"], "role": fusions.build(spec).role},
+        n_labelled=len(rows), vocabulary=_reach(known, splits), alphas=answerer.network.alphas(),
+        training=trained.record(),
+        cost={**spent, "parameters": sum(p.numel() for p in answerer.trained().values())},
+    ).write(output / "training.json", results_files(output, splits))  # fmt: skip
     answerer.save(output / "model.safetensors", {"fusion_spec": json.dumps(dict(spec)), "run": json.dumps(identity)})
 
 
@@ -252,20 +248,19 @@ def prior(
         ids = [questions["question_id"][row] for row in rows]
         answers.write_results(output / "predictions" / f"{split}.json", ids, [said[row] for row in rows], ids)
     spent = meter.read()
-    io.write_record(output / "training.json", {
-        "dataset": dataset, "vision": vision, "text": text, "fusion": fusion, "aligner": None, "pairs": "0",
-        "labels": "all", "seed": seed, "kind": spec["kind"], "role": fusions.build(spec).role, **stamp(),
-        "n_labelled": questions["split"].count("train"), "alphas": {}, "training": None,
-        "vocabulary": _reach(Labels.read(labels), splits),
-        "cost": {**spent, "parameters": 0},
-    }, results_files(output, splits))  # fmt: skip
+    identity = fusion_run({"dataset": dataset, "vision": vision, "text": text}, fusion, {}, "all", seed)
+    Record.of(
+        identity | {"kind": spec["kind"], "role": chosen.role},
+        n_labelled=questions["split"].count("train"), alphas={}, training=None,
+        vocabulary=_reach(Labels.read(labels), splits), cost={**spent, "parameters": 0},
+    ).write(output / "training.json", results_files(output, splits))  # fmt: skip
 
 
 @stage("Score a results file.")
 def vqa(
     tables: Tables, training: Training,
     results: Annotated[Path, "answers in the official format, named after their split (json)"],
-    predictions: Predictions, record: Record,
+    predictions: Predictions, record: RecordFile,
 ) -> None:  # fmt: skip
     """The vqa stage: score a results file as the official scorer does, question by question, and write the record."""
     from ngw.metrics.vqa import accuracies, by_group, summary
@@ -281,15 +276,14 @@ def vqa(
     io.check_vouched(training, results)
     said = read_results(results, asked["question_id"])
     official, always = (accuracies(said, asked["answers"], mode) for mode in ("official", "always"))
-    run = io.read_record(training)
+    run = Record.read(training)
     kept = ("question_id", "image_id", "question_type", "answer_type")
     io.write_table(predictions, {
         **{name: asked[name] for name in kept}, "answer": said, "accuracy": official, "always": always
     })  # fmt: skip
-    io.write_record(record, {
-        **run, "task": "vqa", "task_version": VERSION, "split": split,
-        "n_questions": len(said), "n_images": len(set(asked["image_id"])),
-        "metrics": {**summary(official, asked["answer_type"]), "always_accuracy": float(np.mean(always))},
-        "by_question_type": by_group(official, asked["question_type"]),
-        "vocabulary": take(run["vocabulary"], split, f"{training}: vocabulary"),
-    })  # fmt: skip
+    run.scored(
+        "vqa", VERSION, split=split, n_questions=len(said), n_images=len(set(asked["image_id"])),
+        metrics={**summary(official, asked["answer_type"]), "always_accuracy": float(np.mean(always))},
+        by_question_type=by_group(official, asked["question_type"]),
+        vocabulary=take(run["vocabulary"], split, f"{training}: vocabulary"),
+    ).write(record)  # fmt: skip
