@@ -6,9 +6,9 @@ from pathlib import Path
 
 import ngw.fingerprints.code
 import ngw.config
-import ngw.record
 import ngw.fingerprints.outside
 from ngw.config.jobs import Jobs, as_text
+from ngw.record import origin
 
 ROOT = Path(workflow.basedir).parent
 for path in workflow.configfiles:
@@ -31,7 +31,7 @@ FIGURE_NAMES = expand(
 )
 
 # What each job is told beside its command, so that no command names it: the records say what made them.
-TOLD = {"NGW_CONFIG": ngw.record.digest(config), "NGW_COMMIT": ngw.record.commit()}
+TOLD = {"NGW_CONFIG": origin.digest(config), "NGW_COMMIT": origin.commit()}
 TOLD |= {"NGW_ENERGY": CONFIG.energy} if CONFIG.energy else {}
 TOLD |= {"NGW_TERMINAL": "3"}  # where a full disk is told: the logs lie on it too
 shell.prefix(

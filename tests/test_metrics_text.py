@@ -64,7 +64,7 @@ def official(candidates, references, monkeypatch):
 @pytest.fixture(scope="module")
 def whole():
     """What these captions score with all of METEOR's paraphrases, which take seconds to read."""
-    return text.scores(SAID, KNOWN)
+    return text.scores_of({"": SAID}, KNOWN)[""]
 
 
 def test_scores_are_those_of_pycocoevalcap(monkeypatch, whole):
@@ -87,7 +87,7 @@ def test_human_captions_against_human_captions(monkeypatch):
         found[entry["image_id"]].append(entry["caption"])
     chosen = sorted(found)[:300]
     said, known = {i: found[i][0] for i in chosen}, {i: found[i][1:5] for i in chosen}
-    ours = text.scores(said, known)
+    ours = text.scores_of({"": said}, known)[""]
     metrics, _ = official(said, known, monkeypatch)
     assert ours.metrics == pytest.approx(metrics, rel=1e-9)
     # One person's caption against four others' of the same 300 images of COCO val2017, recorded here.
@@ -171,7 +171,7 @@ def test_it_runs_where_nothing_can_be_written_and_java_is_not_on_the_path(tmp_pa
     (folder / "pycocoevalcap").symlink_to(text._folder())
     code = (
         "from ngw.metrics import text; import sys; assert 'torch' not in sys.modules;"
-        "print(text._folder(), text.scores({1: 'a dog'}, {1: ['a dog runs']}).metrics['meteor'] > 0.2)"
+        "print(text._folder(), text.scores_of({'': {1: 'a dog'}}, {1: ['a dog runs']})[''].metrics['meteor'] > 0.2)"
     )
     root = str(Path(__file__).parents[1])
     environment = {"PATH": "/nowhere", "PYTHONPATH": f"{folder}{os.pathsep}{root}", "TMPDIR": "/nowhere"}
@@ -194,7 +194,7 @@ def test_it_runs_where_nothing_can_be_written_and_java_is_not_on_the_path(tmp_pa
 )
 def test_captions_that_can_not_be_scored_are_named(said, known, words):
     with pytest.raises(InputError, match=words):
-        text.scores(said, known)
+        text.scores_of({"": said}, known)
 
 
 def test_a_missing_or_broken_java_is_told(monkeypatch, tmp_path):

@@ -48,7 +48,6 @@ def test_answers_are_those_of_the_plan(path, tau):
     np.testing.assert_allclose(coupling.mass(i, j), plan[i, j], rtol=1e-9)
     np.testing.assert_allclose(coupling.mass(i[:, None], j), plan[i][:, j], rtol=1e-9)
     np.testing.assert_allclose(coupling.rows(i), plan[i], rtol=1e-9)
-    assert coupling.entropy() == pytest.approx(-(plan * np.log(plan)).sum(), rel=1e-4)
     for side, p, values in ((coupling, plan, y), (coupling.T, plan.T, x), (coupling.T.T, plan, y)):
         rows = p / p.sum(1, keepdims=True)
         np.testing.assert_allclose(side.barycenters(values), rows @ values, atol=1e-4)
@@ -114,7 +113,7 @@ def run_rank(rank, folder, how):
     for k, kind in enumerate(how):
         coupling = sinkhorn(x[mine], y, a=a[mine], b=b, group=dist.group.WORLD, **kind)
         answers = {"f": coupling.f, "g": coupling.g, "projection": coupling.barycenters(y)}
-        numbers = {"entropy": coupling.entropy(), "error": coupling.marginal_error, "path": coupling.path}
+        numbers = {"error": coupling.marginal_error, "path": coupling.path}
         np.savez(f"{folder}/{k}-{rank}.npz", **answers, **numbers)
     dist.destroy_process_group()
 
@@ -139,7 +138,6 @@ def test_two_processes_find_what_one_does(tmp_path):
         np.testing.assert_allclose(f - constant, one.f, atol=close * one.epsilon)
         np.testing.assert_allclose(first["g"] + constant, one.g, atol=close * one.epsilon)
         np.testing.assert_allclose(projection, one.barycenters(y), atol=close)
-        assert first["entropy"] == second["entropy"] == pytest.approx(one.entropy(), rel=1e-4)
         assert first["path"] == second["path"] == one.path
         assert first["error"] <= kind.get("tol", 1e-4)
 

@@ -263,7 +263,7 @@ def test_meteor_that_is_not_there_and_one_that_ends(tmp_path, monkeypatch):
     java.chmod(0o755)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     with pytest.raises(InputError, match=r"METEOR: expected a score, found .*; is .*java a whole Java runtime\?"):
-        text.scores({1: "a dog"}, {1: ["a dog"]})
+        text.scores_of({"": {1: "a dog"}}, {1: ["a dog"]})
     monkeypatch.setattr(text, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="expected the package pycocoevalcap, found none"):
         text.whole_table()

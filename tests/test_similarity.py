@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import kstest, ortho_group
 
 from ngw.metrics import identifiability as metric
-from ngw.metrics.geometry import linear_cka, mutual_neighbours
+from ngw.metrics.geometry import cosine_neighbours, unit_rows
 from ngw.metrics.similarity import calibrate, null, similarity, u_centred_gram
 from ngw.report.tables import similarity as similarity_report
 
@@ -22,13 +22,50 @@ def views(n: int = 60, shared: float = 1.0, seed: int = 0) -> tuple[np.ndarray, 
     return x, shared * x @ stream.standard_normal((12, 9)) + stream.standard_normal((n, 9))
 
 
+def cka(x: np.ndarray, y: np.ndarray) -> float:
+    """Kornblith et al. 2019, section 3, as printed: by the columns' products."""
+    x, y = x - x.mean(0), y - y.mean(0)
+    return np.linalg.norm(y.T @ x) ** 2 / (np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y))
+
+
+def mutual_neighbours(x: np.ndarray, y: np.ndarray, k: int = 7) -> float:
+    """Huh et al. 2024, appendix A: the mean share of the k nearest by cosine that a row has in both spaces."""
+    units = [z / np.linalg.norm(z, axis=1, keepdims=True) for z in (x, y)]
+    near = [np.argsort(-(u @ u.T) + 9 * np.eye(len(u)), axis=1)[:, :k] for u in units]
+    return float(np.mean([len(set(a) & set(b)) / k for a, b in zip(*near, strict=True)]))
+
+
 def test_similarity_holds_the_plain_measures_and_their_nulls():
     x, y = views()
     orders = [np.random.default_rng(5).permutation(60)]
     found = similarity(x, y, np.random.default_rng(5), permutations=1, k=7)
-    for name, plain in (("cka", linear_cka), ("mutual_neighbours_7", lambda a, b: mutual_neighbours(a, b, 7))):
+    for name, plain in (("cka", cka), ("mutual_neighbours_7", mutual_neighbours)):
         assert found[name]["value"] == pytest.approx(plain(x, y))
         assert found[name]["null_mean"] == pytest.approx(plain(x, y[orders[0]]))
+
+
+def test_similarity_by_hand():
+    def values(x, y):
+        return {name: numbers["value"] for name, numbers in similarity(x, y, np.random.default_rng(0), 1, 1).items()}
+
+    a, b = np.array([1, 1, -1, -1.0]), np.array([1, -1, 1, -1.0])
+    # x = [a], y = [a, b]: |y'x|^2 = 16, |x'x| = 4, |y'y| = sqrt(16 + 16).
+    assert values(a[:, None], np.stack([a, b], 1))["cka"] == pytest.approx(16 / (4 * np.sqrt(32)))
+    assert values(a[:, None], b[:, None])["cka"] == 0
+
+    # Angles on the circle. x: 0, 10, 25, 45 degrees: nearest are 1, 0, 1, 2.
+    def circle(*degrees):
+        return np.stack([np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))], 1)
+
+    # y: sample 2 (45) is nearest to 3 (25), sample 3 (25) is nearest to 1 (10): 15 against 20 degrees.
+    # Samples 0 and 1 agree; 2 has 1 against 3; 3 has 2 against 1.
+    found = values(circle(0, 10, 25, 45), circle(0, 10, 45, 25))
+    assert found["mutual_neighbours_1"] == pytest.approx(2 / 4)
+
+
+def test_equal_rows_share_the_places_of_neighbours():
+    same = cosine_neighbours(unit_rows(np.full((11, 3), 0.1), "x"), 4)
+    np.testing.assert_allclose(same, 0.4 * (1 - np.eye(11)))
 
 
 def test_u_centred_grams_give_the_unbiased_hsic():
@@ -86,6 +123,10 @@ def test_sparse_and_dense_inner_products_agree():
         (lambda: metric.injectivity(Z, Z[:9]), "found 120 and 9"),
         (lambda: metric.injectivity(Z, Z * np.nan), "image: expected a finite matrix"),
         (lambda: metric.surjectivity(Z[:5], Z), "found 5 for 5 and 120 rows"),
+        (lambda: similarity(Z, Z[:9], np.random.default_rng(0)), "same number of rows"),
+        (lambda: similarity(Z[:1], Z[:1], np.random.default_rng(0)), "2 or more"),
+        (lambda: similarity(Z, Z * np.nan, np.random.default_rng(0)), "y: row 0 isn't finite"),
+        (lambda: unit_rows(Z * (Z[:, :1] != Z[1, 0]), "y"), "y: row 1 is zero"),
         (lambda: similarity(Z, Z, np.random.default_rng(0), k=120), "more than k = 120"),
         (lambda: similarity(Z, Z, np.random.default_rng(0), permutations=0), "expected 1 or more, found 0"),
         (lambda: similarity(Z, 0 * Z, np.random.default_rng(0), permutations=1), "rows of a cloud are equal"),

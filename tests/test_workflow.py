@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tiny_repository import edit, run, scheduled, snakemake
 
-from ngw.record import stamp
+from ngw.record.origin import stamp
 
 GOLDEN = Path(__file__).parent / "golden" / "retrieval.csv"
 pytestmark = pytest.mark.workflow

@@ -59,10 +59,6 @@ class Scene:
     groups: tuple[Group, ...]
     place: Place
 
-    def named(self, noun: Noun) -> Group | None:
-        """The group of a noun, or None."""
-        return next((group for group in self.groups if group.noun == noun), None)
-
     def count(self, category: str | None = None) -> int:
         """How many things there are, of one category or in all."""
         return sum(g.count for g in self.groups if category in (None, g.noun.category))

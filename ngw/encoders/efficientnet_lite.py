@@ -98,13 +98,6 @@ class EfficientNetLite(Encoder):
             return Encoding(pooled)
         return Encoding(pooled, grid.numpy(), np.ones(grid.shape[:2], bool))
 
-    def classify(self, items: Sequence[str]) -> np.ndarray:
-        """ImageNet logits [b, 1000]: the check that weights and preprocessing belong together."""
-        import torch
-
-        with torch.inference_mode():
-            return self.network._fc(torch.from_numpy(self.encode(items).pooled)).numpy()
-
 
 def lean(model):
     """The same function at a sixth of the time on a CPU (107 to 16 ms an image; features equal to 3e-5).

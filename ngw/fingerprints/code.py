@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1]
 LEFT_OUT = {  # what a stage reaches without its results depending on it, and why they don't
     "ngw": "exports names, and states the version, which every record has",
     "ngw.errors": "words of refusals",
-    "ngw.record": "says what made a record",
+    "ngw.record.origin": "says what made a record",
     "ngw.cli": "hands options to a stage; their values stand in the command, which Snakemake watches",
     "ngw.arguments": "says how options are read, likewise",
 }

@@ -52,9 +52,7 @@ def similarity(
     measures = {
         "cka": lambda z: _normed(centred_gram(z)),
         "cka_debiased": lambda z: _normed(u_centred_gram(z)),
-        f"mutual_neighbours_{k}": lambda z: (
-            cosine_neighbours(unit_rows(z, "features"), np.arange(len(z)), k) / np.sqrt(k * len(z))
-        ),
+        f"mutual_neighbours_{k}": lambda z: cosine_neighbours(unit_rows(z, "features"), k) / np.sqrt(k * len(z)),
     }
     return {name: asdict(calibrate(*null(measure(x), measure(y), orders))) for name, measure in measures.items()}
 

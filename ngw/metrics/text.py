@@ -42,26 +42,19 @@ class Scores(NamedTuple):
     bleu: np.ndarray
 
 
-def scores(candidates: Mapping[int, str], references: Mapping[int, Sequence[str]]) -> Scores:
-    """Every metric of one candidate an image against all of its references.
-
-    Args:
-        candidates: a caption by image id.
-        references: captions by image id, for the same images.
-
-    Raises:
-        InputError: ids that differ, a reference that is missing or empty, no Java, or a Java program that fails.
-    """
-    return scores_of({"": candidates}, references)[""]
-
-
 def scores_of(
     candidates: Mapping[str, Mapping[int, str]], references: Mapping[int, Sequence[str]], table: Path | None = None
 ) -> dict[str, Scores]:
-    """`scores` of several sets of candidates, by name; the Java programs start once.
+    """Every metric of several sets of candidates, by name; the Java programs start once.
 
-    table: METEOR's paraphrases narrowed to the words of a data set (`ngw.metrics.paraphrases`), which saves it reading
-    all; taken where it covers these captions, so the scores are the same.
+    Args:
+        candidates: sets of one caption an image, by image id.
+        references: captions by image id, for the same images.
+        table: METEOR's paraphrases narrowed to the words of a data set (`ngw.metrics.paraphrases`), which saves it
+            reading all; taken where it covers these captions, so the scores are the same.
+
+    Raises:
+        InputError: ids that differ, a reference that is missing or empty, no Java, or a Java program that fails.
     """
     for captions in candidates.values():
         check(captions, references)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ngw.ot.cost import blas_threads_only, multiply, total
+from ngw.ot.cost import blas_threads_only, multiply
 from ngw.ot.kernel import Kernel, KernelT
 
 
@@ -92,11 +92,6 @@ class Coupling:
     def perplexity(self):
         """Effective number of columns that each row is spread over [n]: exp of its conditional entropy."""
         return self._out(self._rows[1].exp())
-
-    def entropy(self) -> float:
-        """-sum_ij P_ij log P_ij, in nats."""
-        mass, conditional = self._rows
-        return float(total((mass * conditional + torch.special.entr(mass)).sum(), self.group))
 
     def mass(self, i, j):
         """P_ij for index arrays i and j (broadcast against each other), float64."""

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from ngw.errors import InputError
+from ngw.record import IDENTITY, Record
 
-IDENTITY = ("dataset", "vision", "text", "method", "pairs")  # of a task's record; one that has labels adds them
 ROLES = ("method", "baseline", "control")
 
-Record = Mapping[str, Any]  # metrics/retrieval.json of one run
 Cell = tuple  # dataset, vision, text, method, pairs, labels where the task has them, seed
 
 _FIELDS = {
@@ -34,9 +33,9 @@ def who_columns(records: Sequence[Record]) -> list[str]:
     return list(identity(records[0]) if records else IDENTITY)
 
 
-def cell(record: Record) -> Cell:
-    """The cell of the table that a record fills."""
-    return (*identity(record).values(), record["seed"])
+def cell(run: Mapping[str, Any]) -> Cell:
+    """The cell of the table that a run fills: a record, or an entry of the config's list of runs."""
+    return (*identity(run).values(), run["seed"])
 
 
 def by_seeds(records: Sequence[Record]) -> list[list[Record]]:

@@ -10,6 +10,7 @@ import numpy as np
 from ngw import io
 from ngw.arguments import Model, Output, Records, Tables, Text, Vision
 from ngw.cli import stage
+from ngw.record import Record
 from ngw.report.stages import write_figure
 from ngw.seeds import rng
 
@@ -94,7 +95,7 @@ def caption_sheet(
     captions = {}
     for file in records:
         rows = io.read_table(file.parent.parent / "predictions" / "captioning.parquet", ["image_id", "caption"])
-        captions[io.read_record(file)["method"]] = dict(zip(rows["image_id"], rows["caption"], strict=True))
+        captions[Record.read(file)["method"]] = dict(zip(rows["image_id"], rows["caption"], strict=True))
     ids = [i for i in cloud.ids.tolist() if all(i in of for of in captions.values())]
     order = rng(0, "captions", "sheet").permutation(len(ids))[:SHEET]
     items = [
@@ -119,7 +120,7 @@ def image_sheet(
 
     cloud = features.read(vision)
     path, caption = _shown(tables)
-    drawn = {io.read_record(f)["method"]: pictures.read(f.parent / "predictions" / "images.zip") for f in records}
+    drawn = {Record.read(f)["method"]: pictures.read(f.parent / "predictions" / "images.zip") for f in records}
     ids = sorted(set.intersection(*map(set, drawn.values())))
     chosen = [ids[k] for k in rng(0, "images", "sheet").permutation(len(ids))[:SHEET]]
     items = [

@@ -25,26 +25,28 @@ from ngw.arguments import (
 )
 from ngw.cli import stage
 from ngw.errors import InputError
-from ngw.record import stamp
+from ngw.record import Record
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ngw.report.frames import Pair
 
+RANKS = ("direction", "image_id", "rank")  # columns of the predictions of retrieval
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
-def _retrieval_runs(wanted: Sequence[Mapping[str, Any]]) -> tuple[list[dict], dict[tuple, dict]]:
-    """The records of these runs, and the ranks of each run's cell."""
+def _runs(
+    cells: Sequence[Mapping[str, Any]], task: str, columns: Sequence[str]
+) -> tuple[list[Record], dict[tuple, dict]]:
+    """The records of these runs in one task, and the predictions of each run's cell."""
     from ngw.config import RUN
     from ngw.report.records import cell
 
-    paths = [RUN.format(**c) for c in wanted]
-    columns = ["direction", "image_id", "rank"]
-    records = [io.read_record(f"{path}/metrics/retrieval.json") for path in paths]
-    ranks = [io.read_table(f"{path}/predictions/retrieval.parquet", columns) for path in paths]
-    return records, {cell(c): table for c, table in zip(wanted, ranks, strict=True)}
+    paths = [RUN.format(**c) for c in cells]
+    records = [Record.read(f"{path}/metrics/{task}.json") for path in paths]
+    tables = [io.read_table(f"{path}/predictions/{task}.parquet", columns) for path in paths]
+    return records, {cell(c): table for c, table in zip(cells, tables, strict=True)}
 
 
 @stage("Collate the runs of a config into tables.")
@@ -55,7 +57,7 @@ def collate(grid: Grid, output: Output) -> None:
     from ngw.report.tables.retrieval import build
 
     wanted = cells(grid)
-    records, ranks = _retrieval_runs(wanted)
+    records, ranks = _runs(wanted, "retrieval", RANKS)
     references = grid.get("references", [])
     write_tables(build(records, ranks, [cell(c) for c in wanted], references=references), output)
 
@@ -68,7 +70,7 @@ def write_tables(texts: Mapping[str, str], output: Path) -> None:
         io.write_text(path, text)
         written.setdefault(path.stem, []).append(path)
     for name, paths in written.items():
-        io.write_record(output / f"{name}.json", {"table": name, **stamp()}, paths)
+        Record.of({"table": name}).write(output / f"{name}.json", paths)
 
 
 def read_text(table: Path) -> str:
@@ -174,7 +176,7 @@ def identifiability_tables(grid: Grid, output: Output) -> None:
     from ngw.report.tables.identifiability import build
 
     wanted = cells(grid)
-    records = [io.read_record(f"{RUN.format(**c)}/metrics/identifiability.json") for c in wanted]
+    records = [Record.read(f"{RUN.format(**c)}/metrics/identifiability.json") for c in wanted]
     write_tables(build(records, [cell(c) for c in wanted]), output)
 
 
@@ -195,7 +197,7 @@ def similarity_tables(
     from ngw.report.frames import read_csv
     from ngw.report.tables.similarity import build
 
-    write_tables(build([io.read_record(path) for path in records], read_csv(read_text(table)), pairs), output)
+    write_tables(build([Record.read(path) for path in records], read_csv(read_text(table)), pairs), output)
 
 
 @stage("Collate retrieval records into the ablation table.")
@@ -208,7 +210,7 @@ def ablation_tables(
     from ngw.report.tables.ablations import build
 
     wanted = cells(grid)
-    write_tables(build(*_retrieval_runs(wanted), [cell(c) for c in wanted], grid["groups"], name), output)
+    write_tables(build(*_runs(wanted, "retrieval", RANKS), [cell(c) for c in wanted], grid["groups"], name), output)
 
 
 @stage("Draw the ablations, a panel an option.")
@@ -227,7 +229,7 @@ def vqa_tables(cells: FusionCells, output: Output) -> None:
 
     paths = [FUSION.format(**c) for c in cells]
     columns = ["question_id", "image_id", "question_type", "answer_type", "answer", "accuracy", "always"]
-    records = [io.read_record(f"{path}/metrics/vqa.json") for path in paths]
+    records = [Record.read(f"{path}/metrics/vqa.json") for path in paths]
     scores = [io.read_table(f"{path}/predictions/vqa.parquet", columns) for path in paths]
     by_cell = {cell(c): table for c, table in zip(cells, scores, strict=True)}
     write_tables(build(records, by_cell, [cell(c) for c in cells]), output)
@@ -254,7 +256,7 @@ def vqa_examples(
     from ngw.tasks.vqa import examples as task
 
     a, b = TokenFile(vision), TokenFile(text)
-    names = [io.read_record(path)["fusion"] for path in records]
+    names = [Record.read(path)["fusion"] for path in records]
     columns = ["question_id", "image_id", "answer", "accuracy"]
     by_fusion = {name: io.read_table(path, columns) for name, path in zip(names, answers, strict=True)}
     questions = io.read_table(tables / "questions.parquet", ["question_id", "text", "multiple_choice_answer"])
@@ -278,20 +280,6 @@ def generation_tables(
     from ngw.report.tables.generation import COSINES, DECODERS, build
 
     columns = ["image_id", *(d + c for d in DECODERS for c in ("bleu", *METRICS[4:]))]
-    captions, pictures = (
-        _decoded_runs(cells, task, wanted) for task, wanted in (("captioning", columns), ("imaging", COSINES * images))
-    )
+    captions = _runs(cells, "captioning", columns)
+    pictures = _runs(cells if images else [], "imaging", COSINES)
     write_tables(build(*captions, [cell(c) for c in cells], pictures=pictures[0], judged=pictures[1]), output)
-
-
-def _decoded_runs(
-    cells: Sequence[Mapping[str, Any]], task: str, columns: Sequence[str]
-) -> tuple[list[dict], dict[tuple, dict]]:
-    """The records of these runs in one task of generation, and the scores of each run's cell; no columns: none."""
-    from ngw.config import RUN
-    from ngw.report.records import cell
-
-    paths = [RUN.format(**c) for c in cells] if columns else []
-    records = [io.read_record(f"{path}/metrics/{task}.json") for path in paths]
-    scores = [io.read_table(f"{path}/predictions/{task}.parquet", columns) for path in paths]
-    return records, {cell(record): table for record, table in zip(records, scores, strict=True)}

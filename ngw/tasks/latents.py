@@ -13,7 +13,7 @@ from ngw.errors import InputError, naming
 from ngw.features import Features
 from ngw.maps.linear import ridge
 from ngw.methods.base import unit
-from ngw.record import IDENTITY
+from ngw.record import run, spaces
 from ngw.seeds import rng
 from ngw.tasks import CEILING
 
@@ -111,14 +111,12 @@ def read_bridge(path: Path, a: Features, b: Features) -> tuple[dict[str, Any], d
     for name, side in (("images", a), ("captions", b)):
         if len(arrays[name]) != len(side.ids) or head[f"{name}_sha256"] != side.metadata["sha256"]:
             raise InputError(f"{path}: expected the {name} of these features, found others; make the bridge again.")
-    who = {name: head[name] for name in IDENTITY} | {"seed": int(head["seed"]), "kind": head["kind"]}
-    return {**who, "role": head["role"], "converged": True}, arrays
+    return {**run(head, head["role"]), "converged": True}, arrays
 
 
 def _ceiling(a: Features, b: Features, seed: int) -> dict[str, Any]:
-    who = {"dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"]}
-    who |= {"method": CEILING, "pairs": "all", "kind": CEILING, "role": "control"}
-    return {**who, "seed": seed, "converged": True}
+    own = {"method": CEILING, "pairs": "all", "kind": CEILING, "role": "control", "seed": seed, "converged": True}
+    return spaces(a.metadata, b.metadata) | own
 
 
 def _fitted(model: Path):
@@ -126,5 +124,4 @@ def _fitted(model: Path):
     from ngw import methods
 
     aligner, head = methods.load_with_metadata(model)
-    who = {name: head[name] for name in IDENTITY} | {"seed": int(head["seed"]), "kind": head["kind"]}
-    return aligner, {**who, "role": aligner.role, "converged": bool(aligner.converged_)}
+    return aligner, {**run(head, aligner.role), "converged": bool(aligner.converged_)}

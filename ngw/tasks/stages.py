@@ -20,7 +20,7 @@ from ngw.arguments import (
     Pairs,
     Plan,
     Predictions,
-    Record,
+    RecordFile,
     Seed,
     Spec,
     Split,
@@ -34,7 +34,7 @@ from ngw.cli import stage
 from ngw.data import prepare
 from ngw.errors import InputError, naming
 from ngw.features.clouds import Clouds, clouds, repeated
-from ngw.record import IDENTITY, stamp
+from ngw.record import Record, run, spaces, status
 
 if TYPE_CHECKING:
     from ngw.methods._transport import Transport
@@ -86,10 +86,9 @@ def _train_clouds(vision: Path, text: Path, pairs: str, seed: int, captions: int
             f"{text}: expected features of data set {a.metadata['dataset']!r}, like {vision}, found "
             f"{b.metadata['dataset']!r}; encode both from one data set."
         )
-    who = {"dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"]}
     hashes = {"vision_sha256": a.metadata["sha256"], "text_sha256": b.metadata["sha256"]}
     with naming(f"{vision}, {text}"):
-        return clouds(a, b, pairs, seed, captions), who | hashes
+        return clouds(a, b, pairs, seed, captions), spaces(a.metadata, b.metadata) | hashes
 
 
 def _one_modality(a: features.Features, b: features.Features) -> bool:
@@ -193,7 +192,7 @@ def maps(
 
 
 @stage("Rank a test split both ways.")
-def retrieval(model: Model, vision: Vision, text: Text, predictions: Predictions, record: Record) -> None:
+def retrieval(model: Model, vision: Vision, text: Text, predictions: Predictions, record: RecordFile) -> None:
     """The retrieval stage: ranks of every query both ways, and the run's record."""
     from ngw.tasks import retrieval as task
 
@@ -202,15 +201,14 @@ def retrieval(model: Model, vision: Vision, text: Text, predictions: Predictions
     with naming(f"{vision}, {text}"):
         result = task.evaluate(aligner, a, b)
     io.write_table(predictions, result.table)
-    identity = {name: head[name] for name in IDENTITY} | {"seed": int(head["seed"])}
-    io.write_record(record, {
-        **identity, "kind": head["kind"], "role": aligner.role,
-        "task": "retrieval", "task_version": task.VERSION, "n_images": len(a.ids), "n_captions": len(b.ids),
-        "converged": bool(aligner.converged_), "note": aligner.note_, **stamp(), "metrics": result.metrics,
-        "cost": {**meter.read(head), "parameters": int(aligner.n_parameters_)},
-        "plan": json.loads(head.get("plan", "null")),  # diagnostics, where the method has a plan
-        "step": _kept_step(aligner),  # of training, where the method is trained
-    })  # fmt: skip
+    Record.of(
+        run(head, aligner.role)
+        | status("retrieval", task.VERSION, len(a.ids), len(b.ids), bool(aligner.converged_), aligner.note_),
+        metrics=result.metrics,
+        cost={**meter.read(head), "parameters": int(aligner.n_parameters_)},
+        plan=json.loads(head.get("plan", "null")),  # diagnostics, where the method has a plan
+        step=_kept_step(aligner),  # of training, where the method is trained
+    ).write(record)
 
 
 def _kept_step(model: Any) -> int | None:
@@ -221,7 +219,7 @@ def _kept_step(model: Any) -> int | None:
 
 @stage("Measure what both maps keep on a test split, beside a shuffled null.")
 def identifiability(
-    model: Model, vision: Vision, text: Text, train_vision: TrainVision, train_text: TrainText, record: Record,
+    model: Model, vision: Vision, text: Text, train_vision: TrainVision, train_text: TrainText, record: RecordFile,
     captions: Captions = 1,
 ) -> None:  # fmt: skip
     """The identifiability stage: both maps on a test split, and on the same rows the method's shuffled twin."""
@@ -237,14 +235,12 @@ def identifiability(
     with naming(f"{train_vision}, {train_text}"):
         twin = task.shuffled_twin(aligner, two, seed)
     null = None if twin is None else task.evaluate(twin, x, y, seed)
-    identity = {name: head[name] for name in IDENTITY} | {"seed": seed}
-    io.write_record(record, {
-        **identity, "kind": head["kind"], "role": aligner.role, "task": "identifiability", "task_version": task.VERSION,
-        "n_images": len(x), "n_captions": len(y), "converged": bool(aligner.converged_), "note": aligner.note_,
-        **stamp(), "cost": {"parameters": int(aligner.n_parameters_)},
-        "metrics": result.metrics, "null": null and null.metrics,
-        "spectra": result.spectra, "null_spectra": null and null.spectra,
-    })  # fmt: skip
+    Record.of(
+        run(head, aligner.role)
+        | status("identifiability", task.VERSION, len(x), len(y), bool(aligner.converged_), aligner.note_),
+        cost={"parameters": int(aligner.n_parameters_)}, metrics=result.metrics, null=null and null.metrics,
+        spectra=result.spectra, null_spectra=null and null.spectra,
+    ).write(record)  # fmt: skip
 
 
 def _repeated(train: Path, test: Path, held: features.Features) -> int:
@@ -260,7 +256,9 @@ def _repeated(train: Path, test: Path, held: features.Features) -> int:
 
 
 @stage("How alike two spaces are before alignment, calibrated.")
-def similarity(vision: Vision, text: Text, train_vision: TrainVision, train_text: TrainText, record: Record) -> None:
+def similarity(
+    vision: Vision, text: Text, train_vision: TrainVision, train_text: TrainText, record: RecordFile
+) -> None:
     """The similarity stage: how alike the two spaces of a split are before any alignment, against permuted pairs.
 
     What also holds for every method on them: how many of the split's rows equal a training row.
@@ -273,9 +271,8 @@ def similarity(vision: Vision, text: Text, train_vision: TrainVision, train_text
     with naming(f"{vision}, {text}"):
         x, y = held_out(a, b, seed=0)
         metrics = measure(x, y, rng(0, "similarity", "permutations"))
-    who = {"dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"]}
-    io.write_record(record, {
-        **who, "split": a.metadata["split"], "n": len(x), "task": "similarity", **stamp(),
-        "repeated_rows": {"vision": _repeated(train_vision, vision, a), "text": _repeated(train_text, text, b)},
-        "metrics": metrics,
-    })  # fmt: skip
+    Record.of(
+        spaces(a.metadata, b.metadata) | {"split": a.metadata["split"], "n": len(x), "task": "similarity"},
+        repeated_rows={"vision": _repeated(train_vision, vision, a), "text": _repeated(train_text, text, b)},
+        metrics=metrics,
+    ).write(record)

@@ -12,7 +12,7 @@ from typing import Annotated
 from ngw.arguments import POSITIONAL, count
 from ngw.cli import stage
 from ngw.errors import InputError
-from ngw.record import stamp
+from ngw.record.origin import stamp
 
 
 def about() -> dict[str, str]:

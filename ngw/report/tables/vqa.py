@@ -127,9 +127,9 @@ def _values(record: Record) -> dict[str, float]:
     return accuracies | {f"alpha_{side}": alpha for side, alpha in record["alphas"].items()}
 
 
-def _as_method(run: Mapping[str, Any]) -> dict[str, Any]:
+def _as_method(run: Mapping[str, Any]) -> Record:
     """A run as the other tables know one: the fusion is the method; every training ends."""
-    return {**run, "method": run["fusion"], "converged": True}
+    return Record({**run, "method": run["fusion"], "converged": True})
 
 
 def _tables(here: pd.DataFrame, changes: pd.DataFrame, record: Record) -> list[Table]:

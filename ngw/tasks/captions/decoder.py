@@ -28,7 +28,6 @@ from ngw.seeds import entropy, rng, torch_generator
 from ngw.tasks.captions.options import CaptionerOptions as Options
 from ngw.tasks.vqa.labels import held_out
 
-VERSION = 1  # of the task
 PAD, END, UNKNOWN = 0, 1, 2
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*|[^\w\s]")
 NO_SPACE = re.compile(r" (?=[.,;:!?%)])|(?<=[(]) ")

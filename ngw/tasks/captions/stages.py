@@ -10,10 +10,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 from ngw import __version__, features, io, meter
-from ngw.arguments import Bridge, Count, DecoderOptions, Output, Record, Runs, Seed, Tables, Text, TrainText, Vision
+from ngw.arguments import Bridge, Count, DecoderOptions, Output, RecordFile, Runs, Seed, Tables, Text, TrainText, Vision
 from ngw.cli import stage
 from ngw.errors import InputError, naming
-from ngw.record import stamp
+from ngw.record import Record
 from ngw.registry import make
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def train_captioner(
 def generate_captions(
     decoder: Annotated[Path, "file of the train-captioner stage"], vision: Vision, text: Text, train_text: TrainText,
     tables: Tables, captions: Annotated[Path, "captions in the COCO results format (json)"],
-    nearest: Annotated[Path, "the nearest training captions, likewise (json)"], record: Record,
+    nearest: Annotated[Path, "the nearest training captions, likewise (json)"], record: RecordFile,
     model: Annotated[Path | None, "file of a fitted method; without it, the captions' own latents"] = None,
     bridge: Bridge | None = None, count: Count | None = None,
 ) -> None:  # fmt: skip
@@ -95,7 +95,7 @@ def generate_captions(
     texts = _texts(tables, "train", known, train_text)
     near = [texts[k] for k in latents.nearest(mapped.queries, mapped.known)]
     write_results(nearest, ids, near)
-    io.write_record(record, {**mapped.who, **stamp(), "cost": spent}, [captions, nearest])
+    Record.of(mapped.who, cost=spent).write(record, [captions, nearest])
 
 
 @stage("Narrow METEOR's paraphrases to a data set's words.")
@@ -153,7 +153,5 @@ def _write_scores(
         table |= {prefix + "caption": [captions[prefix][i] for i in ids], prefix + "bleu": of.bleu.tolist()}
         table |= {prefix + name: values for name, values in of.items.items()}
     io.write_table(run / "predictions" / "captioning.parquet", table)
-    io.write_record(run / "metrics" / "captioning.json", {
-        **io.read_record(run / "captions.json"), "task": "captioning", "task_version": VERSION, "n_images": len(ids),
-        "metrics": metrics,
-    })  # fmt: skip
+    scored = Record.read(run / "captions.json").scored("captioning", VERSION, n_images=len(ids), metrics=metrics)
+    scored.write(run / "metrics" / "captioning.json")

@@ -19,7 +19,7 @@ from ngw.arguments import (
     DecoderOptions,
     Judges,
     Output,
-    Record,
+    RecordFile,
     Runs,
     Seed,
     Tables,
@@ -32,7 +32,7 @@ from ngw.cli import stage
 from ngw.encoders import _huggingface
 from ngw.errors import InputError, naming
 from ngw.metrics.image import cosines, with_scores
-from ngw.record import stamp
+from ngw.record import Record
 from ngw.registry import make
 from ngw.tasks.captions.stages import split_captions
 from ngw.tasks.images.options import ImagerOptions
@@ -88,7 +88,7 @@ def train_image_decoder(
 def generate_images(
     decoder: Annotated[Path, "file of the train-image-decoder stage"], vision: Vision, text: Text,
     train_vision: TrainVision, count: Count, images: Annotated[Path, "where the pictures go (zip of png)"],
-    nearest: Annotated[Path, "where the nearest training images' ids go (json)"], record: Record,
+    nearest: Annotated[Path, "where the nearest training images' ids go (json)"], record: RecordFile,
     model: Annotated[Path | None, "file of a fitted method; without it, the images' own latents"] = None,
     bridge: Bridge | None = None,
 ) -> None:  # fmt: skip
@@ -113,7 +113,7 @@ def generate_images(
     codec.write(images, dict(zip(ids.tolist(), drawn, strict=True)))
     near = known.ids[latents.nearest(mapped.queries, mapped.known)]
     io.write_json(nearest, [{"image_id": int(i), "nearest": int(k)} for i, k in zip(ids, near, strict=True)])
-    io.write_record(record, {**mapped.who, **stamp(), "cost": spent}, [nearest])
+    Record.of(mapped.who, cost=spent).write(record, [nearest])
 
 
 @stage("What the judges see of real test images and captions.")
@@ -199,11 +199,10 @@ def score_images(
                 "real_cosine": cosines(arrays["images"], arrays["texts"]),
             }
         io.write_table(run / "predictions" / "imaging.parquet", {"image_id": arrays["ids"], **scores})
-        io.write_record(run / "metrics" / "imaging.json", {
-            **io.read_record(run / "images.json"), "task": "imaging", "task_version": VERSION, "n_images": len(ids),
-            "names": names,
-            "metrics": {**distances, **with_scores({name: float(values.mean()) for name, values in scores.items()})},
-        })  # fmt: skip
+        metrics = {**distances, **with_scores({name: float(values.mean()) for name, values in scores.items()})}
+        record = Record.read(run / "images.json")
+        record = record.scored("imaging", VERSION, n_images=len(ids), names=names, metrics=metrics)
+        record.write(run / "metrics" / "imaging.json")
 
 
 def _nearest(run: Path, ids: list[int], reference: Path) -> list[int]:

@@ -29,7 +29,6 @@ from ngw.tasks.captions.decoder import WORD
 from ngw.tasks.images.codec import square
 from ngw.tasks.vqa.labels import held_out
 
-VERSION = 1  # of the task
 SPECIAL = ("[PAD]", "[UNK]", "[START]", "[END]")
 MEAN, DEVIATION = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 MOST_SCALE = 100.0  # of the logits, as in CLIP

@@ -21,7 +21,7 @@ from ngw.arguments import (
     Output,
     Pairs,
     Predictions,
-    Record,
+    RecordFile,
     Seed,
     Share,
     Spec,
@@ -38,7 +38,7 @@ from ngw.encoders import _huggingface
 from ngw.errors import InputError, naming
 from ngw.features import Features
 from ngw.features.clouds import clouds
-from ngw.record import stamp
+from ngw.record import Record, fusion_run, run, spaces, status
 from ngw.registry import make
 
 
@@ -104,8 +104,7 @@ def _save(output: Path, model: Any, words: Any, trained: Any, size: int, about: 
     from ngw.tasks.joint import clip
 
     parameters = sum(p.numel() for p in model.parameters())
-    facts = {**stamp(), "training": trained.record(), "parameters": parameters}
-    clip.save(output, model, words, size, {**about, **facts})
+    clip.save(output, model, words, size, Record.of(about, training=trained.record(), parameters=parameters))
 
 
 def known_pairs(tables: Path, pairs: str, captions: int, seed: int) -> tuple[list[str], list[list[str]], np.ndarray]:
@@ -153,7 +152,7 @@ def _seen(where: Path, tables: Path, side: str, cloud: Features) -> Features:
 @stage("Rank a test split by a CLIP.")
 def joint_retrieval(
     folder: Clip, tables: Tables, vision: Vision, text: Text, spec: Spec, method: Name, pairs: Pairs, seed: Seed,
-    predictions: Predictions, record: Record,
+    predictions: Predictions, record: RecordFile,
 ) -> None:  # fmt: skip
     """The joint-retrieval stage: a CLIP ranks the test split both ways, beside the aligners of these two encoders.
 
@@ -169,14 +168,15 @@ def joint_retrieval(
     about = io.read_record(trained) if trained.is_file() else {}  # a published CLIP has no such file
     none = {"train_seconds": 0.0, "peak_memory_mb": 0.0, "parameters": 0}
     io.write_table(predictions, result.table)
-    io.write_record(record, {
-        "dataset": a.metadata["dataset"], "vision": a.metadata["encoder"], "text": b.metadata["encoder"],
-        "method": method, "pairs": pairs, "seed": seed, "kind": spec["kind"], "role": methods.build(spec).role,
-        "task": "retrieval", "task_version": retrieval.VERSION, "n_images": len(a.ids), "n_captions": len(b.ids),
-        "converged": True, "note": "", **stamp(), "metrics": result.metrics,
-        "cost": none | {name: about[name] for name in (*meter.COSTS, "parameters") if name in about},
-        "plan": None, "step": about.get("training", {}).get("step"),
-    })  # fmt: skip
+    head = {"method": method, "pairs": pairs, "seed": str(seed), "kind": spec["kind"]}
+    Record.of(
+        run(spaces(a.metadata, b.metadata) | head, methods.build(spec).role)
+        | status("retrieval", retrieval.VERSION, len(a.ids), len(b.ids)),
+        metrics=result.metrics,
+        cost=none | {name: about[name] for name in (*meter.COSTS, "parameters") if name in about},
+        plan=None,
+        step=about.get("training", {}).get("step"),
+    ).write(record)
 
 
 @stage("Carry a CLIP's space to the latents that decoders read.")
@@ -200,7 +200,7 @@ def joint_bridge(
     arrays, penalties = latents.bridged(inside, frozen["train_images"].x, frozen["train_captions"].x)
     a, b = frozen["images"].metadata, frozen["captions"].metadata
     io.write_tensors(output, arrays, {
-        "bridge": json.dumps(penalties), "dataset": a["dataset"], "vision": a["encoder"], "text": b["encoder"],
+        "bridge": json.dumps(penalties), **spaces(a, b),
         "method": method, "pairs": pairs, "seed": str(seed), "kind": spec["kind"], "role": methods.build(spec).role,
         "images_sha256": a["sha256"], "captions_sha256": b["sha256"], "ngw": __version__,
     })  # fmt: skip
@@ -246,13 +246,10 @@ def joint_vqa(
         ids = known.question_ids[where].tolist()
         predictions = [known.vocabulary.answers[column] for column in best]
         answers.write_results(output / "predictions" / f"{split}.json", ids, predictions, ids)
-    identity = {
-        "dataset": dataset, "vision": vision, "text": text, "fusion": fusion, "aligner": None, "pairs": "0",
-        "labels": share, "seed": seed,
-    }  # fmt: skip
+    identity = fusion_run({"dataset": dataset, "vision": vision, "text": text}, fusion, {}, share, seed)
     network.save(output / "model.safetensors", {"fusion_spec": json.dumps(dict(spec)), "run": json.dumps(identity)})
-    io.write_record(output / "training.json", {
-        **identity, "kind": spec["kind"], "role": chosen.role, **stamp(), "n_labelled": len(rows),
-        "vocabulary": {split: known.record(split) for split in splits}, "alphas": {}, "training": trained.record(),
-        "cost": {**spent, "parameters": sum(p.numel() for p in network.parameters())},
-    }, [output / "predictions" / f"{split}.json" for split in splits])  # fmt: skip
+    Record.of(
+        identity | {"kind": spec["kind"], "role": chosen.role},
+        n_labelled=len(rows), vocabulary={split: known.record(split) for split in splits}, alphas={},
+        training=trained.record(), cost={**spent, "parameters": sum(p.numel() for p in network.parameters())},
+    ).write(output / "training.json", [output / "predictions" / f"{split}.json" for split in splits])  # fmt: skip

@@ -18,7 +18,7 @@ from ngw.arguments import (
     Name,
     Output,
     Predictions,
-    Record,
+    RecordFile,
     Seed,
     Share,
     Spec,
@@ -37,7 +37,7 @@ from ngw.errors import InputError, naming
 from ngw.features.basis import fit_basis, read_basis, write_basis
 from ngw.features.tokens import TokenFile, write
 from ngw.io import digests
-from ngw.record import stamp
+from ngw.record import Record, fusion_run, spaces
 from ngw.registry import make
 from ngw.seeds import rng
 
@@ -149,11 +149,7 @@ def fuse(
     aligner, about = _aligner(model)
     a, b = ([TokenFile(path) for path in paths] for paths in (images, questions))
     _check_sides(a, b, about)
-    who = {"dataset": a[0].metadata["dataset"], "vision": a[0].metadata["encoder"], "text": b[0].metadata["encoder"]}
-    identity = {
-        **who, "fusion": fusion, "aligner": about.get("method"), "pairs": about.get("pairs", "0"), "labels": share,
-        "seed": seed,
-    }  # fmt: skip
+    identity = fusion_run(spaces(a[0].metadata, b[0].metadata), fusion, about, share, seed)
     with naming(f"{labels}, {images[0]}, {questions[0]}"):
         usage = meter.Meter()
         rows = known.labelled(share, seed)
@@ -165,13 +161,13 @@ def fuse(
         spent = usage.read() | {"train_seconds": trained.seconds}
     for image_tokens, question_tokens in zip(a[1:], b[1:], strict=True):
         _answer(network, image_tokens, question_tokens, known, options, output / "predictions")
-    record = {
-        **identity, "kind": spec["kind"], "role": fusions.build(spec).role, **stamp(),
-        "n_labelled": len(rows), "vocabulary": _reach(known, [tokens.metadata["split"] for tokens in b[1:]]),
-        "alphas": network.network.alphas(), "training": trained.record(),
-        "cost": {**spent, "parameters": sum(p.numel() for p in network.trained().values())},
-    }  # fmt: skip
-    io.write_record(output / "training.json", record, results_files(output, [f.metadata["split"] for f in b[1:]]))
+    splits = [tokens.metadata["split"] for tokens in b[1:]]
+    Record.of(
+        identity | {"kind": spec["kind"], "role": fusions.build(spec).role},
+        n_labelled=len(rows), vocabulary=_reach(known, splits), alphas=network.network.alphas(),
+        training=trained.record(),
+        cost={**spent, "parameters": sum(p.numel() for p in network.trained().values())},
+    ).write(output / "training.json", results_files(output, splits))  # fmt: skip
     network.save(output / "model.safetensors", {"fusion_spec": json.dumps(dict(spec)), "run": json.dumps(identity)})
 
 
@@ -251,20 +247,19 @@ def prior(
         ids = [questions["question_id"][row] for row in rows]
         answers.write_results(output / "predictions" / f"{split}.json", ids, [predictions[row] for row in rows], ids)
     spent = usage.read()
-    io.write_record(output / "training.json", {
-        "dataset": dataset, "vision": vision, "text": text, "fusion": fusion, "aligner": None, "pairs": "0",
-        "labels": "all", "seed": seed, "kind": spec["kind"], "role": fusions.build(spec).role, **stamp(),
-        "n_labelled": questions["split"].count("train"), "alphas": {}, "training": None,
-        "vocabulary": _reach(Labels.read(labels), splits),
-        "cost": {**spent, "parameters": 0},
-    }, results_files(output, splits))  # fmt: skip
+    identity = fusion_run({"dataset": dataset, "vision": vision, "text": text}, fusion, {}, "all", seed)
+    Record.of(
+        identity | {"kind": spec["kind"], "role": chosen.role},
+        n_labelled=questions["split"].count("train"), alphas={}, training=None,
+        vocabulary=_reach(Labels.read(labels), splits), cost={**spent, "parameters": 0},
+    ).write(output / "training.json", results_files(output, splits))  # fmt: skip
 
 
 @stage("Score a results file.")
 def vqa(
     tables: Tables, training: Training,
     results: Annotated[Path, "answers in the official format, named after their split (json)"],
-    predictions: Predictions, record: Record,
+    predictions: Predictions, record: RecordFile,
 ) -> None:  # fmt: skip
     """The vqa stage: score a results file as the official scorer does, question by question, and write the record."""
     from ngw.metrics.vqa import accuracies, by_group, summary
@@ -280,15 +275,14 @@ def vqa(
     io.check_vouched(training, results)
     predicted = read_results(results, table["question_id"])
     official, always = (accuracies(predicted, table["answers"], mode) for mode in ("official", "always"))
-    run = io.read_record(training)
+    run = Record.read(training)
     kept = ("question_id", "image_id", "question_type", "answer_type")
     io.write_table(predictions, {
         **{name: table[name] for name in kept}, "answer": predicted, "accuracy": official, "always": always
     })  # fmt: skip
-    io.write_record(record, {
-        **run, "task": "vqa", "task_version": VERSION, "split": split,
-        "n_questions": len(predicted), "n_images": len(set(table["image_id"])),
-        "metrics": {**summary(official, table["answer_type"]), "always_accuracy": float(np.mean(always))},
-        "by_question_type": by_group(official, table["question_type"]),
-        "vocabulary": take(run["vocabulary"], split, f"{training}: vocabulary"),
-    })  # fmt: skip
+    run.scored(
+        "vqa", VERSION, split=split, n_questions=len(predicted), n_images=len(set(table["image_id"])),
+        metrics={**summary(official, table["answer_type"]), "always_accuracy": float(np.mean(always))},
+        by_question_type=by_group(official, table["question_type"]),
+        vocabulary=take(run["vocabulary"], split, f"{training}: vocabulary"),
+    ).write(record)  # fmt: skip

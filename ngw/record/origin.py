@@ -15,7 +15,6 @@ from typing import Any
 
 from ngw import __version__
 
-IDENTITY = ("dataset", "vision", "text", "method", "pairs", "seed")  # who a run is
 LIBRARIES = ("torch", "numpy", "transformers", "diffusers", "pot", "snakemake")
 COMMIT, CONFIG = "NGW_COMMIT", "NGW_CONFIG"  # the workflow's environment: found once, not by each of its jobs
 
@@ -39,7 +38,7 @@ def digest(config: Mapping[str, Any]) -> str:
 
 def commit() -> str:
     """The commit of the sources, and whether they were changed since; nothing where they are no repository."""
-    folder = Path(__file__).parents[1]
+    folder = Path(__file__).parents[2]
 
     def git(*words: str) -> str | None:
         try:
