@@ -131,7 +131,7 @@ def test_a_record_without_ranks_is_refused(records, ranks):
 
 def test_differences_compare_with_the_best_baseline(records, ranks):
     samples = retrieval.samples(records, ranks, draws=200)
-    found = best_baseline_differences(records, "mean_recall_1", samples).to_dict("records")
+    found = best_baseline_differences(retrieval.rows(records, samples), "mean_recall_1", samples).to_dict("records")
     assert {(row["method"], row["pairs"], row["baseline"]) for row in found} == {
         (method, pairs, "cca") for method in ("ngw", "ngw~epsilon=0.1") for pairs in ("30", "all")
     }
@@ -143,7 +143,8 @@ def test_differences_compare_with_the_best_baseline(records, ranks):
 
 def test_every_row_stands_against_ngw_with_a_correction_for_their_number(records, ranks):
     samples = retrieval.samples(records, ranks, draws=200)
-    rivals = reference_differences(records, "mean_recall_1", "ngw", samples)
+    rows = retrieval.rows(records, samples)
+    rivals = reference_differences(rows, "mean_recall_1", "ngw", samples)
     found = rivals.to_dict("records")
     assert [(row["method"], row["pairs"]) for row in found] == [
         (method, pairs) for method in ("ngw~epsilon=0.1", "cca", "ridge") for pairs in ("30", "all")
@@ -156,7 +157,7 @@ def test_every_row_stands_against_ngw_with_a_correction_for_their_number(records
     assert "| cca | -18.8 | -18.8 |" in shown
     assert re.search(r"\| ridge \| -68\.8(\\\*)? \|", shown)
     assert "| smallest difference to be found |" in shown
-    others = [record for record in records if record["method"] != "ngw"]
+    others = rows[rows["method"] != "ngw"]
     assert reference_differences(others, "mean_recall_1", "ngw", samples).empty
 
 

@@ -115,8 +115,8 @@ def test_every_fusion_stands_against_ngws_first_with_as_many_labels():
         (lambda g: g.append(g[0]), "more than one record"),
         (lambda g: g[1][0].update(split="val", n_questions=5), "n_questions is 4"),
         (lambda g: g[1][0]["metrics"].update(accuracy=0.9), "accuracy is 0.9, its scores give 0.65"),
-        (lambda g: g[1][1].update(image_id=[7, 7, 9, 8]), "its scores (4, 3)"),
-        (lambda g: g[1][1].update(image_id=[7, 7, 8, 8]), "other images than the other runs"),
+        (lambda g: g[0][1].update(image_id=[7, 7, 9, 8]), "its scores (4, 3)"),
+        (lambda g: g[1][1].update(image_id=[7, 7, 8, 8]), "image 8 isn't in the other runs"),
         (lambda g: g[1][0].update(n_questions=None), "n_questions as int, found None"),
     ],
 )

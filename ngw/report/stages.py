@@ -279,7 +279,8 @@ def generation_tables(
 
     columns = ["image_id", *(d + c for d in DECODERS for c in ("bleu", *METRICS[4:]))]
     captions, pictures = (
-        _decoded_runs(cells, task, wanted) for task, wanted in (("captioning", columns), ("imaging", COSINES * images))
+        _decoded_runs(cells, task, wanted)
+        for task, wanted in (("captioning", columns), ("imaging", ["image_id", *COSINES] * images))
     )
     write_tables(build(*captions, [cell(c) for c in cells], pictures=pictures[0], judged=pictures[1]), output)
 

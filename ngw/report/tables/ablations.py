@@ -12,10 +12,10 @@ from ngw.errors import InputError
 from ngw.report import style
 from ngw.report.frames import CHANGE, PAIR, Pair, encoder_pairs, of, over_seeds, rounded, to_csv
 from ngw.report.layout import Line, Number, Table, legend_of, per_cent, points, tenths, where, whole
-from ngw.report.records import Cell, Record, by_seeds, check, pair
+from ngw.report.records import IDENTITY, Cell, Record, check, identity, pair
 from ngw.report.render import files
-from ngw.report.statistics import DRAWS, Samples, compare, intervals
-from ngw.report.tables.retrieval import Ranks, samples
+from ngw.report.statistics import DRAWS, Predictions, Samples, intervals, paired_difference, with_samples
+from ngw.report.tables.retrieval import samples
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ NULL = {"unpaired": "all", "smoothness": "ridge", "tau": "exact", "whiten": "non
 
 
 def build(
-    records: Sequence[Record], ranks: Mapping[Cell, Ranks], expected: Iterable[Cell], groups: Sequence[Group],
+    records: Sequence[Record], ranks: Mapping[Cell, Predictions], expected: Iterable[Cell], groups: Sequence[Group],
     name: str = "ablations", draws: int = DRAWS,
 ) -> dict[str, str]:  # fmt: skip
     """The files of `results/tables` by name, as text; a missing, doubled or extra record is an `InputError`.
@@ -58,33 +58,28 @@ def build(
 
 
 def rows(records: Sequence[Record], sampled: Samples, groups: Sequence[Group]) -> pd.DataFrame:
-    """For each group, value and metric the numbers over seeds, and the difference to the base."""
-    at = {(*pair(runs[0]), runs[0]["method"]): runs for runs in by_seeds(records)}
-    places = pd.DataFrame(
-        dict(zip(PAIR, who, strict=True))
-        | {"base": group["base"], "option": group["option"], "value": value, "method": method, "metric": metric}
-        | _beside(at[*who, method], at[*who, group["base"]], metric, sampled)
-        for who in dict.fromkeys(map(pair, records))
-        for group in groups
-        for value, method in group["rows"]
-        for metric in SHOWN
+    """For each group, value and metric the numbers over seeds, and the difference to the base, but of itself."""
+    metrics = over_seeds(records, lambda run: {m: run["metrics"][m] for m in SHOWN}, intervals(sampled))
+    metrics = with_samples(metrics, sampled).merge(_kept(records), on=list(IDENTITY))
+    bases = metrics.rename(columns={"method": "base", "sample": "of_base"})[[*PAIR, "base", "metric", "of_base"]]
+    values = pd.DataFrame(groups)[["base", "option", "rows"]].explode("rows", ignore_index=True)
+    values[["value", "method"]] = values["rows"].tolist()
+    places = metrics[PAIR].drop_duplicates().merge(values, how="cross")
+    long = places.merge(metrics, on=[*PAIR, "method"]).merge(bases, on=[*PAIR, "base", "metric"])
+    long[CHANGE] = [
+        (np.nan,) * 4 if row.method == row.base else paired_difference(row.sample, row.of_base)[:4]
+        for row in long.itertuples()
+    ]
+    return rounded(long, [*CHANGE, *KEPT])
+
+
+def _kept(records: Sequence[Record]) -> pd.DataFrame:
+    """What training and the plan came to, means over the seeds that have it."""
+    runs = pd.DataFrame(
+        identity(record) | {"step": record.get("step"), "support": (record.get("plan") or {}).get("effective_support")}
+        for record in records
     )
-    metrics = over_seeds(records, lambda run: {m: run["metrics"][m] for m in SHOWN}, intervals(records, sampled))
-    return rounded(places.merge(metrics, on=[*PAIR, "method", "metric"], how="left"), [*CHANGE, *KEPT])
-
-
-def _beside(runs: Sequence[Record], base: Sequence[Record], metric: str, sampled: Samples) -> dict[str, float]:
-    """The difference to the base, which has none to itself, and what training and the plan came to."""
-    change = (np.nan,) * 4 if runs is base else compare(runs, base, metric, sampled)
-    plans = [run["plan"]["effective_support"] for run in runs if run.get("plan")]
-    kept = {"step": [run.get("step") for run in runs], "support": plans}
-    return dict(zip(CHANGE, change, strict=False)) | {name: _mean(values) for name, values in kept.items()}
-
-
-def _mean(values: Sequence[float | None]) -> float:
-    """The mean of the values that there are."""
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else np.nan
+    return runs.astype(dict.fromkeys(KEPT, float)).groupby(list(IDENTITY), as_index=False).mean()
 
 
 def _table(here: pd.DataFrame, who: Pair, size: tuple[int, int]) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from ngw.report.frames import at_budget, count, encoder_pairs, of, over_seeds, t
 from ngw.report.layout import Table, headings, legend_of, lines_of, where
 from ngw.report.records import Cell, Record, by_seeds, cell, check, check_agreement, name, pair
 from ngw.report.render import files, plain
-from ngw.report.statistics import DRAWS, counts_of, intervals
+from ngw.report.statistics import DRAWS, Predictions, intervals, samples
 
 CAPTIONS = ("bleu_4", "meteor", "rouge_l", "cider", "nearest_meteor", "nearest_cider")
 DECODERS = ("", "nearest_")  # the captioner, and the nearest training caption
@@ -29,12 +30,10 @@ _CAPTIONS_LEGEND = (
     " A joint model's latents come from its own space by a ridge regression among texts.",
 )
 
-Scores = Mapping[str, Sequence]  # predictions/captioning.parquet or predictions/imaging.parquet of one run
-
 
 def build(
-    records: Sequence[Record], scores: Mapping[Cell, Scores], expected: Sequence[Cell], draws: int = DRAWS,
-    pictures: Sequence[Record] = (), judged: Mapping[Cell, Scores] | None = None,
+    records: Sequence[Record], scores: Mapping[Cell, Predictions], expected: Sequence[Cell], draws: int = DRAWS,
+    pictures: Sequence[Record] = (), judged: Mapping[Cell, Predictions] | None = None,
 ) -> dict[str, str]:  # fmt: skip
     """The files of `results/tables` by name, as text; a missing, doubled or extra record is an `InputError`.
 
@@ -67,51 +66,42 @@ def _by_budget(
     return [table(here, first[who], pairs) for who, here in own.items() for pairs in taught(here)]
 
 
-def caption_rows(records: Sequence[Record], scores: Mapping[Cell, Scores], draws: int) -> pd.DataFrame:
+def caption_rows(records: Sequence[Record], scores: Mapping[Cell, Predictions], draws: int) -> pd.DataFrame:
     """Rows of the captions; intervals are a bootstrap by image, of BLEU by its sums over the sample."""
-    samples = {cell(record): _caption_samples(record, scores[cell(record)], draws) for record in records}
+    spans = intervals(samples(records, scores, "scores", draws, _caption_metrics))
     metrics = [prefix + metric for prefix in DECODERS for metric in METRICS]
-    return over_seeds(records, lambda run: {m: run["metrics"][m] for m in metrics}, intervals(records, samples))
+    return over_seeds(records, lambda run: {m: run["metrics"][m] for m in metrics}, spans)
 
 
-def _caption_samples(record: Record, table: Scores, draws: int) -> dict[str, np.ndarray]:
-    """Every metric on every bootstrap sample of the images, [draws]."""
-    images = np.asarray(table["image_id"])
-    if len(images) != record["n_images"]:
-        sizes = f"the record counts {record['n_images']} images, its scores {len(images)}"
+def _caption_metrics(record: Record, scores: Predictions, place: np.ndarray, counts: np.ndarray) -> dict[str, Any]:
+    """Every metric on every sample; METEOR's corpus value isn't a mean, so the record's is taken as it is."""
+    if len(place) != record["n_images"]:
+        sizes = f"the record counts {record['n_images']} images, its scores {len(place)}"
         raise InputError(f"{name(cell(record))}: {sizes}; rerun it.")
-    counts = counts_of(record["dataset"], len(images), draws)[:, np.argsort(np.argsort(images))]
-    samples: dict[str, np.ndarray] = {}
+    sampled: dict[str, np.ndarray] = {}
+    values: dict[str, float] = {}
     for prefix in DECODERS:
-        samples |= {prefix + f"bleu_{n}": values for n, values in enumerate(_bleu(table, prefix, counts).T, 1)}
+        sums = np.asarray(scores[prefix + "bleu"], float)
+        names = [f"{prefix}bleu_{n}" for n in range(1, 5)]
+        sampled |= dict(zip(names, bleu(counts[:, place] @ sums).T, strict=True))
+        values |= dict(zip(names, bleu(sums.sum(axis=0)), strict=True))
         for metric in METRICS[4:]:
-            samples[prefix + metric] = counts @ np.asarray(table[prefix + metric], float) / len(images)
-        _check_captions(record, table, prefix)
-    return samples
-
-
-def _bleu(table: Scores, prefix: str, counts: np.ndarray) -> np.ndarray:
-    """BLEU-1 to 4 of each sample, [draws, 4]."""
-    return bleu(counts @ np.asarray(table[prefix + "bleu"], float))
-
-
-def _check_captions(record: Record, table: Scores, prefix: str) -> None:
-    """The record's metrics are those of its scores; METEOR's corpus value isn't a mean, so it is left out."""
-    whole = _bleu(table, prefix, np.ones((1, record["n_images"])))[0]
-    values = {f"{prefix}bleu_{n}": value for n, value in enumerate(whole, 1)}
-    values |= {prefix + metric: float(np.mean(table[prefix + metric])) for metric in ("rouge_l", "cider")}
+            own = np.asarray(scores[prefix + metric], float)
+            sampled[prefix + metric] = counts[:, place] @ own / len(own)
+            values |= {prefix + metric: own.mean()} if metric != "meteor" else {}
     check_agreement(record, values, "scores", remedy="rerun it", rtol=1e-6, atol=1e-9)
+    return sampled
 
 
 def image_rows(
-    records: Sequence[Record], scores: Mapping[Cell, Scores], expected: Iterable[Cell], draws: int
+    records: Sequence[Record], scores: Mapping[Cell, Predictions], expected: Iterable[Cell], draws: int
 ) -> pd.DataFrame:
     """Rows of the images, metrics by the short names of `IMAGES`, to which each record gives its judge's own.
 
     Intervals: of cosines and scores a bootstrap by image; of distances 1.96 of the jackknife's standard errors.
     """
     check(records, expected, ("n_images",))
-    spans = intervals(records, {cell(run): _image_samples(run, scores[cell(run)], draws) for run in records})
+    spans = intervals(samples(records, scores, "scores", draws, _image_metrics))
     for runs in by_seeds(records):
         for metric in ("fd", "kd"):
             mean = np.mean([run["metrics"][metric] for run in runs])
@@ -121,19 +111,17 @@ def image_rows(
     return over_seeds(records, lambda run: {metric: run["metrics"][metric] for metric in metrics}, spans)
 
 
-def _image_samples(record: Record, table: Scores, draws: int) -> dict[str, np.ndarray]:
-    """The mean cosines, and the scores that they make, on every bootstrap sample of the images, [draws]."""
-    cosines = {metric: np.asarray(table[metric], float) for metric in COSINES}
-    size = len(cosines["cosine"])
+def _image_metrics(record: Record, scores: Predictions, place: np.ndarray, counts: np.ndarray) -> dict[str, Any]:
+    """The mean cosines, and the scores that they make, on every sample."""
+    cosines = {metric: np.asarray(scores[metric], float) for metric in COSINES}
     for metric, value in with_scores({metric: values.mean() for metric, values in cosines.items()}).items():
         noted = record["metrics"][metric]
-        if size != record["n_images"] or not np.isclose(value, noted, rtol=1e-6):
+        if len(place) != record["n_images"] or not np.isclose(value, noted, rtol=1e-6):
             raise InputError(
                 f"{name(cell(record))}: the record's {metric} is {noted} of {record['n_images']} images, its cosines "
-                f"give {value} of {size}; rerun it."
+                f"give {value} of {len(place)}; rerun it."
             )
-    counts = counts_of(record["dataset"], size, draws)
-    return with_scores({metric: counts @ values / size for metric, values in cosines.items()})
+    return with_scores({metric: counts[:, place] @ values / len(place) for metric, values in cosines.items()})
 
 
 def captions_table(rows: pd.DataFrame, record: Record, pairs: str) -> Table:

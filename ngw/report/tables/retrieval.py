@@ -10,6 +10,7 @@ import pandas as pd
 
 from ngw.errors import InputError
 from ngw.metrics.retrieval import FOLD, FOLDED, FOLDS, summary
+from ngw.report import statistics
 from ngw.report.frames import Pair, at_budget, budgets, count, encoder_pairs, of, over_seeds, to_csv
 from ngw.report.layout import (
     DIRECTIONS,
@@ -28,11 +29,11 @@ from ngw.report.render import markdown, plain, tex
 from ngw.report.statistics import (
     DRAWS,
     METRICS,
+    Predictions,
     Queries,
     Samples,
     best_baseline_differences,
     bootstrap,
-    counts_of,
     intervals,
     reference_differences,
 )
@@ -45,12 +46,11 @@ _FOSCTTM = (
 )
 _PUBLISHED = "Taken from the sources, not computed here; data, encoders and splits are theirs."
 
-Ranks = Mapping[str, Sequence]  # predictions/retrieval.parquet of one run: columns direction, image_id, rank
 Sizes = Mapping[Pair, tuple[int, int]]  # test images and captions of each pair of encoders
 
 
 def build(
-    records: Sequence[Record], ranks: Mapping[Cell, Ranks], expected: Iterable[Cell], draws: int = DRAWS,
+    records: Sequence[Record], ranks: Mapping[Cell, Predictions], expected: Iterable[Cell], draws: int = DRAWS,
     references: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, str]:  # fmt: skip
     """The files of `results/tables`, by name, as text. `retrieval.txt` is what the terminal shows.
@@ -63,8 +63,9 @@ def build(
     """
     check(records, expected)
     sampled = samples(records, ranks, draws)
-    long, changes = rows(records, sampled), best_baseline_differences(records, QUALITY, sampled)
-    rivals = reference_differences(records, QUALITY, REFERENCE, sampled)
+    long = rows(records, sampled)
+    changes = best_baseline_differences(long, QUALITY, sampled)
+    rivals = reference_differences(long, QUALITY, REFERENCE, sampled)
     sizes = {pair(record): (record["n_images"], record["n_captions"]) for record in records}
     last = {
         "## Against ngw\n": [
@@ -90,49 +91,31 @@ def build(
     }
 
 
-def queries(record: Record, ranks: Ranks, images: np.ndarray) -> tuple[Queries, Queries]:
-    """Both directions of a run's prediction table, with image ids as places in the sorted `images`.
+def samples(records: Sequence[Record], ranks: Mapping[Cell, Predictions], draws: int = DRAWS) -> Samples:
+    """Every metric on bootstrap samples of the images."""
+    return statistics.samples(records, ranks, "ranks", draws, _metrics)
 
-    Raises `InputError` where the ranks aren't ranks, or aren't those that the record was computed from.
-    """
+
+def _metrics(record: Record, ranks: Predictions, place: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """A run's metrics on every sample; its ranks must be ranks, and those that the record was computed from."""
     who = name(cell(record))
-    direction, image_id, rank = (np.asarray(ranks[column]) for column in ("direction", "image_id", "rank"))
-    place = np.searchsorted(images, image_id).clip(max=len(images) - 1)
-    strange = image_id[images[place] != image_id]
-    if strange.size:
-        raise InputError(f"{who}: image {strange[0]} isn't in the other runs of this data set; run its job again.")
+    direction, rank = (np.asarray(ranks[column]) for column in ("direction", "rank"))
     if not (np.isfinite(rank).all() and (rank >= 1).all()):
         raise InputError(f"{who}: expected finite ranks of 1 or more, found {rank.min()}; run its job again.")
-    i2t, t2i = (Queries(rank[direction == way].astype(float), place[direction == way]) for way in ("i2t", "t2i"))
-    counts, sizes = (record["n_images"], record["n_captions"]), (len(i2t.ranks), len(t2i.ranks))
-    if counts != sizes:
+    i2t, t2i = (Queries(rank[direction == way].astype(float), place[direction == way]) for way in DIRECTIONS)
+    expected, found = (record["n_images"], record["n_captions"]), (len(i2t.ranks), len(t2i.ranks))
+    if expected != found:
         raise InputError(
-            f"{who}: the record counts {counts} images and captions, its ranks {sizes}; run its job again."
+            f"{who}: the record counts {expected} images and captions, its ranks {found}; run its job again."
         )
     check_agreement(record, summary(i2t.ranks, t2i.ranks), "ranks")
-    return i2t, t2i
-
-
-def samples(records: Sequence[Record], ranks: Mapping[Cell, Ranks], draws: int = DRAWS) -> Samples:
-    """Every metric on bootstrap samples of the images; all runs of a data set share the same draws."""
-    sampled: dict[Cell, dict[str, np.ndarray]] = {}
-    images: dict[str, np.ndarray] = {}
-    for record in records:
-        who, dataset = cell(record), record["dataset"]
-        if who not in ranks:
-            raise InputError(f"table: {name(who)} has a record but no ranks; run its job again.")
-        if dataset not in images:
-            images[dataset] = np.unique(np.asarray(ranks[who]["image_id"]))
-        counts = counts_of(dataset, len(images[dataset]), draws)
-        values = bootstrap(*queries(record, ranks[who], images[dataset]), counts)
-        sampled[who] = dict(zip(METRICS, values.T, strict=True))
-    return sampled
+    return bootstrap(i2t, t2i, counts)
 
 
 def rows(records: Sequence[Record], sampled: Samples) -> pd.DataFrame:
     """Rows of the retrieval table; means over folds, of large test sets, have the seeds' own interval."""
     metrics = (*METRICS, *FOLDED)
-    return over_seeds(records, lambda run: {m: run["metrics"].get(m) for m in metrics}, intervals(records, sampled))
+    return over_seeds(records, lambda run: {m: run["metrics"].get(m) for m in metrics}, intervals(sampled))
 
 
 def tables(long: pd.DataFrame, changes: pd.DataFrame, who: Pair, size: tuple[int, int]) -> list[Table]:

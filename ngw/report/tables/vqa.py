@@ -11,15 +11,16 @@ import pandas as pd
 from ngw.errors import InputError
 from ngw.metrics.vqa import summary
 from ngw.report import records as checks
+from ngw.report import statistics
 from ngw.report.frames import budgets, encoder_pairs, of, over_seeds, to_csv
 from ngw.report.layout import Table, difference_table, headings, legend_of, lines_of, reference_table, where
 from ngw.report.records import Cell, Record, check_agreement, name, pair
 from ngw.report.render import files, plain
 from ngw.report.statistics import (
     DRAWS,
+    Predictions,
     Samples,
     best_baseline_differences,
-    counts_of,
     intervals,
     reference_differences,
     weighted_means,
@@ -29,8 +30,6 @@ METRICS = ("accuracy", "accuracy_yes_no", "accuracy_number", "accuracy_other", "
 ALPHAS = ("alpha_a", "alpha_b")
 ALL = "all"
 
-Scores = Mapping[str, Sequence]  # predictions/vqa.parquet: columns image_id, answer_type, accuracy, always
-
 
 def cell(run: Mapping[str, Any]) -> Cell:
     """The cell of the table that a run fills: a record, or an entry of the config's list of runs."""
@@ -38,7 +37,7 @@ def cell(run: Mapping[str, Any]) -> Cell:
 
 
 def build(
-    records: Sequence[Record], scores: Mapping[Cell, Scores], expected: Iterable[Cell], draws: int = DRAWS
+    records: Sequence[Record], scores: Mapping[Cell, Predictions], expected: Iterable[Cell], draws: int = DRAWS
 ) -> dict[str, str]:
     """The files of `results/tables` by name, as text; `vqa.txt` is what the terminal shows.
 
@@ -50,9 +49,10 @@ def build(
     records = [_as_method(record) for record in records]
     checks.check(records, expected, ("n_images", "n_questions"))
     sampled = samples(records, scores, draws)
-    long, changes = rows(records, sampled), best_baseline_differences(records, "accuracy", sampled)
+    long = rows(records, sampled)
+    changes = best_baseline_differences(long, "accuracy", sampled)
     reference = next((record["method"] for record in records if record["role"] == "method"), "")  # the first of NGW's
-    rivals = reference_differences(records, "accuracy", reference, sampled)
+    rivals = reference_differences(long, "accuracy", reference, sampled)
     about = {pair(record): record for record in records}
     own = {who: of(long, who) for who in encoder_pairs(long)}
     tables = [table for who, here in own.items() for table in _tables(here, changes, about[who])]
@@ -67,27 +67,25 @@ def build(
     }
 
 
-def samples(records: Sequence[Record], scores: Mapping[Cell, Scores], draws: int) -> Samples:
-    """Accuracies on bootstrap samples of the images; all runs of a data set share the same draws."""
-    sampled: dict[Cell, dict[str, np.ndarray]] = {}
-    images: dict[str, np.ndarray] = {}
-    for record in records:
-        who, dataset = checks.cell(record), record["dataset"]
-        if who not in scores:
-            raise InputError(f"table: {name(who)} has a record but no scores; run its job again.")
-        table = {key: np.asarray(values) for key, values in scores[who].items()}
-        _check(record, table)
-        if dataset not in images:
-            images[dataset] = np.unique(table["image_id"])
-        counts = counts_of(dataset, len(images[dataset]), draws)
-        place = np.searchsorted(images[dataset], table["image_id"]).clip(max=len(images[dataset]) - 1)
-        if (images[dataset][place] != table["image_id"]).any():
-            raise InputError(f"{name(who)}: other images than the other runs of this data set; run its job again.")
-        sampled[who] = {
-            metric: _means(table[column][chosen], place[chosen], counts)
-            for metric, column, chosen in _parts(table)
-            if metric in record["metrics"]
-        }
+def samples(records: Sequence[Record], scores: Mapping[Cell, Predictions], draws: int) -> Samples:
+    """Accuracies on bootstrap samples of the images."""
+    return statistics.samples(records, scores, "scores", draws, _accuracies)
+
+
+def _accuracies(record: Record, scores: Predictions, place: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """The accuracies of a run on every sample; its sizes and metrics must be those of its scores."""
+    accuracy, always, kinds = (np.asarray(scores[column]) for column in ("accuracy", "always", "answer_type"))
+    expected, found = (record["n_questions"], record["n_images"]), (len(accuracy), len(np.unique(place)))
+    if expected != found:
+        who = name(checks.cell(record))
+        raise InputError(f"{who}: the record counts {expected} questions and images, its scores {found}; run it again.")
+    values = summary(accuracy, kinds.tolist()) | {"always_accuracy": always.mean()}
+    check_agreement(record, values, "scores")
+    sampled = {"accuracy": _means(accuracy, place, counts), "always_accuracy": _means(always, place, counts)}
+    for kind in ("yes/no", "number", "other"):
+        metric, chosen = f"accuracy_{kind.replace('/', '_')}", kinds == kind
+        if metric in record["metrics"]:
+            sampled[metric] = _means(accuracy[chosen], place[chosen], counts)
     return sampled
 
 
@@ -97,28 +95,9 @@ def _means(values: np.ndarray, place: np.ndarray, counts: np.ndarray) -> np.ndar
     return weighted_means(values[:, None], place, counts[some])[:, 0]
 
 
-def _parts(table: Mapping[str, np.ndarray]) -> list[tuple[str, str, np.ndarray]]:
-    """(metric, column, rows) of each accuracy."""
-    everywhere = np.ones(len(table["accuracy"]), bool)
-    kinds = {"yes_no": "yes/no", "number": "number", "other": "other"}
-    by_type = [(f"accuracy_{key}", "accuracy", table["answer_type"] == kind) for key, kind in kinds.items()]
-    return [("accuracy", "accuracy", everywhere), *by_type, ("always_accuracy", "always", everywhere)]
-
-
-def _check(record: Record, table: Mapping[str, np.ndarray]) -> None:
-    """The record's sizes and metrics are those of its scores."""
-    counts = (record["n_questions"], record["n_images"])
-    sizes = (len(table["accuracy"]), len(np.unique(table["image_id"])))
-    if counts != sizes:
-        who = name(checks.cell(record))
-        raise InputError(f"{who}: the record counts {counts} questions and images, its scores {sizes}; run it again.")
-    values = summary(table["accuracy"], table["answer_type"].tolist()) | {"always_accuracy": table["always"].mean()}
-    check_agreement(record, values, "scores")
-
-
 def rows(records: Sequence[Record], sampled: Samples) -> pd.DataFrame:
     """Rows of the table; alphas have their least and largest over seeds as `low` and `high`."""
-    return over_seeds(records, _values, intervals(records, sampled))
+    return over_seeds(records, _values, intervals(sampled))
 
 
 def _values(record: Record) -> dict[str, float]:
