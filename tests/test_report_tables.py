@@ -153,7 +153,7 @@ def test_every_row_stands_against_ngw_with_a_correction_for_their_number(records
     assert ridge["difference"] == pytest.approx(-(0.75 + 0.625) / 2)
     assert ridge["p"] <= ridge["p_holm"] <= 3.001 * ridge["p"]  # three rows at this budget
     assert 0 < ridge["detectable"] < 1
-    shown = render.markdown(layout.reference_table(rivals, PAIR, "pairs", "mean R@1"))
+    shown = "".join(map(render.markdown, layout.reference_tables(rivals, "pairs", "mean R@1")))
     assert "| cca | -18.8 | -18.8 |" in shown
     assert re.search(r"\| ridge \| -68\.8(\\\*)? \|", shown)
     assert "| smallest difference to be found |" in shown

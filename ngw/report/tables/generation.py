@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ngw.errors import InputError
 from ngw.metrics.image import with_scores
 from ngw.metrics.text import METRICS, bleu
 from ngw.report.frames import at_budget, count, encoder_pairs, of, over_seeds, taught, to_csv
-from ngw.report.layout import Table, headings, legend_of, lines_of, where
+from ngw.report.layout import Table, headings, metric_table, where
 from ngw.report.records import Cell, Record, by_seeds, cell, check, check_agreement, name, pair
 from ngw.report.render import files, plain
 from ngw.report.statistics import DRAWS, Predictions, intervals, samples
@@ -42,28 +43,53 @@ def build(
     """
     check(records, expected, ("n_images",))
     captions = caption_rows(records, scores, draws)
-    parts, long = [_by_budget(captions, records, captions_table)], [captions]
+    parts, long = [_tables(captions, records, "Captions", "captions", CAPTIONS, lambda _: _CAPTIONS_LEGEND)], [captions]
     if pictures:
         images = image_rows(pictures, judged or {}, expected, draws)
-        parts.append(_by_budget(images, pictures, images_table))
+        parts.append(_tables(images, pictures, "Images from captions", "images", IMAGES, _images_legend))
         names = {pair(record): record["names"] for record in reversed(pictures)}
         for who in encoder_pairs(images):
             long.append(of(images, who).assign(metric=lambda rows, own=names[who]: rows["metric"].map(own)))
-    tables = [table for part in parts for table in part]
     return {
         "generation.csv": to_csv(pd.concat(long)),
-        **files("generation", "Generation: captions of images, images of captions", tables),
+        **files("generation", "Generation: captions of images, images of captions", list(chain(*parts))),
         "generation.txt": "\n".join(plain(table) for part in parts for table in part[:1]),
     }
 
 
-def _by_budget(
-    rows: pd.DataFrame, records: Sequence[Record], table: Callable[[pd.DataFrame, Record, str], Table]
-) -> list[Table]:
-    """A table for each pair of encoders and each budget, with the first record of that pair."""
+def _tables(
+    rows: pd.DataFrame, records: Sequence[Record], title: str, slug: str, metrics: Sequence[str],
+    notes: Callable[[Record], Sequence[str]],
+) -> list[Table]:  # fmt: skip
+    """A table for each pair of encoders and each budget, with notes on the first record of that pair."""
     first = {pair(record): record for record in reversed(records)}
     own = {who: of(rows, who) for who in encoder_pairs(rows)}
-    return [table(here, first[who], pairs) for who, here in own.items() for pairs in taught(here)]
+    return [
+        metric_table(
+            at_budget(here, pairs, unpaired=True),
+            [[(pairs, metric)] for metric in metrics],
+            title=f"{title} with {count(pairs)}: {where(who)} ({first[who]['n_images']:,} test images)",
+            slug=[slug, *who, pairs],
+            header=headings(metrics),
+            notes=notes(first[who]),
+        )
+        for who, here in own.items()
+        for pairs in taught(here)
+    ]
+
+
+def _images_legend(record: Record) -> list[str]:
+    """What the numbers of pictures are; the record names the judges and what real images reach."""
+    names = record["names"]
+    return [
+        f"distance: Frechet, {names['fd']}; kernel distance: {names['kd']}, times 100; less is better."
+        f" score: {names['score']}, 100 max(c, 0) of the mean cosine c of picture and caption; of real images it is"
+        f" {record['metrics']['real_score']:.1f}. cosine: that mean, {names['cosine']}, times 100. nearest: of the"
+        " training image that the method's own score finds nearest to the caption. Distances depend on how many"
+        " images there are.",
+        "The image decoder knows images alone; it reads T_BA of each caption. true-latents: the decoder on the"
+        " latent of the caption's own image, which holds more than the caption says.",
+    ]
 
 
 def caption_rows(records: Sequence[Record], scores: Mapping[Cell, Predictions], draws: int) -> pd.DataFrame:
@@ -122,39 +148,3 @@ def _image_metrics(record: Record, scores: Predictions, place: np.ndarray, count
                 f"give {value} of {len(place)}; rerun it."
             )
     return with_scores({metric: counts[:, place] @ values / len(place) for metric, values in cosines.items()})
-
-
-def captions_table(rows: pd.DataFrame, record: Record, pairs: str) -> Table:
-    """Captions at one pair budget, controls that don't depend on it below."""
-    lines = lines_of(at_budget(rows, pairs, unpaired=True), [[(pairs, metric)] for metric in CAPTIONS])
-    return Table(
-        title=f"Captions with {count(pairs)}: {where(pair(record))} ({record['n_images']:,} test images)",
-        slug="-".join(["captions", *pair(record), pairs]),
-        corner="method",
-        header=headings(CAPTIONS),
-        lines=lines,
-        legend=[*_CAPTIONS_LEGEND, *legend_of(lines)],
-    )
-
-
-def images_table(rows: pd.DataFrame, record: Record, pairs: str) -> Table:
-    """Pictures at one pair budget; the record names the judges and what real images reach."""
-    lines = lines_of(at_budget(rows, pairs, unpaired=True), [[(pairs, metric)] for metric in IMAGES])
-    names = record["names"]
-    return Table(
-        title=f"Images from captions with {count(pairs)}: {where(pair(record))} ({record['n_images']:,} test images)",
-        slug="-".join(["images", *pair(record), pairs]),
-        corner="method",
-        header=headings(IMAGES),
-        lines=lines,
-        legend=[
-            f"distance: Frechet, {names['fd']}; kernel distance: {names['kd']}, times 100; less is better."
-            f" score: {names['score']}, 100 max(c, 0) of the mean cosine c of picture and caption; of real images it is"
-            f" {record['metrics']['real_score']:.1f}. cosine: that mean, {names['cosine']}, times 100. nearest: of the"
-            " training image that the method's own score finds nearest to the caption. Distances depend on how many"
-            " images there are.",
-            "The image decoder knows images alone; it reads T_BA of each caption. true-latents: the decoder on the"
-            " latent of the caption's own image, which holds more than the caption says.",
-            *legend_of(lines),
-        ],
-    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from ngw.metrics.vqa import summary
 from ngw.report import records as checks
 from ngw.report import statistics
 from ngw.report.frames import budgets, encoder_pairs, of, over_seeds, to_csv
-from ngw.report.layout import Table, difference_table, headings, legend_of, lines_of, reference_table, where
+from ngw.report.layout import Table, difference_tables, headings, metric_table, reference_tables
 from ngw.report.records import Cell, Record, check_agreement, name, pair
 from ngw.report.render import files, plain
 from ngw.report.statistics import (
@@ -54,14 +56,12 @@ def build(
     reference = next((record["method"] for record in records if record["role"] == "method"), "")  # the first of NGW's
     rivals = reference_differences(long, "accuracy", reference, sampled)
     about = {pair(record): record for record in records}
-    own = {who: of(long, who) for who in encoder_pairs(long)}
-    tables = [table for who, here in own.items() for table in _tables(here, changes, about[who])]
-    what = "accuracy, by per cent of the labels"
-    tables += [reference_table(rivals, who, "labels", what) for who in encoder_pairs(rivals)]
+    shown = [_tables(of(long, who), changes, about[who]) for who in encoder_pairs(long)]
+    tables = [*chain(*shown), *reference_tables(rivals, "labels", "accuracy, by per cent of the labels")]
     return {
         "vqa.csv": to_csv(long.drop(columns="converged")),
         **files("vqa", "Visual question answering", tables),
-        "vqa.txt": "\n".join(plain(main_table(here, about[who])) for who, here in own.items()),
+        "vqa.txt": "\n".join(plain(main) for main, *_ in shown),
         "vqa-differences.csv": to_csv(changes),
         "vqa-against-ngw.csv": to_csv(rivals),
     }
@@ -112,39 +112,37 @@ def _as_method(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tables(here: pd.DataFrame, changes: pd.DataFrame, record: Record) -> list[Table]:
-    """The tables of one data set and pair of encoders."""
-    who = pair(record)
-    own = of(changes, who)
-    own = own.assign(labels=own["labels"].map(_share))
-    title = f"Against the best baseline, points of accuracy: {where(who)}"
-    tables = [main_table(here, record)] + [labels_table(here, record)] * (here["labels"].nunique() > 1)
-    last = difference_table(own, "labels", title, slug="-".join(["vqa-differences", *who]), corner="fusion")
-    return [*tables, *[last] * bool(last.lines)]
+    """The tables of one data set and pair of encoders: the main one first."""
+    changes = changes.assign(labels=changes["labels"].map(_share))
+    return [
+        main_table(here, record),
+        *([labels_table(here, record)] if here["labels"].nunique() > 1 else []),
+        *difference_tables(changes, pair(record), "labels", "accuracy", "vqa-differences", corner="fusion"),
+    ]
 
 
 def main_table(here: pd.DataFrame, record: Record) -> Table:
     """Accuracy with all labels: overall and by answer type, and the learned alphas."""
     here = here[here["labels"] == ALL].assign(pairs=ALL)
     metrics = [metric for metric in (*METRICS, *ALPHAS) if metric in set(here["metric"])]
-    lines = lines_of(here, [[(ALL, metric)] for metric in metrics])
     known = record["vocabulary"]
     reach = "" if known["ceiling"] is None else f", with which {100 * known['ceiling']:.1f} % are within reach"
-    small = [
+    notes = [
         "Accuracy in per cent by the official scorer; always: every answer normalised, not only disputed ones.",
         f"Vocabulary: the {known['n_answers']:,} answers with {known['min_count']} occurrences or more in "
         f"{' and '.join(known['splits'])}{reach}.",
-        "alpha_A, alpha_B: each side's learned share of its own tokens, in fusions that mix the sides.",
     ]
-    return Table(
+    if set(ALPHAS) & set(metrics):
+        notes.append("alpha_A, alpha_B: each side's learned share of its own tokens, in fusions that mix the sides.")
+    return metric_table(
+        here,
+        [[(ALL, metric)] for metric in metrics],
         title=f"Visual question answering: {_where(record)}",
-        slug="-".join(["vqa", *pair(record)]),
+        slug=["vqa", *pair(record)],
         corner="fusion",
-        header=[
-            "overall" if metric == "accuracy" else heading
-            for metric, heading in zip(metrics, headings(metrics), strict=True)
-        ],
-        lines=lines,
-        legend=[*small[: 2 + any(metric in ALPHAS for metric in metrics)], *legend_of(lines, dash=False)],
+        header=["overall", *headings(metrics[1:])],
+        notes=notes,
+        dash=False,
     )
 
 
@@ -153,15 +151,16 @@ def labels_table(here: pd.DataFrame, record: Record) -> Table:
     here = here[here["metric"] == "accuracy"].assign(pairs=here["labels"])
     here = here[here["method"].isin(here.loc[here["labels"] != ALL, "method"])]
     shares = budgets(here["labels"])
-    lines = lines_of(here, [[(share, "accuracy")] for share in shares])
-    return Table(
+    table = metric_table(
+        here,
+        [[(share, "accuracy")] for share in shares],
         title=f"Accuracy by share of the training questions that are labelled: {_where(record)}",
-        slug="-".join(["vqa-labels", *pair(record)]),
+        slug=["vqa-labels", *pair(record)],
         corner="fusion",
-        header=[_share(share) for share in shares],
-        lines=lines,
-        legend=[*legend_of(lines, dash=False), "The vocabulary is that of all training questions at every share."],
+        header=list(map(_share, shares)),
+        dash=False,
     )
+    return replace(table, legend=[*table.legend, "The vocabulary is that of all training questions at every share."])
 
 
 def _share(labels: str) -> str:
