@@ -60,7 +60,7 @@ def test_medians_agree_with_repetition(n_images, most, seed, largest):
 
 @pytest.mark.parametrize("image_drawn", [0, 250, 499])
 def test_medians_are_found_far_from_the_middle(image_drawn):
-    # A sample of one image over and over: its median is that image's rank, outside of the first window.
+    # A sample of one image over and over: its median is that image's rank.
     counts = np.zeros((2, 500))
     counts[0, image_drawn] = 500
     counts[1] = 1

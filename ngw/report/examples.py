@@ -62,20 +62,19 @@ def _frame(axes: Axes) -> None:
 
 
 def nearest(
-    u: np.ndarray, v: np.ndarray, owner: np.ndarray, images: Sequence[int], texts: Sequence[int], count: int
-) -> tuple[list[list[tuple[int, bool]]], list[list[tuple[int, bool]]]]:
-    """The nearest candidates of some queries: [(row, true partner?)] of captions for images, of images for captions.
+    queries: np.ndarray, candidates: np.ndarray, partners: np.ndarray, count: int
+) -> list[list[tuple[int, bool]]]:
+    """Of each query [q, e] the rows of the nearest candidates [m, e], compared by products: [(row, true partner?)].
 
-    u [n, e], v [m, e]: compared by products.  owner [m]: the image that each caption is of.
+    partners [q, m]: who belongs to whom.
     """
-    to_text = [[(int(j), bool(owner[j] == i)) for j in np.argsort(-(v @ u[i]), kind="stable")[:count]] for i in images]
-    to_image = [[(int(i), bool(owner[j] == i)) for i in np.argsort(-(u @ v[j]), kind="stable")[:count]] for j in texts]
-    return to_text, to_image
+    orders = [np.argsort(-(candidates @ query), kind="stable")[:count] for query in queries]
+    return [[(int(row), bool(own[row])) for row in order] for order, own in zip(orders, partners, strict=True)]
 
 
-def of_rows(rows: Sequence[Sequence[tuple[int, bool]]], items: Mapping[int, Any] | Sequence[Any]) -> list[list]:
-    """Candidates as what they are, from their rows."""
-    return [[(items[row], right) for row, right in query] for query in rows]
+def ranked(query: Any, rows: Sequence[tuple[int, bool]], items: Mapping[int, Any] | Sequence[Any]) -> Ranked:
+    """A query and its candidates, from their rows."""
+    return Ranked(query, [(items[row], right) for row, right in rows])
 
 
 class Captioned(NamedTuple):

@@ -117,27 +117,15 @@ def weighted_means(values: np.ndarray, image: np.ndarray, counts: np.ndarray) ->
 
 
 def weighted_medians(values: np.ndarray, image: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Medians over the queries of each sample: values [n_queries], counts [draws, n_images] -> [draws].
-
-    The samples' medians lie near the middle of the sorted values, so only a window of it is gathered; it is doubled
-    until it holds all of them.
-    """
+    """Medians over the queries of each sample: values [n_queries], counts [draws, n_images] -> [draws]."""
     order = np.argsort(values, kind="stable")
     values, image = values[order], image[order]
-    sizes = np.bincount(image, minlength=counts.shape[1])
-    total = (counts @ sizes)[:, None]
-    # The two middle places (one and the same where the total is odd), counted from 1.
-    places = np.concatenate([np.floor((total + 1) / 2), np.floor(total / 2) + 1], axis=1)  # [draws, 2]
-    half_width = int(2 * np.sqrt(len(values) * sizes.max())) + 1  # four standard deviations of cluster sampling
-    while True:
-        start, stop = max(0, len(values) // 2 - half_width), min(len(values), len(values) // 2 + half_width)
-        before = counts @ np.bincount(image[:start], minlength=counts.shape[1])
-        reached = np.cumsum(counts[:, image[start:stop]], axis=1) + before[:, None]  # [draws, window]
-        inside = (start == 0 or (before < places[:, 0]).all()) and (reached[:, -1] >= places[:, 1]).all()
-        if inside:
-            first = [(reached < places[:, side, None]).sum(axis=1) for side in (0, 1)]
-            return (values[start + first[0]] + values[start + first[1]]) / 2
-        half_width *= 2
+    medians = np.empty(len(counts))
+    for draw, count in enumerate(counts):
+        reached = np.cumsum(count[image])
+        middle = (reached[-1] + np.array([1, 2])) // 2  # places from 1, one and the same where the total is odd
+        medians[draw] = values[np.searchsorted(reached, middle)].mean()
+    return medians
 
 
 def interval(draws: np.ndarray) -> tuple[float, float]:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ngw.errors import InputError
 from ngw.metrics.vqa import summary
-from ngw.report import records as checks
 from ngw.report import statistics
 from ngw.report.frames import budgets, encoder_pairs, of, over_seeds, to_csv
 from ngw.report.layout import Table, difference_tables, headings, metric_table, reference_tables
-from ngw.report.records import Cell, Record, check_agreement, name, pair
+from ngw.report.records import Cell, Record, cell, check, check_agreement, name, pair
 from ngw.report.render import files, plain
 from ngw.report.statistics import (
     DRAWS,
@@ -33,11 +31,6 @@ ALPHAS = ("alpha_a", "alpha_b")
 ALL = "all"
 
 
-def cell(run: Mapping[str, Any]) -> Cell:
-    """The cell of the table that a run fills: a record, or an entry of the config's list of runs."""
-    return checks.cell(_as_method(run))
-
-
 def build(
     records: Sequence[Record], scores: Mapping[Cell, Predictions], expected: Iterable[Cell], draws: int = DRAWS
 ) -> dict[str, str]:
@@ -45,11 +38,12 @@ def build(
 
     Args:
         records: metrics/vqa.json of every run, in the order the tables shall have.
-        scores: those of each record's `cell`, question by question.
+        scores: those of each record's cell, the fusion as its method, question by question.
         expected: the cells that the config asks for. One that is missing, doubled or extra is an `InputError`.
     """
-    records = [_as_method(record) for record in records]
-    checks.check(records, expected, ("n_images", "n_questions"))
+    # As the other tables know runs: the fusion is the method; every training ends.
+    records = [{**record, "method": record["fusion"], "converged": True} for record in records]
+    check(records, expected, ("n_images", "n_questions"))
     sampled = samples(records, scores, draws)
     long = rows(records, sampled)
     changes = best_baseline_differences(long, "accuracy", sampled)
@@ -77,7 +71,7 @@ def _accuracies(record: Record, scores: Predictions, place: np.ndarray, counts: 
     accuracy, always, kinds = (np.asarray(scores[column]) for column in ("accuracy", "always", "answer_type"))
     expected, found = (record["n_questions"], record["n_images"]), (len(accuracy), len(np.unique(place)))
     if expected != found:
-        who = name(checks.cell(record))
+        who = name(cell(record))
         raise InputError(f"{who}: the record counts {expected} questions and images, its scores {found}; run it again.")
     values = summary(accuracy, kinds.tolist()) | {"always_accuracy": always.mean()}
     check_agreement(record, values, "scores")
@@ -104,11 +98,6 @@ def _values(record: Record) -> dict[str, float]:
     """The numbers of one run: accuracies of the kinds of questions that there are, and the learned alphas."""
     accuracies = {metric: record["metrics"][metric] for metric in METRICS if metric in record["metrics"]}
     return accuracies | {f"alpha_{side}": alpha for side, alpha in record["alphas"].items()}
-
-
-def _as_method(run: Mapping[str, Any]) -> dict[str, Any]:
-    """A run as the other tables know one: the fusion is the method; every training ends."""
-    return {**run, "method": run["fusion"], "converged": True}
 
 
 def _tables(here: pd.DataFrame, changes: pd.DataFrame, record: Record) -> list[Table]:
