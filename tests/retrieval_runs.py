@@ -11,7 +11,6 @@ from ngw.report.tables import retrieval
 PAIR = ("scenes", "effnet-lite0", "minilm-l6")
 IMAGES = np.array([11, 22, 33, 44])
 CAPTIONS = np.repeat(IMAGES, 2)
-SIZES = {PAIR: (4, 8)}
 # Ranks by hand. R@1 is 3/4 and 5/8 for GOOD, 2/4 and 4/8 for FAIR, 0 for BAD.
 GOOD = ([1, 1, 1, 2], [1, 1, 1, 1, 1, 2, 2, 7])
 FAIR = ([1, 1, 2, 6], [1, 1, 1, 1, 2, 2, 3, 8])

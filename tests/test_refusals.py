@@ -243,7 +243,7 @@ def test_reports_of_what_is_not_there(tmp_path):
     records = [{"dataset": "d", "vision": "v", "text": "t", "n": 1, "metrics": {k: {}}} for k in ("cka", "knn")]
     records[0]["metrics"] = {}
     with pytest.raises(InputError, match="expected the same measures in every record"):
-        similarity.build(records)
+        similarity.build(records, None, "all")
 
 
 def test_a_data_set_kind_without_load(monkeypatch):

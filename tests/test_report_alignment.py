@@ -39,12 +39,11 @@ def test_each_clouds_own_plane_has_unit_spread():
 def test_the_nearest_by_hand():
     u, v = np.eye(3), np.array([[0.9, 0.2, 0], [0.1, 0.8, 0.3], [1.0, 0, 0], [0, 0.1, 0.7]])
     owner = np.array([0, 1, 1, 2])
-    to_text, to_image = examples.nearest(u, v, owner, [0, 1], [2, 3], 2)
+    to_text = examples.nearest(u[:2], v, np.arange(2)[:, None] == owner, 2)
+    to_image = examples.nearest(v[2:], u, owner[2:, None] == np.arange(3), 2)
     assert to_text == [[(2, False), (0, True)], [(1, True), (0, False)]]
     assert to_image == [[(0, False), (1, True)], [(2, True), (1, False)]]
-    assert examples.of_rows(to_text, ["a", "b", "c", "d"]) == [
-        [("c", False), ("a", True)], [("b", True), ("a", False)],
-    ]  # fmt: skip
+    assert examples.ranked("a", to_text[0], ["a", "b", "c", "d"]) == ("a", [("c", False), ("a", True)])
 
 
 def test_both_figures_draw_and_say_what_is_right():

@@ -7,7 +7,7 @@ import io
 import re
 
 import pytest
-from retrieval_runs import PAIR, SIZES, collated
+from retrieval_runs import PAIR, collated
 
 from ngw.report import frames, layout, render
 from ngw.report.tables import retrieval
@@ -98,7 +98,7 @@ def test_every_character_tex_or_markdown_would_eat_is_escaped():
 
 
 def test_plain_text_is_aligned_and_fits_a_terminal(rows):
-    lines = retrieval.console(rows, SIZES).splitlines()
+    lines = render.plain(retrieval.main_table(rows, PAIR, (4, 8))).splitlines()
     assert max(map(len, lines)) <= 100
     table = [line for line in lines if " / " in line and "image to text" not in line]
     assert "75.0†°* / 62.5†°*" in table[0]

@@ -8,13 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ngw.metrics.retrieval import summary
+from ngw.report.records import IDENTITY
 from ngw.report.statistics import (
     METRICS,
     Queries,
+    Sample,
     bootstrap,
     interval,
     paired_difference,
     resample,
+    samples,
     weighted_means,
     weighted_medians,
 )
@@ -57,7 +60,7 @@ def test_medians_agree_with_repetition(n_images, most, seed, largest):
 
 @pytest.mark.parametrize("image_drawn", [0, 250, 499])
 def test_medians_are_found_far_from_the_middle(image_drawn):
-    # A sample of one image over and over: its median is that image's rank, outside of the first window.
+    # A sample of one image over and over: its median is that image's rank.
     counts = np.zeros((2, 500))
     counts[0, image_drawn] = 500
     counts[1] = 1
@@ -73,9 +76,9 @@ def test_every_metric_agrees_with_repetition():
     t2i = Queries(generator.integers(2, 60, 5 * n) / 2, caption_image)
     counts = resample(n, 15, generator)
     found = bootstrap(i2t, t2i, counts)
-    for line, count in zip(found, counts, strict=True):
+    for k, count in enumerate(counts):
         expected = summary(repeated(*i2t, count), repeated(*t2i, count))
-        np.testing.assert_allclose(line, [expected[name] for name in METRICS], rtol=1e-12)
+        assert {metric: found[metric][k] for metric in METRICS} == pytest.approx(expected, rel=1e-12)
 
 
 def test_captions_of_one_image_are_one_observation():
@@ -84,23 +87,34 @@ def test_captions_of_one_image_are_one_observation():
     found = np.repeat(np.arange(n) < p * n, 5).astype(float)
     draws = weighted_means(found[:, None], np.repeat(np.arange(n), 5), resample(n, 4000, np.random.default_rng(0)))
     assert draws.std() == pytest.approx(np.sqrt(p * (1 - p) / n), rel=0.05)
-    low, high = interval([draws])
+    low, high = interval(draws[:, 0])
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(p * (1 - p) / n), rel=0.06)
     assert low < p < high
 
 
 def test_interval_of_the_mean_over_seeds():
-    draws = np.linspace(0, 1, 1001)[:, None]
-    assert np.ravel(interval([draws])) == pytest.approx([0.025, 0.975])
-    assert np.ravel(interval([draws, 1 - draws])) == pytest.approx([0.5, 0.5])  # seeds that cancel, sample by sample
+    # One image of two is ever found, the other one by the other seed: seeds that cancel, sample by sample.
+    assert interval(np.linspace(0, 1, 1001)) == pytest.approx([0.025, 0.975])
+    who = ("scenes", "v", "t", "m", "all")
+    records = [
+        dict(zip(IDENTITY, who, strict=True)) | {"seed": seed, "metrics": {"found": mean}}
+        for seed, mean in enumerate((0.2, 0.6))
+    ]
+    tables = {(*who, seed): {"image_id": [7, 9], "found": [seed, 1 - seed]} for seed in (0, 1)}
+    found = samples(
+        records, tables, "ranks", 50, lambda _, table, place, counts: {"found": counts @ table["found"] / 2}
+    )
+    assert found.keys() == {(*who, "found")}
+    assert found[*who, "found"].mean == pytest.approx(0.4)
+    assert interval(found[*who, "found"].draws) == pytest.approx([0.5, 0.5])
 
 
 def test_paired_difference_of_equal_and_of_separate_methods():
     draws = np.linspace(0.4, 0.6, 999)
-    same = paired_difference([draws], [draws], 0.0)
+    same = paired_difference(Sample(0.5, draws), Sample(0.5, draws))
     assert same == (0, 0, 0, 1, 0)
-    better = paired_difference([draws + 0.1, draws + 0.3], [draws], 0.2)
+    better = paired_difference(Sample(0.7, draws + 0.2), Sample(0.5, draws))
     assert better == pytest.approx((0.2, 0.2, 0.2, 2 / 1000, 0))
-    centred = paired_difference([draws], [np.full(999, 0.5)], 0.0)
+    centred = paired_difference(Sample(0.5, draws), Sample(0.5, np.full(999, 0.5)))
     assert centred.p == pytest.approx(1, abs=2e-3)
     assert (centred.low, centred.high) == pytest.approx((-0.095, 0.095))

@@ -129,7 +129,7 @@ def test_a_record_without_ranks_is_refused(records, ranks):
 
 def test_differences_compare_with_the_best_baseline(records, ranks):
     samples = retrieval.samples(records, ranks, draws=200)
-    found = best_baseline_differences(records, "mean_recall_1", samples).to_dict("records")
+    found = best_baseline_differences(retrieval.rows(records, samples), "mean_recall_1", samples).to_dict("records")
     assert {(row["method"], row["pairs"], row["baseline"]) for row in found} == {
         (method, pairs, "cca") for method in ("ngw", "ngw~epsilon=0.1") for pairs in ("30", "all")
     }
@@ -141,7 +141,8 @@ def test_differences_compare_with_the_best_baseline(records, ranks):
 
 def test_every_row_stands_against_ngw_with_a_correction_for_their_number(records, ranks):
     samples = retrieval.samples(records, ranks, draws=200)
-    rivals = reference_differences(records, "mean_recall_1", "ngw", samples)
+    rows = retrieval.rows(records, samples)
+    rivals = reference_differences(rows, "mean_recall_1", "ngw", samples)
     found = rivals.to_dict("records")
     assert [(row["method"], row["pairs"]) for row in found] == [
         (method, pairs) for method in ("ngw~epsilon=0.1", "cca", "ridge") for pairs in ("30", "all")
@@ -150,11 +151,11 @@ def test_every_row_stands_against_ngw_with_a_correction_for_their_number(records
     assert ridge["difference"] == pytest.approx(-(0.75 + 0.625) / 2)
     assert ridge["p"] <= ridge["p_holm"] <= 3.001 * ridge["p"]  # three rows at this budget
     assert 0 < ridge["detectable"] < 1
-    shown = render.markdown(layout.reference_table(rivals, PAIR, "pairs", "mean R@1"))
+    shown = "".join(map(render.markdown, layout.reference_tables(rivals, "pairs", "mean R@1")))
     assert "| cca | -18.8 | -18.8 |" in shown
     assert re.search(r"\| ridge \| -68\.8(\\\*)? \|", shown)
     assert "| smallest difference to be found |" in shown
-    others = [record for record in records if record["method"] != "ngw"]
+    others = rows[rows["method"] != "ngw"]
     assert reference_differences(others, "mean_recall_1", "ngw", samples).empty
 
 

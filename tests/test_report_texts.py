@@ -52,7 +52,7 @@ def test_a_figure_shows_any_text_as_its_words(kind):
 @pytest.mark.parametrize("name", ["ngw~x={a$1,b$2}", "ngw~x=^_%&#\\", "ngw~call=猫", "ngw~" + "long=1~" * 34])
 def test_a_figure_shows_any_name_of_a_method(name):
     rows = collated().replace({"method": {"ngw": name}})
-    recall = figures.recall_figure(rows, PAIR)
+    recall = figures.recall_figure(rows, PAIR, (1,))
     words = drawn(recall)
     first = rows[rows["metric"] == rows["metric"][0]]
     values = {"mean_recall_1": 0.5, "train_seconds": 3.0}

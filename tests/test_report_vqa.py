@@ -13,6 +13,7 @@ from ngw.metrics.vqa import summary
 from ngw.report.examples import Example, vqa_sheet
 from ngw.report.figures import labels_figure
 from ngw.report.frames import read_csv
+from ngw.report.records import cell
 from ngw.report.tables import vqa
 
 PAIR = ("scenes", "effnet-lite0", "minilm-l6")
@@ -47,9 +48,14 @@ def runs():
     ]
 
 
+def of(record):
+    """The cell of the table that a record fills."""
+    return cell({**record, "method": record["fusion"]})
+
+
 def built(given, expected=None):
     records = [record for record, _ in given]
-    cells = [vqa.cell(record) for record in records]
+    cells = [of(record) for record in records]
     return vqa.build(records, dict(zip(cells, (t for _, t in given), strict=True)), expected or cells, draws=50)
 
 
@@ -115,14 +121,14 @@ def test_every_fusion_stands_against_ngws_first_with_as_many_labels():
         (lambda g: g.append(g[0]), "more than one record"),
         (lambda g: g[1][0].update(split="val", n_questions=5), "n_questions is 4"),
         (lambda g: g[1][0]["metrics"].update(accuracy=0.9), "accuracy is 0.9, its scores give 0.65"),
-        (lambda g: g[1][1].update(image_id=[7, 7, 9, 8]), "its scores (4, 3)"),
-        (lambda g: g[1][1].update(image_id=[7, 7, 8, 8]), "other images than the other runs"),
+        (lambda g: g[0][1].update(image_id=[7, 7, 9, 8]), "its scores (4, 3)"),
+        (lambda g: g[1][1].update(image_id=[7, 7, 8, 8]), "image 8 isn't in the other runs"),
         (lambda g: g[1][0].update(n_questions=None), "n_questions as int, found None"),
     ],
 )
 def test_runs_that_do_not_fit_are_refused_by_name(change, words):
     given = runs()
-    expected = [vqa.cell(record) for record, _ in given]
+    expected = [of(record) for record, _ in given]
     change(given)
     with pytest.raises(InputError) as caught:
         built(given, expected)

@@ -11,6 +11,7 @@ from functools import wraps
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from commands import WARP, ngw, training
 from safetensors import safe_open
@@ -161,8 +162,8 @@ def test_test_rows_that_equal_training_rows_are_counted_and_told(pair, rewrite, 
     record = io.read_record(tmp_path / "record.json")
     assert record["repeated_rows"] == {"vision": 5, "text": 0}
     legend = "points: 5 rows of vision-encoder and 0 rows of text-encoder equal a training row"
-    assert legend in similarity.build([record])["similarity.md"]
-    assert (
-        "training row" not in similarity.build([record | {"repeated_rows": {"vision": 0, "text": 0}}])["similarity.md"]
-    )
+    none = pd.DataFrame(columns=["dataset", "vision", "text", "pairs", "metric", "role", "mean"])
+    assert legend in similarity.build([record], none, "all")["similarity.md"]
+    record["repeated_rows"] = {"vision": 0, "text": 0}
+    assert "training row" not in similarity.build([record], none, "all")["similarity.md"]
     assert f"{tests[0]}: 5 of 12 rows equal one of {pair[0]}" in capsys.readouterr().err

@@ -66,9 +66,7 @@ def clouds_figure(seen: Seen, title: str) -> Figure:
         matrix.set_title(f"the plan of {len(share)} of them")
         matrix.set_xlabel("captions, in the images' order")
         matrix.set_ylabel("images")
-        matrix.set_xticks([])
-        matrix.set_yticks([])
-        matrix.grid(False)
+        style.bare(matrix)
     return figure
 
 
@@ -79,6 +77,4 @@ def _clouds(axes: Axes, images: np.ndarray, captions: np.ndarray) -> None:
     for k, (points, name) in enumerate(zip((images, captions), NAMES, strict=True)):
         look, face = style.series(k, False), {"facecolors": "none", "linewidths": 0.6} if k else {"linewidths": 0}
         axes.scatter(*points.T, s=7, color=look["color"], marker=look["marker"], label=name, zorder=2 - k, **face)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.grid(False)
+    style.bare(axes)

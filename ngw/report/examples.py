@@ -21,10 +21,7 @@ RIGHT, WRONG = "#1B7837", "#B2182B"
 
 
 class Ranked(NamedTuple):
-    """A query and its nearest candidates, the best first, each with whether it is a true partner.
-
-    Images as `style.picture` takes them.
-    """
+    """A query and its nearest candidates, the best first, each with whether it is a true partner."""
 
     query: Any
     candidates: Sequence[tuple[Any, bool]]
@@ -35,17 +32,19 @@ def retrieval_sheet(to_text: Sequence[Ranked], to_image: Sequence[Ranked], title
     with style.paper():
         lines = max(len(to_text), len(to_image))
         widest = max((len(item.candidates) for item in to_image), default=0)
-        figure, panels = style.new(
-            lines, 3 + widest, 7.2, 0.95 * lines + 0.3, width_ratios=[1, 2.6, 1.9, *[1] * widest]
-        )  # fmt: skip
+        widths = [1, 2.6, 1.9, *[1] * widest]
+        figure, panels = style.new(lines, len(widths), 7.2, 0.95 * lines + 0.3, width_ratios=widths)
         for axes in panels.flat:
             axes.set_axis_off()
-        for line, item in zip(panels, to_text, strict=False):
-            style.picture(line[0], item.query)
-            _captions(line[1], item.candidates)
-        for line, item in zip(panels, to_image, strict=False):
-            line[2].text(0.05, 0.5, style.fold(item.query, 24, 4), va="center", fontsize=6, transform=line[2].transAxes)
-            for axes, (picture, right) in zip(line[3:], item.candidates, strict=False):
+        for (picture, words, *_), item in zip(panels, to_text, strict=False):
+            style.picture(picture, item.query)
+            for k, (text, right) in enumerate(item.candidates):
+                text = style.fold(f"{'✓' if right else '–'} {text}", 42, 2, indent="   ")
+                y, colour = 0.98 - k / len(item.candidates), RIGHT if right else style.GREY
+                style.words(words, 0, y, text, 5.8, va="top", color=colour)
+        for (_, _, words, *pictures), item in zip(panels, to_image, strict=False):
+            style.words(words, 0.05, 0.5, style.fold(item.query, 24, 4), 6, va="center")
+            for axes, (picture, right) in zip(pictures, item.candidates, strict=False):
                 style.picture(axes, picture)
                 if right:
                     _frame(axes)
@@ -54,39 +53,28 @@ def retrieval_sheet(to_text: Sequence[Ranked], to_image: Sequence[Ranked], title
     return figure
 
 
-def _captions(axes: Axes, candidates: Sequence[tuple[str, bool]]) -> None:
-    """Captions below one another, true partners in green with a tick."""
-    for k, (text, right) in enumerate(candidates):
-        words = style.fold(f"{'✓' if right else '–'} {text}", 42, 2, indent="   ")
-        colour = RIGHT if right else style.GREY
-        axes.text(0, 0.98 - k / len(candidates), words, va="top", fontsize=5.8, color=colour, transform=axes.transAxes)
-
-
 def _frame(axes: Axes) -> None:
     """A green frame around a picture."""
     axes.set_axis_on()
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.grid(False)
+    style.bare(axes)
     for spine in axes.spines.values():
         spine.set(visible=True, color=RIGHT, linewidth=1.6)
 
 
 def nearest(
-    u: np.ndarray, v: np.ndarray, owner: np.ndarray, images: Sequence[int], texts: Sequence[int], count: int
-) -> tuple[list[list[tuple[int, bool]]], list[list[tuple[int, bool]]]]:
-    """The nearest candidates of some queries: [(row, true partner?)] of captions for images, of images for captions.
+    queries: np.ndarray, candidates: np.ndarray, partners: np.ndarray, count: int
+) -> list[list[tuple[int, bool]]]:
+    """Of each query [q, e] the rows of the nearest candidates [m, e], compared by products: [(row, true partner?)].
 
-    u [n, e], v [m, e]: compared by products.  owner [m]: the image that each caption is of.
+    partners [q, m]: who belongs to whom.
     """
-    to_text = [[(int(j), bool(owner[j] == i)) for j in np.argsort(-(v @ u[i]), kind="stable")[:count]] for i in images]
-    to_image = [[(int(i), bool(owner[j] == i)) for i in np.argsort(-(u @ v[j]), kind="stable")[:count]] for j in texts]
-    return to_text, to_image
+    orders = [np.argsort(-(candidates @ query), kind="stable")[:count] for query in queries]
+    return [[(int(row), bool(own[row])) for row in order] for order, own in zip(orders, partners, strict=True)]
 
 
-def of_rows(rows: Sequence[Sequence[tuple[int, bool]]], items: Mapping[int, Any] | Sequence[Any]) -> list[list]:
-    """Candidates as what they are, from their rows."""
-    return [[(items[row], right) for row, right in query] for query in rows]
+def ranked(query: Any, rows: Sequence[tuple[int, bool]], items: Mapping[int, Any] | Sequence[Any]) -> Ranked:
+    """A query and its candidates, from their rows."""
+    return Ranked(query, [(items[row], right) for row, right in rows])
 
 
 class Captioned(NamedTuple):
@@ -104,20 +92,14 @@ def caption_sheet(items: Sequence[Captioned]) -> Figure:
         figure, panels = style.new(len(items), 2, 7.0, len(items) * max(1.2, 0.17 * lines), width_ratios=[1, 4])
         for (picture, words), item in zip(panels, items, strict=True):
             picture.set_axis_off()
+            words.set_axis_off()
             style.picture(picture, item.image)
-            _words(words, item)
+            captions = {"reference": item.reference, **item.captions}
+            for k, (method, caption) in enumerate(captions.items()):
+                y, colour = 1 - k / len(captions), style.GREY if method == "reference" else style.INK
+                style.words(words, 0, y, style.fold(method, 22), 6.5, va="top", color=style.GREY)
+                style.words(words, 0.24, y, style.fold(caption or "(nothing)", 92), 6.5, va="top", color=colour)
     return figure
-
-
-def _words(axes: Axes, item: Captioned) -> None:
-    """The captions of one image."""
-    axes.set_axis_off()
-    captions = {"reference": item.reference, **item.captions}
-    for k, (method, caption) in enumerate(captions.items()):
-        y, colour = 1 - k / max(len(captions), 1), style.GREY if method == "reference" else style.INK
-        axes.text(0, y, style.fold(method, 22), transform=axes.transAxes, va="top", fontsize=6.5, color=style.GREY)
-        words = style.fold(caption or "(nothing)", 92)
-        axes.text(0.24, y, words, transform=axes.transAxes, va="top", fontsize=6.5, color=colour)
 
 
 class Drawn(NamedTuple):
@@ -132,20 +114,18 @@ def image_sheet(items: Sequence[Drawn]) -> Figure:
     """The contact sheet: a caption a line, its real image, and what each method's maps make of the caption."""
     with style.paper():
         methods = list(items[0].pictures) if items else []
+        widths = [2.6, 1, *[1] * len(methods)]
         figure, panels = style.new(
-            len(items), 2 + len(methods), 0.72 * (2 + len(methods)) + 1.2, 0.78 * len(items) + 0.2,
-            width_ratios=[2.6] + [1] * (1 + len(methods)),
-        )  # fmt: skip
-        for k, (line, item) in enumerate(zip(panels, items, strict=True)):
-            line[0].text(0, 0.5, style.fold(item.caption, 30, 5), transform=line[0].transAxes, va="center", fontsize=6)
-            for axes, title, picture in zip(
-                line[1:], ["real", *methods], [item.real, *item.pictures.values()], strict=True
-            ):
+            len(items), len(widths), 0.72 * len(widths) + 1.2, 0.78 * len(items) + 0.2, width_ratios=widths
+        )
+        for axes in panels.flat:
+            axes.set_axis_off()
+        for (words, *pictures), item in zip(panels, items, strict=True):
+            style.words(words, 0, 0.5, style.fold(item.caption, 30, 5), 6, va="center")
+            for axes, picture in zip(pictures, [item.real, *item.pictures.values()], strict=True):
                 style.picture(axes, picture, interpolation="bicubic")
-                if k == 0:
-                    axes.set_title(style.fold(title, 13, 3), fontsize=6)
-            for axes in line:
-                axes.set_axis_off()
+        for axes, title in zip(panels[0, 1:], ["real", *methods], strict=True):
+            axes.set_title(style.fold(title, 13, 3), fontsize=6)
     return figure
 
 
@@ -165,15 +145,10 @@ class Example(NamedTuple):
 
 def vqa_sheet(examples: Sequence[Example]) -> Figure:
     """A page of examples, four in a line: the question, the image under its attention, the answers."""
-    columns = min(4, max(1, len(examples)))
-    lines = -(-len(examples) // columns)
     answers = max((len(example.answers) for example in examples), default=0)
     with style.paper():
-        height = lines * (2.35 + 0.15 * answers)
-        figure, panels = style.new(lines, columns, 1.85 * columns, height)
-        for axes in panels.flat[len(examples) :]:
-            axes.set_visible(False)
-        for axes, example in zip(panels.flat, examples, strict=False):
+        figure, panels = style.grid(len(examples), (0, 1.85), (0, 2.35 + 0.15 * answers))
+        for axes, example in zip(panels, examples, strict=True):
             _example(axes, example)
     return figure
 
@@ -187,12 +162,12 @@ def _example(axes: Axes, example: Example) -> None:
     axes.set_axis_off()
     axes.set_title(style.fold(example.question, 27, 2), fontsize=7, fontweight="normal")
     truth = style.fold(f"annotators: {example.truth}", 34)
-    axes.text(0, -0.03, truth, transform=axes.transAxes, va="top", fontsize=6.5, color=style.INK)
+    style.words(axes, 0, -0.03, truth, 6.5, va="top", color=style.INK)
     for k, (fusion, (answer, accuracy)) in enumerate(example.answers.items(), 1):
         sign, colour = ("✓", RIGHT) if accuracy > 0.95 else ("✗", WRONG) if not accuracy else ("–", style.GREY)
         share = f" ({100 * accuracy:.0f} %)" if sign == "–" else ""  # the answer of a few annotators
         words = style.fold(f"{sign} {fusion}: {answer}{share}", 34)
-        axes.text(0, -0.03 - 0.085 * k, words, transform=axes.transAxes, va="top", fontsize=6.5, color=colour)
+        style.words(axes, 0, -0.03 - 0.085 * k, words, 6.5, va="top", color=colour)
 
 
 def _overlay(axes: Axes, attention: np.ndarray, shape: tuple[int, int]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ngw.report.records import Record, identity, who_columns
+from ngw.report.records import IDENTITY, Record, identity, who_columns
 
 PAIR = ["dataset", "vision", "text"]
 CHANGE = ["difference", "difference_low", "difference_high", "p"]
@@ -49,6 +49,11 @@ def over_seeds(
     spans = zip(rows[keys].itertuples(index=False, name=None), rows["low"], rows["high"], strict=True)
     rows["low"], rows["high"] = np.array([(intervals or {}).get(key, ends) for key, *ends in spans]).reshape(-1, 2).T
     return rounded(rows, ["mean", "std", "low", "high"])
+
+
+def keys_of(rows: pd.DataFrame) -> list[str]:
+    """The columns that tell one row from another."""
+    return [key for key in (*IDENTITY, "labels", "metric") if key in rows]
 
 
 def _std(values: pd.Series) -> float:

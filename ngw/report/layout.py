@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ngw.report.frames import Pair, budgets, of
+from ngw.report.frames import Pair, budgets, encoder_pairs, of
 
 DIRECTIONS = {"i2t": "image to text", "t2i": "text to image"}
 MAPS = {"ab": "T_AB", "ba": "T_BA"}
@@ -60,24 +60,15 @@ class Style(NamedTuple):
     sign: int
 
 
+whole = "{:,.0f}".format
+tenths = "{:,.1f}".format
+hundredths = "{:.2f}".format
+thousandths = "{:.3f}".format
+
+
 def per_cent(value: float) -> str:
+    """A rate in per cent."""
     return f"{100 * value:.1f}"
-
-
-def tenths(value: float) -> str:
-    return f"{value:,.1f}"
-
-
-def hundredths(value: float) -> str:
-    return f"{value:.2f}"
-
-
-def thousandths(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def whole(value: float) -> str:
-    return f"{value:,.0f}"
 
 
 def points(difference: float) -> str:
@@ -85,53 +76,36 @@ def points(difference: float) -> str:
     return f"{100 * difference:+.1f}"
 
 
-_STYLES: dict[str, Style] = {
-    "recall_1": Style("R@1", per_cent, 1),
-    "recall_1_1k": Style("R@1, 1k", per_cent, 1),
-    "recall_5": Style("R@5", per_cent, 1),
-    "recall_10": Style("R@10", per_cent, 1),
-    "mrr": Style("MRR", per_cent, 1),
-    "median_rank": Style("median rank", tenths, -1),
-    "foscttm": Style("FOSCTTM", per_cent, -1),
-    "mean_recall_1": Style("R@1, mean of both", per_cent, 1),
-    "train_seconds": Style("training (s)", tenths, 0),
-    "cpu_seconds": Style("CPU (s)", tenths, 0),
-    "gpu_seconds": Style("GPU (s)", tenths, 0),
-    "gpu_memory_mb": Style("GPU memory (MB)", whole, 0),
-    "energy_wh": Style("energy (Wh)", hundredths, 0),
-    "co2_g": Style("CO2 (g)", hundredths, 0),
-    "peak_memory_mb": Style("peak memory (MB)", whole, 0),
-    "parameters": Style("parameters", whole, 0),
-    "bleu_4": Style("BLEU-4", per_cent, 1),
-    "meteor": Style("METEOR", per_cent, 1),
-    "rouge_l": Style("ROUGE-L", per_cent, 1),
-    "cider": Style("CIDEr", per_cent, 1),
-    "nearest_meteor": Style("nearest METEOR", per_cent, 1),
-    "nearest_cider": Style("nearest CIDEr", per_cent, 1),
-    "fd": Style("distance", tenths, -1),
-    "kd": Style("kernel distance", per_cent, -1),
-    "score": Style("score", tenths, 1),
-    "cosine": Style("cosine", per_cent, 1),
-    "nearest_score": Style("nearest score", tenths, 1),
-    "nearest_cosine": Style("nearest cosine", per_cent, 1),
-    "accuracy": Style("accuracy", per_cent, 1),
-    "accuracy_yes_no": Style("yes/no", per_cent, 1),
-    "accuracy_number": Style("number", per_cent, 1),
-    "accuracy_other": Style("other", per_cent, 1),
-    "always_accuracy": Style("always", per_cent, 1),
-    "alpha_a": Style("alpha_A", hundredths, 0),
-    "alpha_b": Style("alpha_B", hundredths, 0),
-    "margin": Style("margin", thousandths, 1),
-    "collision": Style("collisions", per_cent, -1),
-    "precision": Style("precision", per_cent, 1),
-    "recall": Style("recall", per_cent, 1),
-    "coverage": Style("coverage", per_cent, 1),
-    "spread": Style("spread", hundredths, 0),
-    "lipschitz_99": Style("Lipschitz", hundredths, 0),
-    "jacobian_max": Style("|J|", hundredths, 0),
-    "jacobian_rank": Style("rank of J", whole, 0),
-    "cycle": Style("cycle error", thousandths, -1),
-}
+_STYLES = {
+    metric: Style(heading, show, sign)
+    for (show, sign), headings in {
+        (per_cent, 1): {
+            "recall_1": "R@1", "recall_1_1k": "R@1, 1k", "recall_5": "R@5", "recall_10": "R@10", "mrr": "MRR",
+            "mean_recall_1": "R@1, mean of both",
+            "bleu_4": "BLEU-4", "meteor": "METEOR", "rouge_l": "ROUGE-L", "cider": "CIDEr",
+            "nearest_meteor": "nearest METEOR", "nearest_cider": "nearest CIDEr",
+            "cosine": "cosine", "nearest_cosine": "nearest cosine",
+            "accuracy": "accuracy", "accuracy_yes_no": "yes/no", "accuracy_number": "number",
+            "accuracy_other": "other", "always_accuracy": "always",
+            "precision": "precision", "recall": "recall", "coverage": "coverage",
+        },
+        (per_cent, -1): {"foscttm": "FOSCTTM", "kd": "kernel distance", "collision": "collisions"},
+        (tenths, 1): {"score": "score", "nearest_score": "nearest score"},
+        (tenths, 0): {"train_seconds": "training (s)", "cpu_seconds": "CPU (s)", "gpu_seconds": "GPU (s)"},
+        (tenths, -1): {"median_rank": "median rank", "fd": "distance"},
+        (whole, 0): {
+            "gpu_memory_mb": "GPU memory (MB)", "peak_memory_mb": "peak memory (MB)", "parameters": "parameters",
+            "jacobian_rank": "rank of J",
+        },
+        (hundredths, 0): {
+            "energy_wh": "energy (Wh)", "co2_g": "CO2 (g)", "alpha_a": "alpha_A", "alpha_b": "alpha_B",
+            "spread": "spread", "lipschitz_99": "Lipschitz", "jacobian_max": "|J|",
+        },
+        (thousandths, 1): {"margin": "margin"},
+        (thousandths, -1): {"cycle": "cycle error"},
+    }.items()
+    for metric, heading in headings.items()
+}  # fmt: skip
 
 
 def style(metric: str) -> Style:
@@ -145,6 +119,16 @@ def style(metric: str) -> Style:
 def headings(metrics: Iterable[str]) -> list[str]:
     """The columns' names of some metrics."""
     return [style(metric).heading for metric in metrics]
+
+
+def metric_table(
+    rows: pd.DataFrame, columns: Sequence[Sequence[tuple[str, str]]], *, title: str, slug: Sequence[str],
+    header: Sequence[str], corner: str = "method", notes: Sequence[str] = (), chance: float | None = None,
+    dash: bool = True,
+) -> Table:  # fmt: skip
+    """A table of `lines_of` rows: its notes stand before the small print of its lines (`dash`: see `legend_of`)."""
+    lines = lines_of(rows, columns, chance)
+    return Table(title, "-".join(slug), corner, header, lines, [*notes, *legend_of(lines, dash)])
 
 
 def lines_of(
@@ -173,56 +157,68 @@ def lines_of(
 
 def _best(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
     """The best mean of each column as it is printed, so that numbers that print alike are marked alike."""
-    columns = rows[rows["role"] != "control"].groupby(["pairs", "metric"])["mean"]
-    styles = {key: style(key[1]) for key in columns.groups}
-    return {
-        key: styles[key].show(means.max() if styles[key].sign > 0 else means.min())
-        for key, means in columns
-        if styles[key].sign
-    }
+    best = {}
+    for (pairs, metric), means in rows[rows["role"] != "control"].groupby(["pairs", "metric"])["mean"]:
+        _, show, sign = style(metric)
+        if sign:
+            best[pairs, metric] = show(means.max() if sign > 0 else means.min())
+    return best
 
 
 def _number(row: Any, best: str | None, chance: float | None) -> Number:
     """A row's mean and spread as they are printed."""
     show = style(row.metric).show
     text = show(row.mean)
-    mark = "" if row.converged else "†"
-    if chance is not None and row.low <= chance:
-        mark += "°"
+    mark = "†" * (not row.converged) + "°" * (chance is not None and row.low <= chance)
     # One seed has no spread, and a count that is the same in every run (parameters) needs none.
     spread = row.n_seeds > 1 and not (row.metric == "parameters" and row.std == 0)
     return Number(text + mark, show(row.std) if spread else "", best=row.role != "control" and text == best)
 
 
-def difference_table(rows: pd.DataFrame, budget: str, title: str, slug: str, corner: str) -> Table:
-    """Each method against the best baseline, in points; budget: the column of what they share."""
-    lines = []
-    for row in rows.to_dict("records"):
-        span = f"{points(row['low'])} to {points(row['high'])}"
-        cells = [row[budget], row["baseline"], points(row["difference"]), span, f"{row['p']:.3f}"]
-        lines.append(Line(row["method"], [[Number(text)] for text in cells]))
+def text_line(label: str, texts: Iterable[str]) -> Line:
+    """A line of one plain text a cell; nothing is an empty cell."""
+    return Line(label, [[Number(text)] if text else [] for text in texts])
+
+
+def difference_tables(
+    changes: pd.DataFrame, pair: Pair, budget: str, what: str, slug: str, corner: str = "method"
+) -> list[Table]:
+    """Each method against the best baseline, in points of `what`, if there are any; budget: the column they share."""
+    lines = [
+        text_line(
+            row["method"],
+            [
+                row[budget], row["baseline"], points(row["difference"]),
+                f"{points(row['low'])} to {points(row['high'])}", thousandths(row["p"]),
+            ],
+        )
+        for row in of(changes, pair).to_dict("records")
+    ]  # fmt: skip
+    title = f"Against the best baseline, points of {what}: {where(pair)}"
     header = [budget, "best baseline", "difference", "95 % interval", "p"]
-    return Table(title, slug, corner, header, lines, [PAIRED])
+    return [Table(title, "-".join([slug, *pair]), corner, header, lines, [PAIRED])] if lines else []
 
 
-def reference_table(rows: pd.DataFrame, pair: Pair, budget: str, what: str) -> Table:
+def reference_tables(rivals: pd.DataFrame, budget: str, what: str) -> list[Table]:
     """Every method against one, in points of `what`: a line a method, a column a budget (of pairs, or of labels)."""
-    here = of(rows, pair)
+    return [_reference_table(of(rivals, pair), pair, budget, what) for pair in encoder_pairs(rivals)]
+
+
+def _reference_table(here: pd.DataFrame, pair: Pair, budget: str, what: str) -> Table:
+    """That of one pair of encoders."""
     columns, reference = budgets(here[budget]), here["reference"].iloc[0]
     texts = here["difference"].map(points) + np.where(here["p_holm"] < LEVEL, "*", "")
     at = here.assign(text=texts).pivot_table("text", "method", budget, aggfunc="last", fill_value="")
-    lines = [
-        Line(method, [[Number(at.at[method, count])] if at.at[method, count] else [] for count in columns])
-        for method in here["method"].unique()
-    ]
     power = here.groupby(budget)["detectable"].median()
-    lines.append(Line("smallest difference to be found", [[Number(f"{100 * power[count]:.1f}")] for count in columns]))
     return Table(
         title=f"Against {reference}, points of {what}: {where(pair)}",
         slug="-".join(["against", reference, *pair]),
         corner="method",
         header=columns,
-        lines=lines,
+        lines=[
+            *(text_line(method, at.loc[method, columns]) for method in here["method"].unique()),
+            text_line("smallest difference to be found", power[columns].map(per_cent)),
+        ],
         legend=[
             "Star: p below 0.05, by a bootstrap paired and clustered by image, two-sided, Holm's correction within a "
             "budget; it tells this test set's chance, not that of other pairs or seeds.",
@@ -247,12 +243,10 @@ def legend_of(lines: Sequence[Line], dash: bool = True, place: str = "number") -
     small = {
         "± standard deviation over seeds.": any(number.spread for number in numbers),
         "Bold: best of the column, controls aside.": any(number.best for number in numbers),
-        f"† a run behind this {place} did not converge; its record says why.": not all(
-            line.converged for line in lines
+        f"† a run behind this {place} did not converge; its record says why.": any(
+            not line.converged for line in lines
         ),
-        "° at chance: the number's 95 % interval holds what guessing would reach.": any(
-            "°" in number.text for number in numbers
-        ),
+        "° at chance: the number's 95 % interval holds what guessing would reach.": any("°" in n.text for n in numbers),
         "– not run at this budget, by design: a method that learns from pairs has no run at 0, and a control that"
         " doesn't depend on the budget runs once.": dash and any(not cell for line in lines for cell in line.cells),
     }

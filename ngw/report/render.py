@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 
-from ngw.report.layout import Line, Table
+from ngw.report.layout import Line, Number, Table
 
 
 @dataclass(frozen=True)
@@ -47,49 +47,46 @@ PLAIN = Markup(_one_line, "{}*", "{}", "")
 
 
 def _cells(line: Line, markup: Markup) -> list[str]:
-    """The label and the cells of a line, marked up."""
+    """The label and the cells of a line, marked up; a cell without a number is a dash."""
     label = line.label if len(line.label) <= LONGEST else line.label[: LONGEST - 1].rstrip() + "…"
-    label = markup.escape(label + ("" if line.converged else " †"))
-    return [markup.italic.format(label) if line.control else label, *(_cell(cell, line, markup) for cell in line.cells)]
+    mark = markup.italic.format if line.control else str
+    cells = [
+        mark(" / ".join(_number(number, markup) for number in cell)) if cell else markup.escape("–")
+        for cell in line.cells
+    ]
+    return [mark(markup.escape(label + ("" if line.converged else " †"))), *cells]
 
 
-def _cell(cell: Sequence, line: Line, markup: Markup) -> str:
-    """One cell: its numbers, each with its spread, or a dash."""
-    shown = []
-    for number in cell:
-        text = markup.escape(number.text)
-        text = markup.bold.format(text) if number.best else text
-        shown.append(text + (markup.spread.format(number.spread) if number.spread else ""))
-    text = " / ".join(shown)
-    return (markup.italic.format(text) if line.control else text) if shown else markup.escape("–")
+def _number(number: Number, markup: Markup) -> str:
+    """A number with its spread."""
+    text = markup.escape(number.text)
+    spread = markup.spread.format(number.spread) if number.spread else ""
+    return (markup.bold.format(text) if number.best else text) + spread
 
 
-def _parts(table: Table) -> tuple[list[Line], list[Line]]:
-    """Methods, and the controls that are set apart from them."""
-    return [line for line in table.lines if not line.control], [line for line in table.lines if line.control]
+def _parts(table: Table, markup: Markup) -> tuple[list[str], list[list[str]], list[list[str]]]:
+    """The header, the methods' lines and the controls' that are set apart from them, as cells marked up."""
+    methods, controls = (
+        [_cells(line, markup) for line in table.lines if line.control is part] for part in (False, True)
+    )
+    return [markup.escape(text) for text in (table.corner, *table.header)], methods, controls
 
 
 def markdown(table: Table) -> str:
     """A GitHub table under its title, its legend below."""
-    methods, controls = _parts(table)
+    head, methods, controls = _parts(table, MARKDOWN)
     heading = [["*controls*", *[""] * len(table.header)]] if methods and controls else []
-    lines = [
-        [*map(MARKDOWN.escape, [table.corner, *table.header])],
-        ["---", *["---:"] * len(table.header)],
-        *(_cells(line, MARKDOWN) for line in methods),
-        *heading,
-        *(_cells(line, MARKDOWN) for line in controls),
-    ]
+    lines = [head, ["---", *["---:"] * len(table.header)], *methods, *heading, *controls]
     body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return f"**{MARKDOWN.escape(table.title)}**\n\n{body}\n\n" + "  \n".join(table.legend) + "\n"
 
 
 def tex(table: Table) -> str:
     """A `table` environment; needs the packages booktabs and adjustbox (which shrinks what is wider than the page)."""
-    methods, controls = _parts(table)
-    rule = [r"    \midrule"] if methods and controls else []
+    head, methods, controls = _parts(table, TEX)
+    rule = [r"    \midrule"]
 
-    def join(lines: Iterable[Sequence[str]]) -> list[str]:
+    def join(lines: Sequence[Sequence[str]]) -> list[str]:
         return ["    " + " & ".join(line) + r" \\" for line in lines]
 
     return "\n".join(
@@ -101,11 +98,11 @@ def tex(table: Table) -> str:
             r"  \begin{adjustbox}{max width=\linewidth}",
             rf"  \begin{{tabular}}{{l{'r' * len(table.header)}}}",
             r"    \toprule",
-            *join([[*map(TEX.escape, [table.corner, *table.header])]]),
-            r"    \midrule",
-            *join(_cells(line, TEX) for line in methods),
+            *join([head]),
             *rule,
-            *join(_cells(line, TEX) for line in controls),
+            *join(methods),
+            *rule * bool(methods and controls),
+            *join(controls),
             r"    \bottomrule",
             r"  \end{tabular}",
             r"  \end{adjustbox}",
@@ -117,17 +114,13 @@ def tex(table: Table) -> str:
 
 def plain(table: Table) -> str:
     """Aligned text for a terminal: no spread, the best of a column with a star."""
-    methods, controls = ([_cells(line, PLAIN) for line in part] for part in _parts(table))
-    head = [table.corner, *table.header]
+    head, methods, controls = _parts(table, PLAIN)
     widths = [max(map(len, column)) for column in zip(head, *methods, *controls, strict=True)]
     rule = "-" * (sum(widths) + 2 * len(table.header))
 
     def join(line: Sequence[str]) -> str:
-        first, *rest = (
-            text.ljust(width) if k == 0 else text.rjust(width)
-            for k, (text, width) in enumerate(zip(line, widths, strict=True))
-        )
-        return "  ".join([first, *rest]).rstrip()
+        label, *numbers = zip(line, widths, strict=True)
+        return "  ".join([str.ljust(*label), *(str.rjust(*number) for number in numbers)]).rstrip()
 
     lines = [*wrap(table.title, max(60, len(rule))), rule, join(head), rule, *map(join, methods)]
     lines += [rule] * bool(methods and controls) + [*map(join, controls), rule]

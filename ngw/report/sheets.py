@@ -18,12 +18,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SHEET = 8  # images on a sheet
-CLOUD, PLAN, QUERIES, CANDIDATES = (
-    300,
-    48,
-    5,
-    3,
-)  # test pairs of the clouds and of the plan; queries each way, candidates
+CLOUD, PLAN = 300, 48  # test pairs of the clouds and of the plan
+QUERIES, CANDIDATES = 5, 3  # each way
 EPSILON = 0.02  # of the plan that is shown, in units of the mean cost
 SIDE = 224  # pixels of an image
 
@@ -67,18 +63,19 @@ def alignment_figures(model: Model, vision: Vision, text: Text, tables: Tables, 
     paths, _ = _shown(tables)
     texts = dict(zip(*io.read_table(tables / "captions.parquet", ["caption_id", "text"]).values(), strict=True))
     images, captions = rows[:QUERIES], first[rows[QUERIES : 2 * QUERIES]]
-    to_text, to_image = examples.nearest(u, v, owner, images.tolist(), captions.tolist(), CANDIDATES)
-    wanted = {*images.tolist(), *(row for nearest in to_image for row, _ in nearest)}
-    views = {row: _picture(paths[int(a.ids[row])]) for row in wanted}
+    to_text = examples.nearest(u[images], v, images[:, None] == owner, CANDIDATES)
+    to_image = examples.nearest(v[captions], u, owner[captions][:, None] == np.arange(len(u)), CANDIDATES)
+    views = {
+        row: _picture(paths[int(a.ids[row])])
+        for row in {*images.tolist(), *(row for nearest in to_image for row, _ in nearest)}
+    }
     words = [texts[int(i)] for i in b.ids]
-    shown = [
-        [examples.Ranked(queries[int(row)], candidates) for row, candidates in zip(rows, nearest, strict=True)]
-        for queries, rows, nearest in (
-            (views, images, examples.of_rows(to_text, words)),
-            (words, captions, examples.of_rows(to_image, views)),
-        )
-    ]
-    write_figure(examples.retrieval_sheet(shown[0], shown[1], who), f"retrieval-examples.{where}", output)
+    sheet = examples.retrieval_sheet(
+        [examples.ranked(views[row], nearest, words) for row, nearest in zip(images, to_text, strict=True)],
+        [examples.ranked(words[row], nearest, views) for row, nearest in zip(captions, to_image, strict=True)],
+        who,
+    )
+    write_figure(sheet, f"retrieval-examples.{where}", output)
 
 
 @stage("Draw images with what methods say of them.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from io import BytesIO
@@ -32,43 +33,43 @@ if TYPE_CHECKING:
 
     from ngw.report.frames import Pair
 
-RANKS = ("direction", "image_id", "rank")  # columns of the predictions of retrieval
+RANKS = ["direction", "image_id", "rank"]  # columns of predictions/retrieval.parquet
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def _runs(
-    cells: Sequence[Mapping[str, Any]], task: str, columns: Sequence[str]
-) -> tuple[list[Record], dict[tuple, dict]]:
-    """The records of these runs in one task, and the predictions of each run's cell."""
-    from ngw.config import RUN
+    cells: Sequence[Mapping[str, Any]], task: str, columns: Sequence[str] = ()
+) -> tuple[list[Record], dict[tuple, dict], list[tuple]]:
+    """Records of a task's runs, by cell these columns of their predictions, and the cells that the table expects."""
+    from ngw.config import FUSION, RUN
     from ngw.report.records import cell
 
-    paths = [RUN.format(**c) for c in cells]
-    records = [Record.read(f"{path}/metrics/{task}.json") for path in paths]
-    tables = [io.read_table(f"{path}/predictions/{task}.parquet", columns) for path in paths]
-    return records, {cell(c): table for c, table in zip(cells, tables, strict=True)}
+    folders = [(FUSION if "fusion" in c else RUN).format(**c) for c in cells]
+    expected = [cell({"method": c.get("fusion"), **c}) for c in cells]  # in a table of fusions one is the method
+    records = [Record.read(f"{folder}/metrics/{task}.json") for folder in folders]
+    if not columns:
+        return records, {}, expected
+    tables = [io.read_table(f"{folder}/predictions/{task}.parquet", columns) for folder in folders]
+    return records, dict(zip(expected, tables, strict=True)), expected
 
 
 @stage("Collate the runs of a config into tables.")
 def collate(grid: Grid, output: Output) -> None:
     """The tables stage: every run's record and ranks to csv, md, tex and txt; a missing cell is an error."""
     from ngw.config import cells
-    from ngw.report.records import cell
     from ngw.report.tables.retrieval import build
 
-    wanted = cells(grid)
-    records, ranks = _runs(wanted, "retrieval", RANKS)
-    references = grid.get("references", [])
-    write_tables(build(records, ranks, [cell(c) for c in wanted], references=references), output)
+    runs = _runs(cells(grid), "retrieval", RANKS)
+    write_tables(build(*runs, references=grid.get("references", [])), output)
 
 
 def write_tables(texts: Mapping[str, str], output: Path) -> None:
     """Some tables; NAME.json beside NAME.csv, .md, .tex and .txt says what made them, and vouches for them."""
-    written: dict[str, list[Path]] = {}
+    written = defaultdict(list)
     for name, text in texts.items():
         path = output / name
         io.write_text(path, text)
-        written.setdefault(path.stem, []).append(path)
+        written[path.stem].append(path)
     for name, paths in written.items():
         Record.of({"table": name}).write(output / f"{name}.json", paths)
 
@@ -171,13 +172,11 @@ def write_figure(figure: Any, name: str, output: Path) -> None:
 @stage("Collate identifiability records into tables.")
 def identifiability_tables(grid: Grid, output: Output) -> None:
     """The identifiability tables stage: every run's record to csv, md and tex; a missing cell is an error."""
-    from ngw.config import RUN, cells
-    from ngw.report.records import cell
+    from ngw.config import cells
     from ngw.report.tables.identifiability import build
 
-    wanted = cells(grid)
-    records = [Record.read(f"{RUN.format(**c)}/metrics/identifiability.json") for c in wanted]
-    write_tables(build(records, [cell(c) for c in wanted]), output)
+    records, _, expected = _runs(cells(grid), "identifiability")
+    write_tables(build(records, expected), output)
 
 
 @stage("Draw the Jacobians' spectra.")
@@ -206,11 +205,9 @@ def ablation_tables(
 ) -> None:
     """The ablation tables stage: retrieval records and ranks to csv, md and tex; a missing cell is an error."""
     from ngw.config import cells
-    from ngw.report.records import cell
     from ngw.report.tables.ablations import build
 
-    wanted = cells(grid)
-    write_tables(build(*_runs(wanted, "retrieval", RANKS), [cell(c) for c in wanted], grid["groups"], name), output)
+    write_tables(build(*_runs(cells(grid), "retrieval", RANKS), grid["groups"], name), output)
 
 
 @stage("Draw the ablations, a panel an option.")
@@ -224,15 +221,10 @@ def ablation_figures(table: Table, output: Output) -> None:
 @stage("Collate VQA records into tables.")
 def vqa_tables(cells: FusionCells, output: Output) -> None:
     """The VQA tables stage: every run's record and scores to csv, md, tex and txt; a missing cell is an error."""
-    from ngw.config import FUSION
-    from ngw.report.tables.vqa import build, cell
+    from ngw.report.tables.vqa import build
 
-    paths = [FUSION.format(**c) for c in cells]
     columns = ["question_id", "image_id", "question_type", "answer_type", "answer", "accuracy", "always"]
-    records = [Record.read(f"{path}/metrics/vqa.json") for path in paths]
-    scores = [io.read_table(f"{path}/predictions/vqa.parquet", columns) for path in paths]
-    by_cell = {cell(c): table for c, table in zip(cells, scores, strict=True)}
-    write_tables(build(records, by_cell, [cell(c) for c in cells]), output)
+    write_tables(build(*_runs(cells, "vqa", columns)), output)
 
 
 @stage("Draw accuracy against labels.")
@@ -276,10 +268,8 @@ def generation_tables(
     images: whether there are pictures beside the captions.
     """
     from ngw.metrics.text import METRICS
-    from ngw.report.records import cell
     from ngw.report.tables.generation import COSINES, DECODERS, build
 
-    columns = ["image_id", *(d + c for d in DECODERS for c in ("bleu", *METRICS[4:]))]
-    captions = _runs(cells, "captioning", columns)
-    pictures = _runs(cells if images else [], "imaging", COSINES)
-    write_tables(build(*captions, [cell(c) for c in cells], pictures=pictures[0], judged=pictures[1]), output)
+    columns = ["image_id", *(decoder + metric for decoder in DECODERS for metric in ("bleu", *METRICS[4:]))]
+    pictures, judged, _ = _runs(cells if images else [], "imaging", ["image_id", *COSINES])
+    write_tables(build(*_runs(cells, "captioning", columns), pictures=pictures, judged=judged), output)

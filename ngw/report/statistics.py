@@ -7,24 +7,35 @@ about the test set: it is the 2.5 to 97.5 percentile of the mean over the seeds 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from ngw.errors import InputError
 from ngw.metrics.retrieval import CUTOFFS, foscttm, summary
-from ngw.report.frames import rounded
-from ngw.report.records import Cell, Record, by_seeds, cell, identity, pair, who_columns
+from ngw.report.frames import PAIR, keys_of, rounded
+from ngw.report.records import Cell, Record, by_seeds, cell, name
 from ngw.seeds import rng
 
-METRICS = tuple(summary(np.ones(1), np.ones(1)))  # the names, in the order of the columns below
+METRICS = tuple(summary(np.ones(1), np.ones(1)))
 LEVEL = 0.95
 DRAWS = 1000
 POWER = 1.96 + 0.84  # standard errors: two-sided 5 %, 80 % power (Cohen 1988)
 
-Samples = Mapping[Cell, Mapping[str, np.ndarray]]  # [draws] of each run and metric
+Predictions = Mapping[str, Sequence]  # of one run, by column; `image_id` is one of them
+
+
+class Sample(NamedTuple):
+    """A metric's mean over seeds, as it is and on every bootstrap sample."""
+
+    mean: float
+    draws: np.ndarray  # [draws]
+
+
+Samples = Mapping[tuple, Sample]  # by (*identity, metric)
 
 
 class Queries(NamedTuple):
@@ -46,21 +57,55 @@ def counts_of(dataset: str, n_images: int, draws: int) -> np.ndarray:
     return resample(n_images, draws, rng(0, "bootstrap", dataset))
 
 
-def bootstrap(i2t: Queries, t2i: Queries, counts: np.ndarray) -> np.ndarray:
-    """Every metric of `METRICS` on every bootstrap sample, float64 [draws, len(METRICS)].
+def samples(
+    records: Sequence[Record], predictions: Mapping[Cell, Predictions], kind: str, draws: int,
+    metrics_of: Callable[[Record, Predictions, np.ndarray, np.ndarray], Mapping[str, np.ndarray]],
+) -> Samples:  # fmt: skip
+    """Metrics on bootstrap samples of the images; all runs of a data set share its images and the draws.
 
-    counts: [draws, n_images] from `resample`.
+    kind: what the predictions are, for messages.  metrics_of: the metrics {name: [draws]} of a record, its
+    predictions, the place of each of their rows among the sorted images, and counts [draws, n_images].
     """
+    images: dict[str, np.ndarray] = {}
+    sampled = {}
+    for runs in by_seeds(records):
+        seeds = []
+        for run in runs:
+            if cell(run) not in predictions:
+                raise InputError(f"table: {name(cell(run))} has a record but no {kind}; run its job again.")
+            table = predictions[cell(run)]
+            own = images.setdefault(run["dataset"], np.unique(table["image_id"]))
+            place = _places(run, np.asarray(table["image_id"]), own)
+            seeds.append(metrics_of(run, table, place, counts_of(run["dataset"], len(own), draws)))
+        for metric in seeds[0]:
+            mean = float(np.mean([run["metrics"][metric] for run in runs]))
+            sampled[*cell(runs[0])[:-1], metric] = Sample(mean, np.mean([seed[metric] for seed in seeds], axis=0))
+    return sampled
+
+
+def _places(record: Record, image_id: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Where each image stands among the sorted ones of its data set."""
+    place = np.searchsorted(images, image_id).clip(max=len(images) - 1)
+    strange = image_id[images[place] != image_id]
+    if strange.size:
+        raise InputError(
+            f"{name(cell(record))}: image {strange[0]} isn't in the other runs of this data set; run its job again."
+        )
+    return place
+
+
+def bootstrap(i2t: Queries, t2i: Queries, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Every metric of `METRICS` on every bootstrap sample, [draws]; counts [draws, n_images] are `resample`'s."""
     columns: dict[str, np.ndarray] = {}
     for direction, queries, candidates in (("i2t", i2t, len(t2i.ranks)), ("t2i", t2i, len(i2t.ranks))):
         hits = [queries.ranks <= k for k in CUTOFFS]
         means = weighted_means(np.stack([*hits, 1 / queries.ranks, queries.ranks], axis=1), queries.image, counts)
-        names = [*(f"{direction}_recall_{k}" for k in CUTOFFS), f"{direction}_mrr", f"{direction}_foscttm"]
-        columns |= dict(zip(names, means.T, strict=True))
+        metrics = [*(f"{direction}_recall_{k}" for k in CUTOFFS), f"{direction}_mrr", f"{direction}_foscttm"]
+        columns |= dict(zip(metrics, means.T, strict=True))
         columns[f"{direction}_foscttm"] = np.asarray(foscttm(columns[f"{direction}_foscttm"], candidates))
         columns[f"{direction}_median_rank"] = weighted_medians(queries.ranks, queries.image, counts)
     columns["mean_recall_1"] = (columns["i2t_recall_1"] + columns["t2i_recall_1"]) / 2
-    return np.stack([columns[name] for name in METRICS], axis=1)
+    return columns
 
 
 def weighted_means(values: np.ndarray, image: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -72,44 +117,26 @@ def weighted_means(values: np.ndarray, image: np.ndarray, counts: np.ndarray) ->
 
 
 def weighted_medians(values: np.ndarray, image: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Medians over the queries of each sample: values [n_queries], counts [draws, n_images] -> [draws].
-
-    The samples' medians lie near the middle of the sorted values, so only a window of it is gathered; it is doubled
-    until it holds all of them.
-    """
+    """Medians over the queries of each sample: values [n_queries], counts [draws, n_images] -> [draws]."""
     order = np.argsort(values, kind="stable")
     values, image = values[order], image[order]
-    sizes = np.bincount(image, minlength=counts.shape[1])
-    total = (counts @ sizes)[:, None]
-    # The two middle places (one and the same where the total is odd), counted from 1.
-    places = np.concatenate([np.floor((total + 1) / 2), np.floor(total / 2) + 1], axis=1)  # [draws, 2]
-    half_width = int(2 * np.sqrt(len(values) * sizes.max())) + 1  # four standard deviations of cluster sampling
-    while True:
-        start, stop = max(0, len(values) // 2 - half_width), min(len(values), len(values) // 2 + half_width)
-        before = counts @ np.bincount(image[:start], minlength=counts.shape[1])
-        reached = np.cumsum(counts[:, image[start:stop]], axis=1) + before[:, None]  # [draws, window]
-        inside = (start == 0 or (before < places[:, 0]).all()) and (reached[:, -1] >= places[:, 1]).all()
-        if inside:
-            first = [(reached < places[:, side, None]).sum(axis=1) for side in (0, 1)]
-            return (values[start + first[0]] + values[start + first[1]]) / 2
-        half_width *= 2
+    medians = np.empty(len(counts))
+    for draw, count in enumerate(counts):
+        reached = np.cumsum(count[image])
+        middle = (reached[-1] + np.array([1, 2])) // 2  # places from 1, one and the same where the total is odd
+        medians[draw] = values[np.searchsorted(reached, middle)].mean()
+    return medians
 
 
-def interval(samples: Sequence[np.ndarray], level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval of the mean over seeds: one [draws, k] array a seed -> (low [k], high [k])."""
-    mean = np.mean(samples, axis=0)
-    low, high = np.quantile(mean, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return low, high
+def interval(draws: np.ndarray) -> tuple[float, float]:
+    """Percentile interval of a metric's samples [draws]."""
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
-def intervals(records: Sequence[Record], samples: Samples) -> dict[tuple, tuple[float, float]]:
+def intervals(sampled: Samples) -> dict[tuple, tuple[float, float]]:
     """The interval of every metric that is sampled: {(*identity, metric): (low, high)}."""
-    spans = {}
-    for runs in by_seeds(records):
-        for metric in samples[cell(runs[0])]:
-            low, high = interval([samples[cell(run)][metric] for run in runs])
-            spans[*cell(runs[0])[:-1], metric] = float(low), float(high)
-    return spans
+    return {key: interval(sample.draws) for key, sample in sampled.items()}
 
 
 class Difference(NamedTuple):
@@ -125,71 +152,63 @@ class Difference(NamedTuple):
     error: float
 
 
-def paired_difference(
-    first: Sequence[np.ndarray], second: Sequence[np.ndarray], estimate: float, level: float = LEVEL
-) -> Difference:
-    """Paired bootstrap of first - second, where both hold one [draws] array a seed from the same `counts`.
+def paired_difference(first: Sample, second: Sample) -> Difference:
+    """Paired bootstrap of first - second, whose draws are of the same `counts`.
 
     p is twice the share of samples on the other side of zero (a sample at zero counts on both sides), with one added
     to count and total, so that it is never smaller than the number of draws can show (Davison and Hinkley, Bootstrap
     Methods and their Application, 1997, section 4.2).
     """
-    difference = np.mean(first, axis=0) - np.mean(second, axis=0)
-    low, high = np.quantile(difference, [(1 - level) / 2, (1 + level) / 2])
-    tail = min((difference <= 0).sum(), (difference >= 0).sum()) + 1
-    p = float(min(1, 2 * tail / (len(difference) + 1)))
-    return Difference(estimate, float(low), float(high), p, float(np.std(difference, ddof=1)))
+    draws = first.draws - second.draws
+    tail = min((draws <= 0).sum(), (draws >= 0).sum()) + 1
+    p = float(min(1, 2 * tail / (len(draws) + 1)))
+    return Difference(first.mean - second.mean, *interval(draws), p, float(np.std(draws, ddof=1)))
 
 
-def mean_of(runs: Sequence[Record], metric: str) -> float:
-    """Mean of a metric over seeds."""
-    return float(np.mean([run["metrics"][metric] for run in runs]))
+def with_samples(rows: pd.DataFrame, sampled: Samples) -> pd.DataFrame:
+    """Rows with the `Sample` of each beside it."""
+    keys = rows[keys_of(rows)].itertuples(index=False, name=None)
+    return rows.assign(sample=pd.Series([sampled[key] for key in keys], rows.index, object))
 
 
-def compare(runs: Sequence[Record], others: Sequence[Record], metric: str, samples: Samples) -> Difference:
-    """Seeds of one method minus those of another one."""
-    first, second = ([samples[cell(run)][metric] for run in side] for side in (runs, others))
-    return paired_difference(first, second, mean_of(runs, metric) - mean_of(others, metric))
-
-
-def place(runs: Sequence[Record]) -> tuple:
-    """What two methods must have in common to be compared: as many labels where the task has them, else pairs."""
-    return (*pair(runs[0]), runs[0].get("labels", runs[0]["pairs"]))
-
-
-def best_baseline_differences(records: Sequence[Record], metric: str, samples: Samples) -> pd.DataFrame:
+def best_baseline_differences(rows: pd.DataFrame, metric: str, sampled: Samples) -> pd.DataFrame:
     """Each method against the best baseline of its place: the one with the highest mean, the hardest one to beat."""
-    rows, groups = [], by_seeds(records)
-    for runs in (runs for runs in groups if runs[0]["role"] == "method"):
-        rivals = [others for others in groups if others[0]["role"] == "baseline" and place(others) == place(runs)]
-        if rivals:
-            best = max(rivals, key=lambda others: mean_of(others, metric))
-            who = identity(runs[0]) | {"baseline": best[0]["method"], "metric": metric, "n_seeds": len(runs)}
-            rows.append(who | compare(runs, best, metric, samples)._asdict())
-    numbers = ["difference", "low", "high", "p"]
-    columns = [*who_columns(records), "baseline", "metric", *numbers, "n_seeds"]
-    return rounded(pd.DataFrame(rows, columns=columns), numbers)
+    here, place = with_samples(rows[rows["metric"] == metric], sampled), _place(rows)
+    means = here["sample"].map(lambda sample: sample.mean)
+    baselines = here[here["role"] == "baseline"].assign(mean=means)
+    best = baselines.sort_values("mean", ascending=False, kind="stable").drop_duplicates(place)
+    return _compared(here[here["role"] == "method"], best, "baseline", [])
 
 
-def reference_differences(records: Sequence[Record], metric: str, reference: str, samples: Samples) -> pd.DataFrame:
+def reference_differences(rows: pd.DataFrame, metric: str, reference: str, sampled: Samples) -> pd.DataFrame:
     """Each row but controls minus a reference of its place; none where that one isn't in the table.
 
     p_holm: corrected for the rows of a place.  detectable: the smallest difference that would be seen in 80 % of such
     test sets.
     """
-    groups = [runs for runs in by_seeds(records) if runs[0]["role"] != "control"]
-    own = {place(runs): runs for runs in groups if runs[0]["method"] == reference}
-    rivals = [runs for runs in groups if place(runs) in own and runs is not own[place(runs)]]
-    rows: list[dict[str, Any]] = []
-    for runs in rivals:
-        change = compare(runs, own[place(runs)], metric, samples)
-        who = identity(runs[0]) | {"reference": reference, "metric": metric, "n_seeds": len(runs)}
-        rows.append(who | change._asdict() | {"detectable": POWER * change.error, "place": place(runs)})
-    numbers = ["difference", "low", "high", "p", "p_holm", "detectable"]
-    columns = [*who_columns(records), "reference", "metric", *numbers, "n_seeds", "place"]
-    changes = rounded(pd.DataFrame(rows, columns=columns), ["difference", "low", "high", "p", "detectable"])
-    changes["p_holm"] = changes.groupby("place")["p"].transform(holm)
-    return rounded(changes.drop(columns="place"), ["p_holm"])
+    here = with_samples(rows[(rows["metric"] == metric) & (rows["role"] != "control")], sampled)
+    own = here["method"] == reference
+    return _compared(here[~own], here[own], "reference", ["p_holm", "detectable"])
+
+
+def _place(rows: pd.DataFrame) -> list[str]:
+    """What two methods must have in common to be compared: as many labels where the task has them, else pairs."""
+    return [*PAIR, "labels" if "labels" in rows else "pairs"]
+
+
+def _compared(rows: pd.DataFrame, others: pd.DataFrame, role: str, further: Sequence[str]) -> pd.DataFrame:
+    """Rows against the one of `others` at their place.  role: the column that names it; further: columns, see above."""
+    place = _place(rows)
+    rivals = others[[*place, "method", "sample"]].rename(columns={"method": role, "sample": "rival"})
+    both = rows.drop(columns=["low", "high"]).merge(rivals, on=place)
+    changes = pd.DataFrame(map(paired_difference, both["sample"], both["rival"]), columns=Difference._fields)
+    changes["detectable"] = POWER * changes["error"]
+    changes = rounded(changes, ["difference", "low", "high", "p", "detectable"])
+    both = both.join(changes)
+    both["p_holm"] = both.groupby(place)["p"].transform(holm)
+    who = [key for key in keys_of(rows) if key != "metric"]
+    numbers = ["difference", "low", "high", "p", *further]
+    return rounded(both, ["p_holm"])[[*who, role, "metric", *numbers, "n_seeds"]]
 
 
 def holm(p: Sequence[float]) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
+COLUMNS = 4  # panels in a line, at most
 INK, GREY, FAINT = "#222222", "#8a8a8a", "#e6e6e6"
 # (colour, marker): Okabe and Ito's colours, told apart by colour-blind readers, ordered so that neighbours differ in
 # lightness too; the markers tell them apart in grayscale.
@@ -84,6 +87,43 @@ def new(rows: int, columns: int, width: float, height: float, **options: Any) ->
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
+def grid(
+    count: int, width: tuple[float, float], height: tuple[float, float], **options: Any
+) -> tuple[Figure, Sequence[Axes]]:
+    """A figure of `count` panels, `COLUMNS` in a line; its width and height: of what is beside them, and of each."""
+    columns = min(COLUMNS, max(1, count))
+    lines = -(-count // columns)
+    figure, panels = new(lines, columns, width[0] + width[1] * columns, height[0] + height[1] * lines, **options)
+    for axes in panels.flat[count:]:
+        axes.set_visible(False)
+    return figure, panels.flat[:count]
+
+
+def line(**look: Any) -> Line2D:
+    """A line for a legend."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], **look)
+
+
+def band(colour: str, alpha: float) -> Patch:
+    """An interval for a legend."""
+    from matplotlib.patches import Patch
+
+    return Patch(color=colour, alpha=alpha, linewidth=0)
+
+
+def bare(axes: Axes) -> None:
+    """A panel without ticks and grid."""
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+
+
+def words(axes: Axes, x: float, y: float, text: str, size: float, **options: Any) -> None:
+    """Words inside a panel, x and y from 0 to 1."""
+    axes.text(x, y, text, transform=axes.transAxes, fontsize=size, **options)
+
+
 def series(k: int, emphasis: bool) -> dict[str, Any]:
     """The line of series k: solid and heavier where it is what the figure is about, else broken in its own way."""
     colour, marker = _SERIES[k % len(_SERIES)]
@@ -107,8 +147,7 @@ def picture(axes: Axes, image: Any, **options: Any) -> None:
     import numpy as np
 
     if isinstance(image, str):
-        words = f"(no file)\n{fold(image, 14, 2)}"
-        axes.text(0.5, 0.5, words, ha="center", va="center", fontsize=5, color=GREY, transform=axes.transAxes)
+        words(axes, 0.5, 0.5, f"(no file)\n{fold(image, 14, 2)}", 5, ha="center", va="center", color=GREY)
     else:
         axes.imshow(np.asarray(image), **options)
 
@@ -156,10 +195,9 @@ def _replace_missing(figure: Figure) -> None:
     from matplotlib.font_manager import findfont
     from matplotlib.text import Text
 
-    for words in figure.findobj(Text):
-        known = _characters(findfont(words.get_fontproperties()))
-        text = words.get_text()
-        words.set_text("".join(c if c == "\n" or ord(c) in known else MISSING for c in text))
+    for text in figure.findobj(Text):
+        known = _characters(findfont(text.get_fontproperties()))
+        text.set_text("".join(c if c == "\n" or ord(c) in known else MISSING for c in text.get_text()))
 
 
 def encode(figure: Figure, form: str) -> bytes:

@@ -11,11 +11,11 @@ import pandas as pd
 from ngw.errors import InputError
 from ngw.report import style
 from ngw.report.frames import CHANGE, PAIR, Pair, encoder_pairs, of, over_seeds, rounded, to_csv
-from ngw.report.layout import Line, Number, Table, legend_of, per_cent, points, tenths, where, whole
-from ngw.report.records import Cell, Record, by_seeds, check, pair
+from ngw.report.layout import Line, Number, Table, legend_of, per_cent, points, tenths, text_line, where, whole
+from ngw.report.records import IDENTITY, Cell, Record, check, identity, pair
 from ngw.report.render import files
-from ngw.report.statistics import DRAWS, Samples, compare, intervals
-from ngw.report.tables.retrieval import Ranks, samples
+from ngw.report.statistics import DRAWS, Predictions, Samples, intervals, paired_difference, with_samples
+from ngw.report.tables.retrieval import samples
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ NULL = {"unpaired": "all", "smoothness": "ridge", "tau": "exact", "whiten": "non
 
 
 def build(
-    records: Sequence[Record], ranks: Mapping[Cell, Ranks], expected: Iterable[Cell], groups: Sequence[Group],
+    records: Sequence[Record], ranks: Mapping[Cell, Predictions], expected: Iterable[Cell], groups: Sequence[Group],
     name: str = "ablations", draws: int = DRAWS,
 ) -> dict[str, str]:  # fmt: skip
     """The files of `results/tables` by name, as text; a missing, doubled or extra record is an `InputError`.
@@ -58,33 +58,28 @@ def build(
 
 
 def rows(records: Sequence[Record], sampled: Samples, groups: Sequence[Group]) -> pd.DataFrame:
-    """For each group, value and metric the numbers over seeds, and the difference to the base."""
-    at = {(*pair(runs[0]), runs[0]["method"]): runs for runs in by_seeds(records)}
-    places = pd.DataFrame(
-        dict(zip(PAIR, who, strict=True))
-        | {"base": group["base"], "option": group["option"], "value": value, "method": method, "metric": metric}
-        | _beside(at[*who, method], at[*who, group["base"]], metric, sampled)
-        for who in dict.fromkeys(map(pair, records))
-        for group in groups
-        for value, method in group["rows"]
-        for metric in SHOWN
+    """For each group, value and metric the numbers over seeds, and the difference to the base, but of itself."""
+    metrics = over_seeds(records, lambda run: {m: run["metrics"][m] for m in SHOWN}, intervals(sampled))
+    metrics = with_samples(metrics, sampled).merge(_kept(records), on=list(IDENTITY))
+    bases = metrics.rename(columns={"method": "base", "sample": "of_base"})[[*PAIR, "base", "metric", "of_base"]]
+    values = pd.DataFrame(groups)[["base", "option", "rows"]].explode("rows", ignore_index=True)
+    values[["value", "method"]] = values["rows"].tolist()
+    places = metrics[PAIR].drop_duplicates().merge(values, how="cross")
+    long = places.merge(metrics, on=[*PAIR, "method"]).merge(bases, on=[*PAIR, "base", "metric"])
+    long[CHANGE] = [
+        (np.nan,) * 4 if row.method == row.base else paired_difference(row.sample, row.of_base)[:4]
+        for row in long.itertuples()
+    ]
+    return rounded(long, [*CHANGE, *KEPT])
+
+
+def _kept(records: Sequence[Record]) -> pd.DataFrame:
+    """What training and the plan came to, means over the seeds that have it."""
+    runs = pd.DataFrame(
+        identity(record) | {"step": record.get("step"), "support": (record.get("plan") or {}).get("effective_support")}
+        for record in records
     )
-    metrics = over_seeds(records, lambda run: {m: run["metrics"][m] for m in SHOWN}, intervals(records, sampled))
-    return rounded(places.merge(metrics, on=[*PAIR, "method", "metric"], how="left"), [*CHANGE, *KEPT])
-
-
-def _beside(runs: Sequence[Record], base: Sequence[Record], metric: str, sampled: Samples) -> dict[str, float]:
-    """The difference to the base, which has none to itself, and what training and the plan came to."""
-    change = (np.nan,) * 4 if runs is base else compare(runs, base, metric, sampled)
-    plans = [run["plan"]["effective_support"] for run in runs if run.get("plan")]
-    kept = {"step": [run.get("step") for run in runs], "support": plans}
-    return dict(zip(CHANGE, change, strict=False)) | {name: _mean(values) for name, values in kept.items()}
-
-
-def _mean(values: Sequence[float | None]) -> float:
-    """The mean of the values that there are."""
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else np.nan
+    return runs.astype(dict.fromkeys(KEPT, float)).groupby(list(IDENTITY), as_index=False).mean()
 
 
 def _table(here: pd.DataFrame, who: Pair, size: tuple[int, int]) -> Table:
@@ -106,24 +101,20 @@ def _table(here: pd.DataFrame, who: Pair, size: tuple[int, int]) -> Table:
 def _line(metrics: pd.DataFrame, base: str, budget: str) -> Line:
     """One line; its label says where the base or the budget is another than the table's."""
     row = metrics.loc["mean_recall_1"]
-    label = row["option"] if row["base"] == base else f"{row['option']} (of {row['base']})"
-    value = _word(row["option"], row["value"])
-    value = value if row["pairs"] == budget else f"{value} ({row['pairs']} pairs)"
+    label = row["option"] + ("" if row["base"] == base else f" (of {row['base']})")
+    value = _word(row["option"], row["value"]) + ("" if row["pairs"] == budget else f" ({row['pairs']} pairs)")
     spread = row["n_seeds"] > 1
     rates = [
-        [Number(per_cent(one["mean"]), per_cent(one["std"]) if spread else "")]
-        for one in (metrics.loc[metric] for metric in SHOWN)
+        [Number(per_cent(mean), per_cent(std) if spread else "")]
+        for mean, std in metrics.loc[list(SHOWN), ["mean", "std"]].itertuples(index=False)
     ]
-    if row["method"] == row["base"]:
-        change = [[Number("base")], []]
-    else:
-        low, high = points(row["difference_low"]), points(row["difference_high"])
-        change = [[Number(points(row["difference"]))], [Number(f"{low} to {high}")]]
-    kept = [
-        [] if np.isnan(row[name]) else [Number(show(row[name]))]
-        for name, show in zip(KEPT, (whole, tenths), strict=True)
-    ]
-    return Line(label, [[Number(value)], *rates, *change, *kept], converged=bool(row["converged"]))
+    change = ["base", ""]
+    if row["method"] != row["base"]:
+        difference, low, high = (points(row[key]) for key in CHANGE[:3])
+        change = [difference, f"{low} to {high}"]
+    kept = ["" if np.isnan(row[key]) else show(row[key]) for key, show in (("step", whole), ("support", tenths))]
+    before, behind = text_line(label, [value]), text_line(label, [*change, *kept])
+    return Line(label, [*before.cells, *rates, *behind.cells], converged=bool(row["converged"]))
 
 
 def figure(rows: pd.DataFrame, pair: Pair) -> Figure:
@@ -134,24 +125,25 @@ def figure(rows: pd.DataFrame, pair: Pair) -> Figure:
     here = of(rows, pair)
     here = here[here["metric"] == "mean_recall_1"]
     groups = dict(list(here.groupby(["base", "option"], sort=False)))
-    supports = (own for (_, option), own in groups.items() if option == "epsilon" and own["support"].notna().all())
-    spread = next(supports, None)
-    count = len(groups) + (spread is not None)
-    columns = min(4, count)
-    lines = -(-count // columns)
+    supports = [own for (_, option), own in groups.items() if option == "epsilon" and own["support"].notna().all()][:1]
     with style.paper():
-        drawn, panels = style.new(lines, columns, 0.6 + 1.75 * columns, 0.6 + 1.75 * lines, sharey=True)
-        for axes, ((base, option), own) in zip(panels.flat, groups.items(), strict=False):
+        drawn, panels = style.grid(len(groups) + len(supports), (0.6, 1.75), (0.6, 1.75), sharey=True)
+        for axes, ((base, option), own) in zip(panels, groups.items(), strict=False):
             _panel(axes, own)
             axes.set_title(option if base == here["base"].iloc[0] else style.fold(f"{option} ({_short(base)})", 26, 2))
-        for axes in panels.flat[len(groups) :]:
-            axes.set_visible(False)
-        if spread is not None:
-            _support(drawn.add_subplot(panels.flat[len(groups)].get_subplotspec()), spread)
+        for own in supports:  # on a scale of its own
+            panels[-1].set_visible(False)
+            _support(drawn.add_subplot(panels[-1].get_subplotspec()), own)
         top = 105 * here["high"].max()
-        panels[0, 0].set_ylim(-0.04 * top, top)  # a point at zero is whole
+        panels[0].set_ylim(-0.04 * top, top)  # a point at zero is whole
         drawn.supylabel("mean R@1 of both directions (%)", fontsize=8)
-        _legend(drawn)
+        shown = {
+            "base, as it is": style.line(**_POINT),
+            "one option changed": style.line(**_CHANGED),
+            "95 % interval": style.band(_LINE["color"], 0.45),
+            "level of the base": style.line(**_LEVEL),
+        }
+        drawn.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=4)
     return drawn
 
 
@@ -165,7 +157,7 @@ def _panel(axes: Axes, rows: pd.DataFrame) -> None:
     """One option: its values as points with 95 % intervals, joined where they are numbers."""
     x = _places(axes, rows)
     mean, low, high = 100 * rows[["mean", "low", "high"]].to_numpy().T
-    numbers = [k for k, value in enumerate(rows["value"]) if _number(value) is not None]
+    numbers = ~np.isnan(_numbers(rows))
     is_base = _points(axes, rows, x, mean)
     axes.axhline(mean[is_base][0], **_LEVEL)
     axes.vlines(x, low, high, color=_LINE["color"], alpha=0.45, linewidth=2.4, zorder=2)
@@ -194,13 +186,13 @@ def _places(axes: Axes, rows: pd.DataFrame) -> np.ndarray:
     """Where the values stand: on a log axis where they span a decade, else side by side."""
     from matplotlib.ticker import NullLocator
 
-    numbers = [number for value in rows["value"] if (number := _number(value)) is not None]
-    if len(numbers) == len(rows) and min(numbers) > 0 and max(numbers) >= 10 * min(numbers):
+    numbers = _numbers(rows)
+    if numbers.min() > 0 and numbers.max() >= 10 * numbers.min():  # NaN, where one is a word, is neither
         axes.set_xscale("log")
-        axes.set_xlim(min(numbers) / 1.4, max(numbers) * 1.4)
+        axes.set_xlim(numbers.min() / 1.4, numbers.max() * 1.4)
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticks(numbers, [f"{number:g}" for number in numbers], **_ASLANT)
-        return np.array(numbers)
+        return numbers
     words = [style.fold(text, 30) for text in _words(list(map(_word, rows["option"], rows["value"])))]
     axes.set_xlim(-0.6, len(rows) - 0.4)
     axes.set_xticks(range(len(rows)), words, **(_ASLANT if max(map(len, words)) > 5 else {}))
@@ -232,23 +224,6 @@ def _short(base: str) -> str:
     return base.split("~")[1] if "~" in base else base
 
 
-def _number(value: str) -> float | None:
-    """A value as a number, if it is one."""
-    try:
-        return float(value)
-    except ValueError:
-        return None
-
-
-def _legend(drawn: Figure) -> None:
-    """What the points and the dashes are."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    shown = {
-        "base, as it is": Line2D([], [], **_POINT),
-        "one option changed": Line2D([], [], **_CHANGED),
-        "95 % interval": Patch(color=_LINE["color"], alpha=0.45, linewidth=0),
-        "level of the base": Line2D([], [], **_LEVEL),
-    }
-    drawn.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=4)
+def _numbers(rows: pd.DataFrame) -> np.ndarray:
+    """The values that are numbers, NaN for a word."""
+    return pd.to_numeric(rows["value"], errors="coerce").to_numpy(float)

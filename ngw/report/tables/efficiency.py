@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
@@ -12,7 +13,7 @@ from ngw import meter
 from ngw.errors import InputError
 from ngw.report import style
 from ngw.report.frames import Pair, budgets, count, encoder_pairs, of, over_seeds, taught, to_csv
-from ngw.report.layout import Line, Number, Table, headings, legend_of, lines_of, where
+from ngw.report.layout import Table, headings, metric_table, tenths, text_line, where, whole
 from ngw.report.records import Record, by_seeds, cell, name
 from ngw.report.render import files
 
@@ -57,16 +58,17 @@ def table(long: pd.DataFrame, who: Pair) -> Table:
     here = here[here["pairs"] == largest]
     here = here.assign(pairs="largest", method=here["method"] + " (" + here["pairs"].map(count) + ")")
     shown = [metric for metric in METRICS if metric in set(here["metric"])]
-    lines = lines_of(here, [[("largest", metric)] for metric in shown])
-    dash = ["– not measured."] * any(not numbers for line in lines for numbers in line.cells)
-    return Table(
+    table = metric_table(
+        here,
+        [[("largest", metric)] for metric in shown],
         title=f"Quality and cost of one run at the largest budget of each method: {where(who)}",
-        slug="-".join(["efficiency", *who]),
-        corner="method",
+        slug=["efficiency", *who],
         header=headings(shown),
-        lines=lines,
-        legend=[_MEANING, *[_ENERGY] * ("energy_wh" in shown), *legend_of(lines, dash=False), *dash],
+        notes=[_MEANING, *[_ENERGY] * ("energy_wh" in shown)],
+        dash=False,
     )
+    dash = ["– not measured."] * any(not numbers for line in table.lines for numbers in line.cells)
+    return replace(table, legend=[*table.legend, *dash])
 
 
 class Point(NamedTuple):
@@ -164,22 +166,24 @@ def stages_files(rules: pd.DataFrame) -> dict[str, str]:
 
 
 def stages_table(rules: pd.DataFrame) -> Table:
-    """Where the time went, a line a rule, and their sum."""
-    sums, most = rules.sum(numeric_only=True), rules.max(numeric_only=True).fillna(0)
-    lines = [Line(row.rule, _stage(row, f"{100 * row.seconds / sums.seconds:.1f}", row)) for row in rules.itertuples()]
+    """Where the time went, a line a rule, and their sum; what no job was long enough to show is a dash."""
+    total = rules.agg({
+        "jobs": "sum", "seconds": "sum", "cpu_seconds": "sum", "longest_seconds": "max", "peak_memory_mb": "max",
+    }).fillna(0)  # fmt: skip
+    shares = 100 * rules["seconds"] / total["seconds"]
+    every = [*zip(rules["rule"], rules.to_dict("records"), map(tenths, shares), strict=True), ("all", total, "100")]
     return Table(
         title="Where the time went: the last run of every job",
         slug="stages",
         corner="rule",
         header=["jobs", "seconds", "% of them", "CPU (s)", "longest (s)", "peak memory (MB)"],
-        lines=[*lines, Line("all", _stage(sums, "100", most))],
+        lines=[text_line(rule, _stage(numbers, share)) for rule, numbers, share in every],
         legend=["Seconds of jobs, summed: jobs run side by side, so a run takes less."],
     )
 
 
-def _stage(sums: Any, share: str, most: Any) -> list[list[Number]]:
-    """The cells of a rule, or of all of them; what no job was long enough to show is a dash."""
-    memory = "–" if pd.isna(most.peak_memory_mb) else f"{most.peak_memory_mb:,.0f}"
-    longest = f"{most.longest_seconds:,.1f}"
-    texts = [f"{sums.jobs:,.0f}", f"{sums.seconds:,.0f}", share, f"{sums.cpu_seconds:,.0f}", longest, memory]
-    return [[Number(text)] for text in texts]
+def _stage(numbers: Mapping[str, float], share: str) -> list[str]:
+    """The cells of a rule, or of all of them."""
+    jobs, seconds, cpu = (whole(numbers[key]) for key in ("jobs", "seconds", "cpu_seconds"))
+    memory = "" if pd.isna(numbers["peak_memory_mb"]) else whole(numbers["peak_memory_mb"])
+    return [jobs, seconds, share, cpu, tenths(numbers["longest_seconds"]), memory]

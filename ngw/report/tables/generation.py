@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +13,10 @@ from ngw.errors import InputError
 from ngw.metrics.image import with_scores
 from ngw.metrics.text import METRICS, bleu
 from ngw.report.frames import at_budget, count, encoder_pairs, of, over_seeds, taught, to_csv
-from ngw.report.layout import Table, headings, legend_of, lines_of, where
+from ngw.report.layout import Table, headings, metric_table, where
 from ngw.report.records import Cell, Record, by_seeds, cell, check, check_agreement, name, pair
 from ngw.report.render import files, plain
-from ngw.report.statistics import DRAWS, counts_of, intervals
+from ngw.report.statistics import DRAWS, Predictions, intervals, samples
 
 CAPTIONS = ("bleu_4", "meteor", "rouge_l", "cider", "nearest_meteor", "nearest_cider")
 DECODERS = ("", "nearest_")  # the captioner, and the nearest training caption
@@ -29,12 +31,10 @@ _CAPTIONS_LEGEND = (
     " A joint model's latents come from its own space by a ridge regression among texts.",
 )
 
-Scores = Mapping[str, Sequence]  # predictions/captioning.parquet or predictions/imaging.parquet of one run
-
 
 def build(
-    records: Sequence[Record], scores: Mapping[Cell, Scores], expected: Sequence[Cell], draws: int = DRAWS,
-    pictures: Sequence[Record] = (), judged: Mapping[Cell, Scores] | None = None,
+    records: Sequence[Record], scores: Mapping[Cell, Predictions], expected: Sequence[Cell], draws: int = DRAWS,
+    pictures: Sequence[Record] = (), judged: Mapping[Cell, Predictions] | None = None,
 ) -> dict[str, str]:  # fmt: skip
     """The files of `results/tables` by name, as text; a missing, doubled or extra record is an `InputError`.
 
@@ -43,75 +43,91 @@ def build(
     """
     check(records, expected, ("n_images",))
     captions = caption_rows(records, scores, draws)
-    parts, long = [_by_budget(captions, records, captions_table)], [captions]
+    parts, long = [_tables(captions, records, "Captions", "captions", CAPTIONS, lambda _: _CAPTIONS_LEGEND)], [captions]
     if pictures:
         images = image_rows(pictures, judged or {}, expected, draws)
-        parts.append(_by_budget(images, pictures, images_table))
+        parts.append(_tables(images, pictures, "Images from captions", "images", IMAGES, _images_legend))
         names = {pair(record): record["names"] for record in reversed(pictures)}
         for who in encoder_pairs(images):
             long.append(of(images, who).assign(metric=lambda rows, own=names[who]: rows["metric"].map(own)))
-    tables = [table for part in parts for table in part]
     return {
         "generation.csv": to_csv(pd.concat(long)),
-        **files("generation", "Generation: captions of images, images of captions", tables),
+        **files("generation", "Generation: captions of images, images of captions", list(chain(*parts))),
         "generation.txt": "\n".join(plain(table) for part in parts for table in part[:1]),
     }
 
 
-def _by_budget(
-    rows: pd.DataFrame, records: Sequence[Record], table: Callable[[pd.DataFrame, Record, str], Table]
-) -> list[Table]:
-    """A table for each pair of encoders and each budget, with the first record of that pair."""
+def _tables(
+    rows: pd.DataFrame, records: Sequence[Record], title: str, slug: str, metrics: Sequence[str],
+    notes: Callable[[Record], Sequence[str]],
+) -> list[Table]:  # fmt: skip
+    """A table for each pair of encoders and each budget, with notes on the first record of that pair."""
     first = {pair(record): record for record in reversed(records)}
     own = {who: of(rows, who) for who in encoder_pairs(rows)}
-    return [table(here, first[who], pairs) for who, here in own.items() for pairs in taught(here)]
+    return [
+        metric_table(
+            at_budget(here, pairs, unpaired=True),
+            [[(pairs, metric)] for metric in metrics],
+            title=f"{title} with {count(pairs)}: {where(who)} ({first[who]['n_images']:,} test images)",
+            slug=[slug, *who, pairs],
+            header=headings(metrics),
+            notes=notes(first[who]),
+        )
+        for who, here in own.items()
+        for pairs in taught(here)
+    ]
 
 
-def caption_rows(records: Sequence[Record], scores: Mapping[Cell, Scores], draws: int) -> pd.DataFrame:
+def _images_legend(record: Record) -> list[str]:
+    """What the numbers of pictures are; the record names the judges and what real images reach."""
+    names = record["names"]
+    return [
+        f"distance: Frechet, {names['fd']}; kernel distance: {names['kd']}, times 100; less is better."
+        f" score: {names['score']}, 100 max(c, 0) of the mean cosine c of picture and caption; of real images it is"
+        f" {record['metrics']['real_score']:.1f}. cosine: that mean, {names['cosine']}, times 100. nearest: of the"
+        " training image that the method's own score finds nearest to the caption. Distances depend on how many"
+        " images there are.",
+        "The image decoder knows images alone; it reads T_BA of each caption. true-latents: the decoder on the"
+        " latent of the caption's own image, which holds more than the caption says.",
+    ]
+
+
+def caption_rows(records: Sequence[Record], scores: Mapping[Cell, Predictions], draws: int) -> pd.DataFrame:
     """Rows of the captions; intervals are a bootstrap by image, of BLEU by its sums over the sample."""
-    samples = {cell(record): _caption_samples(record, scores[cell(record)], draws) for record in records}
+    spans = intervals(samples(records, scores, "scores", draws, _caption_metrics))
     metrics = [prefix + metric for prefix in DECODERS for metric in METRICS]
-    return over_seeds(records, lambda run: {m: run["metrics"][m] for m in metrics}, intervals(records, samples))
+    return over_seeds(records, lambda run: {m: run["metrics"][m] for m in metrics}, spans)
 
 
-def _caption_samples(record: Record, table: Scores, draws: int) -> dict[str, np.ndarray]:
-    """Every metric on every bootstrap sample of the images, [draws]."""
-    images = np.asarray(table["image_id"])
-    if len(images) != record["n_images"]:
-        sizes = f"the record counts {record['n_images']} images, its scores {len(images)}"
+def _caption_metrics(record: Record, scores: Predictions, place: np.ndarray, counts: np.ndarray) -> dict[str, Any]:
+    """Every metric on every sample; METEOR's corpus value isn't a mean, so the record's is taken as it is."""
+    if len(place) != record["n_images"]:
+        sizes = f"the record counts {record['n_images']} images, its scores {len(place)}"
         raise InputError(f"{name(cell(record))}: {sizes}; rerun it.")
-    counts = counts_of(record["dataset"], len(images), draws)[:, np.argsort(np.argsort(images))]
-    samples: dict[str, np.ndarray] = {}
+    sampled: dict[str, np.ndarray] = {}
+    values: dict[str, float] = {}
     for prefix in DECODERS:
-        samples |= {prefix + f"bleu_{n}": values for n, values in enumerate(_bleu(table, prefix, counts).T, 1)}
+        sums = np.asarray(scores[prefix + "bleu"], float)
+        names = [f"{prefix}bleu_{n}" for n in range(1, 5)]
+        sampled |= dict(zip(names, bleu(counts[:, place] @ sums).T, strict=True))
+        values |= dict(zip(names, bleu(sums.sum(axis=0)), strict=True))
         for metric in METRICS[4:]:
-            samples[prefix + metric] = counts @ np.asarray(table[prefix + metric], float) / len(images)
-        _check_captions(record, table, prefix)
-    return samples
-
-
-def _bleu(table: Scores, prefix: str, counts: np.ndarray) -> np.ndarray:
-    """BLEU-1 to 4 of each sample, [draws, 4]."""
-    return bleu(counts @ np.asarray(table[prefix + "bleu"], float))
-
-
-def _check_captions(record: Record, table: Scores, prefix: str) -> None:
-    """The record's metrics are those of its scores; METEOR's corpus value isn't a mean, so it is left out."""
-    whole = _bleu(table, prefix, np.ones((1, record["n_images"])))[0]
-    values = {f"{prefix}bleu_{n}": value for n, value in enumerate(whole, 1)}
-    values |= {prefix + metric: float(np.mean(table[prefix + metric])) for metric in ("rouge_l", "cider")}
+            own = np.asarray(scores[prefix + metric], float)
+            sampled[prefix + metric] = counts[:, place] @ own / len(own)
+            values |= {prefix + metric: own.mean()} if metric != "meteor" else {}
     check_agreement(record, values, "scores", remedy="rerun it", rtol=1e-6, atol=1e-9)
+    return sampled
 
 
 def image_rows(
-    records: Sequence[Record], scores: Mapping[Cell, Scores], expected: Iterable[Cell], draws: int
+    records: Sequence[Record], scores: Mapping[Cell, Predictions], expected: Iterable[Cell], draws: int
 ) -> pd.DataFrame:
     """Rows of the images, metrics by the short names of `IMAGES`, to which each record gives its judge's own.
 
     Intervals: of cosines and scores a bootstrap by image; of distances 1.96 of the jackknife's standard errors.
     """
     check(records, expected, ("n_images",))
-    spans = intervals(records, {cell(run): _image_samples(run, scores[cell(run)], draws) for run in records})
+    spans = intervals(samples(records, scores, "scores", draws, _image_metrics))
     for runs in by_seeds(records):
         for metric in ("fd", "kd"):
             mean = np.mean([run["metrics"][metric] for run in runs])
@@ -121,52 +137,14 @@ def image_rows(
     return over_seeds(records, lambda run: {metric: run["metrics"][metric] for metric in metrics}, spans)
 
 
-def _image_samples(record: Record, table: Scores, draws: int) -> dict[str, np.ndarray]:
-    """The mean cosines, and the scores that they make, on every bootstrap sample of the images, [draws]."""
-    cosines = {metric: np.asarray(table[metric], float) for metric in COSINES}
-    size = len(cosines["cosine"])
+def _image_metrics(record: Record, scores: Predictions, place: np.ndarray, counts: np.ndarray) -> dict[str, Any]:
+    """The mean cosines, and the scores that they make, on every sample."""
+    cosines = {metric: np.asarray(scores[metric], float) for metric in COSINES}
     for metric, value in with_scores({metric: values.mean() for metric, values in cosines.items()}).items():
         noted = record["metrics"][metric]
-        if size != record["n_images"] or not np.isclose(value, noted, rtol=1e-6):
+        if len(place) != record["n_images"] or not np.isclose(value, noted, rtol=1e-6):
             raise InputError(
                 f"{name(cell(record))}: the record's {metric} is {noted} of {record['n_images']} images, its cosines "
-                f"give {value} of {size}; rerun it."
+                f"give {value} of {len(place)}; rerun it."
             )
-    counts = counts_of(record["dataset"], size, draws)
-    return with_scores({metric: counts @ values / size for metric, values in cosines.items()})
-
-
-def captions_table(rows: pd.DataFrame, record: Record, pairs: str) -> Table:
-    """Captions at one pair budget, controls that don't depend on it below."""
-    lines = lines_of(at_budget(rows, pairs, unpaired=True), [[(pairs, metric)] for metric in CAPTIONS])
-    return Table(
-        title=f"Captions with {count(pairs)}: {where(pair(record))} ({record['n_images']:,} test images)",
-        slug="-".join(["captions", *pair(record), pairs]),
-        corner="method",
-        header=headings(CAPTIONS),
-        lines=lines,
-        legend=[*_CAPTIONS_LEGEND, *legend_of(lines)],
-    )
-
-
-def images_table(rows: pd.DataFrame, record: Record, pairs: str) -> Table:
-    """Pictures at one pair budget; the record names the judges and what real images reach."""
-    lines = lines_of(at_budget(rows, pairs, unpaired=True), [[(pairs, metric)] for metric in IMAGES])
-    names = record["names"]
-    return Table(
-        title=f"Images from captions with {count(pairs)}: {where(pair(record))} ({record['n_images']:,} test images)",
-        slug="-".join(["images", *pair(record), pairs]),
-        corner="method",
-        header=headings(IMAGES),
-        lines=lines,
-        legend=[
-            f"distance: Frechet, {names['fd']}; kernel distance: {names['kd']}, times 100; less is better."
-            f" score: {names['score']}, 100 max(c, 0) of the mean cosine c of picture and caption; of real images it is"
-            f" {record['metrics']['real_score']:.1f}. cosine: that mean, {names['cosine']}, times 100. nearest: of the"
-            " training image that the method's own score finds nearest to the caption. Distances depend on how many"
-            " images there are.",
-            "The image decoder knows images alone; it reads T_BA of each caption. true-latents: the decoder on the"
-            " latent of the caption's own image, which holds more than the caption says.",
-            *legend_of(lines),
-        ],
-    )
+    return with_scores({metric: counts[:, place] @ values / len(place) for metric, values in cosines.items()})

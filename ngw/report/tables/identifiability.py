@@ -80,14 +80,14 @@ def spectra(records: Sequence[Record]) -> pd.DataFrame:
 def _table(here: pd.DataFrame, who: Pair, way: str, size: int) -> Table:
     """One map's table: a line a method, a column a metric, each cell the number and its null without its spread."""
     here = here[here["metric"].str.startswith(f"{way}_")]
-    (budget, _), *_ = Counter(here["pairs"]).most_common(1)
+    budget = Counter(here["pairs"]).most_common(1)[0][0]
     beside = here["method"] + " (" + here["pairs"] + " pairs)"
     here = here.assign(method=here["method"].where(here["pairs"] == budget, beside), pairs=budget)
     failed = set(here.loc[~here["converged"], "method"])
     shown = here.assign(converged=True, n_seeds=here["n_seeds"].where(~here["metric"].str.endswith(NULL), 1))
     columns = [[(budget, f"{way}_{metric}{end}") for end in ("", NULL)] for metric in SHOWN]
     lines = [replace(line, converged=line.label not in failed) for line in lines_of(shown, columns)]
-    source, target = (who[1], who[2]) if way == "ab" else (who[2], who[1])
+    source, target = who[1:] if way == "ab" else who[:0:-1]
     ceiling = f"Two samples of one distribution would have {100 * coverage_ceiling(size, size):.1f} % coverage."
     return Table(
         title=f"Identifiability of {MAPS[way]}, {source} to {target}, {budget} pairs: {who[0]} ({size:,} test pairs)",
@@ -106,22 +106,20 @@ def spectrum_figure(rows: pd.DataFrame, pair: Pair) -> Figure:
     rows = of(rows, pair)
     controls = set(rows.loc[rows["role"] == "control", "method"])
     methods = sorted(rows["method"].unique(), key=lambda method: method in controls)
-    columns = min(4, len(methods))
-    lines = -(-len(methods) // columns)
     with style.paper():
-        figure, panels = style.new(lines, columns, 1.0 + 1.55 * columns, 0.7 + 1.45 * lines, sharex=True, sharey=True)
-        for place, (axes, method) in enumerate(zip(panels.flat, methods, strict=False)):
+        figure, panels = style.grid(len(methods), (1.0, 1.55), (0.7, 1.45), sharex=True, sharey=True)
+        for place, (axes, method) in enumerate(zip(panels, methods, strict=True)):
             _panel(axes, rows[rows["method"] == method])
             axes.set_title(style.fold(method, 24, 2), color=style.GREY if method in controls else style.INK)
-            axes.xaxis.set_tick_params(labelbottom=place + columns >= len(methods))  # the lowest of its column
-        for axes in panels.flat[len(methods) :]:
-            axes.set_visible(False)
-        style.logarithmic(panels[0, 0].yaxis)
-        panels[0, 0].set_ylim(FLOOR, 1.5 * rows["high"].max())
-        panels[0, 0].yaxis.set_minor_locator(NullLocator())
+            axes.xaxis.set_tick_params(labelbottom=place + style.COLUMNS >= len(methods))  # the lowest of its column
+        style.logarithmic(panels[0].yaxis)
+        panels[0].set_ylim(FLOOR, 1.5 * rows["high"].max())
+        panels[0].yaxis.set_minor_locator(NullLocator())
         figure.supxlabel("k", fontsize=8)
         figure.supylabel("k-th singular value of the Jacobian", fontsize=8)
-        _legend(figure)
+        shown = {MAPS[way]: style.line(**look) for way, look in _LOOKS.items()}
+        shown["the same, fitted on shuffled pairs"] = style.line(color=style.INK, **_NULL_LOOK)
+        figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=3)
     return figure
 
 
@@ -135,25 +133,12 @@ _NULL_LOOK = {"linestyle": (0, (1, 1.2)), "linewidth": 1.1}
 
 def _panel(axes: Axes, rows: pd.DataFrame) -> None:
     """One method: both maps with the range over seeds, markers far apart, and their nulls."""
-    for way, look in _LOOKS.items():
-        for null in (True, False):
-            curve = rows[(rows["map"] == way) & (rows["null"] == null)].sort_values("k")
-            if curve.empty:
-                continue
-            k, mean, low, high = curve[["k", "mean", "low", "high"]].to_numpy().T
-            mean = np.where(mean >= FLOOR, mean, np.nan)
-            if null:
-                axes.plot(k, mean, **(look | _NULL_LOOK | {"marker": ""}), zorder=3)
-                continue
-            start = len(k) // (8 if way == "ab" else 4)  # the two maps' markers stand apart
-            axes.plot(k, mean, **look, markevery=(start, max(1, len(k) // 4)), zorder=4)
-            axes.fill_between(k, low.clip(FLOOR), high.clip(FLOOR), color=look["color"], alpha=0.2, linewidth=0)
-
-
-def _legend(figure: Figure) -> None:
-    """What the four lines are."""
-    from matplotlib.lines import Line2D
-
-    shown = {MAPS[way]: Line2D([], [], **look) for way, look in _LOOKS.items()}
-    shown["the same, fitted on shuffled pairs"] = Line2D([], [], color=style.INK, **_NULL_LOOK)
-    figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=3)
+    for (way, null), curve in rows.sort_values("k").groupby(["map", "null"]):
+        k, mean, low, high = curve[["k", "mean", "low", "high"]].to_numpy().T
+        mean, look = np.where(mean >= FLOOR, mean, np.nan), _LOOKS[way]
+        if null:
+            axes.plot(k, mean, **(look | _NULL_LOOK | {"marker": ""}), zorder=3)
+            continue
+        start = len(k) // (8 if way == "ab" else 4)  # the two maps' markers stand apart
+        axes.plot(k, mean, **look, markevery=(start, max(1, len(k) // 4)), zorder=4)
+        axes.fill_between(k, low.clip(FLOOR), high.clip(FLOOR), color=look["color"], alpha=0.2, linewidth=0)

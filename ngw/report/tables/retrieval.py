@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,18 @@ import pandas as pd
 
 from ngw.errors import InputError
 from ngw.metrics.retrieval import FOLD, FOLDED, FOLDS, summary
+from ngw.report import statistics
 from ngw.report.frames import Pair, at_budget, budgets, count, encoder_pairs, of, over_seeds, to_csv
 from ngw.report.layout import (
     DIRECTIONS,
     Line,
     Number,
     Table,
-    difference_table,
+    difference_tables,
     headings,
-    legend_of,
-    lines_of,
-    reference_table,
+    metric_table,
+    reference_tables,
+    tenths,
     where,
 )
 from ngw.report.records import Cell, Record, cell, check, check_agreement, name, pair
@@ -28,11 +30,11 @@ from ngw.report.render import markdown, plain, tex
 from ngw.report.statistics import (
     DRAWS,
     METRICS,
+    Predictions,
     Queries,
     Samples,
     best_baseline_differences,
     bootstrap,
-    counts_of,
     intervals,
     reference_differences,
 )
@@ -45,12 +47,9 @@ _FOSCTTM = (
 )
 _PUBLISHED = "Taken from the sources, not computed here; data, encoders and splits are theirs."
 
-Ranks = Mapping[str, Sequence]  # predictions/retrieval.parquet of one run: columns direction, image_id, rank
-Sizes = Mapping[Pair, tuple[int, int]]  # test images and captions of each pair of encoders
-
 
 def build(
-    records: Sequence[Record], ranks: Mapping[Cell, Ranks], expected: Iterable[Cell], draws: int = DRAWS,
+    records: Sequence[Record], ranks: Mapping[Cell, Predictions], expected: Iterable[Cell], draws: int = DRAWS,
     references: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, str]:  # fmt: skip
     """The files of `results/tables`, by name, as text. `retrieval.txt` is what the terminal shows.
@@ -63,127 +62,97 @@ def build(
     """
     check(records, expected)
     sampled = samples(records, ranks, draws)
-    long, changes = rows(records, sampled), best_baseline_differences(records, QUALITY, sampled)
-    rivals = reference_differences(records, QUALITY, REFERENCE, sampled)
+    long = rows(records, sampled)
+    changes = best_baseline_differences(long, QUALITY, sampled)
+    rivals = reference_differences(long, QUALITY, REFERENCE, sampled)
     sizes = {pair(record): (record["n_images"], record["n_captions"]) for record in records}
-    last = {
-        "## Against ngw\n": [
-            reference_table(rivals, who, "pairs", "mean R@1 of both directions, by number of pairs")
-            for who in encoder_pairs(rivals)
-        ],
-        "## Published elsewhere\n": published(references, list(dict.fromkeys(r["dataset"] for r in records))),
-    }
-    first = {who: tables(long, changes, who, sizes[who]) for who in encoder_pairs(long)}
-    parts = ["# Image-text retrieval\n"]
-    for who, (main, *rest) in first.items():
-        parts += [f"## {who[0]}, {who[1]} and {who[2]}\n", markdown(main), "### In full\n", *map(markdown, rest)]
-    for heading, some in last.items():
-        parts += [heading, *map(markdown, some)] if some else []
+    shown = {who: tables(of(long, who), changes, who, sizes[who]) for who in encoder_pairs(long)}
+    against = reference_tables(rivals, "pairs", "mean R@1 of both directions, by number of pairs")
+    elsewhere = published(references, list(dict.fromkeys(record["dataset"] for record in records)))
+    document = ["# Image-text retrieval\n"]
+    for who, (main, *rest) in shown.items():
+        document += [f"## {who[0]}, {who[1]} and {who[2]}\n", markdown(main), "### In full\n", *map(markdown, rest)]
+    for heading, some in (("## Against ngw\n", against), ("## Published elsewhere\n", elsewhere)):
+        document += [heading, *map(markdown, some)] if some else []
     return {
         "retrieval.csv": to_csv(long),
-        "retrieval.md": "\n".join(parts),
-        "retrieval.tex": "\n".join(tex(table) for some in (*first.values(), *last.values()) for table in some),
-        "retrieval.txt": console(long, sizes),
+        "retrieval.md": "\n".join(document),
+        "retrieval.tex": "\n".join(map(tex, [*chain(*shown.values()), *against, *elsewhere])),
+        "retrieval.txt": "\n".join(plain(main) for main, *_ in shown.values()),
         "retrieval-differences.csv": to_csv(changes),
         "retrieval-against-ngw.csv": to_csv(rivals),
         **efficiency.build(records),
     }
 
 
-def queries(record: Record, ranks: Ranks, images: np.ndarray) -> tuple[Queries, Queries]:
-    """Both directions of a run's prediction table, with image ids as places in the sorted `images`.
+def samples(records: Sequence[Record], ranks: Mapping[Cell, Predictions], draws: int = DRAWS) -> Samples:
+    """Every metric on bootstrap samples of the images."""
+    return statistics.samples(records, ranks, "ranks", draws, _metrics)
 
-    Raises `InputError` where the ranks aren't ranks, or aren't those that the record was computed from.
-    """
+
+def _metrics(record: Record, ranks: Predictions, place: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """A run's metrics on every sample; its ranks must be ranks, and those that the record was computed from."""
     who = name(cell(record))
-    direction, image_id, rank = (np.asarray(ranks[column]) for column in ("direction", "image_id", "rank"))
-    place = np.searchsorted(images, image_id).clip(max=len(images) - 1)
-    strange = image_id[images[place] != image_id]
-    if strange.size:
-        raise InputError(f"{who}: image {strange[0]} isn't in the other runs of this data set; run its job again.")
+    direction, rank = (np.asarray(ranks[column]) for column in ("direction", "rank"))
     if not (np.isfinite(rank).all() and (rank >= 1).all()):
         raise InputError(f"{who}: expected finite ranks of 1 or more, found {rank.min()}; run its job again.")
-    i2t, t2i = (Queries(rank[direction == way].astype(float), place[direction == way]) for way in ("i2t", "t2i"))
-    counts, sizes = (record["n_images"], record["n_captions"]), (len(i2t.ranks), len(t2i.ranks))
-    if counts != sizes:
+    i2t, t2i = (Queries(rank[direction == way].astype(float), place[direction == way]) for way in DIRECTIONS)
+    expected, found = (record["n_images"], record["n_captions"]), (len(i2t.ranks), len(t2i.ranks))
+    if expected != found:
         raise InputError(
-            f"{who}: the record counts {counts} images and captions, its ranks {sizes}; run its job again."
+            f"{who}: the record counts {expected} images and captions, its ranks {found}; run its job again."
         )
     check_agreement(record, summary(i2t.ranks, t2i.ranks), "ranks")
-    return i2t, t2i
-
-
-def samples(records: Sequence[Record], ranks: Mapping[Cell, Ranks], draws: int = DRAWS) -> Samples:
-    """Every metric on bootstrap samples of the images; all runs of a data set share the same draws."""
-    sampled: dict[Cell, dict[str, np.ndarray]] = {}
-    images: dict[str, np.ndarray] = {}
-    for record in records:
-        who, dataset = cell(record), record["dataset"]
-        if who not in ranks:
-            raise InputError(f"table: {name(who)} has a record but no ranks; run its job again.")
-        if dataset not in images:
-            images[dataset] = np.unique(np.asarray(ranks[who]["image_id"]))
-        counts = counts_of(dataset, len(images[dataset]), draws)
-        values = bootstrap(*queries(record, ranks[who], images[dataset]), counts)
-        sampled[who] = dict(zip(METRICS, values.T, strict=True))
-    return sampled
+    return bootstrap(i2t, t2i, counts)
 
 
 def rows(records: Sequence[Record], sampled: Samples) -> pd.DataFrame:
     """Rows of the retrieval table; means over folds, of large test sets, have the seeds' own interval."""
     metrics = (*METRICS, *FOLDED)
-    return over_seeds(records, lambda run: {m: run["metrics"].get(m) for m in metrics}, intervals(records, sampled))
+    return over_seeds(records, lambda run: {m: run["metrics"].get(m) for m in metrics}, intervals(sampled))
 
 
-def tables(long: pd.DataFrame, changes: pd.DataFrame, who: Pair, size: tuple[int, int]) -> list[Table]:
+def tables(here: pd.DataFrame, changes: pd.DataFrame, who: Pair, size: tuple[int, int]) -> list[Table]:
     """Every table of one encoder pair on one data set: the main one, one a budget, the comparison."""
-    here, own = of(long, who), of(changes, who)
     folds = main_table(here, who, size, folds=True)
-    shown = [main_table(here, who, size), *[folds] * bool(folds.lines)]
-    shown += [budget_table(here, who, size, pairs) for pairs in budgets(here.loc[here["role"] != "control", "pairs"])]
-    title = f"Against the best baseline, points of mean R@1 of both directions: {where(who)}"
-    last = difference_table(own, "pairs", title, slug="-".join(["differences", *who]), corner="method")
-    return [*shown, *[last] * bool(last.lines)]
+    methods = here[here["role"] != "control"]
+    return [
+        main_table(here, who, size),
+        *[folds] * bool(folds.lines),
+        *(budget_table(here, who, size, pairs) for pairs in budgets(methods["pairs"])),
+        *difference_tables(changes, who, "pairs", "mean R@1 of both directions", "differences"),
+    ]
 
 
-def console(long: pd.DataFrame, sizes: Sizes) -> str:
-    """The main table of every encoder pair as plain text, for the end of a run."""
-    return "\n".join(plain(main_table(long, who, sizes[who])) for who in encoder_pairs(long))
-
-
-def main_table(long: pd.DataFrame, who: Pair, size: tuple[int, int], folds: bool = False) -> Table:
+def main_table(here: pd.DataFrame, who: Pair, size: tuple[int, int], folds: bool = False) -> Table:
     """R@1 both ways: a line a method, a column a budget. size: test images and captions, part of what R@1 means.
 
     folds: the mean over folds of 1,000 images instead, of test sets that are large enough; else without a line.
     """
     metrics = [f"{way}_recall_1{'_1k' * folds}" for way in DIRECTIONS]
-    here = of(long, who)
     here = here[here["metric"].isin(metrics)]
     columns, kind = budgets(here["pairs"]), f"1k, the mean of {FOLDS} folds of {FOLD:,} images, " * folds
-    # At R@1 chance is the same both ways: 5 of 5,000 captions or 1 of 1,000 images.
-    chance = 1 / (FOLD if folds else size[0])
-    lines = lines_of(here, [[(pairs, metric) for metric in metrics] for pairs in columns], chance)
-    return Table(
+    return metric_table(
+        here,
+        [[(pairs, metric) for metric in metrics] for pairs in columns],
         title=f"R@1 in per cent, {kind}image to text / text to image, by number of pairs: {where(who, size)}",
-        slug="-".join(["retrieval", *who, *["1k"] * folds]),
+        slug=["retrieval", *who, *["1k"] * folds],
         corner="pairs",
         header=columns,
-        lines=lines,
-        legend=legend_of(lines),
+        # At R@1 chance is the same both ways: 5 of 5,000 captions or 1 of 1,000 images.
+        chance=1 / (FOLD if folds else size[0]),
     )
 
 
-def budget_table(long: pd.DataFrame, who: Pair, size: tuple[int, int], pairs: str) -> Table:
+def budget_table(here: pd.DataFrame, who: Pair, size: tuple[int, int], pairs: str) -> Table:
     """All retrieval metrics at one budget; controls that don't depend on the budget stand in each."""
-    columns = [(way, suffix) for way in DIRECTIONS for suffix in SHOWN]
-    lines = lines_of(at_budget(of(long, who), pairs), [[(pairs, f"{way}_{suffix}")] for way, suffix in columns])
-    return Table(
+    return metric_table(
+        at_budget(here, pairs),
+        [[(pairs, f"{way}_{suffix}")] for way in DIRECTIONS for suffix in SHOWN],
         title=f"Retrieval with {count(pairs)} (all but the rank in per cent): {where(who, size)}",
-        slug="-".join(["retrieval", *who, pairs]),
-        corner="method",
+        slug=["retrieval", *who, pairs],
         header=[f"{way} {heading}" for way in DIRECTIONS for heading in headings(SHOWN)],
-        lines=lines,
-        legend=[*(f"{way}: {words}." for way, words in DIRECTIONS.items()), _FOSCTTM, *legend_of(lines)],
+        notes=[*(f"{way}: {words}." for way, words in DIRECTIONS.items()), _FOSCTTM],
     )
 
 
@@ -192,13 +161,13 @@ def published(references: Sequence[Mapping[str, Any]], datasets: Sequence[str]) 
 
     references: entries {model, dataset, i2t, t2i, source}, R@1 in per cent.
     """
-    shown = []
-    for dataset in datasets:
-        lines = [
-            Line(f"{entry['model']} ({entry['source']})", [[Number(f"{entry[way]:.1f}") for way in DIRECTIONS]])
-            for entry in references
-            if entry["dataset"] == dataset
-        ]
-        title = f"Published R@1 in per cent, image to text / text to image: {dataset}"
-        shown += [Table(title, f"published-{dataset}", "model (source)", ["R@1"], lines, [_PUBLISHED])] * bool(lines)
-    return shown
+    lines: dict[str, list[Line]] = {dataset: [] for dataset in datasets}
+    for entry in references:
+        numbers = [Number(tenths(entry[way])) for way in DIRECTIONS]
+        lines.setdefault(entry["dataset"], []).append(Line(f"{entry['model']} ({entry['source']})", [numbers]))
+    title = "Published R@1 in per cent, image to text / text to image"
+    return [
+        Table(f"{title}: {dataset}", f"published-{dataset}", "model (source)", ["R@1"], lines[dataset], [_PUBLISHED])
+        for dataset in datasets
+        if lines[dataset]
+    ]

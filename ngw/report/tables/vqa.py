@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pandas as pd
 
 from ngw.errors import InputError
 from ngw.metrics.vqa import summary
-from ngw.report import records as checks
+from ngw.report import statistics
 from ngw.report.frames import budgets, encoder_pairs, of, over_seeds, to_csv
-from ngw.report.layout import Table, difference_table, headings, legend_of, lines_of, reference_table, where
-from ngw.report.records import Cell, Record, check_agreement, name, pair
+from ngw.report.layout import Table, difference_tables, headings, metric_table, reference_tables
+from ngw.report.records import Cell, Record, cell, check, check_agreement, name, pair
 from ngw.report.render import files, plain
 from ngw.report.statistics import (
     DRAWS,
+    Predictions,
     Samples,
     best_baseline_differences,
-    counts_of,
     intervals,
     reference_differences,
     weighted_means,
@@ -29,65 +30,56 @@ METRICS = ("accuracy", "accuracy_yes_no", "accuracy_number", "accuracy_other", "
 ALPHAS = ("alpha_a", "alpha_b")
 ALL = "all"
 
-Scores = Mapping[str, Sequence]  # predictions/vqa.parquet: columns image_id, answer_type, accuracy, always
-
-
-def cell(run: Mapping[str, Any]) -> Cell:
-    """The cell of the table that a run fills: a record, or an entry of the config's list of runs."""
-    return checks.cell(_as_method(run))
-
 
 def build(
-    records: Sequence[Record], scores: Mapping[Cell, Scores], expected: Iterable[Cell], draws: int = DRAWS
+    records: Sequence[Record], scores: Mapping[Cell, Predictions], expected: Iterable[Cell], draws: int = DRAWS
 ) -> dict[str, str]:
     """The files of `results/tables` by name, as text; `vqa.txt` is what the terminal shows.
 
     Args:
         records: metrics/vqa.json of every run, in the order the tables shall have.
-        scores: those of each record's `cell`, question by question.
+        scores: those of each record's cell, the fusion as its method, question by question.
         expected: the cells that the config asks for. One that is missing, doubled or extra is an `InputError`.
     """
-    records = [_as_method(record) for record in records]
-    checks.check(records, expected, ("n_images", "n_questions"))
+    # As the other tables know runs: the fusion is the method; every training ends.
+    records = [Record({**record, "method": record["fusion"], "converged": True}) for record in records]
+    check(records, expected, ("n_images", "n_questions"))
     sampled = samples(records, scores, draws)
-    long, changes = rows(records, sampled), best_baseline_differences(records, "accuracy", sampled)
+    long = rows(records, sampled)
+    changes = best_baseline_differences(long, "accuracy", sampled)
     reference = next((record["method"] for record in records if record["role"] == "method"), "")  # the first of NGW's
-    rivals = reference_differences(records, "accuracy", reference, sampled)
+    rivals = reference_differences(long, "accuracy", reference, sampled)
     about = {pair(record): record for record in records}
-    own = {who: of(long, who) for who in encoder_pairs(long)}
-    tables = [table for who, here in own.items() for table in _tables(here, changes, about[who])]
-    what = "accuracy, by per cent of the labels"
-    tables += [reference_table(rivals, who, "labels", what) for who in encoder_pairs(rivals)]
+    shown = [_tables(of(long, who), changes, about[who]) for who in encoder_pairs(long)]
+    tables = [*chain(*shown), *reference_tables(rivals, "labels", "accuracy, by per cent of the labels")]
     return {
         "vqa.csv": to_csv(long.drop(columns="converged")),
         **files("vqa", "Visual question answering", tables),
-        "vqa.txt": "\n".join(plain(main_table(here, about[who])) for who, here in own.items()),
+        "vqa.txt": "\n".join(plain(main) for main, *_ in shown),
         "vqa-differences.csv": to_csv(changes),
         "vqa-against-ngw.csv": to_csv(rivals),
     }
 
 
-def samples(records: Sequence[Record], scores: Mapping[Cell, Scores], draws: int) -> Samples:
-    """Accuracies on bootstrap samples of the images; all runs of a data set share the same draws."""
-    sampled: dict[Cell, dict[str, np.ndarray]] = {}
-    images: dict[str, np.ndarray] = {}
-    for record in records:
-        who, dataset = checks.cell(record), record["dataset"]
-        if who not in scores:
-            raise InputError(f"table: {name(who)} has a record but no scores; run its job again.")
-        table = {key: np.asarray(values) for key, values in scores[who].items()}
-        _check(record, table)
-        if dataset not in images:
-            images[dataset] = np.unique(table["image_id"])
-        counts = counts_of(dataset, len(images[dataset]), draws)
-        place = np.searchsorted(images[dataset], table["image_id"]).clip(max=len(images[dataset]) - 1)
-        if (images[dataset][place] != table["image_id"]).any():
-            raise InputError(f"{name(who)}: other images than the other runs of this data set; run its job again.")
-        sampled[who] = {
-            metric: _means(table[column][chosen], place[chosen], counts)
-            for metric, column, chosen in _parts(table)
-            if metric in record["metrics"]
-        }
+def samples(records: Sequence[Record], scores: Mapping[Cell, Predictions], draws: int) -> Samples:
+    """Accuracies on bootstrap samples of the images."""
+    return statistics.samples(records, scores, "scores", draws, _accuracies)
+
+
+def _accuracies(record: Record, scores: Predictions, place: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """The accuracies of a run on every sample; its sizes and metrics must be those of its scores."""
+    accuracy, always, kinds = (np.asarray(scores[column]) for column in ("accuracy", "always", "answer_type"))
+    expected, found = (record["n_questions"], record["n_images"]), (len(accuracy), len(np.unique(place)))
+    if expected != found:
+        who = name(cell(record))
+        raise InputError(f"{who}: the record counts {expected} questions and images, its scores {found}; run it again.")
+    values = summary(accuracy, kinds.tolist()) | {"always_accuracy": always.mean()}
+    check_agreement(record, values, "scores")
+    sampled = {"accuracy": _means(accuracy, place, counts), "always_accuracy": _means(always, place, counts)}
+    for kind in ("yes/no", "number", "other"):
+        metric, chosen = f"accuracy_{kind.replace('/', '_')}", kinds == kind
+        if metric in record["metrics"]:
+            sampled[metric] = _means(accuracy[chosen], place[chosen], counts)
     return sampled
 
 
@@ -97,28 +89,9 @@ def _means(values: np.ndarray, place: np.ndarray, counts: np.ndarray) -> np.ndar
     return weighted_means(values[:, None], place, counts[some])[:, 0]
 
 
-def _parts(table: Mapping[str, np.ndarray]) -> list[tuple[str, str, np.ndarray]]:
-    """(metric, column, rows) of each accuracy."""
-    everywhere = np.ones(len(table["accuracy"]), bool)
-    kinds = {"yes_no": "yes/no", "number": "number", "other": "other"}
-    by_type = [(f"accuracy_{key}", "accuracy", table["answer_type"] == kind) for key, kind in kinds.items()]
-    return [("accuracy", "accuracy", everywhere), *by_type, ("always_accuracy", "always", everywhere)]
-
-
-def _check(record: Record, table: Mapping[str, np.ndarray]) -> None:
-    """The record's sizes and metrics are those of its scores."""
-    counts = (record["n_questions"], record["n_images"])
-    sizes = (len(table["accuracy"]), len(np.unique(table["image_id"])))
-    if counts != sizes:
-        who = name(checks.cell(record))
-        raise InputError(f"{who}: the record counts {counts} questions and images, its scores {sizes}; run it again.")
-    values = summary(table["accuracy"], table["answer_type"].tolist()) | {"always_accuracy": table["always"].mean()}
-    check_agreement(record, values, "scores")
-
-
 def rows(records: Sequence[Record], sampled: Samples) -> pd.DataFrame:
     """Rows of the table; alphas have their least and largest over seeds as `low` and `high`."""
-    return over_seeds(records, _values, intervals(records, sampled))
+    return over_seeds(records, _values, intervals(sampled))
 
 
 def _values(record: Record) -> dict[str, float]:
@@ -127,45 +100,38 @@ def _values(record: Record) -> dict[str, float]:
     return accuracies | {f"alpha_{side}": alpha for side, alpha in record["alphas"].items()}
 
 
-def _as_method(run: Mapping[str, Any]) -> Record:
-    """A run as the other tables know one: the fusion is the method; every training ends."""
-    return Record({**run, "method": run["fusion"], "converged": True})
-
-
 def _tables(here: pd.DataFrame, changes: pd.DataFrame, record: Record) -> list[Table]:
-    """The tables of one data set and pair of encoders."""
-    who = pair(record)
-    own = of(changes, who)
-    own = own.assign(labels=own["labels"].map(_share))
-    title = f"Against the best baseline, points of accuracy: {where(who)}"
-    tables = [main_table(here, record)] + [labels_table(here, record)] * (here["labels"].nunique() > 1)
-    last = difference_table(own, "labels", title, slug="-".join(["vqa-differences", *who]), corner="fusion")
-    return [*tables, *[last] * bool(last.lines)]
+    """The tables of one data set and pair of encoders: the main one first."""
+    changes = changes.assign(labels=changes["labels"].map(_share))
+    return [
+        main_table(here, record),
+        *([labels_table(here, record)] if here["labels"].nunique() > 1 else []),
+        *difference_tables(changes, pair(record), "labels", "accuracy", "vqa-differences", corner="fusion"),
+    ]
 
 
 def main_table(here: pd.DataFrame, record: Record) -> Table:
     """Accuracy with all labels: overall and by answer type, and the learned alphas."""
     here = here[here["labels"] == ALL].assign(pairs=ALL)
     metrics = [metric for metric in (*METRICS, *ALPHAS) if metric in set(here["metric"])]
-    lines = lines_of(here, [[(ALL, metric)] for metric in metrics])
     known = record["vocabulary"]
     reach = "" if known["ceiling"] is None else f", with which {100 * known['ceiling']:.1f} % are within reach"
-    small = [
+    notes = [
         "Accuracy in per cent by the official scorer; always: every answer normalised, not only disputed ones.",
         f"Vocabulary: the {known['n_answers']:,} answers with {known['min_count']} occurrences or more in "
         f"{' and '.join(known['splits'])}{reach}.",
-        "alpha_A, alpha_B: each side's learned share of its own tokens, in fusions that mix the sides.",
     ]
-    return Table(
+    if set(ALPHAS) & set(metrics):
+        notes.append("alpha_A, alpha_B: each side's learned share of its own tokens, in fusions that mix the sides.")
+    return metric_table(
+        here,
+        [[(ALL, metric)] for metric in metrics],
         title=f"Visual question answering: {_where(record)}",
-        slug="-".join(["vqa", *pair(record)]),
+        slug=["vqa", *pair(record)],
         corner="fusion",
-        header=[
-            "overall" if metric == "accuracy" else heading
-            for metric, heading in zip(metrics, headings(metrics), strict=True)
-        ],
-        lines=lines,
-        legend=[*small[: 2 + any(metric in ALPHAS for metric in metrics)], *legend_of(lines, dash=False)],
+        header=["overall", *headings(metrics[1:])],
+        notes=notes,
+        dash=False,
     )
 
 
@@ -174,15 +140,16 @@ def labels_table(here: pd.DataFrame, record: Record) -> Table:
     here = here[here["metric"] == "accuracy"].assign(pairs=here["labels"])
     here = here[here["method"].isin(here.loc[here["labels"] != ALL, "method"])]
     shares = budgets(here["labels"])
-    lines = lines_of(here, [[(share, "accuracy")] for share in shares])
-    return Table(
+    table = metric_table(
+        here,
+        [[(share, "accuracy")] for share in shares],
         title=f"Accuracy by share of the training questions that are labelled: {_where(record)}",
-        slug="-".join(["vqa-labels", *pair(record)]),
+        slug=["vqa-labels", *pair(record)],
         corner="fusion",
-        header=[_share(share) for share in shares],
-        lines=lines,
-        legend=[*legend_of(lines, dash=False), "The vocabulary is that of all training questions at every share."],
+        header=list(map(_share, shares)),
+        dash=False,
     )
+    return replace(table, legend=[*table.legend, "The vocabulary is that of all training questions at every share."])
 
 
 def _share(labels: str) -> str:
