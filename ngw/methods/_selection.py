@@ -41,6 +41,19 @@ def matching(u: np.ndarray, v: np.ndarray) -> float:
     return (mean_reciprocal_rank(i2t) + mean_reciprocal_rank(t2i)) / 2
 
 
+def standing(u: np.ndarray, v: np.ndarray, k: int) -> np.ndarray:
+    """How well each of the first k rows of u and v find each other among all rows: mean of 1 / sqrt(rank), [k].
+
+    Between the reciprocal rank, to which only the first places count, and its logarithm, to which the last ones do.
+    """
+    ways = []
+    for a, b in ((u, v), (v, u)):
+        scores = a[:k] @ b.T
+        own = scores[np.arange(k), np.arange(k)][:, None]
+        ways.append((0.5 + (scores > own).sum(1) + (scores == own).sum(1) / 2) ** -0.5)
+    return np.mean(ways, axis=0)
+
+
 def choose(
     candidates: Sequence[Any], scores: Callable[[np.ndarray, np.ndarray], Sequence[float]], pairs: np.ndarray,
     seed: int, trials: int = 5,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ class Transport:
     true_mass: float | None  # share of the unpinned mass on true partners, where they are given: for evaluation only
     rounds: int = 1
     moved: float | None = None  # relative change of to_y in the last round
+    choice: dict[str, Any] = field(default_factory=dict)  # `ngw.methods._choice.Choice`
 
     def diagnostics(self) -> dict[str, Any]:
         """How the solve went, as values that JSON knows: a NaN becomes None."""

@@ -54,9 +54,9 @@ class Variates(Method):
     def _to_x(self, y: np.ndarray) -> np.ndarray:
         return (y @ self.b_) @ self.ba_
 
-    def embed(self, x, y):
+    def _embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Canonical variates at unit length: [k, dims], [l, dims]."""
-        return unit(self._x(x) @ self.a_), unit(self._y(y) @ self.b_)
+        return unit(x @ self.a_), unit(y @ self.b_)
 
 
 def solve(x: np.ndarray, y: np.ndarray, ridges) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:

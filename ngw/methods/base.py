@@ -13,6 +13,7 @@ import numpy as np
 from ngw import __version__, errors, io, registry
 from ngw.errors import InputError
 from ngw.methods._clouds import check_cloud, check_columns, check_pairs, columns, moments
+from ngw.methods._hubness import Hubness
 from ngw.options import check
 
 EPS = 1e-12  # of a length
@@ -35,7 +36,7 @@ def in_both_spaces(x: np.ndarray, to_y: np.ndarray, y: np.ndarray, to_x: np.ndar
     return u / np.float32(np.sqrt(2)), v / np.float32(np.sqrt(2))
 
 
-class Method:
+class Method(Hubness):
     """Aligns two clouds x [n, d_x] and y [m, d_y] whose rows need not be paired.
 
     A subclass declares its hyperparameters as fields of a dataclass (`ngw.options`), or stores and checks them in an
@@ -71,7 +72,7 @@ class Method:
         the method needs none; seed: of all randomness."""
         self._forget()
         self._fit(*self._prepare(x, y, pairs), seed)
-        return self._fitted()
+        return self._fitted(x, y, pairs, seed)
 
     def _forget(self) -> None:
         """Drop what an earlier fit learned, and check the options again, which may have been set since."""
@@ -83,8 +84,9 @@ class Method:
         """Another method of this class, unfitted."""
         return registry.make(type(self), repr(self._kind()), options)
 
-    def _fitted(self) -> Self:
+    def _fitted(self, x: Any, y: Any, pairs: Any, seed: int) -> Self:
         self.options_ = self.params()
+        self._learn_hubs(check_cloud(x, "x"), check_cloud(y, "y"), check_pairs(pairs, len(x), len(y)), seed)
         return self
 
     def _prepare(self, x: Any, y: Any, pairs: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -168,11 +170,14 @@ class Method:
         return self.fit(x, y, pairs, seed).transform(x)
 
     def embed(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Both clouds in the space where they are compared: u [k, e], v [l, e], unit rows; score = u @ v.T.
+        """Both clouds in the space where they are compared: u [k, e], v [l, e], unit rows; score = u @ v.T."""
+        return self._without_hubs(*self._embed(self._x(x), self._y(y)))
+
+    def _embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same of rows in the coordinates of the maps, hubs and all.
 
         By default the mean of two cosines, one in each space: cos(T_AB(x), y) and cos(x, T_BA(y)), centred.
         """
-        x, y = self._x(x), self._y(y)
         return in_both_spaces(x, self._to_y(x), y, self._to_x(y))
 
     @property

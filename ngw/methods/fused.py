@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -83,11 +82,11 @@ class Fused(Variates):
 
         return choose(ALPHAS, scores, pairs, seed, trials=1)
 
-    def embed(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Canonical variates and structure side by side, so weighed that the cosine is the blended affinity."""
-        u, v = super().embed(x, y)
-        left = unit(self._x(x) @ self.x_axes_ @ self.structure_x_)
-        right = unit(self._y(y) @ self.y_axes_ @ self.structure_y_)
+        u, v = super()._embed(x, y)
+        left = unit(x @ self.x_axes_ @ self.structure_x_)
+        right = unit(y @ self.y_axes_ @ self.structure_y_)
         return _blend(u, left, self.alpha_), _blend(v, right, self.alpha_)
 
 

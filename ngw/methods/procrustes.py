@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -60,9 +59,9 @@ class Procrustes(Rotation):
     def _to_x(self, y: np.ndarray) -> np.ndarray:
         return super()._to_x(y / self.y_spread_) * self.x_spread_
 
-    def embed(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        """As `Method.embed`, the mean of the cosines in both spaces; of standardised features, if these were chosen."""
-        return self._compared(self._x(x) / self.x_spread_, self._y(y) / self.y_spread_)
+    def _embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `Method._embed`, the mean of the cosines in both; of standardised features, if chosen."""
+        return self._compared(x / self.x_spread_, y / self.y_spread_)
 
 
 def spread(x: np.ndarray) -> np.ndarray:

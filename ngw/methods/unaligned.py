@@ -35,9 +35,9 @@ class Unaligned(Method):
     def _to_x(self, y: np.ndarray) -> np.ndarray:
         return (y @ self.axes_y_) @ self.axes_x_.T
 
-    def embed(self, x, y):
+    def _embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Principal components at unit length: [k, dims], [l, dims]."""
-        return unit(self._x(x) @ self.axes_x_), unit(self._y(y) @ self.axes_y_)
+        return unit(x @ self.axes_x_), unit(y @ self.axes_y_)
 
 
 def principal_axes(x: np.ndarray, dims: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -12,8 +12,10 @@ import numpy as np
 from ngw.errors import InputError, did_you_mean
 from ngw.features.clouds import groups_of_rows
 from ngw.maps.linear import ridge
+from ngw.methods._choice import Choice, choose
 from ngw.methods._clouds import check_cloud, check_pairs
 from ngw.methods._given import mislead, place, thin
+from ngw.methods._readout import moments, read_out
 from ngw.methods._transport import SinkhornOptions, Transport, couple
 from ngw.methods._whitened import Whitened
 from ngw.methods.base import Method, Role, in_both_spaces
@@ -30,15 +32,15 @@ from ngw.options import option
 
 # A cost family is a method, whose common space (or own cost matrix) tells how far two rows are apart.
 COSTS: dict[str, Callable[[], Method]] = {
-    "cca": CCA,
-    "fused": Fused,
-    "gw": Gromov,
-    "keypoints": Keypoints,
-    "klot": partial(SOTAlign, whiten=None),  # the clouds come whitened
-    "procrustes": partial(Procrustes, standardise=False),  # likewise
-    "raw": Unaligned,
-    "relative": Relative,
-    "wasserstein-procrustes": partial(WassersteinProcrustes, whiten=0.5),
+    "cca": partial(CCA, hubness=False),
+    "fused": partial(Fused, hubness=False),
+    "gw": partial(Gromov, hubness=False),
+    "keypoints": partial(Keypoints, hubness=False),
+    "klot": partial(SOTAlign, whiten=None, hubness=False),  # the clouds come whitened
+    "procrustes": partial(Procrustes, standardise=False, hubness=False),  # likewise
+    "raw": partial(Unaligned, hubness=False),
+    "relative": partial(Relative, hubness=False),
+    "wasserstein-procrustes": partial(WassersteinProcrustes, whiten=0.5, hubness=False),
 }
 COOLING, SETTLED = 0.75, 0.1  # from round to round epsilon falls by this factor; targets that move less are settled
 
@@ -56,11 +58,12 @@ class Warp(Whitened):
     reference = "proposal 2.2-2.5"
 
     # The plan.
-    epsilon: float = option(0.02, above=0)  # entropic regularisation, in units of the mean cost
+    # Entropic regularisation, in units of the mean cost; null: chosen on held-out pairs.
+    epsilon: float | None = option(None, above=0)
     cost: str = "cca"  # the space in which the clouds are compared: one of COSTS
     # Each cloud is first brought to its `dims` leading principal components, divided by sqrt(variance + whiten times
     # the mean variance), in which plan, maps and comparison live; null leaves the cloud as it is.
-    whiten: float | None = option(5.0, above=0)
+    whiten: float | None = option(25.0, above=0)
     dims: int = option(384, least=1)
     pinned: bool = True  # the known pairs' mass stays on the pairs, and only the rest is transported
     mass: float = option(1.0, above=0, most=1)  # share of the rest that is transported; below 1 it is a partial plan
@@ -71,6 +74,10 @@ class Warp(Whitened):
     confidence: float = option(0.25, least=0)  # a row counts in the maps as its effective support to minus this power
     max_iter: int = option(2000, least=1)  # Sinkhorn's, like tol
     tol: float = option(1e-4, above=0)  # L1 error of the marginals
+    # The comparison (`embed`): along canonical variates of the known pairs, and of those to which the other rows beside
+    # their barycentres are added, averaged as pairs that are held out say.
+    readout: str = option("cca", among=("cca", "maps"))  # maps: the mean of the cosines in both spaces instead
+    trust: float = option(0.3, above=0)  # weight of an added row against a known pair's
     # The maps.
     map: str = option("linear", among=("linear", "orthogonal", "mlp", "residual"))
     hidden: int = option(512, least=1)  # width of an mlp or a residual map
@@ -148,8 +155,8 @@ class Warp(Whitened):
     def fit_maps(self, x: Any, y: Any, pairs: Any, transport: Transport, seed: int = 0) -> Self:
         """Fit T_AB and T_BA to a plan that `solve` made from the same clouds (proposal 2.3)."""
         self._forget()
-        x, y, pairs, _ = self._given(x, y, pairs, seed)
-        x, y, pairs = self._prepare(x, y, pairs)
+        rows_x, rows_y, known, _ = self._given(x, y, pairs, seed)
+        x, y, pairs = self._prepare(rows_x, rows_y, known)
         if (len(transport.to_y), len(transport.to_x)) != (len(x), len(y)):
             shape = f"{len(transport.to_y)} x {len(transport.to_x)}"
             raise InputError(f"transport: expected a plan of {len(x)} x {len(y)} rows, found {shape}; solve it anew.")
@@ -159,18 +166,31 @@ class Warp(Whitened):
                 f"transport: expected targets of widths {widths}, found {targets}; solve it anew, with these options."
             )
         self._fit_maps(x, y, pairs, transport, seed)
-        return self._fitted()
+        return self._fitted(rows_x, rows_y, known, seed)
 
     def _solve(
         self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int, truth: np.ndarray | None = None
     ) -> Transport:
+        def plan(x: np.ndarray, y: np.ndarray, pairs: np.ndarray, epsilon: float) -> tuple[Transport, Any]:
+            draft = self._plan(x, y, pairs, epsilon, seed)
+            return draft, self._weights(draft)
+
+        choice = choose(plan, x, y, pairs, self.trust, seed, self.epsilon, self.hubness)
+        solved = self._plan(x, y, pairs, choice.epsilon, seed, truth)
+        solved.choice = asdict(choice)
+        return solved
+
+    def _plan(
+        self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, epsilon: float, seed: int,
+        truth: np.ndarray | None = None,
+    ) -> Transport:  # fmt: skip
         teacher = COSTS[self.cost]().fit(x, y, pairs, seed)
         # Where the first plan is made: unit rows (u [n, e], v [m, e]), or a cost matrix [n, m].
         space = teacher.cost(x, y) if hasattr(teacher, "cost") else teacher.embed(x, y)
         pinned, before = pairs if self.pinned else pairs[:0], None
         for done in range(self.rounds):
             heat = max(1.0, self.warmth * COOLING**done) if self.rounds > 1 else 1.0
-            options = SinkhornOptions(self.epsilon * heat, self.tau, self.mass, self.max_iter, self.tol)
+            options = SinkhornOptions(epsilon * heat, self.tau, self.mass, self.max_iter, self.tol)
             plan = couple(space, x, y, pinned, options, truth)
             plan.rounds = done + 1
             if before is not None:
@@ -220,6 +240,22 @@ class Warp(Whitened):
         self.converged_, self.note_ = transport.converged, "" if transport.converged else transport.reason
         self.n_iter_, self.marginal_error_ = transport.n_iter, transport.marginal_error
         self.plan_ = transport
+        self._fit_readout(x, y, pairs, transport)
+
+    def _fit_readout(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, transport: Transport) -> None:
+        """The axes along which rows are compared, by the plan's choice."""
+        choice = Choice(**transport.choice)
+        sums = moments(x, y, pairs, transport, self._weights(transport))
+        self.axes_x_, self.axes_y_ = choice.axes(*sums, self.trust, x, y)
+        self.hubs_ = choice.hubness
+
+    def _choose_hubness(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> bool:
+        return self.hubs_
+
+    def _embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self.readout == "maps":
+            return super()._embed(x, y)
+        return read_out(x, y, (self.axes_x_, self.axes_y_))
 
     def _map(self, name: str) -> dict[str, np.ndarray]:
         prefix = name + "_"

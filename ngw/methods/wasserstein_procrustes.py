@@ -115,6 +115,6 @@ class WassersteinProcrustes(Matched):
         whiten, power = choose(candidates, scores, pairs, seed, trials=1)
         return float(whiten), float(power)
 
-    def embed(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Both clouds along the singular directions, weighted, at unit length: [k, r], [l, r]."""
-        return unit(self._x(x) @ self.left_), unit(self._y(y) @ self.right_)
+        return unit(x @ self.left_), unit(y @ self.right_)

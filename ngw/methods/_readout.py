@@ -1,0 +1,101 @@
+"""The space in which a plan compares: canonical variates of the known pairs and of rows beside their barycentres."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from ngw.methods.base import unit
+
+if TYPE_CHECKING:
+    from ngw.methods._transport import Transport
+
+POWER = 2.0  # canonical variates are scaled by their correlation to the power / 2
+NULL = 1e-7  # of the largest eigenvalue: directions below have no variance
+
+
+@dataclass
+class Moments:
+    """Weighted sums over paired rows: all that an analysis of their correlations reads."""
+
+    weight: float
+    x: np.ndarray  # [d_x]
+    y: np.ndarray  # [d_y]
+    xx: np.ndarray  # [d_x, d_x]
+    yy: np.ndarray  # [d_y, d_y]
+    xy: np.ndarray  # [d_x, d_y]
+
+    @classmethod
+    def of(cls, x: np.ndarray, y: np.ndarray, w: np.ndarray) -> Self:
+        """Of rows x [n, d_x] and y [n, d_y] with weights w [n]."""
+        wx, wy = x * w[:, None], y * w[:, None]
+        return cls(float(w.sum()), wx.sum(0), wy.sum(0), wx.T @ x, wy.T @ y, wx.T @ y)
+
+    def plus(self, other: Moments, share: float) -> Moments:
+        """With the other's rows, each at that share of its weight."""
+        return Moments(*(getattr(self, f.name) + share * getattr(other, f.name) for f in dataclasses.fields(self)))
+
+    def variates(self, ridge: float) -> tuple[np.ndarray, np.ndarray]:
+        """(a [d_x, r], b [d_y, r]): axes of the canonical variates, scaled by their correlations.
+
+        ridge: in units of the mean eigenvalue of each side's covariance.
+        """
+        wx, wy, cross = self._whitened
+        (vx, ex), (vy, ey) = wx, wy
+        sx, sy = (1 / np.sqrt(e + ridge * e.mean()) for e in (ex, ey))
+        p, rho, qt = np.linalg.svd(sx[:, None] * cross * sy, full_matrices=False)
+        scale = rho ** np.float32(POWER / 2)
+        return vx @ (sx[:, None] * p * scale), vy @ (sy[:, None] * qt.T * scale)
+
+    @functools.cached_property
+    def _whitened(self) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray], np.ndarray]:
+        """Both sides' (eigenvectors [d, r], eigenvalues [r]), and the cross-covariance along them."""
+        mx, my = self.x / self.weight, self.y / self.weight
+        sides = _spectrum(self.xx / self.weight, mx), _spectrum(self.yy / self.weight, my)
+        return *sides, sides[0][0].T @ (self.xy / self.weight - np.outer(mx, my)) @ sides[1][0]
+
+
+def _spectrum(second: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(eigenvectors [d, r], eigenvalues [r]) of a covariance, those above rounding."""
+    values, vectors = np.linalg.eigh(second - np.outer(mean, mean))
+    kept = values > NULL * values[-1]
+    return vectors[:, kept], values[kept]
+
+
+def moments(
+    x: np.ndarray, y: np.ndarray, pairs: np.ndarray, plan: Transport, weights: tuple[np.ndarray, np.ndarray]
+) -> tuple[Moments, Moments]:
+    """(of the known pairs, of the other rows beside their barycentres): each other row of x and of y counts a half.
+
+    weights [n], [m]: how much each row counts; a known pair counts 1.
+    """
+    alone_x, alone_y = (np.setdiff1d(np.arange(len(z)), known) for z, known in ((x, pairs[:, 0]), (y, pairs[:, 1])))
+    known = Moments.of(x[pairs[:, 0]], y[pairs[:, 1]], np.ones(len(pairs), np.float32))
+    left, right = np.vstack([x[alone_x], plan.to_x[alone_y]]), np.vstack([plan.to_y[alone_x], y[alone_y]])
+    return known, Moments.of(left, right, np.concatenate([weights[0][alone_x], weights[1][alone_y]]) / 2)
+
+
+Axes = tuple[np.ndarray, np.ndarray]
+
+
+def together(parts: Sequence[tuple[float, Axes]], x: np.ndarray, y: np.ndarray) -> Axes:
+    """Axes whose inner products are the parts' by their shares, each in units of its mean size on x [n, d_x], y."""
+    if len(parts) == 1:
+        return parts[0][1]
+    form = sum(share * (a @ b.T) / np.sqrt(_size(x @ a) * _size(y @ b)) for share, (a, b) in parts)  # [d_x, d_y]
+    p, s, qt = np.linalg.svd(form, full_matrices=False)
+    return p * np.sqrt(s), qt.T * np.sqrt(s)
+
+
+def _size(z: np.ndarray) -> np.floating:
+    return (z**2).sum(1).mean()
+
+
+def read_out(x: np.ndarray, y: np.ndarray, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
+    """Both clouds along the axes, at unit length."""
+    return unit(x @ axes[0]), unit(y @ axes[1])
