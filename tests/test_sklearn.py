@@ -135,7 +135,7 @@ def test_what_follows_from_an_option_follows_it():
     turning = methods.build({"kind": "wasserstein-procrustes"})
     turning.start = "gromov"
     assert turning.supervision == "none"
-    heads = methods.build({"kind": "contrastive"}).set_params(width=3)
+    heads = methods.build({"kind": "contrastive"}).set_params(width=3, hubness=False)
     assert heads.fit(*clouds(), np.arange(K)).embed(*clouds())[0].shape[1] == 3
 
 

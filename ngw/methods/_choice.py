@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ngw.methods._transport import Transport
 
 EPSILONS = (0.05, 0.02)
-RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of an analysis of correlations, in units of the mean eigenvalue
+RIDGES = (0.01, 0.05, 0.2, 1.0, 5.0, 25.0)  # of an analysis of correlations, in units of the mean eigenvalue
 MIDDLE = 1.0  # the ridge where nothing can be chosen
 FEW = 10  # known pairs below which nothing is chosen
 FOLDS = ((50, 5), (300, 3))  # known pairs below which so many of five folds are held out; else one
@@ -37,10 +37,10 @@ class Choice:
     parts: Sequence[tuple[bool, float, float]]
     hubness: bool
 
-    def axes(self, known: Moments, others: Moments, trust: float, x: np.ndarray, y: np.ndarray) -> Axes:
-        """Where rows are compared, from what `moments` gives for the clouds x and y."""
-        sums = {False: known, True: known.plus(others, trust)}
-        return together([(share, sums[planned].variates(ridge)) for planned, ridge, share in self.parts], x, y)
+    def axes(self, sums: Mapping[bool, Moments]) -> Axes:
+        """Where rows are compared; sums: the moments with the plan's rows (True) and of the known pairs alone."""
+        parts = [(share, ridge, sums[planned].variates(ridge)) for planned, ridge, share in self.parts]
+        return together(parts, sums[True])
 
 
 class Trial:
@@ -57,14 +57,14 @@ class Trial:
             (z[:end], z[end:][:RIVALS]) for z, end in zip((left, right), ends, strict=True)
         )
         self.queries = np.concatenate([x[pairs[held, 0]], left]), np.concatenate([y[pairs[held, 1]], right])
-        self.sums: dict[float, tuple[Moments, Moments]] = {}
+        self.sums: dict[float, Mapping[bool, Moments]] = {}
 
     def standings(self, choice: Choice) -> np.ndarray:
         """How well each held-out pair finds itself among the rivals, [held]."""
         if choice.epsilon not in self.sums:
             plan, weights = self.plan(self.x, self.y, self.known, choice.epsilon)
-            self.sums[choice.epsilon] = moments(self.x, self.y, self.known, plan, weights)
-        axes = choice.axes(*self.sums[choice.epsilon], self.trust, self.x, self.y)
+            self.sums[choice.epsilon] = moments(self.x, self.y, self.known, plan, weights, self.trust)
+        axes = choice.axes(self.sums[choice.epsilon])
         u, v = read_out(*self.queries, axes)
         return standing(*(without_hubs(u, v, *read_out(self.x, self.y, axes)) if choice.hubness else (u, v)), self.held)
 

@@ -15,6 +15,7 @@ from ngw.methods.base import unit
 if TYPE_CHECKING:
     from ngw.methods._transport import Transport
 
+Axes = tuple[np.ndarray, np.ndarray]  # a [d_x, r], b [d_y, r]
 POWER = 2.0  # canonical variates are scaled by their correlation to the power / 2
 NULL = 1e-7  # of the largest eigenvalue: directions below have no variance
 
@@ -45,7 +46,7 @@ class Moments:
 
         ridge: in units of the mean eigenvalue of each side's covariance.
         """
-        wx, wy, cross = self._whitened
+        wx, wy, cross = self.spectra
         (vx, ex), (vy, ey) = wx, wy
         sx, sy = (1 / np.sqrt(e + ridge * e.mean()) for e in (ex, ey))
         p, rho, qt = np.linalg.svd(sx[:, None] * cross * sy, full_matrices=False)
@@ -53,7 +54,7 @@ class Moments:
         return vx @ (sx[:, None] * p * scale), vy @ (sy[:, None] * qt.T * scale)
 
     @functools.cached_property
-    def _whitened(self) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray], np.ndarray]:
+    def spectra(self) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray], np.ndarray]:
         """Both sides' (eigenvectors [d, r], eigenvalues [r]), and the cross-covariance along them."""
         mx, my = self.x / self.weight, self.y / self.weight
         sides = _spectrum(self.xx / self.weight, mx), _spectrum(self.yy / self.weight, my)
@@ -68,32 +69,36 @@ def _spectrum(second: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def moments(
-    x: np.ndarray, y: np.ndarray, pairs: np.ndarray, plan: Transport, weights: tuple[np.ndarray, np.ndarray]
-) -> tuple[Moments, Moments]:
-    """(of the known pairs, of the other rows beside their barycentres): each other row of x and of y counts a half.
+    x: np.ndarray, y: np.ndarray, pairs: np.ndarray, plan: Transport, weights: tuple[np.ndarray, np.ndarray],
+    trust: float,
+) -> dict[bool, Moments]:  # fmt: skip
+    """Of the known pairs alone (False), and with the other rows beside their barycentres (True).
 
-    weights [n], [m]: how much each row counts; a known pair counts 1.
+    A known pair counts 1, another row of x or y half its weight, [n] or [m], times `trust`.
     """
     alone_x, alone_y = (np.setdiff1d(np.arange(len(z)), known) for z, known in ((x, pairs[:, 0]), (y, pairs[:, 1])))
     known = Moments.of(x[pairs[:, 0]], y[pairs[:, 1]], np.ones(len(pairs), np.float32))
     left, right = np.vstack([x[alone_x], plan.to_x[alone_y]]), np.vstack([plan.to_y[alone_x], y[alone_y]])
-    return known, Moments.of(left, right, np.concatenate([weights[0][alone_x], weights[1][alone_y]]) / 2)
+    others = Moments.of(left, right, np.concatenate([weights[0][alone_x], weights[1][alone_y]]) / 2)
+    return {False: known, True: known.plus(others, trust)}
 
 
-Axes = tuple[np.ndarray, np.ndarray]
+def together(parts: Sequence[tuple[float, float, Axes]], sums: Moments) -> Axes:
+    """Axes whose inner products are the parts' by their shares, each in units of its mean size.
 
-
-def together(parts: Sequence[tuple[float, Axes]], x: np.ndarray, y: np.ndarray) -> Axes:
-    """Axes whose inner products are the parts' by their shares, each in units of its mean size on x [n, d_x], y."""
+    parts: (share, ridge, axes).  The sum of the parts' bilinear forms is split by its singular values in coordinates
+    whitened by their mean ridge: of one part that gives the part, lengths of rows included.
+    """
     if len(parts) == 1:
-        return parts[0][1]
-    form = sum(share * (a @ b.T) / np.sqrt(_size(x @ a) * _size(y @ b)) for share, (a, b) in parts)  # [d_x, d_y]
+        return parts[0][2]
+    (vx, ex), (vy, ey), _ = sums.spectra
+    mean = sum(share * ridge for share, ridge, _ in parts)
+    left, right = (v * np.sqrt(e + mean * e.mean()) for v, e in ((vx, ex), (vy, ey)))
+    form = sum(share * (left.T @ a) @ (b.T @ right) / (np.linalg.norm(left.T @ a) * np.linalg.norm(right.T @ b))
+               for share, _, (a, b) in parts)  # fmt: skip
     p, s, qt = np.linalg.svd(form, full_matrices=False)
-    return p * np.sqrt(s), qt.T * np.sqrt(s)
-
-
-def _size(z: np.ndarray) -> np.floating:
-    return (z**2).sum(1).mean()
+    one, other = (v / np.sqrt(e + mean * e.mean()) for v, e in ((vx, ex), (vy, ey)))
+    return one @ (p * np.sqrt(s)), other @ (qt.T * np.sqrt(s))
 
 
 def read_out(x: np.ndarray, y: np.ndarray, axes: Axes) -> tuple[np.ndarray, np.ndarray]:

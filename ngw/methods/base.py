@@ -86,7 +86,8 @@ class Method(Hubness):
 
     def _fitted(self, x: Any, y: Any, pairs: Any, seed: int) -> Self:
         self.options_ = self.params()
-        self._learn_hubs(check_cloud(x, "x"), check_cloud(y, "y"), check_pairs(pairs, len(x), len(y)), seed)
+        x, y = check_cloud(x, "x"), check_cloud(y, "y")
+        self._learn_hubs(x, y, check_pairs(pairs, len(x), len(y)), seed)
         return self
 
     def _prepare(self, x: Any, y: Any, pairs: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

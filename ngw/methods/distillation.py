@@ -51,6 +51,10 @@ class Distillation(Method):
         ((self.w_ab_, self.b_ab_),) = self._student(px, py, joint, group, marks, seed)
         ((self.w_ba_, self.b_ba_),) = self._student(py, px, joint and joint[::-1], group, marks, seed)
 
+    def _choose_hubness(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> bool:
+        # A joint teacher has spoken of these rows in this order; what is held out would need it to speak again.
+        return self.teacher is None and super()._choose_hubness(x, y, pairs, seed)
+
     def _known(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """The joint teacher's features of the known pairs, where there is one."""
         if self.teacher is None:

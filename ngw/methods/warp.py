@@ -245,8 +245,8 @@ class Warp(Whitened):
     def _fit_readout(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, transport: Transport) -> None:
         """The axes along which rows are compared, by the plan's choice."""
         choice = Choice(**transport.choice)
-        sums = moments(x, y, pairs, transport, self._weights(transport))
-        self.axes_x_, self.axes_y_ = choice.axes(*sums, self.trust, x, y)
+        sums = moments(x, y, pairs, transport, self._weights(transport), self.trust)
+        self.axes_x_, self.axes_y_ = choice.axes(sums)
         self.hubs_ = choice.hubness
 
     def _choose_hubness(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> bool:
