@@ -39,7 +39,9 @@ def looked_at(encoder, files: list, size: int) -> np.ndarray:
 def main() -> None:
     """Print a line for the real images and one a run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", default="effnet-lite0__*/*/pairs*/seed0", help="a pattern below results/runs/scenes")
+    parser.add_argument(
+        "--runs", default="effnet-lite0__*/*/pairs*/*/seed0", help="a pattern below results/runs/scenes"
+    )
     parser.add_argument("--size", type=int, default=48, help="pixels of a side, the image decoder's")
     parser.add_argument("--seed", type=int, default=0, help="of the scenes")
     args = parser.parse_args()
@@ -70,7 +72,7 @@ def main() -> None:
         drawn = codec.read(path)
         if k == 0:
             told("real", {image_id: test[image_id] for image_id in drawn})
-        told(" ".join(path.parts[-5:-3]), drawn)
+        told(" ".join(path.parts[-6:-3]), drawn)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 
 DOCS = Path(__file__).parent
 NUMBERS, README, TABLES = DOCS / "numbers.csv", DOCS.parent / "README.md", DOCS.parent / "results" / "tables"
-COLUMNS = ("table", "method", "pairs", "labels", "metric", "mean", "n_seeds", "role", "converged")
+COLUMNS = ("table", "method", "pairs", "unpaired", "labels", "metric", "mean", "n_seeds", "role", "converged")
 KEPT = {
     "retrieval": ("i2t_recall_1", "t2i_recall_1"),
     "vqa": ("accuracy",),
@@ -28,11 +28,11 @@ Row = dict[str, str]
 
 
 def taken(folder: Path) -> list[Row]:
-    """The numbers that the README shows, from the csv tables in a folder."""
+    """The numbers that the README shows, from the csv tables in a folder; of two settings the shared one."""
     found = []
     for table, metrics in KEPT.items():
         for row in csv.DictReader((folder / f"{table}.csv").open(encoding="utf-8")):
-            if row["metric"] in metrics:
+            if row["metric"] in metrics and row["unpaired"] != "disjoint":
                 found.append({"labels": "", "converged": "true", **row, "table": table, "method": name(row)})
     return [{column: row[column] for column in COLUMNS} for row in found]
 

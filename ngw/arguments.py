@@ -22,7 +22,7 @@ GRID: dict[str, Any] = {
     "properties": {
         "datasets": NAMES,
         "encoder_pairs": {"type": "array", "items": NAMES | {"minItems": 2, "maxItems": 2}},
-        "methods": {"type": "object", "additionalProperties": NAMES},
+        "methods": {"type": "object", "additionalProperties": {"type": "object", "additionalProperties": NAMES}},
         "seeds": SEEDS,
         "seeds_of": {"type": "object", "additionalProperties": SEEDS},
         "references": {"type": "array", "items": {"type": "object", "required": ["model", "dataset", "i2t", "t2i"]}},
@@ -154,6 +154,9 @@ Name = Annotated[str, "its name, for the record"]
 Split = Literal["train", "val", "test"]
 Splits = Annotated[Sequence[str], "splits to answer"]
 Pairs = Annotated[str, pairs, "the budget of known pairs: a number, or all"]
+Unpaired = Annotated[
+    Literal["shared", "disjoint", "none"], "where partners of unpaired rows are: in the other cloud, or left out"
+]
 Share = Annotated[str, share, "per cent of the training questions, or all"]
 Seed = Annotated[int, "seed of all that is drawn"]
 Captions = Annotated[int, count, "captions an image in the training cloud"]
@@ -161,8 +164,12 @@ Count = Annotated[int, count, "test images drawn at random"]
 Clip = Annotated[str, "a CLIP: folder, or name@revision on the hub"]
 Grid = Annotated[Mapping, shaped(GRID), "the runs wanted, as JSON: see Config.grid"]
 AblationGrid = Annotated[Mapping, shaped(ABLATIONS), "the runs wanted, as JSON: see Config.ablation_grid"]
-MethodCells = Annotated[list, shaped(_cells("method", "pairs")), "the runs wanted, as JSON: see Generation.cells"]
-FusionCells = Annotated[list, shaped(_cells("fusion", "pairs", "labels")), "the runs wanted, as JSON: see Vqa.cells"]
+MethodCells = Annotated[
+    list, shaped(_cells("method", "pairs", "unpaired")), "the runs wanted, as JSON: see Generation.cells"
+]
+FusionCells = Annotated[
+    list, shaped(_cells("fusion", "pairs", "unpaired", "labels")), "the runs wanted, as JSON: see Vqa.cells"
+]
 Judges = Annotated[Mapping, shaped(JUDGES), "names of the judges, as JSON"]
 
 # Of commands for people.

@@ -25,6 +25,7 @@ from ngw.seeds import rng
 from ngw.tasks.retrieval import evaluate
 
 Array = Annotated[Path, "features [n, d], .npy; row k of both is one item"]
+Further = Annotated[Path | None, "features of training items of this side alone, [m, d], .npy"]
 METHODS = ("warp", "sotalign", "contrastive", "cca", "ridge", "procrustes", "unaligned")
 SHOWN = (("R@1", "recall_1"), ("R@10", "recall_10"), ("MRR", "mrr"))
 
@@ -62,7 +63,7 @@ class Comparison:
 
 def compare(
     x: Any, y: Any, pairs: int | str = "all", test: int | float = 0.2,
-    methods: Sequence[str | Mapping[str, Any]] = METHODS, seed: int = 0,
+    methods: Sequence[str | Mapping[str, Any]] = METHODS, seed: int = 0, x_unpaired: Any = None, y_unpaired: Any = None,
 ) -> Comparison:  # fmt: skip
     """Fit methods on two encoders' features of the same items, and rank items that none of them has seen.
 
@@ -72,6 +73,7 @@ def compare(
         test: how many rows are held out, a whole number, or a share of them, below 1.
         methods: kinds of `ngw.methods`, or specs {"kind": "warp", "epsilon": 0.1}.
         seed: of the split, of the pairs and of all fits.
+        x_unpaired, y_unpaired: [l, d_x] and [m, d_y]; items of one side alone, which join its training cloud.
 
     Raises:
         InputError: arrays of different lengths, rows that aren't finite numbers, too few of them, a method that does
@@ -90,7 +92,8 @@ def compare(
     order = rng(seed, "align", "split").permutation(len(x))
     (a, b), (u, v) = (_sides(x, y, np.sort(rows)) for rows in (order[held:], order[:held]))
     two = clouds(a, b, pairs, seed)
-    again = {"x": repeated(a.x, u.x), "y": repeated(b.x, v.x)}
+    two.x, two.y = _joined(two.x, x_unpaired, "x"), _joined(two.y, y_unpaired, "y")
+    again = {"x": repeated(two.x, u.x), "y": repeated(two.y, v.x)}
     if any(again.values()):
         warnings.warn(
             f"compare: {again['x']} of {held} test rows of x, and {again['y']} of y, equal a training row: what was "
@@ -111,6 +114,19 @@ def _cloud(z: Any, side: str) -> np.ndarray:
     if isinstance(kind, np.dtype) and kind.kind not in "fiub":
         raise InputError(f"{side}: expected numbers [n, d], found an array of {kind}; convert it.")
     return check_cloud(z, side)
+
+
+def _joined(z: np.ndarray, further: Any, side: str) -> np.ndarray:
+    """A training cloud, and behind it the items that are on this side alone."""
+    if further is None:
+        return z
+    further = _cloud(further, f"{side}_unpaired")
+    if further.shape[1] != z.shape[1]:
+        raise InputError(
+            f"{side}_unpaired: expected rows of {z.shape[1]} numbers, like {side}, found {further.shape[1]}; encode "
+            "both alike."
+        )
+    return np.concatenate([z, further.astype(np.float32)])
 
 
 def _held(test: Any, n: int) -> int:
@@ -156,13 +172,15 @@ def align(
     test: Annotated[float, "rows held out: a number, or a share below 1"] = 0.2,
     methods: Annotated[Sequence[str], "kinds, see ngw/methods"] = ("warp", "cca", "ridge", "unaligned"),
     seed: Seed = 0, output: Annotated[Path | None, "where the first method's fitted file goes"] = None,
+    x_unpaired: Further = None, y_unpaired: Further = None,
 ) -> None:  # fmt: skip
     """The align command, which no rule runs: two .npy files of one's own to a table, and the first method's file."""
 
     if output is not None:
         _check_writable(output)
     with naming(f"{x}, {y}"), warnings.catch_warnings(record=True) as caught:
-        comparison = compare(npy(x), npy(y), pairs, test, methods, seed)
+        further = [None if path is None else npy(path) for path in (x_unpaired, y_unpaired)]
+        comparison = compare(npy(x), npy(y), pairs, test, methods, seed, *further)
     for warning in caught:
         print(f"ngw align: {x}, {y}: {warning.message}", file=sys.stderr)
     print(comparison)

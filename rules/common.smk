@@ -19,10 +19,8 @@ RUN = ngw.config.RUN
 FUSION = ngw.config.FUSION
 
 # What the log and the benchmark of a run, of a fusion and of a figure with images are called.
-RUN_NAME = "{dataset}.{vision}__{text}.{method}.pairs{pairs}.seed{seed}"
-FUSION_NAME = (
-    "{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.labels{labels}.seed{seed}"
-)
+RUN_NAME = "{dataset}.{vision}__{text}.{method}.pairs{pairs}.{unpaired}.seed{seed}"
+FUSION_NAME = "{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.{unpaired}.labels{labels}.seed{seed}"
 FIGURE_NAME = "{dataset}.{vision}.{text}"
 FIGURE_NAMES = expand(
     "{dataset}.{pair}",
@@ -46,6 +44,7 @@ wildcard_constraints:
     encoder="|".join(CONFIG.encoders),
     split="train|val|test",
     pairs=r"\d+|all",
+    unpaired="shared|disjoint|none",
     labels=r"\d+(\.\d+)?|all",
     seed=r"\d+",
     shard=r"\d+",

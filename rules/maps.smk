@@ -18,8 +18,8 @@ rule maps:
         captions=CONFIG.captions,
     shell:
         "python -m ngw maps --vision {input.vision:q} --text {input.text:q} --plan {input.plan:q}"
-        " --method {wildcards.method:q} --spec {params.spec:q} --pairs {wildcards.pairs} --seed {wildcards.seed}"
-        " --captions {params.captions} --output {output.model:q} > {log:q} 2>&1"
+        " --method {wildcards.method:q} --spec {params.spec:q} --pairs {wildcards.pairs} --unpaired {wildcards.unpaired}"
+        " --seed {wildcards.seed} --captions {params.captions} --output {output.model:q} > {log:q} 2>&1"
 
 
 rule fit:
@@ -42,5 +42,5 @@ rule fit:
         teacher=option("teacher"),
     shell:
         "python -m ngw fit --vision {input.vision:q} --text {input.text:q} --method {wildcards.method:q}"
-        " --spec {params.spec:q} --pairs {wildcards.pairs} --seed {wildcards.seed} --captions {params.captions}"
-        " {params.teacher} --output {output.model:q} > {log:q} 2>&1"
+        " --spec {params.spec:q} --pairs {wildcards.pairs} --unpaired {wildcards.unpaired} --seed {wildcards.seed}"
+        " --captions {params.captions} {params.teacher} --output {output.model:q} > {log:q} 2>&1"

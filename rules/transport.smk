@@ -17,5 +17,5 @@ rule transport:
         captions=CONFIG.captions,
     shell:
         "python -m ngw transport --vision {input.vision:q} --text {input.text:q} --method {wildcards.method:q}"
-        " --spec {params.spec:q} --pairs {wildcards.pairs} --seed {wildcards.seed} --captions {params.captions}"
-        " --output {output.plan:q} > {log:q} 2>&1"
+        " --spec {params.spec:q} --pairs {wildcards.pairs} --unpaired {wildcards.unpaired} --seed {wildcards.seed}"
+        " --captions {params.captions} --output {output.plan:q} > {log:q} 2>&1"

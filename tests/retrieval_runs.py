@@ -22,7 +22,8 @@ def run(method, pairs, seed, ranks, role="method", **changes):
     i2t, t2i = (np.array(part, float) for part in ranks)
     record = {
         "dataset": PAIR[0], "vision": PAIR[1], "text": PAIR[2], "method": method, "kind": method, "role": role,
-        "seed": seed, "pairs": pairs, "task": "retrieval", "task_version": 1, "n_images": 4, "n_captions": 8,
+        "seed": seed, "pairs": pairs, "unpaired": "none",
+        "task": "retrieval", "task_version": 1, "n_images": 4, "n_captions": 8,
         "converged": True, "note": "", "version": "0.1.0", "metrics": summary(i2t, t2i),
         "cost": {"train_seconds": 1.5 + seed, "peak_memory_mb": 100.0, "parameters": 1234567},
     } | changes  # fmt: skip

@@ -153,8 +153,8 @@ def test_groups_hold_the_base_once_and_stand_in_the_order_of_numbers():
     short, full = good.ablation_grid(), good.ablation_grid(full=True)
     assert short["methods"].keys() < full["methods"].keys() <= set(good.selected())
     assert (short["seeds"], full["seeds"]) == ([0], [0, 1])
-    assert short["methods"]["ngw"] == ["16"]
-    assert short["methods"]["ngw~cost=raw"] == ["0"]  # it takes no pairs
+    assert short["methods"]["ngw"] == {"16": ["shared"]}
+    assert short["methods"]["ngw~cost=raw"] == {"0": ["shared"]}  # it takes no pairs
     assert [row[0] for row in full["groups"][0]["rows"]] == ["0.001", "0.1", "0.2", "null"]
 
 

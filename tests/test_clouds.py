@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ngw.errors import InputError
 from ngw.features import Features
-from ngw.features.clouds import clouds, groups, groups_of_rows, repeated
+from ngw.features.clouds import clouds, groups, groups_of_rows, partners, repeated
 
 
 def two(n=40, captions=3, order=None):
@@ -59,6 +59,61 @@ def test_a_budget_changes_nothing_but_the_pairs():
     assert np.array_equal(few.x, many.x)
     assert np.array_equal(few.y, many.y)
     assert np.array_equal(few.truth, many.truth)
+
+
+def apart(k, seed=0, n=40, captions=3, drawn=1):
+    return clouds(*two(n, captions), k, seed, drawn, "disjoint")
+
+
+@given(
+    n=st.integers(2, 20), captions=st.integers(1, 4), drawn=st.integers(1, 5), seed=st.integers(0, 9), data=st.data()
+)
+def test_apart_no_unpaired_row_has_its_image_or_caption_on_the_other_side(n, captions, drawn, seed, data):
+    k = data.draw(st.integers(0, n * min(drawn, captions)))
+    c, shared = apart(k, seed, n, captions, drawn), clouds(*two(n, captions), k, seed, drawn)
+    free_x = np.delete(c.x[:, 0], c.pairs[:, 0])
+    free_y = np.delete(c.y, c.pairs[:, 1], axis=0)
+    assert not set(free_x) & set(c.y[:, 0])
+    assert not set(free_y[:, 0]) & set(c.x[:, 0])
+    for side, other, rows in ((c.x, shared.x, 0), (c.y, shared.y, 1)):  # the known pairs are the same
+        assert np.array_equal(side[c.pairs[:, rows]], other[shared.pairs[:, rows]])
+    assert np.array_equal(c.truth, c.pairs)
+    unknown = n - len(set(shared.x[shared.pairs[:, 0], 0]))
+    assert len(free_x) == (unknown + 1) // 2
+    assert sorted(free_y[:, 0]) == sorted(np.repeat(np.unique(free_y[:, 0]), min(drawn, captions)))  # whole images
+    assert len(np.unique(free_y[:, 0])) == unknown // 2
+
+
+def test_apart_an_image_keeps_its_side_until_it_is_known():
+    free = {k: (set(np.delete(c.x[:, 0], c.pairs[:, 0])), len(c.x)) for k in (0, 3, 10, 30) for c in [apart(k)]}
+    assert free[30][0] < free[10][0] < free[3][0] < free[0][0]
+    assert [size for _, size in free.values()] == [20, 3 + 19, 10 + 15, 30 + 5]
+    assert apart("all").x.tolist() == clouds(*two(), "all", 0).x.tolist()
+
+
+def test_apart_texts_of_one_image_go_to_one_side():
+    text = two()[1]
+    text.metadata["modality"] = "text"  # two encoders of one modality: every caption is its own partner
+    c = clouds(text, text, 10, 0, 3, "disjoint")
+    free_x, free_y = (np.delete(side[:, 0], rows) for side, rows in zip((c.x, c.y), c.pairs.T, strict=True))
+    assert not set(free_x) & set(c.y[:, 0])
+    assert not set(free_y) & set(c.x[:, 0])
+    assert np.array_equal(c.x[c.pairs[:, 0]], c.y[c.pairs[:, 1]])
+
+
+def test_partners_by_hand():
+    pairs = np.array([[0, 1]])
+    assert partners(np.array([7, 8]), np.array([9, 7]), pairs) == 0
+    assert partners(np.array([7, 8]), np.array([8, 7]), pairs) == 2
+    assert partners(np.array([7, 8]), np.array([9, 7, 7]), pairs) == 1  # another caption of the known image
+
+
+def test_a_setting_that_is_none_or_has_no_rows():
+    with pytest.raises(InputError, match="unpaired: expected one of shared, disjoint, none, found 'apart'"):
+        clouds(*two(), 3, 0, 1, "apart")
+    with pytest.raises(InputError, match="unpaired: expected shared or disjoint beside 3 pairs, found none"):
+        clouds(*two(), 3, 0, 1, "none")
+    assert clouds(*two(), "all", 0, 1, "none").x.tolist() == clouds(*two(), "all", 0).x.tolist()
 
 
 def test_the_order_of_rows_gives_nothing_away():

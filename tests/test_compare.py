@@ -38,6 +38,25 @@ def test_the_table_is_a_function_of_the_seed(arrays):
     assert first == again != other
 
 
+def test_items_of_one_side_join_its_training_cloud(arrays, tmp_path, capsys):
+    x, y = arrays
+    found = ngw.compare(x, y, "all", 30, ["cca"], 0, x_unpaired=x[:50] + 1, y_unpaired=y[:20] + 1).models["cca"]
+    alone = ngw.compare(x, y, "all", 30, ["cca"]).models["cca"]
+    assert found.n_pairs_ == alone.n_pairs_ == 90
+    train = np.delete(x, rng(0, "align", "split").permutation(N)[:30], axis=0)
+    np.testing.assert_allclose(found.x_mean_, np.concatenate([train, x[:50] + 1]).mean(0), rtol=1e-4, atol=1e-5)
+    with pytest.raises(InputError, match="y_unpaired: expected rows of 8 numbers, like y, found 12; encode both alike"):
+        ngw.compare(x, y, y_unpaired=x)
+    for name, z in {"x": x, "y": y, "further": x[:50]}.items():
+        np.save(tmp_path / f"{name}.npy", z)
+    words = [f"--{side}={tmp_path / side}.npy" for side in ("x", "y")] + ["--pairs", "40", "--methods", "warp"]
+    tables = []
+    for further in ([], [f"--x-unpaired={tmp_path / 'further.npy'}"]):
+        assert main(["align", *words, *further]) == 0
+        tables.append(capsys.readouterr().out)
+    assert tables[0] != tables[1]
+
+
 def test_test_rows_are_unknown_to_the_fit(arrays):
     # Partners that are wrong in the test rows alone change nothing of what is learned.
     x, y = arrays

@@ -33,18 +33,44 @@ def test_cells_are_every_run_of_the_table():
     grid = {
         "datasets": ["d"],
         "encoder_pairs": [["v", "t"]],
-        "methods": {"a": ["0"], "b": ["3", "all"]},
+        "methods": {"a": {"0": ["shared"]}, "b": {"3": ["shared", "disjoint"], "all": ["none"]}},
         "seeds": [0, 1],
     }
     runs = [config.RUN.format(**cell) for cell in config.cells(grid)]
-    assert len(set(runs)) == len(runs) == 6
-    assert runs[0] == "results/runs/d/v__t/a/pairs0/seed0"
+    assert len(set(runs)) == len(runs) == 8
+    assert runs[0] == "results/runs/d/v__t/a/pairs0/shared/seed0"
+
+
+def test_a_method_runs_once_where_it_sees_no_unpaired_row():
+    values = tiny()
+    values["tables"]["identifiability"]["unpaired"] = "disjoint"
+    checked = Config(values, SCHEMA)
+    methods = checked.grid()["methods"]
+    assert methods["ngw"] == {"16": ["shared", "disjoint"], "all": ["none"]}
+    assert methods["ngw-raw"] == {"0": ["shared", "disjoint"]}
+    assert (methods["oracle"], methods["joint"]) == ({"all": ["none"]}, {"all": ["none"]})
+    assert methods["weight-averaging"] == {"0": ["none"]}  # its towers see items, never clouds
+    assert checked.identifiability_grid()["methods"]["cca"] == {"16": ["disjoint"]}
+    assert checked.ablation_grid()["methods"]["ngw"] == {"16": ["shared"]}
+    found = {c["fusion"]: (c["pairs"], c["unpaired"]) for c in checked.vqa.cells()}
+    assert (found["ngw-fusion"], found["concat"]) == (("16", "shared"), ("0", "none"))
+    found = {(c["method"], c["pairs"], c["unpaired"]) for c in checked.generation.cells()}
+    assert {("ngw", "16", "shared"), ("weight-averaging", "0", "none"), ("true-latents", "all", "none")} <= found
+
+
+@pytest.mark.parametrize("unpaired", [[], ["none"], ["shared", "shared"], "shared", ["apart"]])
+def test_settings_are_shared_or_disjoint(unpaired):
+    values = tiny()
+    values["run"]["unpaired"] = unpaired
+    with pytest.raises(InputError, match=r"run\.unpaired"):
+        Config(values, SCHEMA)
 
 
 def test_a_method_may_run_at_some_budgets_and_seeds_alone():
     values = tiny()
     values["run"]["seeds"] = [0, 1]
     values["tables"]["retrieval"]["only"] += [{"method": "cca", "pairs": ["all"]}, {"method": "ridge", "seeds": [1]}]
+    values["run"].pop("unpaired")  # shared alone, by default
     found = [(c["method"], c["pairs"], c["seed"]) for c in config.cells(Config(values, SCHEMA).grid())]
     assert [c for c in found if c[0] == "cca"] == [("cca", "all", 0), ("cca", "all", 1)]
     assert [c for c in found if c[0] == "ridge"] == [("ridge", "16", 1), ("ridge", "all", 1)]

@@ -128,8 +128,9 @@ def test_tables_and_records(tmp_path):
 
 
 def test_a_table_and_its_figure(tmp_path):
-    rows = [{"dataset": "d", "vision": "v", "text": "t", "method": "ngw", "pairs": "all", "metric": metric, "mean": 0.5,
-             "std": 0.1, "low": 0.4, "high": 0.6, "n_seeds": 3, "role": "method", "converged": True}
+    rows = [{"dataset": "d", "vision": "v", "text": "t", "method": "ngw", "pairs": "all",
+             "unpaired": "none", "metric": metric, "mean": 0.5, "std": 0.1, "low": 0.4, "high": 0.6,
+             "n_seeds": 3, "role": "method", "converged": True}
             for metric in ("i2t_recall_1", "t2i_recall_1", "i2t_recall_10", "t2i_recall_10")]  # fmt: skip
     csv, figure = tmp_path / "tables" / "retrieval.csv", tmp_path / "figures" / "retrieval.d.v.t.png"
     stages.write_tables({"retrieval.csv": to_csv(pd.DataFrame(rows)), "retrieval.md": "# Retrieval\n" * 9}, csv.parent)

@@ -38,7 +38,7 @@ ELSEWHERE = {  # the test, or the fixture, that runs a command which isn't run h
     ),
     "python benchmarks/objects.py": "test_benchmarks::test_a_classifier_says_what_the_pictures_show",
     "python benchmarks/judge.py": "test_benchmarks::test_the_judge_is_judged_by_real_pairs",
-    "python benchmarks/scale.py DIRECTORY": "test_benchmarks::test_the_paper_s_size_and_partners_run_on_a_small_one",
+    "python benchmarks/scale.py DIRECTORY": "test_benchmarks::test_the_paper_s_size_runs_on_a_small_one",
 }
 # pip has no network here: it looks whether what is installed is what the command wants, and installs nothing.
 OFFLINE = ["--dry-run", "--no-build-isolation", "--no-index", "--quiet"]

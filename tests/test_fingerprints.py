@@ -187,6 +187,9 @@ def test_no_stage_runs_a_file_that_its_fingerprint_lacks(finished):
         told = {entry.split(":")[0] for entry in " ".join(made["params"]).replace("'", " ").split() if ".py:" in entry}
         kinds = ("methods/", "fusion/", "encoders/", "data/")  # the page checks the config, and so makes each kind once
         ran = {file for file in trace["ran"] if made["rule"] != "page" or not file.startswith(kinds)}
+        ran -= {
+            "options.py"
+        } - told  # it makes a field where a class is defined, in modules that the stage doesn't use too
         assert not ran - told - LEFT_OUT, made["shellcmd"]
     assert {
         "data",

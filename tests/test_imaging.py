@@ -238,8 +238,8 @@ def test_the_ceiling_draws_own_latents_by_the_decoders_seed(painted, tmp_path, w
     generation_images.train_image_decoder(tmp_path, vision, 3, tmp_path / "i", options)
     out = [tmp_path / name for name in ("p.zip", "n.json", "r.json")]
     generation_images.generate_images(tmp_path / "i", vision, text, vision, 5, *out)
-    assert {k: io.read_json(out[2])[k] for k in ("method", "pairs", "seed", "vision")} == {
-        "method": "true-latents", "pairs": "all", "seed": 3, "vision": "vision-encoder",
+    assert {k: io.read_json(out[2])[k] for k in ("method", "pairs", "unpaired", "seed", "vision")} == {
+        "method": "true-latents", "pairs": "all", "unpaired": "none", "seed": 3, "vision": "vision-encoder",
     }  # fmt: skip
     drawn = codec.read(out[0])
     assert len(drawn) == 5

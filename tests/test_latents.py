@@ -12,7 +12,7 @@ from ngw.errors import InputError
 from ngw.methods.ridge import Ridge
 from ngw.tasks import latents
 
-WHO = {"method": "joint", "pairs": "all", "seed": "3", "kind": "joint", "role": "baseline"}
+WHO = {"method": "joint", "pairs": "all", "unpaired": "none", "seed": "3", "kind": "joint", "role": "baseline"}
 
 
 @pytest.fixture
@@ -80,7 +80,9 @@ def test_a_bridge_of_other_features_is_refused(sides, tmp_path):
 def test_a_fitted_methods_maps_carry_both_ways_and_nothing_is_the_ceiling(sides, tmp_path):
     a, b = sides
     model = Ridge().fit(a.x, b.x, np.stack([np.arange(12), np.arange(0, 24, 2)], 1))
-    model.save(tmp_path / "m", dataset="points", vision="v", text="t", method="ridge", pairs="all", seed="1")
+    model.save(
+        tmp_path / "m", dataset="points", vision="v", text="t", method="ridge", pairs="all", unpaired="none", seed="1"
+    )
     there = latents.to_text(tmp_path / "m", None, a, b, b, 0, np.arange(12))
     np.testing.assert_allclose(there.latents, model.transform(a.x))
     assert there.who["kind"] == "ridge"

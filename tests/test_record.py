@@ -61,6 +61,7 @@ HEAD = {
     "vision": "v",
     "method": "m",
     "pairs": "30",
+    "unpaired": "shared",
 }
 STAMP = ["version", "commit", "config", "libraries", "machine"]
 
@@ -69,8 +70,8 @@ def test_a_record_keeps_its_order_identity_status_stamp_results(tmp_path):
     who = run(HEAD, "baseline") | status("retrieval", 1, 4, 8)
     Record.of(who, metrics={"a": 0.5}, cost={}).write(tmp_path / "r.json")
     assert list(json.loads((tmp_path / "r.json").read_text())) == [
-        "dataset", "vision", "text", "method", "pairs", "seed", "kind", "role", "task", "task_version", "n_images",
-        "n_captions", "converged", "note", *STAMP, "metrics", "cost", io.digests.KEY,
+        "dataset", "vision", "text", "method", "pairs", "unpaired", "seed", "kind", "role", "task", "task_version",
+        "n_images", "n_captions", "converged", "note", *STAMP, "metrics", "cost", io.digests.KEY,
     ]  # fmt: skip
     found = Record.read(tmp_path / "r.json")
     assert found == Record.of(who, metrics={"a": 0.5}, cost={})
@@ -81,8 +82,8 @@ def test_a_task_adds_its_scores_behind_what_the_run_says_of_itself():
     who = fusion_run(spaces({"dataset": "d", "encoder": "v"}, {"encoder": "t"}), "gated", {}, "10", 0)
     scored = Record.of(who, vocabulary={"val": 1}, cost={}).scored("vqa", 2, metrics={}, vocabulary=1)
     assert list(scored) == [
-        "dataset", "vision", "text", "fusion", "aligner", "pairs", "labels", "seed", *STAMP, "vocabulary", "cost",
-        "task", "task_version", "metrics",
+        "dataset", "vision", "text", "fusion", "aligner", "pairs", "unpaired", "labels", "seed", *STAMP, "vocabulary",
+        "cost", "task", "task_version", "metrics",
     ]  # fmt: skip
     assert (scored["aligner"], scored["pairs"], scored["vocabulary"]) == (None, "0", 1)
 

@@ -273,7 +273,16 @@ def test_a_record_without_scores_and_a_split_without_questions():
     from ngw.report.tables import vqa
     from ngw.tasks.vqa.labels import Labels
 
-    record = {"dataset": "d", "vision": "v", "text": "t", "fusion": "f", "aligner": None, "pairs": "0", "seed": 0}
+    record = {
+        "dataset": "d",
+        "vision": "v",
+        "text": "t",
+        "fusion": "f",
+        "aligner": None,
+        "pairs": "0",
+        "unpaired": "none",
+        "seed": 0,
+    }
     record |= {"method": "f", "labels": "all"}
     with pytest.raises(InputError, match="has a record but no scores; run its job again"):
         vqa.samples([record], {}, 1)

@@ -36,8 +36,8 @@ def runs(seeds=(0, 1)) -> tuple[list[dict], dict]:
     for method, hits in HITS.items():
         for seed in seeds:
             found = np.where(np.arange(4) < hits - (seed if method == "ngw" else 0), 1.0, 3.0)
-            who = ("points", "v", "t", method, BUDGET.get(method, "16"), seed)
-            names = ("dataset", "vision", "text", "method", "pairs", "seed")
+            who = ("points", "v", "t", method, BUDGET.get(method, "16"), "shared", seed)
+            names = ("dataset", "vision", "text", "method", "pairs", "unpaired", "seed")
             records.append({
                 **dict(zip(names, who, strict=True)), "role": "method", "task": "retrieval", "task_version": 1,
                 "version": "0", "cost": {}, "converged": method != "ngw~cost=raw", "n_images": 4, "n_captions": 4,
@@ -128,7 +128,7 @@ def test_a_dry_run_lists_the_derived_methods(target, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
-    listed = set(re.findall(r"output: .*/(ngw~[^/]*)/pairs\d+/seed\d+/plan", done.stdout + done.stderr))
+    listed = set(re.findall(r"output: .*/(ngw~[^/]*)/pairs\d+/shared/seed\d+/plan", done.stdout + done.stderr))
     grid = Config(config.read(tiny), SCHEMA).ablation_grid(full=target != "all")
     derived = {name for name in grid["methods"] if "~" in name}
     assert derived

@@ -14,8 +14,9 @@ PAIR = ("scenes", "effnet-lite0", "minilm-l6")
 
 def row(method, pairs, mean, role="method", way="i2t", k=1):
     return {
-        "dataset": PAIR[0], "vision": PAIR[1], "text": PAIR[2], "method": method, "pairs": pairs, "role": role,
-        "metric": f"{way}_recall_{k}", "mean": mean, "std": 0.01, "low": mean - 0.05, "high": mean + 0.05,
+        "dataset": PAIR[0], "vision": PAIR[1], "text": PAIR[2], "method": method, "pairs": pairs,
+        "unpaired": "none", "role": role, "metric": f"{way}_recall_{k}", "mean": mean, "std": 0.01,
+        "low": mean - 0.05, "high": mean + 0.05,
         "n_seeds": 3, "converged": True,
     }  # fmt: skip
 
@@ -84,3 +85,11 @@ def test_few_budgets_still_draw(budgets):
     rows = [row(method, pairs, 0.5, way=way) for method in "ab" for pairs in budgets for way in ("i2t", "t2i")]
     rows = pd.DataFrame(rows)
     assert len(style.encode(figures.recall_figure(rows, PAIR, (1,)), "png")) > 1000
+
+
+def test_a_setting_has_panels_of_its_own():
+    budgets = (("30", "shared"), ("30", "disjoint"), ("all", "none"))
+    rows = [row("ngw", pairs, 0.6, way=way) | {"unpaired": own} for pairs, own in budgets for way in ("i2t", "t2i")]
+    panels = figures.recall_figure(pd.DataFrame(rows), PAIR, cutoffs=(1,)).axes
+    labels = [f"R@1 (%), unpaired rows {unpaired}" for unpaired in ("shared", "disjoint")]
+    assert [axes.get_ylabel() for axes in panels[::2]] == labels

@@ -26,8 +26,8 @@ def run(method, pairs, values, role="method", **changes):
     metrics = {prefix + name: float(value) for prefix in ("", "nearest_") for name, value in whole.items()}
     record = {
         "dataset": PAIR[0], "vision": PAIR[1], "text": PAIR[2], "method": method, "kind": method, "role": role,
-        "pairs": pairs, "seed": 0, "task": "captioning", "task_version": 1, "version": "0.1.0", "converged": True,
-        "n_images": 2, "metrics": metrics, "cost": {"decoder_seconds": 60.0},
+        "pairs": pairs, "unpaired": "none", "seed": 0, "task": "captioning", "task_version": 1, "version": "0.1.0",
+        "converged": True, "n_images": 2, "metrics": metrics, "cost": {"decoder_seconds": 60.0},
     } | changes  # fmt: skip
     items = {name: list(values) for name in ("meteor", "rouge_l", "cider")} | {"bleu": BLEU}
     return record, {"image_id": [9, 7], **{p + n: v for p in ("", "nearest_") for n, v in items.items()}}

@@ -15,6 +15,7 @@ def record(method: str, seed: int, shift: float = 0.0, role: str = "method", pai
     spectra = {way: [2.0 - shift, 1.0, 0.5, 0.0] for way in MAPS}
     return {
         **{"dataset": "points", "vision": "v", "text": "t", "method": method, "pairs": pairs, "seed": seed},
+        "unpaired": "none",
         **{"role": role, "task": "identifiability", "task_version": 1, "version": "0", "cost": {}, "converged": True},
         **{"n_images": 50, "n_captions": 50, "metrics": {name: 0.25 + shift for name in names}, "spectra": spectra},
         "null": {name: 0.125 for name in names} if role == "method" else None,
@@ -28,7 +29,7 @@ def runs() -> list[dict]:
 
 
 def expected() -> list[tuple]:
-    return [("points", "v", "t", r["method"], r["pairs"], r["seed"]) for r in runs()]
+    return [("points", "v", "t", r["method"], r["pairs"], r["unpaired"], r["seed"]) for r in runs()]
 
 
 def test_tables_show_each_number_beside_its_null():
@@ -41,8 +42,8 @@ def test_tables_show_each_number_beside_its_null():
     assert any(line.startswith("| *random (0 pairs)* | *0.250 ± 0.000* |") for line in lines)
     assert files["identifiability.tex"].count(r"\begin{tabular}") == 2
     csv = files["identifiability.csv"].splitlines()
-    assert "points,v,t,a,300,ab_density,0.255,0.00707107,0.25,0.26,2,method,true" in csv
-    assert "points,v,t,a,300,ab_density_null,0.125,0.0,0.125,0.125,2,method,true" in csv
+    assert "points,v,t,a,300,none,ab_density,0.255,0.00707107,0.25,0.26,2,method,true" in csv
+    assert "points,v,t,a,300,none,ab_density_null,0.125,0.0,0.125,0.125,2,method,true" in csv
     with pytest.raises(ValueError, match="has no record"):
         report.build(runs()[1:], expected())
 

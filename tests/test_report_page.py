@@ -83,7 +83,7 @@ def test_the_stage_writes_it_from_the_folders(tmp_path, capsys):
     assert "<td>cca</td>" in text.replace(' style="text-align: left;"', "")
     assert "seeds:" in text
     assert 'href="figures/retrieval.x.png"' in text
-    assert "runs/scenes/effnet-lite0__minilm-l6/cca/pairs16/seed0/metrics/retrieval.json</a>" in text
+    assert "runs/scenes/effnet-lite0__minilm-l6/cca/pairs16/shared/seed0/metrics/retrieval.json</a>" in text
 
 
 def test_what_made_it_is_told():

@@ -22,8 +22,8 @@ def test_csv_has_fractions_and_comes_back(rows):
     text = frames.to_csv(rows)
     first = next(csv.DictReader(io.StringIO(text)))
     assert list(first) == [
-        "dataset", "vision", "text", "method", "pairs", "metric", "mean", "std", "low", "high", "n_seeds", "role",
-        "converged",
+        "dataset", "vision", "text", "method", "pairs", "unpaired", "metric", "mean", "std", "low", "high", "n_seeds",
+        "role", "converged",
     ]  # fmt: skip
     assert (first["metric"], first["mean"], first["converged"]) == ("i2t_recall_1", "0.75", "false")
     assert frames.read_csv(text).to_dict("records") == rows.to_dict("records")
@@ -36,7 +36,7 @@ def numbers(line):
 
 @pytest.mark.parametrize("form", ["markdown", "tex", "plain"])
 def test_the_same_numbers_stand_in_csv_and_in_every_rendering(rows, form):
-    table = retrieval.budget_table(rows, PAIR, (4, 8), "all")
+    table = retrieval.budget_table(rows, PAIR, (4, 8), "all", "none")
     shown = getattr(render, form)(table).replace("\\", "")
     for method in ("ngw", "cca", "ridge", "oracle"):
         (line,) = [line for line in shown.splitlines() if re.match(rf"\W*(textit)?\W*{method}\W*(\s\s|\||&)", line)]
@@ -55,7 +55,7 @@ def test_the_same_numbers_stand_in_csv_and_in_every_rendering(rows, form):
 
 
 def test_main_table_marks_best_controls_and_what_did_not_converge(rows):
-    lines = render.markdown(retrieval.main_table(rows, PAIR, (4, 8))).splitlines()
+    lines = render.markdown(retrieval.main_tables(rows, PAIR, (4, 8))[0]).splitlines()
     assert "4 test images, 8 captions" in lines[0]
     table = [line for line in lines if line.startswith("|")]
     assert table[0] == "| pairs | 0 | 30 | all |"
@@ -69,7 +69,7 @@ def test_main_table_marks_best_controls_and_what_did_not_converge(rows):
 
 
 def test_best_is_the_lowest_median_rank_and_ties_share_it(rows):
-    shown = render.markdown(retrieval.budget_table(rows, PAIR, (4, 8), "30"))
+    shown = render.markdown(retrieval.budget_table(rows, PAIR, (4, 8), "30", "none"))
     median = {line.split("|")[1].strip(): line.split("|")[6].strip() for line in shown.splitlines() if "|" in line}
     assert median["ngw †"] == "**1.0†** ± 0.0"
     assert median["cca"] == "1.5 ± 0.0"
@@ -78,7 +78,7 @@ def test_best_is_the_lowest_median_rank_and_ties_share_it(rows):
 
 
 def test_tex_is_well_formed(rows):
-    shown = render.tex(retrieval.main_table(rows, PAIR, (4, 8)))
+    shown = render.tex(retrieval.main_tables(rows, PAIR, (4, 8))[0])
     assert r"ngw\textasciitilde{}epsilon=0.1 & --" in shown
     assert shown.count(r"\midrule") == 2
     assert shown.count(r"\toprule") == shown.count(r"\bottomrule") == 1
@@ -98,7 +98,7 @@ def test_every_character_tex_or_markdown_would_eat_is_escaped():
 
 
 def test_plain_text_is_aligned_and_fits_a_terminal(rows):
-    lines = render.plain(retrieval.main_table(rows, PAIR, (4, 8))).splitlines()
+    lines = render.plain(retrieval.main_tables(rows, PAIR, (4, 8))[0]).splitlines()
     assert max(map(len, lines)) <= 100
     table = [line for line in lines if " / " in line and "image to text" not in line]
     assert "75.0†°* / 62.5†°*" in table[0]

@@ -95,7 +95,7 @@ def test_captions_of_one_image_are_one_observation():
 def test_interval_of_the_mean_over_seeds():
     # One image of two is ever found, the other one by the other seed: seeds that cancel, sample by sample.
     assert interval(np.linspace(0, 1, 1001)) == pytest.approx([0.025, 0.975])
-    who = ("scenes", "v", "t", "m", "all")
+    who = ("scenes", "v", "t", "m", "all", "none")
     records = [
         dict(zip(IDENTITY, who, strict=True)) | {"seed": seed, "metrics": {"found": mean}}
         for seed, mean in enumerate((0.2, 0.6))

@@ -47,7 +47,7 @@ def test_one_seed_has_no_spread_and_says_so():
     record, table = run("ngw", "30", 0, FAIR)
     rows = retrieval.rows([record], retrieval.samples([record], {cell(record): table}, draws=50))
     assert set(zip(rows["std"], rows["n_seeds"], strict=True)) == {(0.0, 1)}
-    shown = render.markdown(retrieval.main_table(rows, PAIR, (4, 8)))
+    shown = render.markdown(retrieval.main_tables(rows, PAIR, (4, 8))[0])
     assert "±" not in shown
     assert "**50.0°** / **50.0°**" in shown
 
@@ -75,11 +75,13 @@ def test_pairs_of_encoders_on_one_data_set_keep_their_own_sizes():
 def test_a_missing_double_or_strange_cell_is_an_error(records):
     expected = [cell(record) for record in records]
     check(records, expected)
-    with pytest.raises(InputError, match=r"ridge, pairs all, seed 1\) has no record"):
-        check([r for r in records if cell(r) != (*PAIR, "ridge", "all", 1)], expected)
-    with pytest.raises(InputError, match=r"method ngw, pairs 30, seed 0\) has more than one record"):
+    with pytest.raises(InputError, match=r"ridge, pairs all, unpaired none, seed 1\) has no record"):
+        check([r for r in records if cell(r) != (*PAIR, "ridge", "all", "none", 1)], expected)
+    with pytest.raises(InputError, match=r"method ngw, pairs 30, unpaired none, seed 0\) has more than one record"):
         check([*records, records[0]], expected)
-    with pytest.raises(InputError, match=r"method gw, pairs 30, seed 0\) has a record but isn't in the config"):
+    with pytest.raises(
+        InputError, match=r"method gw, pairs 30, unpaired none, seed 0\) has a record but isn't in the config"
+    ):
         check([*records, run("gw", "30", 0, GOOD)[0]], expected)
 
 
@@ -123,7 +125,7 @@ def test_ranks_that_are_not_the_records_are_refused(records, ranks, column, plac
 
 def test_a_record_without_ranks_is_refused(records, ranks):
     del ranks[cell(records[2])]
-    with pytest.raises(InputError, match=r"pairs all, seed 0\) has a record but no ranks"):
+    with pytest.raises(InputError, match=r"pairs all, unpaired none, seed 0\) has a record but no ranks"):
         retrieval.samples(records, ranks, draws=10)
 
 
@@ -196,7 +198,7 @@ def test_build_gives_every_file_and_checks_first(records, ranks):
 
 def test_only_numbers_whose_interval_holds_chance_are_marked(rows):
     # With 1,000 test images chance is 0.1 per cent: random's interval holds it, the oracle's doesn't.
-    lines = render.markdown(retrieval.main_table(rows, PAIR, (1000, 5000))).splitlines()
+    lines = render.markdown(retrieval.main_tables(rows, PAIR, (1000, 5000))[0]).splitlines()
     marked = {line.split("|")[1].strip(" *"): "°" in line for line in lines if line.startswith("|")}
     assert marked["random"]
     assert not marked["oracle"]

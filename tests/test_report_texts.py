@@ -167,7 +167,7 @@ def test_the_other_figures_take_names_too():
     changed = [
         dict(
             dataset="d", vision="v", text="t", base=name, option=name, value=value, method=method, pairs="8",
-            metric="mean_recall_1", mean=0.5, low=0.4, high=0.6, support=np.nan, step=np.nan,
+            unpaired="none", metric="mean_recall_1", mean=0.5, low=0.4, high=0.6, support=np.nan, step=np.nan,
         )
         for method, value in ((name, "$1$"), (name + "~x=$2$", "$2$"))
     ]  # fmt: skip

@@ -26,8 +26,8 @@ def run(fusion, labels, seed, scores, role="baseline", images=(7, 7, 9, 9), **ch
     pairs = "300" if role == "method" else "0"
     record = {
         "dataset": PAIR[0], "vision": PAIR[1], "text": PAIR[2], "fusion": fusion, "kind": "concat", "role": role,
-        "aligner": None, "pairs": pairs, "labels": labels, "seed": seed, "task": "vqa", "task_version": 1,
-        "version": "0.1.0", "split": "test", "n_questions": 4, "n_images": 2,
+        "aligner": None, "pairs": pairs, "unpaired": "none", "labels": labels, "seed": seed, "task": "vqa",
+        "task_version": 1, "version": "0.1.0", "split": "test", "n_questions": 4, "n_images": 2,
         "metrics": {**summary(np.array(scores), TYPES), "always_accuracy": float(np.mean(scores))},
         "vocabulary": {"n_answers": 297, "min_count": 9, "splits": ["train"], "ceiling": 0.984},
         "alphas": {"a": 0.5 + 0.1 * seed, "b": 0.4} if role == "method" else {},

@@ -111,7 +111,7 @@ def test_an_edited_method_reruns_that_method_only(copy):
 
 
 def test_an_edited_building_block_reruns_what_is_built_of_it(copy):
-    edit(copy / "ngw/methods/cca.py", "import numpy as np", "import numpy as np\n\n# edited")
+    edit(copy / "ngw/methods/cca.py", "from dataclasses", "# edited\nfrom dataclasses")
     jobs = scheduled(copy)
     assert jobs["fit"] == {"cca", "oracle"}
     derived = {"ngw~map=residual", "ngw~epsilon=0.1", "ngw~unpaired=1"}

@@ -143,7 +143,8 @@ def test_the_similarity_table_stands_beside_what_alignment_reaches():
     one = {"dataset": "points", "vision": "v", "text": "t", "n": 60, "metrics": numbers}
     one |= {"repeated_rows": {"vision": 0, "text": 0}}
     reached = [
-        {"dataset": "points", "vision": "v", "text": "t", "metric": "mean_recall_1", "pairs": "300"} | more
+        {"dataset": "points", "vision": "v", "text": "t", "metric": "mean_recall_1", "pairs": "300", "unpaired": "none"}
+        | more
         for more in (
             {"mean": 0.4, "role": "method"},
             {"mean": 0.35, "role": "baseline"},

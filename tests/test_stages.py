@@ -65,7 +65,14 @@ def test_real_features_through_fit_and_retrieval(encoded, tmp_path):
     assert main(ngw("retrieval", pair=encoded["test"], model=model, predictions=table, record=record)) == 0
     told = io.read_json(record)
     who = {"dataset": "scenes", "vision": "vision", "text": "text", "method": "my-ridge", "pairs": "all", "seed": 3}
-    assert {**who, "kind": "ridge", "task": "retrieval", "n_images": 4, "n_captions": 20}.items() <= told.items()
+    assert {
+        **who,
+        "unpaired": "shared",
+        "kind": "ridge",
+        "task": "retrieval",
+        "n_images": 4,
+        "n_captions": 20,
+    }.items() <= told.items()
     assert told["cost"]["parameters"] == 2 * 1280 * 384 + 1280 + 384
     ranks = io.read_table(table, ["direction", "query_id", "image_id", "rank"])
     assert ranks["direction"] == ["i2t"] * 4 + ["t2i"] * 20
@@ -162,7 +169,7 @@ def test_test_rows_that_equal_training_rows_are_counted_and_told(pair, rewrite, 
     record = io.read_record(tmp_path / "record.json")
     assert record["repeated_rows"] == {"vision": 5, "text": 0}
     legend = "points: 5 rows of vision-encoder and 0 rows of text-encoder equal a training row"
-    none = pd.DataFrame(columns=["dataset", "vision", "text", "pairs", "metric", "role", "mean"])
+    none = pd.DataFrame(columns=["dataset", "vision", "text", "pairs", "unpaired", "metric", "role", "mean"])
     assert legend in similarity.build([record], none, "all")["similarity.md"]
     record["repeated_rows"] = {"vision": 0, "text": 0}
     assert "training row" not in similarity.build([record], none, "all")["similarity.md"]

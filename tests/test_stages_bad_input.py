@@ -195,6 +195,8 @@ def test_a_plan_that_is_not_this_runs(pair, tmp_path, refused, write_cloud, rewr
     refused(
         [*training("maps", pair, out, spec=WARP, pairs=7), "--plan", str(plan)], plan, "expected pairs '7', found '6'"
     )
+    words = [plan, "expected unpaired 'disjoint', found 'shared'; delete it and rerun"]
+    refused([*command, "--unpaired", "disjoint"], *words)
     refused([*command, "--captions", "2"], plan, "expected a plan of 12 x 24 rows, found 12 x 12; solve it anew")
     plan.write_bytes(whole[:-3])
     refused(command, plan, "expected a plan", "delete it and rerun")
@@ -237,7 +239,7 @@ def test_retrieval_refuses_a_caption_without_its_image(fitted, pair, rewrite, re
 
 def test_a_missing_cell_is_an_error_not_a_blank(tmp_path, refused, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    grid = {"datasets": ["d"], "encoder_pairs": [["v", "t"]], "methods": {"ridge": ["30"]}, "seeds": [0]}
-    words = ["results/runs/d/v__t/ridge/pairs30/seed0/metrics/retrieval.json: no such record"]
+    grid = {"datasets": ["d"], "encoder_pairs": [["v", "t"]], "methods": {"ridge": {"30": ["shared"]}}, "seeds": [0]}
+    words = ["results/runs/d/v__t/ridge/pairs30/shared/seed0/metrics/retrieval.json: no such record"]
     refused(ngw("collate", grid=grid, output=tmp_path / "out"), *words)
     assert not (tmp_path / "out").exists()

@@ -85,7 +85,7 @@ def test_a_run_leaves_a_model_a_record_and_the_official_results(scenes, made, fu
     assert [entry["question_id"] for entry in results] == asked(scenes, "test")["question_id"]
     told = io.read_json(fused / "training.json")
     who = {"dataset": "scenes", "vision": "vision", "text": "text", "fusion": "f", "aligner": "cca", "pairs": "all"}
-    assert {**who, "labels": "all", "seed": 0, "kind": "cross-attention"}.items() <= told.items()
+    assert {**who, "unpaired": "shared", "labels": "all", "seed": 0, "kind": "cross-attention"}.items() <= told.items()
     assert set(told["alphas"]) == {"a", "b"}
     assert told["training"]["curve"]["step"][0] == 0
     assert 0 <= told["training"]["waiting"] < 1

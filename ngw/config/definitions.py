@@ -7,7 +7,7 @@ from typing import Any
 
 from ngw import encoders, methods
 from ngw.config.names import derived_spec, with_name
-from ngw.features.clouds import ALL
+from ngw.features.clouds import ALL, NONE, SHARED
 
 
 class Definitions:
@@ -16,6 +16,7 @@ class Definitions:
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.datasets, self.encoders, self.methods = values["datasets"], values["encoders"], values["methods"]
         self.run = values["run"]
+        self.unpaired = self.run.get("unpaired", [SHARED])
         self._built: dict[str, methods.Method] = {}
 
     def method_spec(self, name: str) -> dict[str, Any]:
@@ -40,6 +41,15 @@ class Definitions:
     def budget(self, name: str, pairs: int | str) -> str:
         """The one budget at which a method runs in a table of one: that, or the one that the method's kind has."""
         return {"none": "0", "all": ALL}.get(self.method(name).supervision, str(pairs))
+
+    def settings(self, name: str, pairs: str, wanted: list[str]) -> list[str]:
+        """Those of the wanted settings of unpaired rows in which a method runs: `none` where it sees no such rows."""
+        return [NONE] if pairs == ALL or self.method(name).raw else wanted
+
+    def at(self, name: str, table: Mapping[str, Any]) -> dict[str, list[str]]:
+        """{budget: [setting]} of a method's runs in a table of one budget and one setting."""
+        pairs = self.budget(name, table["pairs"])
+        return {pairs: self.settings(name, pairs, [table["unpaired"]])}
 
     def image_text_pairs(self) -> list[list[str]]:
         """The pairs of a vision and a text encoder."""

@@ -10,7 +10,7 @@ from ngw import encoders
 from ngw.config.definitions import Definitions
 from ngw.config.names import RUN, known, with_name
 from ngw.errors import InputError
-from ngw.features.clouds import ALL
+from ngw.features.clouds import ALL, NONE
 from ngw.registry import make
 from ngw.tasks import CEILING
 from ngw.tasks.captions.options import CaptionerOptions
@@ -24,6 +24,7 @@ class Generation:
         defaults = {
             "methods": [],
             "pairs": [ALL],
+            "unpaired": definitions.unpaired[0],
             "seeds": definitions.run["seeds"],
             "captioner": {},
             "imager": {},
@@ -82,9 +83,12 @@ class Generation:
                 who = {"dataset": dataset, "vision": vision, "text": text}
                 for name in self.methods:
                     for pairs in dict.fromkeys(self.definitions.budget(name, pairs) for pairs in self.table["pairs"]):
-                        runs += [who | {"method": name, "pairs": pairs, "seed": seed} for seed in self.table["seeds"]]
+                        (unpaired,) = self.definitions.settings(name, pairs, [self.table["unpaired"]])
+                        own = who | {"method": name, "pairs": pairs, "unpaired": unpaired}
+                        runs += [own | {"seed": seed} for seed in self.table["seeds"]]
                 if self.methods:
-                    runs.append(who | {"method": CEILING, "pairs": ALL, "seed": self.table["seeds"][0]})
+                    ceiling = {"method": CEILING, "pairs": ALL, "unpaired": NONE, "seed": self.table["seeds"][0]}
+                    runs.append(who | ceiling)
         return runs
 
     def files(self, file: str) -> list[str]:

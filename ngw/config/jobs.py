@@ -10,6 +10,7 @@ from ngw import data, encoders
 from ngw.config.names import FUSION, RUN
 from ngw.config.sections import Sections
 from ngw.encoders._huggingface import sources as model_sources
+from ngw.features.clouds import NONE
 
 
 def as_text(entry: Mapping[str, Any]) -> str:
@@ -77,7 +78,7 @@ class Jobs:
     def teacher(self, wildcards: Any) -> str | list:
         """The bridge of the jointly trained model that a method learns from, at its budget and seed, if it has one."""
         name = self.config.method(wildcards.method).teacher
-        run = {**wildcards, "method": name}
+        run = {**wildcards, "method": name, "unpaired": NONE}
         return f"{RUN}/bridge.safetensors".format(**run) if name else []
 
     def fusion_spec(self, wildcards: Any) -> str:
@@ -159,10 +160,11 @@ class Jobs:
         return _module("methods", self.config.method_spec(self.shown_method()))
 
     def shown_model(self, wildcards: Any) -> str:
-        """That method, fitted at a middle budget."""
+        """That method, fitted at a middle budget, in the first setting."""
         name = self.shown_method()
-        budgets = self.config.grid()["methods"][name]
-        run = {"method": name, "pairs": budgets[len(budgets) // 2]}
+        budgets = list(self.config.grid()["methods"][name].items())
+        pairs, settings = budgets[len(budgets) // 2]
+        run = {"method": name, "pairs": pairs, "unpaired": settings[0]}
         seed = self.config.run["seeds"][0]
         return f"{RUN}/model.safetensors".format(**wildcards, **run, seed=seed)
 

@@ -12,8 +12,8 @@ from ngw.errors import InputError, did_you_mean
 from ngw.schema import check_plain
 
 # The only places that know where a run lies; the rules use them as patterns, the tables as paths.
-RUN = "results/runs/{dataset}/{vision}__{text}/{method}/pairs{pairs}/seed{seed}"
-FUSION = "results/fusions/{dataset}/{vision}__{text}/{fusion}/pairs{pairs}/labels{labels}/seed{seed}"
+RUN = "results/runs/{dataset}/{vision}__{text}/{method}/pairs{pairs}/{unpaired}/seed{seed}"
+FUSION = "results/fusions/{dataset}/{vision}__{text}/{fusion}/pairs{pairs}/{unpaired}/labels{labels}/seed{seed}"
 
 # What stands behind a `~` of a derived name, which is part of a path.
 CHANGE = re.compile(r"([a-z0-9_]+)=([A-Za-z0-9._+-]+)")

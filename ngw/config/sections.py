@@ -26,8 +26,9 @@ class Sections(Definitions):
         self.tables = {name: table for name, table in values["tables"].items() if table is not None}  # null: left out
         self.energy = values.get("energy", {}).get("country")
         self.captions, self.shards = self.run.get("captions", 1), self.run.get("shards", 1)
-        self.identifiability = {"methods": [], "pairs": ALL} | self.tables.get("identifiability", {})
-        self.ablations = {"vary": [], "pairs": ALL, "full": {}} | self.tables.get("ablations", {})
+        single = {"pairs": ALL, "unpaired": self.unpaired[0]}
+        self.identifiability = {"methods": [], **single} | self.tables.get("identifiability", {})
+        self.ablations = {"vary": [], "full": {}, **single} | self.tables.get("ablations", {})
         self._fusions, self._scorers = values.get("fusions", {}), values.get("scorers", {})
 
     @functools.cached_property
@@ -108,7 +109,7 @@ class Sections(Definitions):
         return {
             "datasets": self.run["datasets"],
             "encoder_pairs": self.run["encoder_pairs"],
-            "methods": {name: [self.budget(name, table["pairs"])] for name in names},
+            "methods": {name: self.at(name, table) for name in names},
             "seeds": table["full"].get("seeds", seeds) if full else seeds,
             "groups": groups,
         }
@@ -119,7 +120,7 @@ class Sections(Definitions):
         return {
             "datasets": self.run["datasets"],
             "encoder_pairs": self.run["encoder_pairs"],
-            "methods": {name: [self.budget(name, table["pairs"])] for name in table["methods"]},
+            "methods": {name: self.at(name, table) for name in table["methods"]},
             "seeds": table.get("seeds", self.run["seeds"]),
         }
 
@@ -131,7 +132,10 @@ class Sections(Definitions):
         return {
             "datasets": self.run["datasets"],
             "encoder_pairs": self.run["encoder_pairs"],
-            "methods": {n: [p for p in self.budgets(n) if p in kept.get(n, [p])] for n in table["methods"]},
+            "methods": {
+                name: {p: self.settings(name, p, self.unpaired) for p in self.budgets(name) if p in kept.get(name, [p])}
+                for name in table["methods"]
+            },
             "seeds": self.run["seeds"],
             **(seeds if seeds["seeds_of"] else {}),
             **({"references": [dict(sorted(r.items())) for r in table["references"]]} if "references" in table else {}),
@@ -141,11 +145,13 @@ class Sections(Definitions):
 def cells(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every run of a grid: the fields of its record that say who it is."""
     return [
-        {"dataset": dataset, "vision": vision, "text": text, "method": name, "pairs": pairs, "seed": seed}
+        {"dataset": dataset, "vision": vision, "text": text, "method": name}
+        | {"pairs": pairs, "unpaired": unpaired, "seed": seed}
         for dataset in grid["datasets"]
         for vision, text in grid["encoder_pairs"]
         for name, budgets in grid["methods"].items()
-        for pairs in budgets
+        for pairs, settings in budgets.items()
+        for unpaired in settings
         for seed in grid.get("seeds_of", {}).get(name, grid["seeds"])
     ]
 

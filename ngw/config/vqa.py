@@ -10,7 +10,7 @@ from ngw import fusion
 from ngw.config.definitions import Definitions
 from ngw.config.names import FUSION, RUN, derived_spec, known, with_name
 from ngw.errors import InputError
-from ngw.features.clouds import ALL
+from ngw.features.clouds import ALL, NONE
 from ngw.registry import check_type, make
 from ngw.tasks.vqa.options import TrainingOptions
 
@@ -29,6 +29,7 @@ class Vqa:
         self.table = {
             **DEFAULTS,
             "datasets": definitions.run["datasets"],
+            "unpaired": definitions.unpaired[0],
             "seeds": definitions.run["seeds"],
             **(table or {}),
         }
@@ -84,10 +85,12 @@ class Vqa:
 
         return [name for name in self.names if made_by(fusion.build(self.spec(name))) == stage]
 
-    def budget(self, name: str) -> str:
-        """The pair budget of a fusion's aligner; 0 where it has none."""
+    def aligned_by(self, name: str) -> dict[str, str]:
+        """The pair budget of a fusion's aligner and the setting of its unpaired rows; 0 and none where it has none."""
         aligner = self.aligner(name)
-        return "0" if aligner is None else self.definitions.budget(aligner, self.table["pairs"])
+        at = {"0": [NONE]} if aligner is None else self.definitions.at(aligner, self.table)
+        ((pairs, [unpaired]),) = at.items()
+        return {"pairs": pairs, "unpaired": unpaired}
 
     def cells(self) -> list[dict[str, Any]]:
         """Every run of the table: the fields that say who it is.
@@ -101,13 +104,7 @@ class Vqa:
                 for name in self.names if k == 0 else [name for name in self.names if name not in raw]:
                     shares = [ALL] + [str(share) for share in self.table["labels"]] * (name in self.table["curve"])
                     seeds = self.table["seeds"][:1] if name in untrained else kept.get(name, self.table["seeds"])
-                    who = {
-                        "dataset": dataset,
-                        "vision": vision,
-                        "text": text,
-                        "fusion": name,
-                        "pairs": self.budget(name),
-                    }
+                    who = {"dataset": dataset, "vision": vision, "text": text, "fusion": name, **self.aligned_by(name)}
                     runs += [who | {"labels": share, "seed": seed} for share in shares for seed in seeds]
         return runs
 
@@ -130,4 +127,4 @@ class Vqa:
     def examples(self, dataset: str, vision: str, text: str) -> list[dict[str, Any]]:
         """The runs on the page of examples: with all labels and the first seed, in the config's order."""
         who = {"dataset": dataset, "vision": vision, "text": text, "labels": ALL, "seed": self.table["seeds"][0]}
-        return [who | {"fusion": name, "pairs": self.budget(name)} for name in self.table["examples"]]
+        return [who | {"fusion": name, **self.aligned_by(name)} for name in self.table["examples"]]

@@ -1,4 +1,4 @@
-"""The two training clouds of one seed and budget: rows permuted, known pairs by index, true pairs for evaluation."""
+"""The two training clouds of one seed, budget and setting: rows permuted, known and true pairs by index."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ from ngw.features.store import Features
 from ngw.seeds import rng
 
 ALL = "all"
+SHARED, DISJOINT, NONE = "shared", "disjoint", "none"
+SETTINGS = {  # whether partners of the rows that are in no known pair are in the other cloud
+    SHARED: "the partners of unpaired rows are in the other cloud, in unknown order",
+    DISJOINT: "no unpaired row has its partner in the other cloud",
+    NONE: "no row is unpaired",
+}
 NOUNS = {"vision": "image", "text": "caption"}  # an item of each modality
 
 
@@ -19,7 +25,7 @@ NOUNS = {"vision": "image", "text": "caption"}  # an item of each modality
 class Clouds:
     """x [n, d_x], y [m, d_y]: the two sides' items (images and captions, say), rows in an order of their own.
 
-    pairs [k, 2] known, truth [t, 2] all.
+    pairs [k, 2] known, truth [t, 2] all that are in the clouds.
     """
 
     x: np.ndarray
@@ -28,11 +34,12 @@ class Clouds:
     truth: np.ndarray
 
 
-def clouds(a: Features, b: Features, pairs: str | int, seed: int, captions: int = 1) -> Clouds:
+def clouds(a: Features, b: Features, pairs: str | int, seed: int, captions: int = 1, unpaired: str = SHARED) -> Clouds:
     """Draw `captions` captions an image, permute both sides' rows, and reveal `pairs` of the true pairs.
 
     a, b: images and captions, or one kind of item through two encoders (two text encoders see the same draw).
     pairs: a number, or "all".  The budgets of one seed are nested: the first 30 pairs are among the first 100.
+    unpaired: one of `SETTINGS`; the known pairs are the same in each.
     Raises `InputError` where an item has no partner, or the budget is larger than the split.
     """
     owner = owners(a, b, "among the split's items")
@@ -45,9 +52,41 @@ def clouds(a: Features, b: Features, pairs: str | int, seed: int, captions: int 
     row_of[order_x] = np.arange(len(kept))
     chosen = chosen[order_y]
     truth = np.stack([row_of[owner[chosen]], np.arange(len(chosen))], axis=1)
-    k = budget(pairs, len(truth))
-    known = truth[rng(seed, "clouds", "pairs").permutation(len(truth))[:k]]
-    return Clouds(a.x[order_x], b.x[chosen], known, truth)
+    k = budget(pairs, len(truth), unpaired)
+    revealed = truth[rng(seed, "clouds", "pairs").permutation(len(truth))]
+    if unpaired != DISJOINT:
+        return Clouds(a.x[order_x], b.x[chosen], revealed[:k], truth)
+    image_x, image_y = a.image_ids[order_x], b.image_ids[chosen]
+    x, y = apart(image_x, revealed, k)
+    known = np.stack([np.searchsorted(rows, side) for rows, side in zip((x, y), revealed[:k].T, strict=True)], axis=1)
+    if left := partners(image_x[x], image_y[y], known):
+        raise RuntimeError(f"clouds: expected no unpaired row with its partner on the other side, found {left}.")
+    return Clouds(a.x[order_x[x]], b.x[chosen[y]], known, known)
+
+
+def apart(image_x: np.ndarray, revealed: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of both sides, ascending, that stay where the first k of all pairs [t, 2] are known and others parted.
+
+    Of the images without a known pair every other one stays in x, the captions of the others in y.  They take sides
+    from the end of the drawn order in which pairs are revealed: halves are equal at every budget, and an image keeps
+    its side until it is known.  Further captions of a known image are left out, or they would have theirs in x.
+    """
+    _, image = np.unique(image_x, return_inverse=True)
+    of_y = image[revealed[np.argsort(revealed[:, 1]), 0]]  # the image of each row of y, which stands in one pair
+    _, first = np.unique(image[revealed[:, 0]], return_index=True)  # the pair that reveals each image
+    side = np.where(first < k, -1, np.argsort(np.argsort(-first)) % 2)
+    rows = []
+    for mine, known, images in ((0, revealed[:k, 0], image), (1, revealed[:k, 1], of_y)):
+        stays = side[images] == mine
+        stays[known] = True
+        rows.append(np.flatnonzero(stays))
+    return rows[0], rows[1]
+
+
+def partners(image_x: np.ndarray, image_y: np.ndarray, pairs: np.ndarray) -> int:
+    """How many rows without a known pair have their image, or a caption of it, in the other cloud."""
+    free_x, free_y = (np.delete(side, rows) for side, rows in zip((image_x, image_y), pairs.T, strict=True))
+    return int(np.isin(free_x, image_y).sum() + np.isin(free_y, image_x).sum())
 
 
 def owners(a: Features, b: Features, where: str = "in the test split") -> np.ndarray:
@@ -113,12 +152,16 @@ def repeated(known: np.ndarray, held: np.ndarray) -> int:
     return sum(digest in seen for digest in digests(held))
 
 
-def budget(pairs: str | int, available: int) -> int:
-    """The number of known pairs; `InputError` where there are fewer, or it is no number."""
+def budget(pairs: str | int, available: int, unpaired: str = SHARED) -> int:
+    """The number of known pairs; `InputError` where there are fewer, or it is no number, or not of that setting."""
+    if unpaired not in SETTINGS:
+        raise InputError(f"unpaired: expected one of {', '.join(SETTINGS)}, found {unpaired!r}; mend the config.")
     if pairs == ALL:
         return available
     if not str(pairs).isdecimal():
         raise InputError(f"pairs: expected a number of pairs, 0 or more, or 'all', found {pairs!r}; mend the config.")
     if int(pairs) > available:
         raise InputError(f"pairs: a budget of {pairs} is larger than the train split, {available} pairs; lower it.")
+    if unpaired == NONE:
+        raise InputError(f"unpaired: expected shared or disjoint beside {pairs} pairs, found none; name one.")
     return int(pairs)

@@ -11,7 +11,7 @@ from typing import Any
 from ngw import io
 from ngw.record.origin import stamp
 
-IDENTITY = ("dataset", "vision", "text", "method", "pairs")  # who a run is, but for its seed
+IDENTITY = ("dataset", "vision", "text", "method", "pairs", "unpaired")  # who a run is, but for its seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ def fusion_run(
 ) -> dict[str, Any]:
     """The identity of a fusion's run.  aligner: the metadata of its fitted file; empty without one."""
     own = {"fusion": fusion, "aligner": aligner.get("method"), "pairs": aligner.get("pairs", "0")}
-    return {**spaces, **own, "labels": labels, "seed": seed}
+    return {**spaces, **own, "unpaired": aligner.get("unpaired", "none"), "labels": labels, "seed": seed}
 
 
 def status(

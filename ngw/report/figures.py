@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ngw.report import style
-from ngw.report.frames import Pair, budgets, of
+from ngw.report.frames import Pair, budgets, in_setting, in_words, of, settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,22 +43,25 @@ def pair_axis(known: Sequence[str]) -> Axis:
 def recall_figure(rows: pd.DataFrame, pair: Pair, cutoffs: Sequence[int] = (1, 10)) -> Figure:
     """Figure 1: R@K against the pair budget for every method of one (dataset, vision, text).
 
-    One panel a direction, one row a cutoff. Bands are the rows' 95 % intervals; controls are grey and dashed.
+    One panel a direction, one row a cutoff and setting. Bands are the rows' 95 % intervals; controls are grey and
+    dashed.
     """
     rows = of(rows, pair)
     curves = rows[rows["role"] != "control"]
     axis = pair_axis(budgets((rows if curves.empty else curves)["pairs"]))
     looks = style.looks(rows)
     with style.paper():
-        figure, panels = style.new(len(cutoffs), 2, 7.2, 0.5 + 2.3 * len(cutoffs), sharey=True, sharex=True)
-        for line, k in zip(panels, cutoffs, strict=True):
+        kinds = [(k, unpaired) for k in cutoffs for unpaired in settings(rows)]
+        figure, panels = style.new(len(kinds), 2, 7.2, 0.5 + 2.3 * len(kinds), sharey=True, sharex=True)
+        for line, (k, unpaired) in zip(panels, kinds, strict=True):
+            here = in_setting(rows, unpaired)
             for axes, (way, title) in zip(line, _DIRECTIONS.items(), strict=True):
                 _pair_ticks(axes, axis)
                 axes.set_ylim(-9, 105)  # room for the controls' names under chance and over the oracle
                 axes.set_yticks(range(0, 101, 20))
-                _lines(axes, rows[rows["metric"] == f"{way}_recall_{k}"], axis, looks)
+                _lines(axes, here[here["metric"] == f"{way}_recall_{k}"], axis, looks)
                 axes.set_title(f"{title}, R@{k}")
-            line[0].set_ylabel(f"R@{k} (%)")
+            line[0].set_ylabel(f"R@{k} (%){in_words(unpaired)}")
         for axes in panels[-1]:
             axes.set_xlabel("known pairs")
         legend(figure, panels, curves[curves["metric"] == f"i2t_recall_{cutoffs[0]}"])

@@ -1,4 +1,4 @@
-"""The long form of a table: a pandas frame with a row for each (dataset, vision, text, method, pairs, metric).
+"""The long form of a table: a pandas frame, a row for each (dataset, vision, text, method, pairs, unpaired, metric).
 
 `mean` and `std` (n - 1 in the denominator) are over seeds. One seed has no spread that one could know: its `std` is 0
 and `n_seeds` says why. `low` and `high` are the 95 % bootstrap interval of the mean where a metric has one, else the
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ngw.features.clouds import NONE
 from ngw.report.records import IDENTITY, Record, identity, who_columns
 
 PAIR = ["dataset", "vision", "text"]
@@ -98,19 +99,51 @@ def budgets(pairs: Iterable[str]) -> list[str]:
     return sorted(set(pairs), key=lambda count: float("inf") if count == "all" else float(count))
 
 
+def settings(rows: pd.DataFrame) -> list[str]:
+    """The settings of unpaired rows, in order of first appearance; `none` only where there is no other."""
+    known = list(dict.fromkeys(rows["unpaired"]))
+    return [unpaired for unpaired in known if unpaired != NONE] or known
+
+
+def in_setting(rows: pd.DataFrame, unpaired: str) -> pd.DataFrame:
+    """The rows of one setting, and those of runs that see no unpaired row.  none: of the first setting there is."""
+    wanted = settings(rows)[:1] if unpaired == NONE else [unpaired]
+    return rows[rows["unpaired"].isin([*wanted, NONE])]
+
+
+def at(rows: pd.DataFrame, pairs: str) -> str:
+    """A budget in words, and the setting of the rows there, the first where there are several."""
+    return count(pairs) + in_words(next(iter(settings(rows[rows["pairs"] == pairs])), NONE))
+
+
+def in_words(unpaired: str) -> str:
+    """A setting, as it stands behind a budget."""
+    return "" if unpaired == NONE else f", unpaired rows {unpaired}"
+
+
+def by_setting(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows by budget and setting: a run that sees no unpaired row stands in each setting that its budget has."""
+    place = [*PAIR, "pairs"]
+    known = rows[[*place, "unpaired"]].drop_duplicates()
+    several = known[known["unpaired"] != NONE]
+    free = (rows["unpaired"] == NONE) & rows.set_index(place).index.isin(several.set_index(place).index)
+    copies = rows[free].drop(columns="unpaired").reset_index().merge(several, on=place).set_index("index")
+    return pd.concat([rows[~free], copies[rows.columns]]).sort_index(kind="stable", ignore_index=True)
+
+
 def taught(rows: pd.DataFrame) -> list[str]:
     """The budgets of methods, controls aside; 0 only where there is no other."""
     known = budgets(rows.loc[rows["role"] != "control", "pairs"])
     return [pairs for pairs in known if pairs != "0"] or known
 
 
-def at_budget(rows: pd.DataFrame, pairs: str, unpaired: bool = False) -> pd.DataFrame:
+def at_budget(rows: pd.DataFrame, pairs: str, untaught: bool = False) -> pd.DataFrame:
     """The rows of one budget, and those of controls that ran at another one only, with that beside their names.
 
-    unpaired: those of methods that need no pair, too.
+    untaught: those of methods that need no pair, too.
     """
     once = rows.groupby("method")["pairs"].transform("nunique") == 1
-    free = (rows["role"] == "control") | (unpaired & (rows["pairs"] == "0"))
+    free = (rows["role"] == "control") | (untaught & (rows["pairs"] == "0"))
     chosen = rows[(rows["pairs"] == pairs) | (once & free)]
     beside = chosen["method"] + " (" + chosen["pairs"].map(count) + ")"
     return chosen.assign(method=chosen["method"].where(chosen["pairs"] == pairs, beside), pairs=pairs)

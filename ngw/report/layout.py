@@ -199,12 +199,12 @@ def difference_tables(
     return [Table(title, "-".join([slug, *pair]), corner, header, lines, [PAIRED])] if lines else []
 
 
-def reference_tables(rivals: pd.DataFrame, budget: str, what: str) -> list[Table]:
+def reference_tables(rivals: pd.DataFrame, budget: str, what: str, *slug: str) -> list[Table]:
     """Every method against one, in points of `what`: a line a method, a column a budget (of pairs, or of labels)."""
-    return [_reference_table(of(rivals, pair), pair, budget, what) for pair in encoder_pairs(rivals)]
+    return [_reference_table(of(rivals, pair), pair, budget, what, slug) for pair in encoder_pairs(rivals)]
 
 
-def _reference_table(here: pd.DataFrame, pair: Pair, budget: str, what: str) -> Table:
+def _reference_table(here: pd.DataFrame, pair: Pair, budget: str, what: str, slug: Sequence[str]) -> Table:
     """That of one pair of encoders."""
     columns, reference = budgets(here[budget]), here["reference"].iloc[0]
     texts = here["difference"].map(points) + np.where(here["p_holm"] < LEVEL, "*", "")
@@ -212,7 +212,7 @@ def _reference_table(here: pd.DataFrame, pair: Pair, budget: str, what: str) -> 
     power = here.groupby(budget)["detectable"].median()
     return Table(
         title=f"Against {reference}, points of {what}: {where(pair)}",
-        slug="-".join(["against", reference, *pair]),
+        slug="-".join(["against", reference, *pair, *slug]),
         corner="method",
         header=columns,
         lines=[

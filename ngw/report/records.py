@@ -13,7 +13,7 @@ from ngw.record import IDENTITY, Record
 
 ROLES = ("method", "baseline", "control")
 
-Cell = tuple  # dataset, vision, text, method, pairs, labels where the task has them, seed
+Cell = tuple  # dataset, vision, text, method, pairs, unpaired, labels where the task has them, seed
 
 _FIELDS = {
     **dict.fromkeys([*IDENTITY, "role", "task", "version"], str),
@@ -39,7 +39,7 @@ def cell(run: Mapping[str, Any]) -> Cell:
 
 
 def by_seeds(records: Sequence[Record]) -> list[list[Record]]:
-    """The seeds of each (dataset, vision, text, method, pairs), in order of first appearance."""
+    """The seeds of each (dataset, vision, text, method, pairs, unpaired), in order of first appearance."""
     groups: dict[tuple, list[Record]] = {}
     for record in records:
         groups.setdefault(cell(record)[:-1], []).append(record)
@@ -54,7 +54,9 @@ def pair(row: Mapping[str, Any]) -> tuple[str, str, str]:
 def name(one: Cell) -> str:
     """A cell in words, for messages."""
     dataset, vision, text, *rest, seed = one
-    run = ", ".join(f"{key} {value}" for key, value in zip(("method", "pairs", "labels"), rest, strict=False))
+    run = ", ".join(
+        f"{key} {value}" for key, value in zip(("method", "pairs", "unpaired", "labels"), rest, strict=False)
+    )
     return f"(dataset {dataset}, encoders {vision} and {text}, {run}, seed {seed})"
 
 

@@ -48,6 +48,7 @@ def alignment_figures(model: Model, vision: Vision, text: Text, tables: Tables, 
     from ngw import features, methods, ot
     from ngw.features.clouds import owners
     from ngw.report import alignment, examples
+    from ngw.report.frames import in_words
 
     aligner, head = methods.load_with_metadata(model)
     a, b = features.read(vision), features.read(text)
@@ -56,7 +57,7 @@ def alignment_figures(model: Model, vision: Vision, text: Text, tables: Tables, 
     rows = rng(0, "alignment", "images").permutation(len(a.ids))[:CLOUD]
     pairs = (a.x[rows], b.x[first[rows]], u[rows], v[first[rows]])
     plan = ot.sinkhorn(pairs[2][:PLAN], pairs[3][:PLAN], cost="cosine", epsilon=EPSILON).dense()
-    who = f"{head['method']}, {head['pairs']} pairs"
+    who = f"{head['method']}, {head['pairs']} pairs{in_words(head['unpaired'])}"
     where = f"{a.metadata['dataset']}.{a.metadata['encoder']}.{b.metadata['encoder']}"
     write_figure(alignment.clouds_figure(alignment.Seen(*pairs, plan), who), f"alignment.{where}", output)
 

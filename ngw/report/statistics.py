@@ -16,7 +16,7 @@ import pandas as pd
 
 from ngw.errors import InputError
 from ngw.metrics.retrieval import CUTOFFS, foscttm, summary
-from ngw.report.frames import PAIR, keys_of, rounded
+from ngw.report.frames import PAIR, by_setting, keys_of, rounded
 from ngw.report.records import Cell, Record, by_seeds, cell, name
 from ngw.seeds import rng
 
@@ -173,7 +173,7 @@ def with_samples(rows: pd.DataFrame, sampled: Samples) -> pd.DataFrame:
 
 def best_baseline_differences(rows: pd.DataFrame, metric: str, sampled: Samples) -> pd.DataFrame:
     """Each method against the best baseline of its place: the one with the highest mean, the hardest one to beat."""
-    here, place = with_samples(rows[rows["metric"] == metric], sampled), _place(rows)
+    here, place = _comparable(rows, metric, sampled), _place(rows)
     means = here["sample"].map(lambda sample: sample.mean)
     baselines = here[here["role"] == "baseline"].assign(mean=means)
     best = baselines.sort_values("mean", ascending=False, kind="stable").drop_duplicates(place)
@@ -186,14 +186,21 @@ def reference_differences(rows: pd.DataFrame, metric: str, reference: str, sampl
     p_holm: corrected for the rows of a place.  detectable: the smallest difference that would be seen in 80 % of such
     test sets.
     """
-    here = with_samples(rows[(rows["metric"] == metric) & (rows["role"] != "control")], sampled)
+    here = _comparable(rows, metric, sampled)
+    here = here[here["role"] != "control"]
     own = here["method"] == reference
     return _compared(here[~own], here[own], "reference", ["p_holm", "detectable"])
 
 
+def _comparable(rows: pd.DataFrame, metric: str, sampled: Samples) -> pd.DataFrame:
+    """The rows of a metric with their samples, at each place where they are compared."""
+    here = with_samples(rows[rows["metric"] == metric], sampled)
+    return here if "labels" in rows else by_setting(here)
+
+
 def _place(rows: pd.DataFrame) -> list[str]:
-    """What two methods must have in common to be compared: as many labels where the task has them, else pairs."""
-    return [*PAIR, "labels" if "labels" in rows else "pairs"]
+    """What two methods must have in common to be compared: as many labels where the task has them, else the clouds."""
+    return [*PAIR, *(["labels"] if "labels" in rows else ["pairs", "unpaired"])]
 
 
 def _compared(rows: pd.DataFrame, others: pd.DataFrame, role: str, further: Sequence[str]) -> pd.DataFrame:

@@ -115,8 +115,8 @@ def read_bridge(path: Path, a: Features, b: Features) -> tuple[dict[str, Any], d
 
 
 def _ceiling(a: Features, b: Features, seed: int) -> dict[str, Any]:
-    own = {"method": CEILING, "pairs": "all", "kind": CEILING, "role": "control", "seed": seed, "converged": True}
-    return spaces(a.metadata, b.metadata) | own
+    own = {"method": CEILING, "pairs": "all", "unpaired": "none", "seed": seed, "kind": CEILING, "role": "control"}
+    return spaces(a.metadata, b.metadata) | own | {"converged": True}
 
 
 def _fitted(model: Path):

@@ -28,6 +28,7 @@ from ngw.arguments import (
     Text,
     TrainText,
     TrainVision,
+    Unpaired,
     Vision,
 )
 from ngw.cli import stage
@@ -75,7 +76,9 @@ def gather(shards: Annotated[Sequence[Path], "files of the encode stage, in thei
     features.gather(shards, output)
 
 
-def _train_clouds(vision: Path, text: Path, pairs: str, seed: int, captions: int) -> tuple[Clouds, dict[str, str]]:
+def _train_clouds(
+    vision: Path, text: Path, pairs: str, seed: int, captions: int, unpaired: str
+) -> tuple[Clouds, dict[str, str]]:
     """Both training clouds, and whose they are."""
     a, b = features.read(vision), features.read(text)
     for cloud, modality, path in ((a, "vision", vision), (b, "text", text)):
@@ -88,7 +91,7 @@ def _train_clouds(vision: Path, text: Path, pairs: str, seed: int, captions: int
         )
     hashes = {"vision_sha256": a.metadata["sha256"], "text_sha256": b.metadata["sha256"]}
     with naming(f"{vision}, {text}"):
-        return clouds(a, b, pairs, seed, captions), spaces(a.metadata, b.metadata) | hashes
+        return clouds(a, b, pairs, seed, captions, unpaired), spaces(a.metadata, b.metadata) | hashes
 
 
 def _one_modality(a: features.Features, b: features.Features) -> bool:
@@ -96,14 +99,14 @@ def _one_modality(a: features.Features, b: features.Features) -> bool:
     return a.metadata["modality"] == b.metadata["modality"] and a.metadata["encoder"] != b.metadata["encoder"]
 
 
-def _identity(who: Mapping[str, str], method: str, pairs: str, seed: int) -> dict[str, str]:
-    return {**who, "method": method, "pairs": str(pairs), "seed": str(seed)}
+def _identity(who: Mapping[str, str], method: str, pairs: str, unpaired: str, seed: int) -> dict[str, str]:
+    return {**who, "method": method, "pairs": str(pairs), "unpaired": unpaired, "seed": str(seed)}
 
 
 @stage("Fit a method that needs no plan.")
 def fit(
     vision: Vision, text: Text, spec: Spec, method: Name, pairs: Pairs, seed: Seed, output: Output,
-    captions: Captions = 1,
+    captions: Captions = 1, unpaired: Unpaired = "shared",
     teacher: Annotated[Path | None, "file of the joint-bridge stage: a joint model to learn from"] = None,
 ) -> None:  # fmt: skip
     """The fit stage of a method without a plan of its own: train clouds to a fitted method's file.
@@ -112,17 +115,17 @@ def fit(
     """
     model: Any = methods.build(spec)
     budget = "all" if model.supervision == "all" else pairs
-    two, who = _train_clouds(vision, text, budget, seed, captions)
+    two, who = _train_clouds(vision, text, budget, seed, captions, unpaired)
     if teacher is not None:
-        model.taught_by(*_taught(teacher, vision, text, budget, seed, captions))
+        model.taught_by(*_taught(teacher, vision, text, budget, seed, captions, unpaired))
     usage = meter.Meter()
     with naming(f"{vision}, {text}"):
         model.fit(two.x, two.y, two.pairs, seed)
-    model.save(output, **_identity(who, method, pairs, seed), **meter.written(usage.read()))
+    model.save(output, **_identity(who, method, pairs, unpaired, seed), **meter.written(usage.read()))
 
 
 def _taught(
-    teacher: Path, vision: Path, text: Path, pairs: str, seed: int, captions: int
+    teacher: Path, vision: Path, text: Path, pairs: str, seed: int, captions: int, unpaired: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """A jointly trained model's features of the train clouds' rows: `clouds` draws them alike."""
     arrays, _ = io.read_tensors(teacher, "a bridge", "bridge")
@@ -132,7 +135,7 @@ def _taught(
         if len(arrays[name]) != len(cloud.ids):
             raise InputError(f"{teacher}: expected {name} of {path}, found others; make the bridge again.")
         sides.append(features.Features(cloud.ids, cloud.image_ids, arrays[name], cloud.metadata))
-    two = clouds(sides[0], sides[1], pairs, seed, captions)
+    two = clouds(sides[0], sides[1], pairs, seed, captions, unpaired)
     return two.x, two.y
 
 
@@ -159,15 +162,15 @@ def _read_plan(path: Path, identity: Mapping[str, str]) -> tuple[Transport, dict
 @stage("Solve entropic optimal transport between the train clouds.")
 def transport(
     vision: Vision, text: Text, spec: Spec, method: Name, pairs: Pairs, seed: Seed, output: Output,
-    captions: Captions = 1,
+    captions: Captions = 1, unpaired: Unpaired = "shared",
 ) -> None:  # fmt: skip
     """The transport stage: the plan's potentials, barycentric targets both ways and diagnostics; never the plan."""
     model = _planned(spec)
-    two, who = _train_clouds(vision, text, pairs, seed, captions)
+    two, who = _train_clouds(vision, text, pairs, seed, captions, unpaired)
     usage = meter.Meter()
     with naming(f"{vision}, {text}"):
         plan = model.solve(two.x, two.y, two.pairs, seed, truth=two.truth)
-    head = _identity(who, method, pairs, seed) | meter.written(usage.read())
+    head = _identity(who, method, pairs, unpaired, seed) | meter.written(usage.read())
     head["diagnostics"] = json.dumps(plan.diagnostics())
     arrays = {name: value for name, value in vars(plan).items() if isinstance(value, np.ndarray)}
     io.write_tensors(output, arrays, head)
@@ -177,12 +180,12 @@ def transport(
 @stage("Fit both maps to a plan's barycentric targets.")
 def maps(
     vision: Vision, text: Text, plan: Plan, spec: Spec, method: Name, pairs: Pairs, seed: Seed, output: Output,
-    captions: Captions = 1,
+    captions: Captions = 1, unpaired: Unpaired = "shared",
 ) -> None:  # fmt: skip
     """The maps stage: fit T_AB and T_BA to a plan's barycentric targets."""
     model = _planned(spec)
-    two, who = _train_clouds(vision, text, pairs, seed, captions)
-    identity = _identity(who, method, pairs, seed)
+    two, who = _train_clouds(vision, text, pairs, seed, captions, unpaired)
+    identity = _identity(who, method, pairs, unpaired, seed)
     solved, head = _read_plan(plan, identity)
     usage = meter.Meter()
     with naming(str(plan)):
@@ -228,7 +231,7 @@ def identifiability(
     aligner, head = methods.load_with_metadata(model)
     a, b, seed = features.read(vision, head["vision"]), features.read(text, head["text"]), int(head["seed"])
     budget = "all" if aligner.supervision == "all" else head["pairs"]
-    two, _ = _train_clouds(train_vision, train_text, budget, seed, captions)
+    two, _ = _train_clouds(train_vision, train_text, budget, seed, captions, head["unpaired"])
     with naming(f"{vision}, {text}"):
         x, y = task.held_out(a, b, seed)
         result = task.evaluate(aligner, x, y, seed)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ngw.errors import InputError
 from ngw.report import style
-from ngw.report.frames import CHANGE, PAIR, Pair, encoder_pairs, of, over_seeds, rounded, to_csv
+from ngw.report.frames import CHANGE, PAIR, Pair, encoder_pairs, in_words, of, over_seeds, rounded, to_csv
 from ngw.report.layout import Line, Number, Table, legend_of, per_cent, points, tenths, text_line, where, whole
 from ngw.report.records import IDENTITY, Cell, Record, check, identity, pair
 from ngw.report.render import files
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Group = Mapping[str, Any]  # base, option, rows [[value, method], ...]: see `Config.ablation_groups`
 
 SHOWN = ("i2t_recall_1", "t2i_recall_1", "mean_recall_1")
-WHO = ("dataset", "vision", "text", "base", "option", "value", "method", "pairs", "metric")
+WHO = ("dataset", "vision", "text", "base", "option", "value", "method", "pairs", "unpaired", "metric")
 KEPT = ["step", "support"]
 COLUMNS = (*WHO, "mean", "std", "low", "high", *CHANGE, *KEPT, "n_seeds", "role", "converged")
 _LEGEND = (
@@ -85,11 +85,11 @@ def _kept(records: Sequence[Record]) -> pd.DataFrame:
 def _table(here: pd.DataFrame, who: Pair, size: tuple[int, int]) -> Table:
     """A line a value: R@1 both ways and their mean, the difference to the base, the step that was kept, the support."""
     base = here["base"].iloc[0]
-    budget = here.loc[here["method"] == base, "pairs"].iloc[0]
+    budget, unpaired = here.loc[here["method"] == base, ["pairs", "unpaired"]].iloc[0]
     values = here.groupby(["base", "option", "value"], sort=False)
     lines = [_line(rows.drop_duplicates("metric").set_index("metric"), base, budget) for _, rows in values]
     return Table(
-        title=f"Ablations of {base}, {budget} pairs, R@1 in per cent: {where(who, size)}",
+        title=f"Ablations of {base}, {budget} pairs{in_words(unpaired)}, R@1 in per cent: {where(who, size)}",
         slug="-".join(["ablations", *who]),
         corner="option",
         header=["value", "image to text", "text to image", "mean", "difference", "95 % interval", "step", "support"],

@@ -11,8 +11,22 @@ import pandas as pd
 
 from ngw import meter
 from ngw.errors import InputError
+from ngw.features.clouds import NONE
 from ngw.report import style
-from ngw.report.frames import Pair, budgets, count, encoder_pairs, of, over_seeds, taught, to_csv
+from ngw.report.frames import (
+    Pair,
+    at,
+    budgets,
+    count,
+    encoder_pairs,
+    in_setting,
+    in_words,
+    of,
+    over_seeds,
+    settings,
+    taught,
+    to_csv,
+)
 from ngw.report.layout import Table, headings, metric_table, tenths, text_line, where, whole
 from ngw.report.records import Record, by_seeds, cell, name
 from ngw.report.render import files
@@ -52,8 +66,9 @@ def _values(record: Record) -> dict[str, Any]:
 
 
 def table(long: pd.DataFrame, who: Pair) -> Table:
-    """Quality and cost of each method at its largest budget."""
-    here = of(long, who)
+    """Quality and cost of each method at its largest budget, in the first setting."""
+    here = in_setting(of(long, who), NONE)
+    unpaired = in_words(settings(here)[0])
     largest = here["method"].map(here.groupby("method")["pairs"].agg(lambda pairs: budgets(pairs)[-1]))
     here = here[here["pairs"] == largest]
     here = here.assign(pairs="largest", method=here["method"] + " (" + here["pairs"].map(count) + ")")
@@ -61,7 +76,7 @@ def table(long: pd.DataFrame, who: Pair) -> Table:
     table = metric_table(
         here,
         [[("largest", metric)] for metric in shown],
-        title=f"Quality and cost of one run at the largest budget of each method: {where(who)}",
+        title=f"Quality and cost of one run at the largest budget of each method{unpaired}: {where(who)}",
         slug=["efficiency", *who],
         header=headings(shown),
         notes=[_MEANING, *[_ENERGY] * ("energy_wh" in shown)],
@@ -102,14 +117,14 @@ def front(points: Iterable[Point]) -> list[Point]:
 
 def figure(long: pd.DataFrame, who: Pair) -> Figure:
     """Quality against compute at the two largest budgets, with the front of what is worth its cost."""
-    here = of(long, who)
+    here = in_setting(of(long, who), NONE)
     panels = taught(here)[-2:]
     looks = style.looks(here)
     with style.paper():
         drawn, axes = style.new(1, len(panels), 1.6 + 3.0 * len(panels), 3.0, sharey=True, sharex=True)
         for panel, pairs in zip(axes[0], panels, strict=True):
             _panel(panel, points(here, pairs), looks)
-            panel.set_title(count(pairs))
+            panel.set_title(at(here, pairs))
             panel.set_xlabel("CPU seconds of training")
         axes[0, 0].set_ylabel("mean R@1 (%)")
         axes[0, 0].set_ylim(bottom=-3)  # both panels', now that both have their points

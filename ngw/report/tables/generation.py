@@ -12,7 +12,7 @@ import pandas as pd
 from ngw.errors import InputError
 from ngw.metrics.image import with_scores
 from ngw.metrics.text import METRICS, bleu
-from ngw.report.frames import at_budget, count, encoder_pairs, of, over_seeds, taught, to_csv
+from ngw.report.frames import at, at_budget, encoder_pairs, of, over_seeds, taught, to_csv
 from ngw.report.layout import Table, headings, metric_table, where
 from ngw.report.records import Cell, Record, by_seeds, cell, check, check_agreement, name, pair
 from ngw.report.render import files, plain
@@ -66,9 +66,9 @@ def _tables(
     own = {who: of(rows, who) for who in encoder_pairs(rows)}
     return [
         metric_table(
-            at_budget(here, pairs, unpaired=True),
+            at_budget(here, pairs, untaught=True),
             [[(pairs, metric)] for metric in metrics],
-            title=f"{title} with {count(pairs)}: {where(who)} ({first[who]['n_images']:,} test images)",
+            title=f"{title} with {at(here, pairs)}: {where(who)} ({first[who]['n_images']:,} test images)",
             slug=[slug, *who, pairs],
             header=headings(metrics),
             notes=notes(first[who]),

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ngw.metrics.identifiability import BALL, NEAREST, coverage_ceiling
 from ngw.report import style
-from ngw.report.frames import Pair, encoder_pairs, of, over_seeds, rounded, to_csv
+from ngw.report.frames import Pair, at, encoder_pairs, of, over_seeds, rounded, to_csv
 from ngw.report.layout import MAPS, NULL, Table, headings, legend_of, lines_of
 from ngw.report.records import IDENTITY, Cell, Record, check, identity, pair
 from ngw.report.render import files
@@ -81,6 +81,7 @@ def _table(here: pd.DataFrame, who: Pair, way: str, size: int) -> Table:
     """One map's table: a line a method, a column a metric, each cell the number and its null without its spread."""
     here = here[here["metric"].str.startswith(f"{way}_")]
     budget = Counter(here["pairs"]).most_common(1)[0][0]
+    clouds = at(here, budget)
     beside = here["method"] + " (" + here["pairs"] + " pairs)"
     here = here.assign(method=here["method"].where(here["pairs"] == budget, beside), pairs=budget)
     failed = set(here.loc[~here["converged"], "method"])
@@ -90,7 +91,7 @@ def _table(here: pd.DataFrame, who: Pair, way: str, size: int) -> Table:
     source, target = who[1:] if way == "ab" else who[:0:-1]
     ceiling = f"Two samples of one distribution would have {100 * coverage_ceiling(size, size):.1f} % coverage."
     return Table(
-        title=f"Identifiability of {MAPS[way]}, {source} to {target}, {budget} pairs: {who[0]} ({size:,} test pairs)",
+        title=f"Identifiability of {MAPS[way]}, {source} to {target}, {clouds}: {who[0]} ({size:,} test pairs)",
         slug="-".join(["identifiability", *who, way]),
         corner="method",
         header=headings(SHOWN),

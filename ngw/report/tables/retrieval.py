@@ -10,9 +10,22 @@ import numpy as np
 import pandas as pd
 
 from ngw.errors import InputError
+from ngw.features.clouds import NONE, SETTINGS
 from ngw.metrics.retrieval import FOLD, FOLDED, FOLDS, summary
 from ngw.report import statistics
-from ngw.report.frames import Pair, at_budget, budgets, count, encoder_pairs, of, over_seeds, to_csv
+from ngw.report.frames import (
+    Pair,
+    at_budget,
+    budgets,
+    count,
+    encoder_pairs,
+    in_setting,
+    in_words,
+    of,
+    over_seeds,
+    settings,
+    to_csv,
+)
 from ngw.report.layout import (
     DIRECTIONS,
     Line,
@@ -66,19 +79,30 @@ def build(
     changes = best_baseline_differences(long, QUALITY, sampled)
     rivals = reference_differences(long, QUALITY, REFERENCE, sampled)
     sizes = {pair(record): (record["n_images"], record["n_captions"]) for record in records}
-    shown = {who: tables(of(long, who), changes, who, sizes[who]) for who in encoder_pairs(long)}
-    against = reference_tables(rivals, "pairs", "mean R@1 of both directions, by number of pairs")
+    main = {who: main_tables(of(long, who), who, sizes[who]) for who in encoder_pairs(long)}
+    full = {who: full_tables(of(long, who), changes, who, sizes[who]) for who in main}
+    against = [
+        table
+        for unpaired in settings(rivals)
+        for table in reference_tables(
+            in_setting(rivals, unpaired),
+            "pairs",
+            f"mean R@1 of both directions, by number of pairs{in_words(unpaired)}",
+            unpaired,
+        )
+    ]
     elsewhere = published(references, list(dict.fromkeys(record["dataset"] for record in records)))
     document = ["# Image-text retrieval\n"]
-    for who, (main, *rest) in shown.items():
-        document += [f"## {who[0]}, {who[1]} and {who[2]}\n", markdown(main), "### In full\n", *map(markdown, rest)]
+    for who in main:
+        document += [f"## {who[0]}, {who[1]} and {who[2]}\n", *map(markdown, main[who])]
+        document += ["### In full\n", *map(markdown, full[who])]
     for heading, some in (("## Against ngw\n", against), ("## Published elsewhere\n", elsewhere)):
         document += [heading, *map(markdown, some)] if some else []
     return {
         "retrieval.csv": to_csv(long),
         "retrieval.md": "\n".join(document),
-        "retrieval.tex": "\n".join(map(tex, [*chain(*shown.values()), *against, *elsewhere])),
-        "retrieval.txt": "\n".join(plain(main) for main, *_ in shown.values()),
+        "retrieval.tex": "\n".join(map(tex, [*chain(*(main[who] + full[who] for who in main)), *against, *elsewhere])),
+        "retrieval.txt": "\n".join(map(plain, chain(*main.values()))),
         "retrieval-differences.csv": to_csv(changes),
         "retrieval-against-ngw.csv": to_csv(rivals),
         **efficiency.build(records),
@@ -112,19 +136,25 @@ def rows(records: Sequence[Record], sampled: Samples) -> pd.DataFrame:
     return over_seeds(records, lambda run: {m: run["metrics"].get(m) for m in metrics}, intervals(sampled))
 
 
-def tables(here: pd.DataFrame, changes: pd.DataFrame, who: Pair, size: tuple[int, int]) -> list[Table]:
-    """Every table of one encoder pair on one data set: the main one, one a budget, the comparison."""
-    folds = main_table(here, who, size, folds=True)
+def main_tables(here: pd.DataFrame, who: Pair, size: tuple[int, int], folds: bool = False) -> list[Table]:
+    """R@1 of one encoder pair on one data set, a table a setting."""
+    return [_main_table(in_setting(here, unpaired), who, size, unpaired, folds) for unpaired in settings(here)]
+
+
+def full_tables(here: pd.DataFrame, changes: pd.DataFrame, who: Pair, size: tuple[int, int]) -> list[Table]:
+    """The others: means over folds, one a budget and setting, the comparison."""
+    folds = main_tables(here, who, size, folds=True)
     methods = here[here["role"] != "control"]
+    at = [(pairs, s) for pairs in budgets(methods["pairs"]) for s in settings(here[here["pairs"] == pairs])]
+    beside = changes.assign(pairs=changes["pairs"] + changes["unpaired"].map(lambda s: f", {s}" * (s != NONE)))
     return [
-        main_table(here, who, size),
-        *[folds] * bool(folds.lines),
-        *(budget_table(here, who, size, pairs) for pairs in budgets(methods["pairs"])),
-        *difference_tables(changes, who, "pairs", "mean R@1 of both directions", "differences"),
+        *(table for table in folds if table.lines),
+        *(budget_table(in_setting(here, unpaired), who, size, pairs, unpaired) for pairs, unpaired in at),
+        *difference_tables(beside, who, "pairs", "mean R@1 of both directions", "differences"),
     ]
 
 
-def main_table(here: pd.DataFrame, who: Pair, size: tuple[int, int], folds: bool = False) -> Table:
+def _main_table(here: pd.DataFrame, who: Pair, size: tuple[int, int], unpaired: str, folds: bool) -> Table:
     """R@1 both ways: a line a method, a column a budget. size: test images and captions, part of what R@1 means.
 
     folds: the mean over folds of 1,000 images instead, of test sets that are large enough; else without a line.
@@ -132,25 +162,27 @@ def main_table(here: pd.DataFrame, who: Pair, size: tuple[int, int], folds: bool
     metrics = [f"{way}_recall_1{'_1k' * folds}" for way in DIRECTIONS]
     here = here[here["metric"].isin(metrics)]
     columns, kind = budgets(here["pairs"]), f"1k, the mean of {FOLDS} folds of {FOLD:,} images, " * folds
+    budget = f"by number of pairs{in_words(unpaired)}"
     return metric_table(
         here,
         [[(pairs, metric) for metric in metrics] for pairs in columns],
-        title=f"R@1 in per cent, {kind}image to text / text to image, by number of pairs: {where(who, size)}",
-        slug=["retrieval", *who, *["1k"] * folds],
+        title=f"R@1 in per cent, {kind}image to text / text to image, {budget}: {where(who, size)}",
+        slug=["retrieval", *who, unpaired, *["1k"] * folds],
         corner="pairs",
         header=columns,
         # At R@1 chance is the same both ways: 5 of 5,000 captions or 1 of 1,000 images.
         chance=1 / (FOLD if folds else size[0]),
+        notes=[f"Unpaired rows {unpaired}: {SETTINGS[unpaired]}."],
     )
 
 
-def budget_table(here: pd.DataFrame, who: Pair, size: tuple[int, int], pairs: str) -> Table:
+def budget_table(here: pd.DataFrame, who: Pair, size: tuple[int, int], pairs: str, unpaired: str) -> Table:
     """All retrieval metrics at one budget; controls that don't depend on the budget stand in each."""
     return metric_table(
         at_budget(here, pairs),
         [[(pairs, f"{way}_{suffix}")] for way in DIRECTIONS for suffix in SHOWN],
-        title=f"Retrieval with {count(pairs)} (all but the rank in per cent): {where(who, size)}",
-        slug=["retrieval", *who, pairs],
+        title=f"Retrieval with {count(pairs)}{in_words(unpaired)} (all but the rank in per cent): {where(who, size)}",
+        slug=["retrieval", *who, pairs, unpaired],
         header=[f"{way} {heading}" for way in DIRECTIONS for heading in headings(SHOWN)],
         notes=[*(f"{way}: {words}." for way, words in DIRECTIONS.items()), _FOSCTTM],
     )

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from ngw.errors import InputError
-from ngw.report.frames import Pair, of, rounded, to_csv
+from ngw.features.clouds import NONE
+from ngw.report.frames import Pair, at, in_setting, of, rounded, to_csv
 from ngw.report.layout import LEVEL, Line, Number, Table, per_cent, tenths, thousandths
 from ngw.report.records import Record, pair
 from ngw.report.render import files
@@ -61,7 +62,10 @@ def table(records: Sequence[Record], retrieval: pd.DataFrame, pairs: str) -> Tab
         title="Similarity of the two spaces before alignment, on paired test items",
         slug="similarity",
         corner="spaces",
-        header=[*chain(*([_heading(metric), "calibrated", "z"] for metric in metrics)), f"R@1, {pairs} pairs (%)"],
+        header=[
+            *chain(*([_heading(metric), "calibrated", "z"] for metric in metrics)),
+            f"R@1, {at(retrieval, pairs)} (%)",
+        ],
         lines=lines,
         legend=[*_LEGEND, *(_repeated(record) for record in records if any(record["repeated_rows"].values()))],
     )
@@ -81,8 +85,10 @@ def _cells(numbers: dict[str, Any]) -> list[list[Number]]:
 
 
 def _reached(retrieval: pd.DataFrame, who: Pair, pairs: str) -> list[Number]:
-    """The best method's mean R@1 at a budget."""
-    methods = of(retrieval, who).query("pairs == @pairs and metric == 'mean_recall_1' and role != 'control'")
+    """The best method's mean R@1 at a budget, in the first setting."""
+    methods = in_setting(of(retrieval, who), NONE).query(
+        "pairs == @pairs and metric == 'mean_recall_1' and role != 'control'"
+    )
     return [] if methods.empty else [Number(per_cent(methods["mean"].max()))]
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from ngw.errors import InputError
 from ngw.metrics.vqa import summary
 from ngw.report import statistics
-from ngw.report.frames import budgets, encoder_pairs, of, over_seeds, to_csv
+from ngw.report.frames import budgets, count, encoder_pairs, in_words, of, over_seeds, to_csv
 from ngw.report.layout import Table, difference_tables, headings, metric_table, reference_tables
 from ngw.report.records import Cell, Record, cell, check, check_agreement, name, pair
 from ngw.report.render import files, plain
@@ -112,6 +112,8 @@ def _tables(here: pd.DataFrame, changes: pd.DataFrame, record: Record) -> list[T
 
 def main_table(here: pd.DataFrame, record: Record) -> Table:
     """Accuracy with all labels: overall and by answer type, and the learned alphas."""
+    aligned = here[here["pairs"] != "0"]
+    clouds = dict.fromkeys(aligned["pairs"].map(count) + aligned["unpaired"].map(in_words))
     here = here[here["labels"] == ALL].assign(pairs=ALL)
     metrics = [metric for metric in (*METRICS, *ALPHAS) if metric in set(here["metric"])]
     known = record["vocabulary"]
@@ -121,6 +123,8 @@ def main_table(here: pd.DataFrame, record: Record) -> Table:
         f"Vocabulary: the {known['n_answers']:,} answers with {known['min_count']} occurrences or more in "
         f"{' and '.join(known['splits'])}{reach}.",
     ]
+    if clouds:
+        notes.append(f"Fitted on: {'; '.join(clouds)}, where a fusion has an aligner.")
     if set(ALPHAS) & set(metrics):
         notes.append("alpha_A, alpha_B: each side's learned share of its own tokens, in fusions that mix the sides.")
     return metric_table(

@@ -37,7 +37,7 @@ from ngw.cli import stage
 from ngw.encoders import _huggingface
 from ngw.errors import InputError, naming
 from ngw.features import Features
-from ngw.features.clouds import clouds
+from ngw.features.clouds import NONE, clouds
 from ngw.record import Record, fusion_run, run, spaces, status
 from ngw.registry import make
 
@@ -168,7 +168,7 @@ def joint_retrieval(
     about = io.read_record(trained) if trained.is_file() else {}  # a published CLIP has no such file
     none = {"train_seconds": 0.0, "peak_memory_mb": 0.0, "parameters": 0}
     io.write_table(predictions, result.table)
-    head = {"method": method, "pairs": pairs, "seed": str(seed), "kind": spec["kind"]}
+    head = {"method": method, "pairs": pairs, "unpaired": NONE, "seed": str(seed), "kind": spec["kind"]}
     Record.of(
         run(spaces(a.metadata, b.metadata) | head, methods.build(spec).role)
         | status("retrieval", retrieval.VERSION, len(a.ids), len(b.ids)),
@@ -201,7 +201,8 @@ def joint_bridge(
     a, b = frozen["images"].metadata, frozen["captions"].metadata
     io.write_tensors(output, arrays, {
         "bridge": json.dumps(penalties), **spaces(a, b),
-        "method": method, "pairs": pairs, "seed": str(seed), "kind": spec["kind"], "role": methods.build(spec).role,
+        "method": method, "pairs": pairs, "unpaired": NONE, "seed": str(seed),
+        "kind": spec["kind"], "role": methods.build(spec).role,
         "images_sha256": a["sha256"], "captions_sha256": b["sha256"], "ngw": __version__,
     })  # fmt: skip
 
