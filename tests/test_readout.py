@@ -8,7 +8,7 @@ import pytest
 from ngw import methods
 from ngw.methods._hubness import NEAREST, nearness, without_hubs
 from ngw.methods._readout import Moments, read_out, together
-from ngw.methods._selection import standing
+from ngw.methods._selection import standing, too_few
 from ngw.methods._variates import solve
 from ngw.methods.base import unit
 from ngw.metrics.retrieval import mean_reciprocal_rank, ranks
@@ -113,3 +113,15 @@ def test_unpaired_rows_that_mislead_do_no_harm(unpaired):
         for kind in ("warp", "cca")
     }
     assert found["warp"] > found["cca"] - 0.03
+
+
+@pytest.mark.parametrize("kind", ["ridge", "procrustes", "warp"])
+def test_pairs_of_few_images_are_too_few_to_hold_out(kind):
+    # Ten pairs, but of two images with five captions each: without one image there is nothing to learn from.
+    x, y = views(40)
+    pairs = np.stack([np.repeat([0, 1], 5), np.arange(10)], axis=1)
+    assert too_few(pairs)
+    assert not too_few(np.stack([np.arange(10)] * 2, axis=1))
+    method = methods.build({"kind": kind}).fit(x, y, pairs)
+    assert method.hubness_ is False
+    assert np.isfinite(method.embed(x, y)[0]).all()

@@ -10,7 +10,7 @@ import numpy as np
 
 from ngw.methods._hubness import without_hubs
 from ngw.methods._readout import Axes, Moments, moments, read_out, together
-from ngw.methods._selection import folds, standing, withdraw
+from ngw.methods._selection import folds, standing, too_few, withdraw
 
 if TYPE_CHECKING:
     from ngw.methods._transport import Transport
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 EPSILONS = (0.05, 0.02)
 RIDGES = (0.01, 0.05, 0.2, 1.0, 5.0, 25.0)  # of an analysis of correlations, in units of the mean eigenvalue
 MIDDLE = 1.0  # the ridge where nothing can be chosen
-FEW = 10  # known pairs below which nothing is chosen
 FOLDS = ((50, 5), (300, 3))  # known pairs below which so many of five folds are held out; else one
 DRAFT, RIVALS = 2000, 1000  # unpaired rows a side at most: in a plan that is solved only to choose; that it never sees
 LEAST = 0.02  # smaller shares are left out
@@ -82,10 +81,10 @@ def choose(
     epsilons = EPSILONS if epsilon is None else (epsilon,)
     rest = len(x) - len(np.unique(pairs[:, 0])) + len(y) - len(np.unique(pairs[:, 1]))
     kinds = (False, True) if rest else (False,)
-    if len(pairs) < FEW:
+    if too_few(pairs):
         kinds = kinds if len(pairs) else (True,)
         return Choice(epsilons[0], [(kind, MIDDLE, 1 / len(kinds)) for kind in kinds], bool(hubness))
-    count = next((folds for below, folds in FOLDS if len(pairs) < below), 1)
+    count = next((many for below, many in FOLDS if len(pairs) < below), 1)
     trials = [Trial(plan, x, y, pairs, *split, trust) for split in folds(pairs, seed)[:count]]
 
     def standings(choice: Choice, count: int | None = None) -> np.ndarray:

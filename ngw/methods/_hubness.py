@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from ngw.methods._selection import folds, standing, withdraw
+from ngw.methods._selection import folds, standing, too_few, withdraw
 from ngw.seeds import rng
 
 NEAREST = 10  # training rows, whose mean cosine tells how much of a hub a row is
 REFERENCE = 1000  # training rows a side, at most, that a fitted method keeps to look among
 BLOCK = 4096  # rows that are compared at a time
-FEW, MANY = 10, 100  # pairs below which nothing is chosen; above which one fold is enough, below three
+MANY = 100  # pairs from which one fold is enough; below, three
 
 
 @dataclass
 class Hubness:
-    """What every method's comparison can do about hubs: rows u [n, e], v [m, e] become longer by four coordinates."""
+    """What every method's comparison can do about hubs: rows u [n, e], v [m, e] get four coordinates more."""
 
     hubness: bool | None = field(default=None, kw_only=True)  # take it out by CSLS; null: chosen on held-out pairs
 
@@ -39,7 +39,7 @@ class Hubness:
     def _choose_hubness(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> bool:
         """Whether pairs that are held out, and withdrawn from both clouds, match better without hubs."""
         method: Any = self
-        if method.supervision == "none" or len(pairs) < FEW:
+        if method.supervision == "none" or too_few(pairs):
             return False
         gains = []
         for kept, held in folds(pairs, seed)[: 3 if len(pairs) < MANY else 1]:

@@ -13,6 +13,12 @@ from ngw.metrics.retrieval import mean_reciprocal_rank, ranks
 from ngw.seeds import rng
 
 MANY = 500  # groups of pairs from which one held-out fifth is enough
+FEW = 10  # groups of pairs below which held-out ones say nothing
+
+
+def too_few(pairs: np.ndarray) -> bool:
+    """Whether the pairs [k, 2] are too few to hold out some; those that share a row count as one."""
+    return len(np.unique(groups(pairs))) < FEW if len(pairs) else True
 
 
 def folds(pairs: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -31,16 +31,16 @@ from ngw.methods.wasserstein_procrustes import WassersteinProcrustes
 from ngw.options import option
 
 # A cost family is a method, whose common space (or own cost matrix) tells how far two rows are apart.
-COSTS: dict[str, Callable[[], Method]] = {
-    "cca": partial(CCA, hubness=False),
-    "fused": partial(Fused, hubness=False),
-    "gw": partial(Gromov, hubness=False),
-    "keypoints": partial(Keypoints, hubness=False),
-    "klot": partial(SOTAlign, whiten=None, hubness=False),  # the clouds come whitened
-    "procrustes": partial(Procrustes, standardise=False, hubness=False),  # likewise
-    "raw": partial(Unaligned, hubness=False),
-    "relative": partial(Relative, hubness=False),
-    "wasserstein-procrustes": partial(WassersteinProcrustes, whiten=0.5, hubness=False),
+COSTS: dict[str, Callable[..., Method]] = {
+    "cca": CCA,
+    "fused": Fused,
+    "gw": Gromov,
+    "keypoints": Keypoints,
+    "klot": partial(SOTAlign, whiten=None),  # the clouds come whitened
+    "procrustes": partial(Procrustes, standardise=False),  # likewise
+    "raw": Unaligned,
+    "relative": Relative,
+    "wasserstein-procrustes": partial(WassersteinProcrustes, whiten=0.5),
 }
 COOLING, SETTLED = 0.75, 0.1  # from round to round epsilon falls by this factor; targets that move less are settled
 
@@ -76,7 +76,8 @@ class Warp(Whitened):
     tol: float = option(1e-4, above=0)  # L1 error of the marginals
     # The comparison (`embed`): along canonical variates of the known pairs, and of those to which the other rows beside
     # their barycentres are added, averaged as pairs that are held out say.
-    readout: str = option("cca", among=("cca", "maps"))  # maps: the mean of the cosines in both spaces instead
+    # maps: the mean of the cosines in both spaces instead; hubness is chosen by the variates all the same.
+    readout: str = option("cca", among=("cca", "maps"))
     trust: float = option(0.3, above=0)  # weight of an added row against a known pair's
     # The maps.
     map: str = option("linear", among=("linear", "orthogonal", "mlp", "residual"))
@@ -184,7 +185,7 @@ class Warp(Whitened):
         self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, epsilon: float, seed: int,
         truth: np.ndarray | None = None,
     ) -> Transport:  # fmt: skip
-        teacher = COSTS[self.cost]().fit(x, y, pairs, seed)
+        teacher = COSTS[self.cost](hubness=False).fit(x, y, pairs, seed)
         # Where the first plan is made: unit rows (u [n, e], v [m, e]), or a cost matrix [n, m].
         space = teacher.cost(x, y) if hasattr(teacher, "cost") else teacher.embed(x, y)
         pinned, before = pairs if self.pinned else pairs[:0], None
