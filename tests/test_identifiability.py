@@ -224,7 +224,7 @@ def test_the_null_is_fitted_on_wrong_pairs_alone():
     assert not (shuffled[:, 1] == two.pairs[:, 1]).any()
     method = fitted("ridge", two)
     twin = task.shuffled_twin(method, two, seed=3)
-    assert twin.params() == method.params()
+    assert twin.params() == method.params() | {"hubness": False}  # a matter of the comparison
     found, null_found = (task.evaluate(m, two.x, two.y, 0).metrics for m in (method, twin))
     assert found["ab_cycle"] < 0.5 < null_found["ab_cycle"]
     assert task.shuffled_twin(fitted("random", two), two, seed=3) is None
