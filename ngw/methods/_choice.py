@@ -10,7 +10,7 @@ import numpy as np
 
 from ngw.methods._hubness import without_hubs
 from ngw.methods._readout import Axes, Moments, moments, read_out, together
-from ngw.methods._selection import folds, standing, too_few, withdraw
+from ngw.methods._selection import folds, speak_against, standing, too_few, withdraw
 
 if TYPE_CHECKING:
     from ngw.methods._transport import Transport
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EPSILONS = (0.05, 0.02)
 RIDGES = (0.01, 0.05, 0.2, 1.0, 5.0, 25.0)  # of an analysis of correlations, in units of the mean eigenvalue
 MIDDLE = 1.0  # the ridge where nothing can be chosen
-FOLDS = ((50, 5), (300, 3))  # known pairs below which so many of five folds are held out; else one
+FEW, FOLDS = 50, ((50, 3), (300, 2))  # known pairs below which epsilon isn't chosen; so many of five folds held out
 DRAFT, RIVALS = 2000, 1000  # unpaired rows a side at most: in a plan that is solved only to choose; that it never sees
 LEAST = 0.02  # smaller shares are left out
 
@@ -83,7 +83,8 @@ def choose(
     kinds = (False, True) if rest else (False,)
     if too_few(pairs):
         kinds = kinds if len(pairs) else (True,)
-        return Choice(epsilons[0], [(kind, MIDDLE, 1 / len(kinds)) for kind in kinds], bool(hubness))
+        return Choice(epsilons[0], [(kind, MIDDLE, 1 / len(kinds)) for kind in kinds], hubness is not False)
+    epsilons = epsilons[:1] if len(pairs) < FEW else epsilons
     count = next((many for below, many in FOLDS if len(pairs) < below), 1)
     trials = [Trial(plan, x, y, pairs, *split, trust) for split in folds(pairs, seed)[:count]]
 
@@ -99,8 +100,10 @@ def choose(
     if rest:  # the first fold says which epsilon
         epsilons = (max(epsilons, key=first),) if len(epsilons) > 1 else epsilons
     parts = _shares({key: found for kind in kinds for key, found in single(epsilons[0], kind).items()})
-    ways = [Choice(epsilons[0], parts, hubs) for hubs in ((False, True) if hubness is None else (hubness,))]
-    return max(ways, key=lambda way: float(standings(way).mean())) if len(ways) > 1 else ways[0]
+    with_hubs, without = (Choice(epsilons[0], parts, hubs) for hubs in (False, True))
+    if hubness is None:
+        hubness = not speak_against(standings(without) - standings(with_hubs))
+    return without if hubness else with_hubs
 
 
 def _shares(single: dict[tuple[bool, float], np.ndarray]) -> list[tuple[bool, float, float]]:

@@ -41,11 +41,20 @@ class Moments:
         """With the other's rows, each at that share of its weight."""
         return Moments(*(getattr(self, f.name) + share * getattr(other, f.name) for f in dataclasses.fields(self)))
 
-    def variates(self, ridge: float) -> tuple[np.ndarray, np.ndarray]:
+    def variates(self, ridge: float) -> Axes:
         """(a [d_x, r], b [d_y, r]): axes of the canonical variates, scaled by their correlations.
 
         ridge: in units of the mean eigenvalue of each side's covariance.
         """
+        if ridge not in self._solved:
+            self._solved[ridge] = self._variates(ridge)
+        return self._solved[ridge]
+
+    @functools.cached_property
+    def _solved(self) -> dict[float, Axes]:
+        return {}
+
+    def _variates(self, ridge: float) -> Axes:
         wx, wy, cross = self.spectra
         (vx, ex), (vy, ey) = wx, wy
         sx, sy = (1 / np.sqrt(e + ridge * e.mean()) for e in (ex, ey))

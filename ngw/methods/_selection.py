@@ -60,6 +60,11 @@ def standing(u: np.ndarray, v: np.ndarray, k: int) -> np.ndarray:
     return np.mean(ways, axis=0)
 
 
+def speak_against(gains: np.ndarray) -> bool:
+    """Whether held-out gains [k] are below zero by more than their standard error: less would be noise."""
+    return float(np.mean(gains)) < -float(np.std(gains)) / np.sqrt(len(gains))
+
+
 def choose(
     candidates: Sequence[Any], scores: Callable[[np.ndarray, np.ndarray], Sequence[float]], pairs: np.ndarray,
     seed: int, trials: int = 5,
