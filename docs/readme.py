@@ -28,11 +28,11 @@ Row = dict[str, str]
 
 
 def taken(folder: Path) -> list[Row]:
-    """The numbers that the README shows, from the csv tables in a folder; of two settings the shared one."""
+    """The numbers that the README shows, from the csv tables in a folder; of generation's the shared setting's alone."""
     found = []
     for table, metrics in KEPT.items():
         for row in csv.DictReader((folder / f"{table}.csv").open(encoding="utf-8")):
-            if row["metric"] in metrics and row["unpaired"] != "disjoint":
+            if row["metric"] in metrics and (table == "retrieval" or row["unpaired"] != "disjoint"):
                 found.append({"labels": "", "converged": "true", **row, "table": table, "method": name(row)})
     return [{column: row[column] for column in COLUMNS} for row in found]
 
@@ -52,10 +52,10 @@ def written(rows: Iterable[Row]) -> str:
 
 
 class Numbers:
-    """The numbers, by table, method, pairs or labels, and metric."""
+    """The numbers of one setting of the unpaired rows, by table, method, pairs or labels, and metric."""
 
-    def __init__(self, rows: Iterable[Row]) -> None:
-        self.rows = list(rows)
+    def __init__(self, rows: Iterable[Row], disjoint: bool = False) -> None:
+        self.rows = [row for row in rows if (row["unpaired"] == "disjoint") == disjoint]
         self.by = {(r["table"], r["method"], r["labels"] or r["pairs"], r["metric"]): r for r in self.rows}
 
     def methods(self, table: str) -> list[Row]:
@@ -170,15 +170,15 @@ def pictures(numbers: Numbers) -> str:
 
 
 BLOCKS: dict[str, Callable[[Numbers], str]] = {
-    "retrieval": retrieval, "vqa": vqa, "captions": captions, "pictures": pictures,
+    "shared": retrieval, "disjoint": retrieval, "vqa": vqa, "captions": captions, "pictures": pictures,
 }  # fmt: skip
 
 
-def filled(text: str, numbers: Numbers) -> str:
+def filled(text: str, rows: list[Row]) -> str:
     """The README with its tables made of these numbers."""
 
     def block(match: re.Match) -> str:
-        return f"<!-- table {match[1]} -->\n{BLOCKS[match[1]](numbers)}\n<!-- end -->"
+        return f"<!-- table {match[1]} -->\n{BLOCKS[match[1]](Numbers(rows, match[1] == 'disjoint'))}\n<!-- end -->"
 
     return re.sub(r"<!-- table (\w+) -->\n.*?<!-- end -->", block, text, flags=re.DOTALL)
 
@@ -187,4 +187,4 @@ if __name__ == "__main__":
     if TABLES.is_dir():
         NUMBERS.write_text(written(taken(TABLES)), encoding="utf-8")
     known = list(csv.DictReader(NUMBERS.open(encoding="utf-8")))
-    README.write_text(filled(README.read_text(encoding="utf-8"), Numbers(known)), encoding="utf-8")
+    README.write_text(filled(README.read_text(encoding="utf-8"), known), encoding="utf-8")
