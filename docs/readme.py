@@ -28,7 +28,7 @@ Row = dict[str, str]
 
 
 def taken(folder: Path) -> list[Row]:
-    """The numbers that the README shows, from the csv tables in a folder; of generation's the shared setting's alone."""
+    """The numbers that the README shows, from the csv tables in a folder; of generation the shared setting's."""
     found = []
     for table, metrics in KEPT.items():
         for row in csv.DictReader((folder / f"{table}.csv").open(encoding="utf-8")):

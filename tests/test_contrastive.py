@@ -111,6 +111,29 @@ def test_gradients_agree_with_finite_differences(loss, weight):
     assert torch.autograd.gradcheck(value, [p.requires_grad_() for p in point])
 
 
+def test_rows_without_a_pair_are_false_against_every_row_of_a_pair():
+    rng = np.random.default_rng(7)
+    shapes = (((6, d), (d, 3), (4, d)) for d in (5, 4))
+    sides = tuple(heads.Side(*(rng.standard_normal(shape).astype(np.float32) for shape in three)) for three in shapes)
+    u, v = (unit(side.x.numpy() @ side.head()) for side in sides)
+    far_x, far_y = (unit(side.rest.numpy() @ side.head()) for side in sides)
+    expected = -sum(np.log(expit(-(2 * s - 1))).sum() for s in (u @ far_y.T, far_x @ v.T)) / 6
+    rows = (torch.arange(6), (torch.arange(4), torch.arange(4)))
+    assert heads.apart(sides, *rows, torch.tensor(np.log(2.0)), torch.tensor(-1.0)).item() == pytest.approx(
+        expected, rel=1e-4
+    )
+
+
+def test_negatives_are_learnt_from_and_are_for_the_sigmoid_loss():
+    x, y = views(120)
+    options = {"steps": 5, "pull": 0.1, "hubness": False}
+    plain, more = (Contrastive(negatives=k, **options).fit(x, y, np.arange(40)) for k in (0, 16))
+    assert np.abs(plain.a_ - more.a_).max() > 1e-4
+    assert np.isfinite(Contrastive(negatives=16, **options).fit(x[:40], y[:40], np.arange(40)).a_).all()  # none is left
+    with pytest.raises(ValueError, match="for the sigmoid loss"):
+        Contrastive("infonce", negatives=16)
+
+
 def views(n=400, noise=0.3, seed=4):
     """Two noisy linear views of one latent cloud [n, 6]: x [n, 30], y [n, 20], row i with row i."""
     rng = np.random.default_rng(seed)

@@ -71,8 +71,8 @@ def test_what_knows_images_by_heart_is_not_chosen():
 
 
 CHOOSERS = [
-    "cca", "contrastive", "distillation", "fused", "keypoints", "relative", "ridge", "sotalign", "structure", "warp",
-    "wasserstein-procrustes",
+    "cca", "contrastive", "distillation", "fused", "keypoints", "relative", "ridge", "semi-cca", "sotalign",
+    "structure", "warp", "wasserstein-procrustes",
 ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, softplus
 
 from ngw.maps.linear import thin_svd
 from ngw.nn.losses import infonce, sigmoid
@@ -28,6 +28,7 @@ class Recipe:
 
     pull: penalty on the squared distance of the heads to where they start, in whitened coordinates.
     temperature: where the learned one starts; the structure term keeps it.  learning_rate: of heads and temperature.
+    negatives: rows without a pair that join each side's batch, pairs of nothing there; for the sigmoid loss.
     structure, levels: weight and number of scales of the structure term; 0 leaves it out.
     """
 
@@ -37,6 +38,7 @@ class Recipe:
     steps: int = 60
     batch: int = 512
     learning_rate: float = 3e-4
+    negatives: int = 0
     structure: float = 0.0
     levels: int = 1
 
@@ -82,16 +84,17 @@ class Side:
     """One side's head, start + white @ delta: `delta` [r, w] is learned, from 0, on whitened coordinates of the pairs.
 
     x [k, d]: the pairs' features; the head cannot leave their span. start [d, w]: brought to outputs of unit mean
-    square norm, so that `delta` has a scale.
+    square norm, so that `delta` has a scale.  rest [m, d]: rows without a pair.
     """
 
-    def __init__(self, x: np.ndarray, start: np.ndarray) -> None:
+    def __init__(self, x: np.ndarray, start: np.ndarray, rest: np.ndarray | None = None) -> None:
         some = x[: 2 * AXES]  # enough pairs for the coordinates, at a third of the time of 3000
         _, s, vt = thin_svd(some)
         scale = np.sqrt(len(some) / (s**2 + RIDGE * (s**2).mean()))
         self.white = vt[:AXES].T * scale[:AXES]  # [d, r]
         self.start = start / max(float(np.sqrt(((x @ start) ** 2).sum(1).mean())), 1e-12)
         self.x, self.z, self.base = (torch.from_numpy(a) for a in (x, x @ self.white, x @ self.start))
+        self.rest = torch.from_numpy(x[:0] if rest is None else rest)
         self.gram: Tensor | None = None
         self.restart()
 
@@ -101,6 +104,12 @@ class Side:
 
     def __call__(self, rows: Tensor) -> Tensor:
         return normalize(self.base[rows] + self.z[rows] @ self.delta, dim=1)  # [b, w]
+
+    def negatives(self, rows: Tensor) -> Tensor:
+        """Rows without a pair under the head, [b, w]."""
+        z, dtype = self.rest[rows], self.base.dtype
+        start, white = (torch.from_numpy(a).to(dtype) for a in (self.start, self.white))
+        return normalize(z @ start + z @ white @ self.delta, dim=1)
 
     def cosines(self, rows: Tensor) -> Tensor:
         """`cosines` of the frozen features [b, b]; the products of all pairs are made once, where memory allows."""
@@ -138,8 +147,19 @@ def train(
         if step == marks[-1]:
             break
         rows = torch.randperm(k, generator=generator)[: recipe.batch] if k > recipe.batch else torch.arange(k)
-        optimiser.step(objective(sides, rows, scale, bias, recipe))
+        loss = objective(sides, rows, scale, bias, recipe)
+        if recipe.negatives:
+            far = [torch.randperm(len(s.rest), generator=generator)[: recipe.negatives] for s in sides]
+            loss = loss + apart(sides, rows, (far[0], far[1]), scale, bias)
+        optimiser.step(loss)
     return heads
+
+
+def apart(sides: tuple[Side, Side], rows: Tensor, far: tuple[Tensor, Tensor], scale: Tensor, bias: Tensor) -> Tensor:
+    """The sigmoid loss's further terms: rows of pairs against the other side's rows without one, all of them false."""
+    (u, v), (left, right) = (side(rows) for side in sides), (s.negatives(i) for s, i in zip(sides, far, strict=True))
+    logits = torch.cat([(u @ right.T).flatten(), (left @ v.T).flatten()]) * scale.exp() + bias
+    return softplus(logits).sum() / len(rows)
 
 
 def objective(sides: tuple[Side, Side], rows: Tensor, scale: Tensor, bias: Tensor, recipe: Recipe) -> Tensor:

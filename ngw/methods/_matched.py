@@ -39,16 +39,21 @@ class Matched(Whitened, Rotation):
         return (cx.T @ matching.plan @ cy).astype(np.float32)
 
 
-def centroids(x: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(centroids [<= k, d], their shares of the rows) by k-means on the leading coordinates of x [n, d]."""
+def centroids(x: np.ndarray, k: int, seed: int, start: str = "rows") -> tuple[np.ndarray, np.ndarray]:
+    """(centroids [<= k, d], their shares of the rows) by k-means on the leading coordinates of x [n, d].
+
+    start: "rows" at random, or "++", rows far from each other (k-means++; Arthur & Vassilvitskii 2007).
+    """
     from scipy.cluster.vq import kmeans2
 
     k = min(k, max(2, len(x) // 2))
     lead = x[:, :LEADING].astype(np.float64)
-    begin = lead[np.random.default_rng(seed).choice(len(x), k, replace=False)]
+    stream = np.random.default_rng(seed)
+    begin = lead[stream.choice(len(x), k, replace=False)] if start == "rows" else k
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="One of the clusters is empty")  # it is left out below
-        label = kmeans2(lead, begin, minit="matrix", iter=30)[1]
+        minit = "matrix" if start == "rows" else start
+        label = kmeans2(lead, begin, minit=minit, iter=30, rng=stream)[1]
     names, label, count = np.unique(label, return_inverse=True, return_counts=True)
     sums = np.zeros((len(names), x.shape[1]))
     np.add.at(sums, label, x)
