@@ -63,7 +63,7 @@ def test_h_a_is_the_proposals_formula():
 def test_gates_take_the_mean_and_pooled_attention_the_only_key():
     z_a, mask_a, z_b, mask_b = tokens()
     for spec in ({"kind": "gated"}, {"kind": "cross-attention", "pooled": True}):
-        net = network(spec)
+        net = network(spec, alpha=0.5)
         own = average(z_b, mask_b)[:, None] if net.spec.pooled else z_b
         # Procrustes is affine, so that the mean of the mapped tokens is the map of their mean.
         mean = net.maps.ab(average(z_a, mask_a))[:, None]

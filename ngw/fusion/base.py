@@ -31,6 +31,7 @@ class Row:
     pooled: bool = False  # whether each side is first averaged to one token
     alpha: float = 0.5  # of its own in what it exchanges, before training
     tune: str = "frozen"  # whether maps are trained on, where it has some
+    compares: bool = False  # whether an image's similarity to its question, by the aligner, speaks for answers
     reference: ClassVar[str] = "proposal 2.4"
 
     def __post_init__(self) -> None:
