@@ -43,8 +43,9 @@ def test_with_closed_gates_and_alphas_of_1_the_answers_are_concatenations():
     close(cross(batch), plain(batch))
 
 
-def test_cross_attention_starts_near_concatenation():
-    assert min(network({"kind": "cross-attention"}).alphas().values()) == pytest.approx(0.95)
+def test_the_questions_side_starts_all_but_closed():
+    assert network({"kind": "cross-attention"}).alphas() == pytest.approx({"a": 0.5, "b": 0.95})
+    assert network({"kind": "gated"}, alpha=0.3).alphas() == pytest.approx({"a": 0.3, "b": 0.3})
 
 
 def test_an_open_gate_speaks_for_its_answer_in_units_of_the_spread():

@@ -22,7 +22,9 @@ class CrossAttention(Fusion):
 
     exchanges = attends = True
 
-    alpha: float = option(0.95, above=0, below=1)  # where both learned alphas start: all but concatenation
+    alpha: float = option(0.5, above=0, below=1)  # where the images' learned alpha starts
+    # Where the questions' starts, all but closed: their words tell most, and few labels don't teach what to mix in.
+    alpha_b: float = option(0.95, above=0, below=1)
     tune: str = option("frozen", among=("frozen", "fine"))  # maps, or fine-tuned with the rest
     pooled: bool = False  # an ablation: one token a side, whose softmax is 1
     # The image's similarity to the question, where the aligner compares, speaks for or against each answer, through
