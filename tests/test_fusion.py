@@ -52,17 +52,17 @@ def test_a_query_without_keys_takes_nothing_and_gradients_stay_finite():
 
 def test_h_a_is_the_proposals_formula():
     z_a, mask_a, z_b, mask_b = tokens()
-    net = network({"kind": "cross-attention"}, alpha=0.3)
+    net = network({"kind": "cross-attention"}, alpha=0.3, alpha_b=0.4)
     t_ba = torch.from_numpy(fitted().inverse_transform(z_b[0].numpy()).astype(np.float32))
     q, k = net.project["a"](z_a[0]), net.project["a"](t_ba)
     hand = 0.3 * q + 0.7 * torch.softmax(q @ k.T / np.sqrt(SMALL["dims"]), 1) @ k
     close(net.mixed(z_a, mask_a, z_b, mask_b)["a"][0][0], hand)
-    assert net.alphas() == pytest.approx({"a": 0.3, "b": 0.3})
+    assert net.alphas() == pytest.approx({"a": 0.3, "b": 0.4})
 
 
 def test_gates_take_the_mean_and_pooled_attention_the_only_key():
     z_a, mask_a, z_b, mask_b = tokens()
-    for spec in ({"kind": "gated"}, {"kind": "cross-attention", "pooled": True}):
+    for spec in ({"kind": "gated"}, {"kind": "cross-attention", "pooled": True, "alpha_b": 0.5}):
         net = network(spec)
         own = average(z_b, mask_b)[:, None] if net.spec.pooled else z_b
         # Procrustes is affine, so that the mean of the mapped tokens is the map of their mean.

@@ -90,8 +90,10 @@ def test_a_run_leaves_a_model_a_record_and_the_official_results(scenes, made, fu
     assert told["training"]["curve"]["step"][0] == 0
     assert 0 <= told["training"]["waiting"] < 1
     labels = Labels.read(made / "labels")
-    parameters = 2 * (8 * 8 + 8) + 2 + 4 * 8 + (16 * 8 + 8) + (8 * 8 + 8) + 9 * len(labels.vocabulary.answers)
-    assert told["cost"]["parameters"] == parameters  # projections, alphas, norms, both layers, classifier; no maps
+    parameters = 2 * (8 * 8 + 8) + 2 + 4 * 8 + (16 * 8 + 8) + (8 * 8 + 8) + 10 * len(labels.vocabulary.answers)
+    assert (
+        told["cost"]["parameters"] == parameters
+    )  # projections, alphas, norms, both layers, classifier, gates; no maps
 
 
 def test_scores_are_the_official_scorers(scenes, made, fused, tmp_path):
@@ -136,9 +138,10 @@ def test_a_run_killed_in_its_middle_ends_as_an_unbroken_one(made, fused, tmp_pat
 def test_a_saved_network_answers_as_it_did(made, fused):
     files = [tokens.TokenFile(made / f"{side}.test") for side in ("vision", "text")]
     labels = Labels.read(made / "labels")
-    model = vqa.load(fused / "model.safetensors", *files, methods.load(made / "aligner"))
+    aligner = methods.load(made / "aligner")
+    model = vqa.load(fused / "model.safetensors", *files, aligner)
     rows = labels.rows("test")
-    sides = vqa.Sides.of(*files, labels, rows)
+    sides = vqa.Sides.of(*files, labels, rows, aligner)
     said = [labels.vocabulary.answers[k] for k in vqa.answer(model, sides, np.arange(len(rows)))]
     results = json.loads((fused / "predictions" / "test.json").read_text())
     assert said == [entry["answer"] for entry in results]
@@ -148,8 +151,9 @@ def test_training_beats_the_prior_on_what_it_trained_on(made):
     files = [tokens.TokenFile(made / f"{side}.train") for side in ("vision", "text")]
     labels = Labels.read(made / "labels")
     rows = labels.rows("train")
-    sides = vqa.Sides.of(*files, labels, rows)
-    model = vqa.build(CROSS, *files, methods.load(made / "aligner"), labels.vocabulary.answers, 0)
+    aligner = methods.load(made / "aligner")
+    sides = vqa.Sides.of(*files, labels, rows, aligner)
+    model = vqa.build(CROSS, *files, aligner, labels.vocabulary.answers, 0)
     options = vqa.Options(epochs=80, batch=16, learning_rate=0.02, patience=99)
     trained = vqa.fit(model, sides, labels, rows, options, 0)
     targets = labels.targets[rows]

@@ -28,6 +28,7 @@ class Mixing(Protocol):
     aligned: bool
     pooled: bool
     alpha: float
+    alpha_b: float | None
     tune: str
 
     def attend_to(self, q: Tensor, k: Tensor, mask: Tensor) -> Tensor: ...
@@ -46,7 +47,8 @@ class Network(nn.Module):
         self.project = nn.ModuleDict({s: projection(tokens[s], spec.dims, seed, "project", s) for s in spec.sides})
         self.maps = owned(maps, spec, (a.width, b.width))
         if spec.exchanges:
-            self.logits = nn.Parameter(torch.full((2,), math.log(spec.alpha / (1 - spec.alpha))))  # of the alphas
+            alphas = torch.tensor([spec.alpha, spec.alpha if spec.alpha_b is None else spec.alpha_b])
+            self.logits = nn.Parameter(alphas.logit())
         if spec.exchanges and not spec.aligned:  # in place of T and the shared projection
             self.raw = nn.ModuleDict({s: projection(tokens[OTHER[s]], spec.dims, seed, "raw", s) for s in spec.sides})
         self.norm = nn.ModuleDict({s: nn.LayerNorm(spec.dims) for s in spec.sides})

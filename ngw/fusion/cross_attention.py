@@ -22,9 +22,14 @@ class CrossAttention(Fusion):
 
     exchanges = attends = True
 
-    alpha: float = option(0.5, above=0, below=1)  # where both learned alphas start
+    alpha: float = option(0.5, above=0, below=1)  # where the images' learned alpha starts
+    # Where the questions' starts, all but closed: their words tell most, and few labels don't teach what to mix in.
+    alpha_b: float = option(0.95, above=0, below=1)
     tune: str = option("frozen", among=("frozen", "fine"))  # maps, or fine-tuned with the rest
     pooled: bool = False  # an ablation: one token a side, whose softmax is 1
+    # The image's similarity to the question, where the aligner compares, speaks for or against each answer, through
+    # gates that start closed.
+    similarity: bool = True
     # Without: a learned projection of the other side's raw features stands in place of T and of the shared projection,
     # plain cross-attention, the baseline.
     aligned: bool = True
@@ -37,6 +42,10 @@ class CrossAttention(Fusion):
     @property
     def role(self) -> str:  # type: ignore[override]  # follows from an option
         return "method" if self.aligned else "baseline"
+
+    @property
+    def compares(self) -> bool:  # type: ignore[override]  # follows from options
+        return self.aligned and self.similarity
 
     def attend_to(self, q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
         """`attend`."""

@@ -23,38 +23,53 @@ from ngw.nn.training import Trained, train
 from ngw.seeds import rng
 from ngw.tasks.vqa.labels import Labels, held_out
 from ngw.tasks.vqa.options import TrainingOptions as Options
+from ngw.tasks.vqa.similarity import similarity
 
 EVALUATE = 128  # questions answered at once: more don't fit the cache
+PACE = 30.0  # how much faster than other weights gates open: each is one number, and few labels are few steps
+SAMPLE = 1024  # questions that tell the units of similarities
 
 
 class Batch(NamedTuple):
-    """Tokens of both sides [b, t, d_a], [b, s, d_b], their masks, and targets [b, n_answers]."""
+    """Tokens of both sides [b, t, d_a], [b, s, d_b], their masks, targets [b, n_answers] and similarities [b]."""
 
     z_a: Tensor
     mask_a: Tensor
     z_b: Tensor
     mask_b: Tensor
     targets: Tensor | None = None
+    similarity: Tensor | None = None
 
 
 class Answerer(nn.Module):
-    """A fusion network and a linear classifier over the vocabulary's answers."""
+    """A fusion network and a linear classifier over the vocabulary's answers.
+
+    Where the fusion compares, an image's similarity to its question speaks for or against each answer, through gates
+    that start closed: [n_answers], learned.
+    """
 
     def __init__(self, network: nn.Module, answers: tuple[str, ...], seed: int) -> None:
         super().__init__()
         self.network, self.answers = network, answers
         self.head = linear(network.spec.width, len(answers), "linear", seed, "vqa", "head")
+        self.comparison = Comparison(len(answers)) if network.spec.compares else None
 
-    def start_from(self, targets: np.ndarray) -> None:
-        """The classifier's start: the log-odds of each answer's mean target [n_answers], whatever the question."""
+    def start_from(self, targets: np.ndarray, similarity: Tensor | None = None) -> None:
+        """The classifier's start: the log-odds of each answer's mean target [n_answers], whatever the question.
+
+        similarity: of some training questions, whose mean and spread become the comparison's units.
+        """
         odds = np.clip(targets, 1e-4, 1 - 1e-4)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
             self.head.bias.copy_(torch.from_numpy(np.log(odds / (1 - odds))))
+        if self.comparison is not None:
+            self.comparison.measure(required(similarity))
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [b, n_answers]."""
-        return self.head(self.network(*batch[:4]))
+        logits = self.head(self.network(*batch[:4]))
+        return logits if self.comparison is None else logits + self.comparison(required(batch.similarity))
 
     def trained(self) -> dict[str, Tensor]:
         """The parameters that training moves, by name."""
@@ -64,6 +79,32 @@ class Answerer(nn.Module):
         """Write the weights and what they were made from; the aligner's own file is not repeated."""
         arrays = {name: value.detach().cpu().numpy() for name, value in self.state_dict().items()}
         io.write_tensors(path, arrays, {**about, "answers": json.dumps(self.answers)})
+
+
+class Comparison(nn.Module):
+    """What an image's similarity to its question adds to each answer's logit: a gate an answer, closed at the start."""
+
+    def __init__(self, answers: int) -> None:
+        super().__init__()
+        self.gates = nn.Parameter(torch.zeros(answers))
+        self.register_buffer("mean", torch.tensor(0.0))
+        self.register_buffer("spread", torch.tensor(1.0))
+
+    def measure(self, similarity: Tensor) -> None:
+        """Take the units from some questions' similarities [n]."""
+        self.mean.copy_(similarity.mean())
+        self.spread.copy_(similarity.std(correction=0).clamp_min(1e-6))
+
+    def forward(self, similarity: Tensor) -> Tensor:
+        """[b, n_answers], of similarities [b]."""
+        return ((similarity - self.mean) / self.spread)[:, None] * (PACE * self.gates)
+
+
+def required(similarity: Tensor | None) -> Tensor:
+    """The similarities that a fusion compares by."""
+    if similarity is None:
+        raise InputError("similarity: expected that of images and questions, found none; give `Sides.of` the aligner.")
+    return similarity
 
 
 class Items(Protocol):
@@ -81,18 +122,21 @@ class Sides:
     questions: TokenFile
     image_rows: np.ndarray  # [n]
     question_rows: np.ndarray  # [n]
+    similarity: np.ndarray | None = None  # float32 [n], of each question's image to it, where there is an aligner
 
     @classmethod
-    def of(cls, images: TokenFile, questions: TokenFile, labels: Labels, rows: np.ndarray) -> Sides:
+    def of(
+        cls, images: TokenFile, questions: TokenFile, labels: Labels, rows: np.ndarray, aligner: Method | None = None
+    ) -> Sides:
         """Of the questions in some rows of the labels; one without tokens is an `InputError`."""
         a, b = images.rows(labels.image_ids[rows]), questions.rows(labels.question_ids[rows])
-        return cls(images, questions, a, b)
+        return cls(images, questions, a, b, None if aligner is None else similarity(aligner, images, questions, a, b))
 
     def batch(self, places: np.ndarray, device: str = "cpu", targets: np.ndarray | None = None) -> Batch:
         """The questions at some places, as tensors."""
         parts = [*self.images.batch(self.image_rows[places]), *self.questions.batch(self.question_rows[places])]
-        parts += [] if targets is None else [targets]
-        return Batch(*(torch.from_numpy(part).to(device) for part in parts))
+        own = None if self.similarity is None else self.similarity[places]
+        return Batch(*(None if part is None else torch.from_numpy(part).to(device) for part in (*parts, targets, own)))
 
 
 def build(
@@ -127,7 +171,8 @@ def fit(
     held = held_out(labels.image_ids[rows], options.held_out, seed)
     learned, kept = np.flatnonzero(~held), np.flatnonzero(held)
     targets = labels.targets[rows]
-    model.start_from(np.asarray(targets[learned].mean(0), np.float32).ravel())
+    sample = learned[stream(len(learned), 0, min(SAMPLE, len(learned)), seed)]
+    model.start_from(np.asarray(targets[learned].mean(0), np.float32).ravel(), sides.batch(sample, where).similarity)
     size = min(options.batch, len(learned))
 
     def batch(step: int) -> Batch:

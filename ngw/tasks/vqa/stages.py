@@ -156,11 +156,11 @@ def fuse(
         network = answerer.build(dict(spec), a[0], b[0], aligner, known.vocabulary.answers, seed)
         inputs = [digests.of(path) for path in (labels, model) if path] + [f.metadata["sha256"] for f in (*a, *b)]
         made_from = json.dumps([identity, dict(spec), dict(training), inputs, __version__])
-        sides = answerer.Sides.of(a[0], b[0], known, rows)
+        sides = answerer.Sides.of(a[0], b[0], known, rows, aligner)
         trained = answerer.fit(network, sides, known, rows, options, seed, output / "checkpoint.safetensors", made_from)
         spent = usage.read() | {"train_seconds": trained.seconds}
     for image_tokens, question_tokens in zip(a[1:], b[1:], strict=True):
-        _answer(network, image_tokens, question_tokens, known, options, output / "predictions")
+        _answer(network, (image_tokens, question_tokens), aligner, known, options, output / "predictions")
     splits = [tokens.metadata["split"] for tokens in b[1:]]
     Record.of(
         identity | {"kind": spec["kind"], "role": fusions.build(spec).role},
@@ -212,14 +212,14 @@ def _check_sides(a: Sequence[TokenFile], b: Sequence[TokenFile], aligner: Mappin
         raise InputError(f"{a[0].path}: expected the same splits of images and questions, in one order; found others.")
 
 
-def _answer(network: Answerer, a: TokenFile, b: TokenFile, known, options, output: Path) -> None:
+def _answer(network: Answerer, files: tuple[TokenFile, TokenFile], aligner, known, options, output: Path) -> None:
     """The official results file of one split."""
     from ngw.tasks.vqa import answerer
     from ngw.tasks.vqa.answers import write_results
 
-    split = b.metadata["split"]
+    split = files[1].metadata["split"]
     rows = known.rows(split)
-    sides = answerer.Sides.of(a, b, known, rows)
+    sides = answerer.Sides.of(*files, known, rows, aligner)
     chosen = answerer.answer(network, sides, np.arange(len(rows)), answerer.device(options.device))
     ids = known.question_ids[rows].tolist()
     write_results(output / f"{split}.json", ids, [known.vocabulary.answers[column] for column in chosen], ids)
