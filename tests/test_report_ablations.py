@@ -90,7 +90,7 @@ def test_the_figure_has_a_panel_an_option_with_the_base_filled():
     rows = read_csv(report.build(records, ranks, list(ranks), GROUPS)["ablations.csv"])
     figure = report.figure(rows, ("points", "v", "t"))
     shown = [axes for axes in figure.axes if axes.get_visible()]
-    assert [axes.get_title(loc="left") for axes in shown] == ["epsilon", "cost", "effective support, by epsilon"]
+    assert [axes.get_title(loc="left") for axes in shown] == ["epsilon", "cost", "support, by epsilon"]
     ticks = [[label.get_text() for label in axes.get_xticklabels()] for axes in shown]
     assert ticks == [["0.01", "0.02"], ["cca", "raw"], ["0.01", "0.02"]]
     assert [list(line.get_ydata()) for line in shown[2].lines] == [[1.5, 20.5], [1.5], [20.5]]

@@ -34,10 +34,13 @@ _LEGEND = (
     " better on held-out rows, and coefficients of the objective change nothing.",
     "support: of the plan, effective: captions that the mass of an image that was transported is spread over, mean over"
     " images and seeds.",
-    "A word in a number's place is null in the config: all rows (unpaired), the ridge penalty (smoothness),"
-    " exact marginals (tau), no whitening (whiten).",
+    "A word in a number's place is null in the config: all rows (unpaired), the ridge penalty (smoothness), exact"
+    " marginals (tau), no whitening (whiten), the choice of held-out pairs (epsilon, hubness).",
 )
-NULL = {"unpaired": "all", "smoothness": "ridge", "tau": "exact", "whiten": "none"}  # what null is for an option
+NULL = {  # what null is for an option
+    "unpaired": "all", "smoothness": "ridge", "tau": "exact", "whiten": "none",
+    "epsilon": "chosen", "hubness": "chosen",
+}  # fmt: skip
 
 
 def build(
@@ -179,7 +182,7 @@ def _support(axes: Axes, rows: pd.DataFrame) -> None:
     _points(axes, rows, x, support)
     style.logarithmic(axes.yaxis)
     axes.minorticks_off()
-    axes.set_title("effective support, by epsilon")
+    axes.set_title("support, by epsilon")
 
 
 def _places(axes: Axes, rows: pd.DataFrame) -> np.ndarray:
