@@ -177,8 +177,8 @@ def _points(axes: Axes, rows: pd.DataFrame, x: np.ndarray, y: np.ndarray) -> np.
 
 def _support(axes: Axes, rows: pd.DataFrame) -> None:
     """How many captions an image's mass is spread over, at each epsilon."""
-    x, support = _places(axes, rows), rows["support"].to_numpy()
-    axes.plot(x, support, **_LINE, zorder=3)
+    x, support, numbers = _places(axes, rows), rows["support"].to_numpy(), ~np.isnan(_numbers(rows))
+    axes.plot(x[numbers], support[numbers], **_LINE, zorder=3)
     _points(axes, rows, x, support)
     style.logarithmic(axes.yaxis)
     axes.minorticks_off()
