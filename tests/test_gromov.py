@@ -112,11 +112,11 @@ def test_fused_of_alpha_one_is_cca():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((60, 6))
     y = x @ rng.standard_normal((6, 5)) + 0.1 * rng.standard_normal((60, 5))
-    pairs = np.arange(20)
-    fused, cca = Fused(alpha=1.0, ridge=0.1, power=1.0).fit(x, y, pairs), CCA(ridge=0.1, power=1.0).fit(x, y, pairs)
+    pairs, options = np.arange(20), {"ridge": 0.1, "power": 1.0, "hubness": False}
+    fused, cca = Fused(alpha=1.0, **options).fit(x, y, pairs), CCA(**options).fit(x, y, pairs)
     (u, v), (p, q) = fused.embed(x, y), cca.embed(x, y)
     np.testing.assert_allclose(u @ v.T, p @ q.T, atol=1e-5)
-    (u, v), (s, t) = (Fused(alpha=a, ridge=0.1, power=1.0).fit(x, y, pairs).embed(x, y) for a in (0.5, 0.0))
+    (u, v), (s, t) = (Fused(alpha=a, **options).fit(x, y, pairs).embed(x, y) for a in (0.5, 0.0))
     r = p.shape[1]
     np.testing.assert_allclose(u[:, :r] @ v[:, :r].T, p @ q.T / 2, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(s[:, :r]), 0)
