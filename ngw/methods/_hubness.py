@@ -41,6 +41,7 @@ class Hubness:
         """Yes, unless pairs that are held out, and withdrawn from both clouds, match worse without hubs.
 
         It helps nearly everywhere (Conneau et al. 2018), so that a few held-out pairs' noise doesn't decide.
+        A method that takes no pairs has none to ask, and leaves hubs in.
         """
         method: Any = self
         if method.supervision == "none" or too_few(pairs):
