@@ -141,7 +141,7 @@ def test_groups_hold_the_base_once_and_stand_in_the_order_of_numbers():
     good = Config(values("vary", value=vary), SCHEMA)
     groups = {(g["base"], g["option"]): g["rows"] for g in good.ablation_groups()}
     assert groups["ngw", "epsilon"] == [
-        ["0.001", "ngw~epsilon=0.001"], ["0.2", "ngw~epsilon=0.2"], ["null", "ngw"]
+        ["0.001", "ngw~epsilon=0.001"], ["0.05", "ngw"], ["0.2", "ngw~epsilon=0.2"]
     ]  # fmt: skip
     assert [row[0] for row in groups["ngw", "unpaired"]] == ["0", "4", "null"]
     assert groups["ngw", "unpaired"][2][1] == "ngw"

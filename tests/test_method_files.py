@@ -64,7 +64,7 @@ def test_a_file_without_its_parts(tmp_path, change, text):
         ({"no_such": 1}, "'warp' has no option 'no_such'"),
         ({"kind": "ridge"}, r"expected exactly the options of warp, found others, or none, for \['kind'\]"),
         ({"epsilon": -1}, "epsilon is positive"),
-        ({"epsilon": "0.1"}, "epsilon: expected a number or null, found '0.1'"),
+        ({"epsilon": "0.1"}, "epsilon: expected a number, found '0.1'"),
     ],
 )
 def test_a_file_with_other_options(tmp_path, options, text):

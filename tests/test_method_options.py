@@ -14,7 +14,7 @@ from ngw.errors import InputError
         ("procrusts", {}, "Did you mean 'procrustes'"),
         ("warp", {"epsilom": 0.1}, "Did you mean 'epsilon'"),
         ("warp", {"epsilon": 0}, "epsilon is positive"),
-        ("warp", {"epsilon": float("nan")}, "epsilon: expected a number or null, found nan"),
+        ("warp", {"epsilon": float("nan")}, "epsilon: expected a number, found nan"),
         ("warp", {"cost": "cac"}, "Did you mean 'cca'"),
         ("warp", {"map": "affine"}, "map is linear, orthogonal, mlp or residual"),
         ("warp", {"whiten": 0}, "whiten is positive"),

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from ngw import methods
+from ngw.methods._choice import support
 from ngw.methods._hubness import NEAREST, nearness, without_hubs
-from ngw.methods._readout import Moments, read_out, together
+from ngw.methods._readout import Moments, Space
 from ngw.methods._selection import speak_against, standing, too_few
 from ngw.methods._variates import solve
 from ngw.methods.base import unit
@@ -45,13 +46,25 @@ def test_rows_twice_as_heavy_are_rows_that_stand_twice():
         np.testing.assert_allclose(np.abs(one), np.abs(other), atol=1e-4)
 
 
-def test_the_average_of_one_thing_with_itself_is_that_thing():
+def test_rows_are_compared_by_the_mean_of_the_cosines_along_each_set_of_axes():
     x, y = views(40, dx=6, dy=5)
     sums = Moments.of(x, y, np.ones(40, np.float32))
+    few = Moments.of(x[:4], y[:4], np.ones(4, np.float32)).variates(1.0)  # three axes beside five
     axes = sums.variates(0.3)
-    u, v = read_out(x, y, axes)
-    p, q = read_out(x, y, together([(0.3, 0.3, axes), (0.7, 0.3, axes)], sums))
-    np.testing.assert_allclose(p @ q.T, u @ v.T, atol=1e-4)
+    u, v = Space.of([(0.3, axes), (0.7, few)]).embed(x, y)
+    cosines = [unit(x @ a) @ unit(y @ b).T for a, b in (axes, few)]
+    np.testing.assert_allclose(u @ v.T, 0.3 * cosines[0] + 0.7 * cosines[1], atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(u, axis=1), 1, atol=1e-5)
+
+
+def test_a_part_counts_as_far_as_held_out_pairs_speak_for_it():
+    stream = np.random.default_rng(0)
+    good, bad = np.full(50, 0.8), 0.4 + 0.1 * stream.standard_normal(50)
+    found = support({(True, 1.0): good, (True, 5.0): good, (False, 1.0): bad})
+    assert found[True, 1.0] == found[True, 5.0] == 1
+    assert found[False, 1.0] < 1e-5
+    noisy = support({(True, 1.0): good, (False, 1.0): good - 0.1 + stream.standard_normal(50)})
+    assert 0.3 < noisy[False, 1.0] < 1.7
 
 
 def test_rows_without_hubs_have_unit_length_and_the_inner_product_of_csls():
@@ -74,10 +87,10 @@ def test_a_standing_is_one_at_the_first_place_and_counts_ties_halfway():
     assert standing(np.ones((4, 2)), np.ones((4, 2)), 1) == pytest.approx([2.5**-0.5])
 
 
-def test_held_out_pairs_speak_against_a_choice_by_more_than_their_standard_error():
-    loss = np.array([-1.0, 0.0, 0.0, 0.0])  # mean -.25, deviation .43, standard error .22
+def test_held_out_pairs_speak_against_a_choice_by_more_than_two_standard_errors():
+    loss = np.array([-1.0, -0.5, -0.5, 0.0])  # mean -.5, deviation .35, standard error .18
     assert speak_against(loss)
-    assert not speak_against(loss + 0.05)
+    assert not speak_against(loss + 0.15)
     assert speak_against(np.array([-0.1]))
     assert not speak_against(np.zeros(3))
 

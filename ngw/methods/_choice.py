@@ -1,4 +1,4 @@
-"""What NGW chooses on pairs held out of its budget: how sharp the plan is, and how its rows are compared."""
+"""What NGW chooses on pairs held out of its budget: how its rows are compared."""
 
 from __future__ import annotations
 
@@ -9,37 +9,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ngw.methods._hubness import without_hubs
-from ngw.methods._readout import Axes, Moments, moments, read_out, together
+from ngw.methods._readout import Moments, Space, moments
 from ngw.methods._selection import folds, speak_against, standing, too_few, withdraw
 
 if TYPE_CHECKING:
     from ngw.methods._transport import Transport
 
-EPSILONS = (0.05, 0.02)
-RIDGES = (0.01, 0.05, 0.2, 1.0, 5.0, 25.0)  # of an analysis of correlations, in units of the mean eigenvalue
-MIDDLE = 1.0  # the ridge where nothing can be chosen
-FEW, FOLDS = 50, ((50, 3), (300, 2))  # known pairs below which epsilon isn't chosen; so many of five folds held out
+RIDGES = {0.05: 1.0, 0.2: 1.0, 1.0: 1.0, 5.0: 1.0, 25.0: np.exp(-1)}  # of an analysis, by the mean eigenvalue: priors
+ALONE = np.exp(-1)  # prior of variates of the known pairs alone, against those with the plan's rows
+FOLDS = ((100, 3), (300, 2))  # known pairs below which so many of five folds are held out; from there on one
 DRAFT, RIVALS = 2000, 1000  # unpaired rows a side at most: in a plan that is solved only to choose; that it never sees
-LEAST = 0.02  # smaller shares are left out
+LEAST, MOST = 0.05, 5  # smaller shares are left out, and all but the largest so many
 
-Planner = Callable[[np.ndarray, np.ndarray, np.ndarray, float], tuple["Transport", tuple[np.ndarray, np.ndarray]]]
+Planner = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple["Transport", tuple[np.ndarray, np.ndarray]]]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One way to plan and to compare: the plan's epsilon, canonical variates by their shares, whether hubs go.
+    """One way to compare: canonical variates by their shares, and whether hubs go.
 
     parts: (with the plan's rows or of the known pairs alone, ridge, share), the shares add up to 1.
     """
 
-    epsilon: float
     parts: Sequence[tuple[bool, float, float]]
     hubness: bool
 
-    def axes(self, sums: Mapping[bool, Moments]) -> Axes:
+    def space(self, sums: Mapping[bool, Moments]) -> Space:
         """Where rows are compared; sums: the moments with the plan's rows (True) and of the known pairs alone."""
-        parts = [(share, ridge, sums[planned].variates(ridge)) for planned, ridge, share in self.parts]
-        return together(parts, sums[True])
+        return Space.of([(share, sums[planned].variates(ridge)) for planned, ridge, share in self.parts])
 
 
 class Trial:
@@ -49,70 +46,61 @@ class Trial:
         self, plan: Planner, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, kept: np.ndarray, held: np.ndarray,
         trust: float,
     ) -> None:  # fmt: skip
-        self.plan, self.trust, self.held = plan, trust, len(held)
-        left, right, self.known = withdraw(x, y, pairs, kept)
+        self.held = len(held)
+        left, right, known = withdraw(x, y, pairs, kept)
         ends = (len(kept) + min(DRAFT, (len(z) - len(kept)) * 4 // 5) for z in (left, right))
         (self.x, left), (self.y, right) = (
             (z[:end], z[end:][:RIVALS]) for z, end in zip((left, right), ends, strict=True)
         )
         self.queries = np.concatenate([x[pairs[held, 0]], left]), np.concatenate([y[pairs[held, 1]], right])
-        self.sums: dict[float, Mapping[bool, Moments]] = {}
+        self.sums = moments(self.x, self.y, known, *plan(self.x, self.y, known), trust)
 
     def standings(self, choice: Choice) -> np.ndarray:
         """How well each held-out pair finds itself among the rivals, [held]."""
-        if choice.epsilon not in self.sums:
-            plan, weights = self.plan(self.x, self.y, self.known, choice.epsilon)
-            self.sums[choice.epsilon] = moments(self.x, self.y, self.known, plan, weights, self.trust)
-        axes = choice.axes(self.sums[choice.epsilon])
-        u, v = read_out(*self.queries, axes)
-        return standing(*(without_hubs(u, v, *read_out(self.x, self.y, axes)) if choice.hubness else (u, v)), self.held)
+        space = choice.space(self.sums)
+        u, v = space.embed(*self.queries)
+        return standing(*(without_hubs(u, v, *space.embed(self.x, self.y)) if choice.hubness else (u, v)), self.held)
 
 
 def choose(
     plan: Planner, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, trust: float, seed: int,
-    epsilon: float | None = None, hubness: bool | None = None,
+    hubness: bool | None = None,
 ) -> Choice:  # fmt: skip
-    """The choice by which pairs that are held out find each other best; epsilon, hubness: what is given.
+    """The choice by which pairs that are held out find each other best; hubness: what is given.
 
-    Canonical variates aren't chosen but averaged, each as far as held-out pairs speak for it (exponential weights of
-    its distance to the best in standard errors; Dalalyan and Tsybakov 2008): few pairs tell little, and then all count.
-    Those of the known pairs alone are among them, for unpaired rows that mislead.
+    Canonical variates aren't chosen but averaged, each as far as held-out pairs speak for it, and the prior: few pairs
+    tell little, and then all count.  Those of the known pairs alone are among them, for unpaired rows that mislead.
     """
-    epsilons = EPSILONS if epsilon is None else (epsilon,)
-    rest = len(x) - len(np.unique(pairs[:, 0])) + len(y) - len(np.unique(pairs[:, 1]))
-    kinds = (False, True) if rest else (False,)
+    kinds = (False, True) if len(np.unique(pairs[:, 0])) < len(x) or len(np.unique(pairs[:, 1])) < len(y) else (False,)
+    prior = {(kind, ridge): p * (1.0 if kind else ALONE) for kind in kinds for ridge, p in RIDGES.items()}
     if too_few(pairs):
-        kinds = kinds if len(pairs) else (True,)
-        return Choice(epsilons[0], [(kind, MIDDLE, 1 / len(kinds)) for kind in kinds], hubness is not False)
-    epsilons = epsilons[:1] if len(pairs) < FEW else epsilons
+        known = {key: p for key, p in prior.items() if len(pairs) or key[0]}
+        return Choice(_shares(known), hubness is not False)
     count = next((many for below, many in FOLDS if len(pairs) < below), 1)
     trials = [Trial(plan, x, y, pairs, *split, trust) for split in folds(pairs, seed)[:count]]
 
-    def standings(choice: Choice, count: int | None = None) -> np.ndarray:
-        return np.concatenate([trial.standings(choice) for trial in trials[:count]])
+    def standings(choice: Choice) -> np.ndarray:
+        return np.concatenate([trial.standings(choice) for trial in trials])
 
-    def single(epsilon: float, kind: bool, count: int | None = None) -> dict[tuple[bool, float], np.ndarray]:
-        return {(kind, r): standings(Choice(epsilon, [(kind, r, 1.0)], False), count) for r in RIDGES}
-
-    def first(epsilon: float) -> float:
-        return max(float(found.mean()) for found in single(epsilon, True, 1).values())
-
-    if rest:  # the first fold says which epsilon
-        epsilons = (max(epsilons, key=first),) if len(epsilons) > 1 else epsilons
-    parts = _shares({key: found for kind in kinds for key, found in single(epsilons[0], kind).items()})
-    with_hubs, without = (Choice(epsilons[0], parts, hubs) for hubs in (False, True))
+    single = {key: standings(Choice([(*key, 1.0)], False)) for key in prior}
+    parts = _shares({key: p * support(single)[key] for key, p in prior.items()})
+    with_hubs, without = (Choice(parts, hubs) for hubs in (False, True))
     if hubness is None:
         hubness = not speak_against(standings(without) - standings(with_hubs))
     return without if hubness else with_hubs
 
 
-def _shares(single: dict[tuple[bool, float], np.ndarray]) -> list[tuple[bool, float, float]]:
-    """Exponential weights of each part's distance to the best one, in standard errors of that distance."""
+def support(single: Mapping[tuple[bool, float], np.ndarray]) -> dict[tuple[bool, float], float]:
+    """exp(-z / 2) of each part, z its distance to the best one in standard errors of that distance."""
     best = max(single.values(), key=np.mean)
     distance = {key: best - found for key, found in single.items()}
     errors = {key: max(float(d.std()) / np.sqrt(len(d)), 1e-9) for key, d in distance.items()}
-    weights = {key: float(np.exp(-d.mean() / errors[key])) for key, d in distance.items()}
-    total = sum(weights.values())
-    weights = {key: w / total for key, w in weights.items() if w >= LEAST * total}
-    total = sum(weights.values())
-    return [(*key, w / total) for key, w in weights.items()]
+    return {key: float(np.exp(-d.mean() / errors[key] / 2)) for key, d in distance.items()}
+
+
+def _shares(weights: Mapping[tuple[bool, float], float]) -> list[tuple[bool, float, float]]:
+    """The heaviest parts, and their shares of the weights."""
+    least = LEAST * sum(weights.values())
+    kept = [(key, w) for key, w in sorted(weights.items(), key=lambda part: -part[1])[:MOST] if w >= least]
+    total = sum(w for _, w in kept)
+    return [(*key, float(w / total)) for key, w in kept]

@@ -92,24 +92,30 @@ def moments(
     return {False: known, True: known.plus(others, trust)}
 
 
-def together(parts: Sequence[tuple[float, float, Axes]], sums: Moments) -> Axes:
-    """Axes whose inner products are the parts' by their shares, each in units of its mean size.
+@dataclass(frozen=True)
+class Space:
+    """Where rows of both clouds are compared: by the mean of the cosines along some sets of axes.
 
-    parts: (share, ridge, axes).  The sum of the parts' bilinear forms is split by its singular values in coordinates
-    whitened by their mean ridge: of one part that gives the part, lengths of rows included.
+    x [p, d_x, r], y [p, d_y, r]: axes of the p sets, of which those with fewer than r end in zeros; shares [p], sum 1.
     """
-    if len(parts) == 1:
-        return parts[0][2]
-    (vx, ex), (vy, ey), _ = sums.spectra
-    mean = sum(share * ridge for share, ridge, _ in parts)
-    left, right = (v * np.sqrt(e + mean * e.mean()) for v, e in ((vx, ex), (vy, ey)))
-    form = sum(share * (left.T @ a) @ (b.T @ right) / (np.linalg.norm(left.T @ a) * np.linalg.norm(right.T @ b))
-               for share, _, (a, b) in parts)  # fmt: skip
-    p, s, qt = np.linalg.svd(form, full_matrices=False)
-    one, other = (v / np.sqrt(e + mean * e.mean()) for v, e in ((vx, ex), (vy, ey)))
-    return one @ (p * np.sqrt(s)), other @ (qt.T * np.sqrt(s))
 
+    x: np.ndarray
+    y: np.ndarray
+    shares: np.ndarray
 
-def read_out(x: np.ndarray, y: np.ndarray, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
-    """Both clouds along the axes, at unit length."""
-    return unit(x @ axes[0]), unit(y @ axes[1])
+    @classmethod
+    def of(cls, parts: Sequence[tuple[float, Axes]]) -> Self:
+        """parts: (share, axes)."""
+        width = max(a.shape[1] for _, (a, _) in parts)
+        x, y = (
+            np.stack([np.pad(axes[side], ((0, 0), (0, width - axes[side].shape[1]))) for _, axes in parts])
+            for side in range(2)
+        )
+        return cls(x, y, np.array([share for share, _ in parts], np.float32))
+
+    def embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Unit rows (u [n, p r], v [m, p r]), whose inner product is that mean."""
+        return self._along(x, self.x), self._along(y, self.y)
+
+    def _along(self, z: np.ndarray, axes: np.ndarray) -> np.ndarray:
+        return np.hstack([np.sqrt(share) * unit(z @ part) for share, part in zip(self.shares, axes, strict=True)])

@@ -61,8 +61,8 @@ def standing(u: np.ndarray, v: np.ndarray, k: int) -> np.ndarray:
 
 
 def speak_against(gains: np.ndarray) -> bool:
-    """Whether held-out gains [k] are below zero by more than their standard error: less would be noise."""
-    return float(np.mean(gains)) < -float(np.std(gains)) / np.sqrt(len(gains))
+    """Whether held-out gains [k] are below zero by more than two standard errors: less would be noise."""
+    return float(np.mean(gains)) < -2 * float(np.std(gains)) / np.sqrt(len(gains))
 
 
 def choose(

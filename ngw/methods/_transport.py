@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ class Transport:
     to_y [n, d_y], to_x [m, d_x]: barycentric projections both ways, in standardised coordinates (proposal 2.3).
     mass_x [n], mass_y [m]: share of each row's weight that was transported; 1 where the marginals are exact.
     support_x [n], support_y [m]: exp(entropy of the row): how many partners share its mass; 1 for a known pair.
-    f [n], g [m]: potentials in the cost's own units; NaN where a known pair took the row's whole mass.
+    f [n], g [m]: potentials in the cost's own units; NaN where a known pair took the row's whole mass.  Of a mean of k
+    plans they are [k, n] and [k, m].
     """
 
     to_y: np.ndarray
@@ -42,6 +44,36 @@ class Transport:
         """How the solve went, as values that JSON knows: a NaN becomes None."""
         plain = {k: v for k, v in vars(self).items() if not isinstance(v, np.ndarray)}
         return {k: None if v != v else v for k, v in plain.items()}
+
+
+def mean(plans: Sequence[Transport]) -> Transport:
+    """The mean of plans between the same clouds, in the same coordinates, which has their marginals too.
+
+    Its supports are their geometric means, at most those of the mean; its status is that of the worst.
+    """
+    if len(plans) == 1:
+        return plans[0]
+
+    def each(name: str) -> np.ndarray:
+        return np.array([getattr(plan, name) for plan in plans])
+
+    def geometric(name: str) -> np.ndarray:
+        return np.exp(np.log(each(name)).mean(0))
+
+    def barycenters(name: str, mass: np.ndarray) -> np.ndarray:
+        weights = mass / np.maximum(mass.sum(0), 1e-300)
+        return (each(name) * weights[:, :, None]).sum(0).astype(np.float32)
+
+    mass_x, mass_y, support_x = each("mass_x"), each("mass_y"), geometric("support_x")
+    transported = np.isfinite(plans[0].f)
+    return replace(
+        next((plan for plan in plans if not plan.converged), plans[0]),
+        to_y=barycenters("to_y", mass_x), to_x=barycenters("to_x", mass_y),
+        mass_x=mass_x.mean(0), mass_y=mass_y.mean(0), support_x=support_x, support_y=geometric("support_y"),
+        f=each("f"), g=each("g"), n_iter=int(each("n_iter").max()), marginal_error=float(each("marginal_error").max()),
+        effective_support=float(support_x[transported].mean()) if transported.any() else 1.0,
+        true_mass=float(each("true_mass").mean()), rounds=int(each("rounds").max()),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

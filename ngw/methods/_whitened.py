@@ -28,6 +28,16 @@ class Whitened(Method):
         self.y_white_, self.y_color_ = whitening(y, ridge, self.dims)
         return x @ self.x_white_, y @ self.y_white_
 
+    def _rewhitened(self, x: np.ndarray, y: np.ndarray, ridge: float) -> list[np.ndarray]:
+        """Factors [r] of the coordinates of the whitened clouds x, y [n, r] that whiten them by another ridge."""
+        factors = []
+        for z, color, full in ((x, self.x_color_, self.x_mean_), (y, self.y_color_, self.y_mean_)):
+            before = np.linalg.norm(color, axis=1)  # what each component was divided by
+            variance = (z**2).mean(0) * before**2  # of a cloud of total variance 1
+            after = np.sqrt(variance + ridge / max(1, min(len(full), len(z) - 1)))
+            factors.append((before / (after * np.sqrt((variance / after**2).sum()))).astype(np.float32))
+        return factors
+
     def _is_whitened(self) -> bool:
         """By the option, or by the choice of a method that makes one (`whiten_`)."""
         return self.whiten is not None or "whiten_" in vars(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -15,8 +15,8 @@ from ngw.maps.linear import ridge
 from ngw.methods._choice import Choice, choose
 from ngw.methods._clouds import check_cloud, check_pairs
 from ngw.methods._given import mislead, place, thin
-from ngw.methods._readout import moments, read_out
-from ngw.methods._transport import SinkhornOptions, Transport, couple
+from ngw.methods._readout import Space, moments
+from ngw.methods._transport import SinkhornOptions, Transport, couple, mean
 from ngw.methods._whitened import Whitened
 from ngw.methods.base import Method, Role, in_both_spaces
 from ngw.methods.cca import CCA
@@ -58,13 +58,15 @@ class Warp(Whitened):
     reference = "proposal 2.2-2.5"
 
     # The plan.
-    # Entropic regularisation, in units of the mean cost; null: chosen on held-out pairs.
-    epsilon: float | None = option(None, above=0)
+    epsilon: float = option(0.05, above=0)  # entropic regularisation, in units of the mean cost
     cost: str = "cca"  # the space in which the clouds are compared: one of COSTS
     # Each cloud is first brought to its `dims` leading principal components, divided by sqrt(variance + whiten times
     # the mean variance), in which plan, maps and comparison live; null leaves the cloud as it is.
     whiten: float | None = option(25.0, above=0)
     dims: int = option(384, least=1)
+    # The plan is the mean of two, of which the other is sharper, in clouds that are whitened more; null: it is one.
+    sharp_whiten: float | None = option(5.0, above=0)
+    sharp_epsilon: float = option(0.02, above=0)
     pinned: bool = True  # the known pairs' mass stays on the pairs, and only the rest is transported
     mass: float = option(1.0, above=0, most=1)  # share of the rest that is transported; below 1 it is a partial plan
     tau: float | None = option(None, above=0)  # weight of penalties on the marginals, as epsilon; null: they are exact
@@ -172,12 +174,17 @@ class Warp(Whitened):
     def _solve(
         self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int, truth: np.ndarray | None = None
     ) -> Transport:
-        def plan(x: np.ndarray, y: np.ndarray, pairs: np.ndarray, epsilon: float) -> tuple[Transport, Any]:
-            draft = self._plan(x, y, pairs, epsilon, seed)
+        def plan(x: np.ndarray, y: np.ndarray, pairs: np.ndarray) -> tuple[Transport, tuple[np.ndarray, np.ndarray]]:
+            draft = self._plan(x, y, pairs, self.epsilon, seed)
             return draft, self._weights(draft)
 
-        choice = choose(plan, x, y, pairs, self.trust, seed, self.epsilon, self.hubness)
-        solved = self._plan(x, y, pairs, choice.epsilon, seed, truth)
+        choice = choose(plan, x, y, pairs, self.trust, seed, self.hubness)
+        plans = [self._plan(x, y, pairs, self.epsilon, seed, truth)]
+        if self.whiten is not None and self.sharp_whiten is not None:
+            of_x, of_y = self._rewhitened(x, y, self.sharp_whiten)
+            sharp = self._plan(x * of_x, y * of_y, pairs, self.sharp_epsilon, seed, truth)
+            plans.append(replace(sharp, to_x=sharp.to_x / of_x, to_y=sharp.to_y / of_y))
+        solved = mean(plans)
         solved.choice = asdict(choice)
         return solved
 
@@ -244,10 +251,10 @@ class Warp(Whitened):
         self._fit_readout(x, y, pairs, transport)
 
     def _fit_readout(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, transport: Transport) -> None:
-        """The axes along which rows are compared, by the plan's choice."""
+        """The space in which rows are compared, by the plan's choice."""
         choice = Choice(**transport.choice)
-        sums = moments(x, y, pairs, transport, self._weights(transport), self.trust)
-        self.axes_x_, self.axes_y_ = choice.axes(sums)
+        space = choice.space(moments(x, y, pairs, transport, self._weights(transport), self.trust))
+        self.axes_x_, self.axes_y_, self.shares_ = space.x, space.y, space.shares
         self.hubs_ = choice.hubness
 
     def _choose_hubness(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> bool:
@@ -256,7 +263,7 @@ class Warp(Whitened):
     def _embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.readout == "maps":
             return super()._embed(x, y)
-        return read_out(x, y, (self.axes_x_, self.axes_y_))
+        return Space(self.axes_x_, self.axes_y_, self.shares_).embed(x, y)
 
     def _map(self, name: str) -> dict[str, np.ndarray]:
         prefix = name + "_"

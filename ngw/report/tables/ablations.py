@@ -35,11 +35,11 @@ _LEGEND = (
     "support: of the plan, effective: captions that the mass of an image that was transported is spread over, mean over"
     " images and seeds.",
     "A word in a number's place is null in the config: all rows (unpaired), the ridge penalty (smoothness), exact"
-    " marginals (tau), no whitening (whiten), the choice of held-out pairs (epsilon, hubness).",
+    " marginals (tau), no whitening (whiten), no second plan (sharp_whiten), the choice of held-out pairs (hubness).",
 )
 NULL = {  # what null is for an option
-    "unpaired": "all", "smoothness": "ridge", "tau": "exact", "whiten": "none",
-    "epsilon": "chosen", "hubness": "chosen",
+    "unpaired": "all", "smoothness": "ridge", "tau": "exact", "whiten": "none", "sharp_whiten": "one plan",
+    "hubness": "chosen",
 }  # fmt: skip
 
 
