@@ -141,12 +141,12 @@ def test_groups_hold_the_base_once_and_stand_in_the_order_of_numbers():
     good = Config(values("vary", value=vary), SCHEMA)
     groups = {(g["base"], g["option"]): g["rows"] for g in good.ablation_groups()}
     assert groups["ngw", "epsilon"] == [
-        ["0.001", "ngw~epsilon=0.001"], ["0.2", "ngw~epsilon=0.2"], ["null", "ngw"]
+        ["0.001", "ngw~epsilon=0.001", "shared"], ["0.2", "ngw~epsilon=0.2", "shared"], ["null", "ngw", "shared"]
     ]  # fmt: skip
     assert [row[0] for row in groups["ngw", "unpaired"]] == ["0", "4", "null"]
     assert groups["ngw", "unpaired"][2][1] == "ngw"
-    assert groups["ngw", "cost"][0] == [good.method("ngw").cost, "ngw"]
-    assert ["0", "ngw~map=mlp~cycle=0"] in groups["ngw~map=mlp", "cycle"]
+    assert groups["ngw", "cost"][0] == [good.method("ngw").cost, "ngw", "shared"]
+    assert ["0", "ngw~map=mlp~cycle=0", "shared"] in groups["ngw~map=mlp", "cycle"]
     full = values("vary", value=vary)
     full["tables"]["ablations"]["full"] = {"vary": more, "seeds": [0, 1]}
     good = Config(full, SCHEMA)
@@ -158,9 +158,27 @@ def test_groups_hold_the_base_once_and_stand_in_the_order_of_numbers():
     assert [row[0] for row in full["groups"][0]["rows"]] == ["0.001", "0.1", "0.2", "null"]
 
 
+def test_a_panel_of_settings_has_every_method_of_its_list_in_each():
+    good = Config(values("vary", value=[panel("setting", "foreign", "disjoint", method=["cca", "ngw"])]), SCHEMA)
+    assert good.ablation_groups() == [
+        {
+            "base": name, "unpaired": "shared", "option": "setting",
+            "rows": [[unpaired, name, unpaired] for unpaired in ("shared", "foreign", "disjoint")],
+        }
+        for name in ("cca", "ngw")
+    ]  # fmt: skip
+    assert good.ablation_grid()["methods"] == dict.fromkeys(["cca", "ngw"], {"16": ["shared", "foreign", "disjoint"]})
+
+
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
+        (["vary"], [panel("setting", "apart")], ["tables.ablations.vary: setting 'apart' is not defined", "foreign"]),
+        (["vary"], [panel("setting", "none")], ["tables.ablations.vary: setting 'none' is not defined"]),
+        (["vary"], [panel("setting", "shared", method=["ngw", "oracle"])], ["expected methods that see", "'oracle'"]),
+        (["vary"], [panel("epsilon", 1, method=["ngw", "nwg"])], ["tables.ablations.vary", "Did you mean 'ngw'?"]),
+        (["vary"], [panel("epsilon", 1, method=["ngw", "cca"])], ["cca~epsilon=1", "no option 'epsilon'"]),
+        (["vary"], [panel("epsilon", 1, method=[])], ["tables.ablations.vary[0].method"]),
         (["vary"], [panel("epsilon", 1, method="nwg")], ["tables.ablations.vary", "Did you mean 'ngw'?"]),
         (["vary"], [panel("epsilno", 1)], ["ngw~epsilno=1", "Did you mean 'epsilon'?"]),
         (["vary"], [panel("epsilon", -1)], ["ngw~epsilon=-1", "epsilon is positive"]),

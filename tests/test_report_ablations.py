@@ -22,8 +22,11 @@ from ngw.report.tables import ablations as report
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 GROUPS = [
-    {"base": "ngw", "option": "epsilon", "rows": [["0.01", "ngw~epsilon=0.01"], ["0.02", "ngw"]]},
-    {"base": "ngw", "option": "cost", "rows": [["cca", "ngw"], ["raw", "ngw~cost=raw"]]},
+    {"base": base, "unpaired": "shared", "option": option, "rows": [[value, name, "shared"] for value, name in rows]}
+    for base, option, rows in (
+        ("ngw", "epsilon", [("0.01", "ngw~epsilon=0.01"), ("0.02", "ngw")]),
+        ("ngw", "cost", [("cca", "ngw"), ("raw", "ngw~cost=raw")]),
+    )
 ]
 HITS = {"ngw": 3, "ngw~epsilon=0.01": 2, "ngw~cost=raw": 0}  # of the four images
 BUDGET = {"ngw~cost=raw": "0"}

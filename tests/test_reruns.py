@@ -129,6 +129,17 @@ def test_an_edited_or_changed_fusion_reruns_that_fusion_only(copy):
     assert scheduled(copy)["fuse"] == {"concat", "ngw-fusion", "ngw-fusion~aligner=cca"}
 
 
+def test_other_foreign_captions_rerun_their_setting_alone(copy):
+    edit(copy / "tests/config.yaml", "seed: 2", "seed: 3")
+    done = snakemake(copy, "--dry-run")
+    jobs = [job for job in status.jobs(done.stdout + done.stderr) if job.rule in ("transport", "maps", "fit")]
+    run = "results/runs/scenes/effnet-lite0__minilm-l6/{}/pairs16/foreign/seed0/{}.safetensors"
+    files = {run.format(*names) for names in (("ngw", "plan"), ("ngw", "model"), ("cca", "model"))}
+    assert {output for job in jobs for output in job.outputs} == files
+    assert scheduled(copy)["encode"] == {""}  # the captions alone, no image of theirs
+    assert done.stdout.count("results/features/scenes-elsewhere/train/minilm-l6.safetensors") >= 1
+
+
 def test_a_changed_hyperparameter_reruns_that_method_only(copy):
     edit(copy / "tests/config.yaml", "cca: {kind: cca}", "cca: {kind: cca, ridge: 0.5}")
     jobs = scheduled(copy)
