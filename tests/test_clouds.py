@@ -121,7 +121,10 @@ def test_foreign_captions_of_a_larger_budget_are_among_those_of_a_smaller_one():
     free = [set(c.y[c.y[:, 0] == -1, 1]) for k in (0, 10, 30) for c in [clouds(*two(), k, 3, 1, "foreign", FOREIGN)]]
     assert [len(numbers) for numbers in free] == [20, 15, 5]
     assert free[2] < free[1] < free[0]
-    assert clouds(*two(), 10, 4, 1, "foreign", FOREIGN).y.tolist() != clouds(*two(), 10, 3, 1, "foreign", FOREIGN).y.tolist()
+    assert (
+        clouds(*two(), 10, 4, 1, "foreign", FOREIGN).y.tolist()
+        != clouds(*two(), 10, 3, 1, "foreign", FOREIGN).y.tolist()
+    )
     assert clouds(*two(), "all", 0, 1, "foreign", FOREIGN).y.tolist() == clouds(*two(), "all", 0).y.tolist()
 
 

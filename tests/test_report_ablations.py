@@ -33,13 +33,13 @@ BUDGET = {"ngw~cost=raw": "0"}
 SUPPORT = {"ngw": 20.0, "ngw~epsilon=0.01": 1.0}
 
 
-def runs(seeds=(0, 1)) -> tuple[list[dict], dict]:
+def runs(hits=HITS, unpaired="shared", seeds=(0, 1)) -> tuple[list[dict], dict]:
     """Records and ranks of four images and captions each; seed 1 of the base finds one image less."""
     records, ranks = [], {}
-    for method, hits in HITS.items():
+    for method, found in hits.items():
         for seed in seeds:
-            found = np.where(np.arange(4) < hits - (seed if method == "ngw" else 0), 1.0, 3.0)
-            who = ("points", "v", "t", method, BUDGET.get(method, "16"), "shared", seed)
+            found = np.where(np.arange(4) < hits[method] - (seed if method == "ngw" else 0), 1.0, 3.0)
+            who = ("points", "v", "t", method, BUDGET.get(method, "16"), unpaired, seed)
             names = ("dataset", "vision", "text", "method", "pairs", "unpaired", "seed")
             records.append({
                 **dict(zip(names, who, strict=True)), "role": "method", "task": "retrieval", "task_version": 1,
@@ -98,6 +98,45 @@ def test_the_figure_has_a_panel_an_option_with_the_base_filled():
     assert ticks == [["0.01", "0.02"], ["cca", "raw"], ["0.01", "0.02"]]
     assert [list(line.get_ydata()) for line in shown[2].lines] == [[1.5, 20.5], [1.5], [20.5]]
     assert encode(figure, "png") == encode(report.figure(rows, ("points", "v", "t")), "png")
+
+
+def settings() -> tuple[list[dict], dict, list[dict]]:
+    """Runs of two methods in two settings, and their panel."""
+    (records, ranks), (more, others) = runs({"ngw": 3, "cca": 2}), runs({"ngw": 2, "cca": 2}, "foreign")
+    groups = [
+        {"base": base, "unpaired": "shared", "option": "setting", "rows": [[s, base, s] for s in ("shared", "foreign")]}
+        for base in ("ngw", "cca")
+    ]
+    return records + more, ranks | others, groups
+
+
+def test_a_panel_of_settings_compares_a_method_with_itself_in_another():
+    records, ranks, groups = settings()
+    files = report.build(records, ranks, list(ranks), groups)
+    rows = read_csv(files["ablations.csv"])
+    rows = {(r["base"], r["value"]): r for r in rows.to_dict("records") if r["metric"] == "i2t_recall_1"}
+    assert len(rows) == 4
+    assert rows["ngw", "foreign"]["difference"] == -0.25
+    assert rows["cca", "foreign"]["difference"] == 0
+    assert np.isnan([rows[base, "shared"]["difference"] for base in ("ngw", "cca")]).all()
+    assert [rows["cca", s]["unpaired"] for s in ("shared", "foreign")] == ["shared", "foreign"]
+    text = files["ablations.md"]
+    assert "Ablations of ngw, 16 pairs, unpaired rows shared" in text
+    assert "| setting (of cca) | foreign | 50.0 ± 0.0 " in text
+
+
+def test_bases_of_one_option_share_a_panel():
+    records, ranks, groups = settings()
+    figure = report.figure(
+        read_csv(report.build(records, ranks, list(ranks), groups)["ablations.csv"]), ("points", "v", "t")
+    )
+    (axes,) = [axes for axes in figure.axes if axes.get_visible()]
+    assert axes.get_title(loc="left") == "setting"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["shared", "foreign"]
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named[:2] == ["ngw, as it is", "cca, as it is"]
+    drawn = {line.get_color() for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata())}
+    assert len(drawn) >= 2
 
 
 def test_without_plans_there_is_no_panel_of_their_support():
