@@ -154,7 +154,7 @@ def test_what_a_panel_calls_values_that_share_a_name():
 
 def test_null_has_a_word_of_each_option():
     words = [report._word(option, value) for option, value in (
-        ("unpaired", "null"), ("smoothness", "null, steps=3"), ("unpaired", "4"), ("other", "null"),
+        ("unpaired_rows", "null"), ("smoothness", "null, steps=3"), ("unpaired_rows", "4"), ("other", "null"),
     )]  # fmt: skip
     assert words == ["all", "ridge, steps=3", "4", "null"]
 

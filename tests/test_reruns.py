@@ -114,7 +114,7 @@ def test_an_edited_building_block_reruns_what_is_built_of_it(copy):
     edit(copy / "ngw/methods/cca.py", "from dataclasses", "# edited\nfrom dataclasses")
     jobs = scheduled(copy)
     assert jobs["fit"] == {"cca", "oracle"}
-    derived = {"ngw~map=residual", "ngw~epsilon=0.1", "ngw~unpaired=1"}
+    derived = {"ngw~map=residual", "ngw~epsilon=0.1", "ngw~unpaired_rows=1"}
     assert jobs["transport"] == {"ngw", "ngw-raw"} | derived  # whose costs are built from it or beside it
     assert jobs["fuse"] == jobs["vqa"] == {"ngw-fusion", "ngw-fusion~aligner=cca"}  # concat has no aligner
     assert "tokens" not in jobs

@@ -34,11 +34,11 @@ _LEGEND = (
     " better on held-out rows, and coefficients of the objective change nothing.",
     "support: of the plan, effective: captions that the mass of an image that was transported is spread over, mean over"
     " images and seeds.",
-    "A word in a number's place is null in the config: all rows (unpaired), the ridge penalty (smoothness), exact"
+    "A word in a number's place is null in the config: all rows (unpaired_rows), the ridge penalty (smoothness), exact"
     " marginals (tau), no whitening (whiten), the choice of held-out pairs (epsilon, hubness).",
 )
 NULL = {  # what null is for an option
-    "unpaired": "all", "smoothness": "ridge", "tau": "exact", "whiten": "none",
+    "unpaired_rows": "all", "smoothness": "ridge", "tau": "exact", "whiten": "none",
     "epsilon": "chosen", "hubness": "chosen",
 }  # fmt: skip
 
