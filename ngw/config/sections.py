@@ -19,6 +19,7 @@ from ngw.errors import InputError
 from ngw.features.clouds import ALL, NONE, SETTINGS
 
 SETTING = "setting"  # varied in the ablations like an option: where the partners of unpaired rows are
+VARIED = {name: text for name, text in SETTINGS.items() if name != NONE}
 
 
 class Sections(Definitions):
@@ -89,8 +90,8 @@ class Sections(Definitions):
 
     def panels(self) -> list[dict[str, Any]]:
         """All that the ablations vary, `full.vary` last: methods, an option and its values."""
-        known = self.ablations["vary"] + self.ablations["full"].get("vary", [])
-        return [{**panel, "methods": _listed(panel["method"])} for panel in known]
+        varied = self.ablations["vary"] + self.ablations["full"].get("vary", [])
+        return [{**panel, "methods": _listed(panel["method"])} for panel in varied]
 
     def ablation_groups(self, full: bool = False) -> list[dict[str, Any]]:
         """The ablations one by one: base, its setting, option, rows [[value, method, setting], ...], the base's too.
@@ -108,15 +109,10 @@ class Sections(Definitions):
         unpaired = self._setting(base)
         if option == SETTING:
             for value in values:
-                known(
-                    "tables.ablations.vary",
-                    SETTING,
-                    value,
-                    {name: text for name, text in SETTINGS.items() if name != NONE},
-                )
+                known("tables.ablations.vary", SETTING, value, VARIED)
             if unpaired == NONE:
                 raise InputError(
-                    f"config: tables.ablations: expected methods that see unpaired rows where the setting is varied, "
+                    "config: tables.ablations: expected methods that see unpaired rows where the setting is varied, "
                     f"found {base!r}, which sees none; take it out, or lower pairs."
                 )
             rows = [[value, base, value] for value in dict.fromkeys([unpaired, *values])]
@@ -143,7 +139,7 @@ class Sections(Definitions):
         return {
             "datasets": self.run["datasets"],
             "encoder_pairs": self.run["encoder_pairs"],
-            "methods": {name: {self.budget(name, table["pairs"]): list(known)} for name, known in settings.items()},
+            "methods": {name: {self.budget(name, table["pairs"]): list(seen)} for name, seen in settings.items()},
             "seeds": table["full"].get("seeds", seeds) if full else seeds,
             "groups": groups,
         }

@@ -139,66 +139,64 @@ def figure(rows: pd.DataFrame, pair: Pair) -> Figure:
     here = here[here["metric"] == "mean_recall_1"]
     options = dict(list(here.groupby("option", sort=False)))
     bases = list(dict.fromkeys(here["base"]))
-    colours = dict(zip(bases, map(_colour, range(len(bases))), strict=True))
+    looks = dict(zip(bases, map(_look, range(len(bases))), strict=True))
     supports = [own[own["base"] == bases[0]] for option, own in options.items() if option == "epsilon"]
     supports = [own for own in supports if len(own) and own["support"].notna().all()]
     with style.paper():
         drawn, panels = style.grid(len(options) + len(supports), (0.6, 1.75), (0.6, 1.75), sharey=True)
         for axes, (option, own) in zip(panels, options.items(), strict=False):
-            _panel(axes, own, colours)
+            _panel(axes, own, looks)
             axes.set_title(style.fold(option, 26, 2))
         for own in supports:  # on a scale of its own
             panels[-1].set_visible(False)
-            _support(drawn.add_subplot(panels[-1].get_subplotspec()), own, colours[bases[0]])
+            _support(drawn.add_subplot(panels[-1].get_subplotspec()), own, looks[bases[0]])
         top = 105 * here["high"].max()
         panels[0].set_ylim(-0.04 * top, top)  # a point at zero is whole
         drawn.supylabel("mean R@1 of both directions (%)", fontsize=8)
-        shown = {
-            f"{style.fold(_short(base), 26)}, as it is": style.line(**_POINT, color=colours[base]) for base in bases
-        }
+        shown = {f"{style.fold(_short(base), 26)}, as it is": style.line(**_POINT, **looks[base]) for base in bases}
         shown |= {
-            "one option changed": style.line(**_POINT, **_OPEN, markeredgecolor=style.INK),
-            "95 % interval": style.band(colours[bases[0]], 0.45),
+            "one option changed": style.line(**_POINT, **_OPEN, marker="o", markeredgecolor=style.INK),
+            "95 % interval": style.band(looks[bases[0]]["color"], 0.45),
             "level of a panel's first": style.line(**_LEVEL),
         }
         drawn.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=4)
     return drawn
 
 
-_POINT = {"marker": "o", "linestyle": "", "markersize": 4.6}
+_POINT = {"linestyle": "", "markersize": 4.6}
 _OPEN = {"markerfacecolor": "white", "markeredgewidth": 1.1}
 _LEVEL = {"color": style.GREY, "linestyle": (0, (4, 2)), "linewidth": 0.9, "zorder": 1}
 
 
-def _colour(k: int) -> str:
-    """That of the figure's base k: as in other figures, but that the first is blue."""
-    return style.series({0: 1, 1: 0}.get(k, k), emphasis=True)["color"]
+def _look(k: int) -> dict[str, str]:
+    """Colour and marker of the figure's base k, those of other figures' series, but that the first is blue."""
+    return {"color": style.series({0: 1, 1: 0}.get(k, k), False)["color"], "marker": style.series(k, False)["marker"]}
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, colours: Mapping[str, str]) -> None:
+def _panel(axes: Axes, rows: pd.DataFrame, looks: Mapping[str, Mapping[str, str]]) -> None:
     """One option: its values as points with 95 % intervals, joined where they are numbers; bases side by side."""
     places, apart = _places(axes, rows), dict.fromkeys(rows["base"])
     axes.axhline(100 * rows.loc[_is_base(rows), "mean"].iloc[0], **_LEVEL)
     for k, base in enumerate(apart):
-        own, colour = rows[rows["base"] == base], colours[base]
+        own = rows[rows["base"] == base]
         aside = 0.0 if axes.get_xscale() == "log" else 0.11 * (k - (len(apart) - 1) / 2)
         x = own["value"].map(places).to_numpy() + aside
         mean, low, high = 100 * own[["mean", "low", "high"]].to_numpy().T
-        axes.vlines(x, low, high, color=colour, alpha=0.45, linewidth=2.4, zorder=2)
-        _points(axes, own, x, mean, colour)
+        axes.vlines(x, low, high, color=looks[base]["color"], alpha=0.45, linewidth=2.4, zorder=2)
+        _points(axes, own, x, mean, looks[base])
 
 
-def _points(axes: Axes, rows: pd.DataFrame, x: np.ndarray, y: np.ndarray, colour: str) -> None:
+def _points(axes: Axes, rows: pd.DataFrame, x: np.ndarray, y: np.ndarray, look: Mapping[str, str]) -> None:
     """The base's point filled, the others open; numbers are joined."""
     is_base, numbers = _is_base(rows).to_numpy(), ~np.isnan(_numbers(rows["value"]))
-    axes.plot(x[numbers], y[numbers], color=colour, linewidth=1.1, marker="", zorder=3)
-    axes.plot(x[~is_base], y[~is_base], **_POINT, **_OPEN, markeredgecolor=colour, zorder=4)
-    axes.plot(x[is_base], y[is_base], **_POINT, color=colour, zorder=5)
+    axes.plot(x[numbers], y[numbers], color=look["color"], linewidth=1.1, marker="", zorder=3)
+    axes.plot(x[~is_base], y[~is_base], **_POINT, **_OPEN, **look, markeredgecolor=look["color"], zorder=4)
+    axes.plot(x[is_base], y[is_base], **_POINT, **look, zorder=5)
 
 
-def _support(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
+def _support(axes: Axes, rows: pd.DataFrame, look: Mapping[str, str]) -> None:
     """How many captions an image's mass is spread over, at each epsilon."""
-    _points(axes, rows, rows["value"].map(_places(axes, rows)).to_numpy(), rows["support"].to_numpy(), colour)
+    _points(axes, rows, rows["value"].map(_places(axes, rows)).to_numpy(), rows["support"].to_numpy(), look)
     style.logarithmic(axes.yaxis)
     axes.minorticks_off()
     axes.set_title("support, by epsilon")
