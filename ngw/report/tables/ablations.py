@@ -34,6 +34,8 @@ _LEGEND = (
     " better on held-out rows, and coefficients of the objective change nothing.",
     "support: of the plan, effective: captions that the mass of an image that was transported is spread over, mean over"
     " images and seeds.",
+    "setting: partners of the unpaired rows are in the other cloud (shared) or not (disjoint), or their captions are"
+    " another data set's (foreign).",
     "A word in a number's place is null in the config: all rows (unpaired_rows), the ridge penalty (smoothness), exact"
     " marginals (tau), no whitening (whiten), the choice of held-out pairs (epsilon, hubness).",
 )
