@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ngw.methods._clouds import check_cloud, check_pairs
-from ngw.options import option
+from ngw.options import check, option
 from ngw.seeds import rng
 
 
@@ -20,8 +20,9 @@ class Given:
     unpaired_rows: float | None = option(None, kw_only=True, least=0)
     noise: float = option(0.0, kw_only=True, least=0, most=1)  # share of the known pairs that are wrong
 
-    def _check_given(self) -> None:
-        """Less can be given to what takes features and known pairs."""
+    def __post_init__(self) -> None:
+        """Refuse options outside their bounds; a subclass adds what one says of another."""
+        check(self)
         method: Any = self
         if (self.unpaired_rows is not None or self.noise) and (method.raw or method.supervision == "none"):
             raise ValueError(

@@ -52,7 +52,8 @@ class Hubness:
             twin.hubness = True
             left, right, known = withdraw(x, y, pairs, kept)
             twin._forget()
-            twin._learn(left, right, known, seed)
+            twin._fit(*twin._prepare(left, right, known), seed)  # what is left is given whole
+            twin._fitted(left, right, known, seed)
             u, v = twin._embed(
                 *(
                     standard(np.concatenate([z[pairs[held, side]], cloud[len(kept) :][:REFERENCE]]))

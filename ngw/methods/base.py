@@ -15,7 +15,6 @@ from ngw.errors import InputError
 from ngw.methods._clouds import check_cloud, check_columns, check_pairs, columns, moments
 from ngw.methods._given import Given
 from ngw.methods._hubness import Hubness
-from ngw.options import check
 
 EPS = 1e-12  # of a length
 PLAIN = (bool, int, float, str, list)  # what a fit learns beside arrays
@@ -64,19 +63,11 @@ class Method(Given, Hubness):
     y_columns_: list[str] | None = None
     options_: dict[str, Any] | None = None  # of the fit; none before
 
-    def __post_init__(self) -> None:
-        """Refuse options outside their bounds; a subclass adds what one says of another."""
-        check(self)
-        self._check_given()
-
     def fit(self, x: Any, y: Any, pairs: Any = None, seed: int = 0) -> Self:
         """Learn both maps. x [n, d_x], y [m, d_y]; pairs: [k] or [k, 2] row indices of the known pairs, ignored where
         the method needs none; seed: of all randomness."""
         self._forget()  # first, since options tell what is given
-        return self._learn(*self._given(x, y, pairs, seed)[:3], seed)
-
-    def _learn(self, x: Any, y: Any, pairs: Any, seed: int) -> Self:
-        """`fit`, of all that is there."""
+        x, y, pairs, _ = self._given(x, y, pairs, seed)
         self._fit(*self._prepare(x, y, pairs), seed)
         return self._fitted(x, y, pairs, seed)
 
