@@ -28,7 +28,7 @@ GRID: dict[str, Any] = {
         "references": {"type": "array", "items": {"type": "object", "required": ["model", "dataset", "i2t", "t2i"]}},
     },
 }
-GROUP = {"type": "object", "required": ["base", "option", "rows"]}
+GROUP = {"type": "object", "required": ["base", "unpaired", "option", "rows"]}
 ABLATIONS = GRID | {
     "required": [*GRID["required"], "groups"],
     "properties": {**GRID["properties"], "groups": {"type": "array", "items": GROUP}},
@@ -133,6 +133,9 @@ Vision = Annotated[Path, "feature file of the images"]
 Text = Annotated[Path, "feature file of the captions"]
 TrainVision = Annotated[Path, "feature file of the training images"]
 TrainText = Annotated[Path, "feature file of the training captions"]
+Foreign = Annotated[
+    Path | None, "feature file of another data set's captions, the unpaired ones of the setting foreign"
+]
 Plan = Annotated[Path, "plan file of the transport stage"]
 Model = Annotated[Path, "file of a fitted method"]
 Bridge = Annotated[Path, "file of the joint-bridge stage, instead of a method's"]
@@ -155,7 +158,8 @@ Split = Literal["train", "val", "test"]
 Splits = Annotated[Sequence[str], "splits to answer"]
 Pairs = Annotated[str, pairs, "the budget of known pairs: a number, or all"]
 Unpaired = Annotated[
-    Literal["shared", "disjoint", "none"], "where partners of unpaired rows are: in the other cloud, or left out"
+    Literal["shared", "disjoint", "foreign", "none"],
+    "where partners of unpaired rows are: in the other cloud, or left out, or the captions are another data set's",
 ]
 Share = Annotated[str, share, "per cent of the training questions, or all"]
 Seed = Annotated[int, "seed of all that is drawn"]

@@ -54,9 +54,9 @@ class Bounds:
         return f"more than {self.above}" if self.least is None else f"{self.least} or more"
 
 
-def option(default: Any, **bounds: Any) -> Any:
+def option(default: Any, kw_only: bool = False, **bounds: Any) -> Any:
     """A field of a dataclass with that default; bounds: see `Bounds`.  A field whose type has None allows null."""
-    return dataclasses.field(default=default, metadata={"bounds": Bounds(**bounds)})
+    return dataclasses.field(default=default, kw_only=kw_only, metadata={"bounds": Bounds(**bounds)})
 
 
 def check(options: Any, section: str | None = None) -> None:

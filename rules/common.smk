@@ -44,7 +44,7 @@ wildcard_constraints:
     encoder="|".join(CONFIG.encoders),
     split="train|val|test",
     pairs=r"\d+|all",
-    unpaired="shared|disjoint|none",
+    unpaired="shared|disjoint|foreign|none",
     labels=r"\d+(\.\d+)?|all",
     seed=r"\d+",
     shard=r"\d+",

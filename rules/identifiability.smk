@@ -6,6 +6,7 @@ rule identifiability:
         text="results/features/{dataset}/test/{text}.safetensors",
         train_vision=rules.transport.input.vision,
         train_text=rules.transport.input.text,
+        foreign=JOB.foreign,
     output:
         record=f"{RUN}/metrics/identifiability.json",
     log:
@@ -17,10 +18,11 @@ rule identifiability:
     params:
         code=code("ngw.tasks.stages:identifiability", JOB.method_kind),
         captions=CONFIG.captions,
+        foreign=option("foreign"),
     shell:
         "python -m ngw identifiability --model {input.model:q} --vision {input.vision:q} --text {input.text:q}"
         " --train-vision {input.train_vision:q} --train-text {input.train_text:q} --captions {params.captions}"
-        " --record {output.record:q} > {log:q} 2>&1"
+        " {params.foreign} --record {output.record:q} > {log:q} 2>&1"
 
 
 rule identifiability_tables:

@@ -3,6 +3,7 @@ rule maps:
     input:
         vision=rules.transport.input.vision,
         text=rules.transport.input.text,
+        foreign=JOB.foreign,
         plan=rules.transport.output.plan,
     output:
         model=f"{RUN}/model.safetensors",
@@ -16,16 +17,18 @@ rule maps:
         code=code("ngw.tasks.stages:maps", JOB.method_kind),
         spec=JOB.method_spec,
         captions=CONFIG.captions,
+        foreign=option("foreign"),
     shell:
         "python -m ngw maps --vision {input.vision:q} --text {input.text:q} --plan {input.plan:q}"
         " --method {wildcards.method:q} --spec {params.spec:q} --pairs {wildcards.pairs} --unpaired {wildcards.unpaired}"
-        " --seed {wildcards.seed} --captions {params.captions} --output {output.model:q} > {log:q} 2>&1"
+        " {params.foreign} --seed {wildcards.seed} --captions {params.captions} --output {output.model:q} > {log:q} 2>&1"
 
 
 rule fit:
     input:
         vision=rules.transport.input.vision,
         text=rules.transport.input.text,
+        foreign=JOB.foreign,
         teacher=JOB.teacher,
     output:
         model=f"{RUN}/model.safetensors",
@@ -39,8 +42,9 @@ rule fit:
         code=code("ngw.tasks.stages:fit", JOB.method_kind),
         spec=JOB.method_spec,
         captions=CONFIG.captions,
+        foreign=option("foreign"),
         teacher=option("teacher"),
     shell:
         "python -m ngw fit --vision {input.vision:q} --text {input.text:q} --method {wildcards.method:q}"
         " --spec {params.spec:q} --pairs {wildcards.pairs} --unpaired {wildcards.unpaired} --seed {wildcards.seed}"
-        " --captions {params.captions} {params.teacher} --output {output.model:q} > {log:q} 2>&1"
+        " --captions {params.captions} {params.foreign} {params.teacher} --output {output.model:q} > {log:q} 2>&1"

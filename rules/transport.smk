@@ -3,6 +3,7 @@ rule transport:
     input:
         vision="results/features/{dataset}/train/{vision}.safetensors",
         text="results/features/{dataset}/train/{text}.safetensors",
+        foreign=JOB.foreign,
     output:
         plan=f"{RUN}/plan.safetensors",
     log:
@@ -15,7 +16,8 @@ rule transport:
         code=code("ngw.tasks.stages:transport", JOB.method_kind),
         spec=JOB.method_spec,
         captions=CONFIG.captions,
+        foreign=option("foreign"),
     shell:
         "python -m ngw transport --vision {input.vision:q} --text {input.text:q} --method {wildcards.method:q}"
-        " --spec {params.spec:q} --pairs {wildcards.pairs} --unpaired {wildcards.unpaired} --seed {wildcards.seed}"
-        " --captions {params.captions} --output {output.plan:q} > {log:q} 2>&1"
+        " --spec {params.spec:q} --pairs {wildcards.pairs} --unpaired {wildcards.unpaired} {params.foreign}"
+        " --seed {wildcards.seed} --captions {params.captions} --output {output.plan:q} > {log:q} 2>&1"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tiny_config import SCHEMA, refused, tiny
 
+from ngw import methods
 from ngw.config import Config
 from ngw.errors import InputError
 from ngw.methods._given import mislead, place, thin
@@ -55,12 +56,14 @@ def spaces(n: int = 60, known: int = 10) -> tuple[np.ndarray, np.ndarray, np.nda
     return x, y, truth[stream.permutation(n)[:known]], truth
 
 
-@pytest.mark.parametrize("less", [{"unpaired": 0}, {"unpaired": 2}, {"noise": 0.3}, {"unpaired": 1.5, "noise": 0.5}])
+@pytest.mark.parametrize(
+    "less", [{"unpaired_rows": 0}, {"unpaired_rows": 2}, {"noise": 0.3}, {"unpaired_rows": 1.5, "noise": 0.5}]
+)
 def test_both_stages_see_the_same_subset(less):
     x, y, pairs, truth = spaces()
     warp, twin = (Warp(steps=0, **less) for _ in range(2))
     plan = warp.solve(x, y, pairs, 3, truth)
-    rows = 60 if "unpaired" not in less else round(10 + 10 * less["unpaired"])
+    rows = 60 if "unpaired_rows" not in less else round(10 + 10 * less["unpaired_rows"])
     assert (len(plan.to_y), len(plan.to_x)) == (rows, rows)
     twin.fit_maps(x, y, pairs, plan, 3)
     whole = Warp(steps=0, **less).fit(x, y, pairs, 3)
@@ -70,13 +73,13 @@ def test_both_stages_see_the_same_subset(less):
 
 def test_the_pairs_alone_are_a_fit_to_the_pairs_rows():
     x, y, pairs, truth = spaces()
-    found = Warp(steps=0, unpaired=0).fit(x, y, pairs, 3)
+    found = Warp(steps=0, unpaired_rows=0).fit(x, y, pairs, 3)
     rows = [np.sort(side) for side in pairs.T]
     placed = np.stack([np.searchsorted(r, side) for r, side in zip(rows, pairs.T, strict=True)], axis=1)
     alone = Warp(steps=0).fit(x[rows[0]], y[rows[1]], placed, 3)
     np.testing.assert_array_equal(found.transform(x), alone.transform(x))
     assert found.plan_.reason == "every row is a known pair"
-    everything = Warp(steps=0, unpaired=99).solve(x, y, pairs, 3, truth)  # more than there is
+    everything = Warp(steps=0, unpaired_rows=99).solve(x, y, pairs, 3, truth)  # more than there is
     whole = Warp(steps=0).solve(x, y, pairs, 3, truth)
     np.testing.assert_array_equal(everything.to_y, whole.to_y)
     assert everything.true_mass == whole.true_mass
@@ -84,7 +87,7 @@ def test_the_pairs_alone_are_a_fit_to_the_pairs_rows():
 
 def test_a_plan_of_another_subset_is_refused():
     x, y, pairs, _ = spaces()
-    plan = Warp(unpaired=1).solve(x, y, pairs, 3)
+    plan = Warp(unpaired_rows=1).solve(x, y, pairs, 3)
     with pytest.raises(InputError, match="expected a plan of 60 x 60 rows, found 20 x 20"):
         Warp().fit_maps(x, y, pairs, plan, 3)
 
@@ -92,9 +95,40 @@ def test_a_plan_of_another_subset_is_refused():
 def test_what_a_subset_cannot_be():
     x, y, pairs, _ = spaces()
     with pytest.raises(InputError, match="expected 4 known pairs or more, found 0"):
-        Warp(unpaired=1, noise=0.5).fit(x, y)
+        Warp(unpaired_rows=1, noise=0.5).fit(x, y)
     with pytest.raises(InputError, match="expected rows below 60 and 60"):
         Warp(noise=0.5).fit(x, y, pairs + 60)
+
+
+PEERS = ["cca", "sotalign", "wasserstein-procrustes", "contrastive", "ridge", "relative", "distillation"]
+
+
+@pytest.mark.parametrize("kind", PEERS)
+def test_noise_of_a_peer_changes_its_pairs_and_nothing_else(kind):
+    x, y, pairs, _ = spaces(known=30)
+    noisy = methods.build({"kind": kind, "noise": 0.3}).fit(x, y, pairs, 3)
+    misled = methods.build({"kind": kind}).fit(x, y, mislead(pairs, 0.3, 3), 3)
+    np.testing.assert_array_equal(noisy.transform(x), misled.transform(x))
+    for one, other in zip(noisy.embed(x, y), misled.embed(x, y), strict=True):  # chosen on the same folds, misled once
+        np.testing.assert_array_equal(one, other)
+    assert (noisy.transform(x) != methods.build({"kind": kind}).fit(x, y, pairs, 3).transform(x)).any()
+
+
+@pytest.mark.parametrize("kind", PEERS)
+def test_a_peer_without_unpaired_rows_is_one_of_the_pairs_rows(kind):
+    x, y, pairs, _ = spaces(known=30)
+    found = methods.build({"kind": kind, "unpaired_rows": 0}).fit(x, y, pairs, 3)
+    rows = [np.sort(side) for side in pairs.T]
+    placed = np.stack([np.searchsorted(r, side) for r, side in zip(rows, pairs.T, strict=True)], axis=1)
+    alone = methods.build({"kind": kind}).fit(x[rows[0]], y[rows[1]], placed, 3)
+    np.testing.assert_array_equal(found.transform(x), alone.transform(x))
+
+
+@pytest.mark.parametrize("kind", ["gromov", "unaligned", "joint", "weight-averaging"])
+def test_less_is_given_to_methods_of_features_and_known_pairs_alone(kind):
+    for less in ({"noise": 0.1}, {"unpaired_rows": 1}):
+        with pytest.raises(InputError, match=f"'{kind}': unpaired_rows and noise are for methods that take"):
+            methods.build({"kind": kind, **less})
 
 
 # The methods that a config derives.
@@ -118,7 +152,7 @@ def test_a_value_becomes_a_derived_method_that_reads_back():
         ("pinned", False, "ngw~pinned=false"),
         ("smoothness", 0, "ngw~smoothness=0"),
         ("cost", "wasserstein-procrustes", "ngw~cost=wasserstein-procrustes"),
-        ("unpaired", 1, "ngw~unpaired=1"),
+        ("unpaired_rows", 1, "ngw~unpaired_rows=1"),
         ("whiten", None, "ngw~whiten=null"),
     ):
         assert good.derived("ngw", option, value)[1] == name
@@ -134,19 +168,19 @@ def test_a_value_becomes_a_derived_method_that_reads_back():
 
 def test_groups_hold_the_base_once_and_stand_in_the_order_of_numbers():
     vary = [
-        panel("epsilon", 0.2, 0.001), panel("unpaired", 4, None, 0), panel("cost", "raw"),
+        panel("epsilon", 0.2, 0.001), panel("unpaired_rows", 4, None, 0), panel("cost", "raw"),
         panel("cycle", 0, method="ngw~map=mlp"),
     ]  # fmt: skip
     more = [panel("epsilon", 0.1, 0.2), panel("noise", 0.3)]
     good = Config(values("vary", value=vary), SCHEMA)
     groups = {(g["base"], g["option"]): g["rows"] for g in good.ablation_groups()}
     assert groups["ngw", "epsilon"] == [
-        ["0.001", "ngw~epsilon=0.001"], ["0.05", "ngw"], ["0.2", "ngw~epsilon=0.2"]
+        ["0.001", "ngw~epsilon=0.001", "shared"], ["0.05", "ngw", "shared"], ["0.2", "ngw~epsilon=0.2", "shared"]
     ]  # fmt: skip
-    assert [row[0] for row in groups["ngw", "unpaired"]] == ["0", "4", "null"]
-    assert groups["ngw", "unpaired"][2][1] == "ngw"
-    assert groups["ngw", "cost"][0] == [good.method("ngw").cost, "ngw"]
-    assert ["0", "ngw~map=mlp~cycle=0"] in groups["ngw~map=mlp", "cycle"]
+    assert [row[0] for row in groups["ngw", "unpaired_rows"]] == ["0", "4", "null"]
+    assert groups["ngw", "unpaired_rows"][2][1] == "ngw"
+    assert groups["ngw", "cost"][0] == [good.method("ngw").cost, "ngw", "shared"]
+    assert ["0", "ngw~map=mlp~cycle=0", "shared"] in groups["ngw~map=mlp", "cycle"]
     full = values("vary", value=vary)
     full["tables"]["ablations"]["full"] = {"vary": more, "seeds": [0, 1]}
     good = Config(full, SCHEMA)
@@ -155,12 +189,31 @@ def test_groups_hold_the_base_once_and_stand_in_the_order_of_numbers():
     assert (short["seeds"], full["seeds"]) == ([0], [0, 1])
     assert short["methods"]["ngw"] == {"16": ["shared"]}
     assert short["methods"]["ngw~cost=raw"] == {"0": ["shared"]}  # it takes no pairs
-    assert [row[0] for row in full["groups"][0]["rows"]] == ["0.001", "0.1", "0.2", "null"]
+    assert [row[0] for row in full["groups"][0]["rows"]] == ["0.001", "0.05", "0.1", "0.2"]
+
+
+def test_a_panel_of_settings_has_every_method_of_its_list_in_each():
+    good = Config(values("vary", value=[panel("setting", "foreign", "disjoint", method=["cca", "ngw"])]), SCHEMA)
+    assert good.ablation_groups() == [
+        {
+            "base": name, "unpaired": "shared", "option": "setting",
+            "rows": [[unpaired, name, unpaired] for unpaired in ("shared", "foreign", "disjoint")],
+        }
+        for name in ("cca", "ngw")
+    ]  # fmt: skip
+    wanted = {"16": ["shared", "foreign", "disjoint"]}
+    assert good.ablation_grid()["methods"] == {"cca": wanted, "ngw": wanted}
 
 
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
+        (["vary"], [panel("setting", "apart")], ["tables.ablations.vary: setting 'apart' is not defined", "foreign"]),
+        (["vary"], [panel("setting", "none")], ["tables.ablations.vary: setting 'none' is not defined"]),
+        (["vary"], [panel("setting", "shared", method=["ngw", "oracle"])], ["expected methods that see", "'oracle'"]),
+        (["vary"], [panel("epsilon", 1, method=["ngw", "nwg"])], ["tables.ablations.vary", "Did you mean 'ngw'?"]),
+        (["vary"], [panel("epsilon", 1, method=["ngw", "cca"])], ["cca~epsilon=1", "no option 'epsilon'"]),
+        (["vary"], [panel("epsilon", 1, method=[])], ["tables.ablations.vary[0].method"]),
         (["vary"], [panel("epsilon", 1, method="nwg")], ["tables.ablations.vary", "Did you mean 'ngw'?"]),
         (["vary"], [panel("epsilno", 1)], ["ngw~epsilno=1", "Did you mean 'epsilon'?"]),
         (["vary"], [panel("epsilon", -1)], ["ngw~epsilon=-1", "epsilon is positive"]),

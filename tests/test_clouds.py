@@ -101,6 +101,40 @@ def test_apart_texts_of_one_image_go_to_one_side():
     assert np.array_equal(c.x[c.pairs[:, 0]], c.y[c.pairs[:, 1]])
 
 
+FOREIGN = np.stack([np.full(60, -1.0), np.arange(60)], axis=1).astype(np.float32)  # rows that no caption equals
+
+
+@given(k=st.integers(0, 40), seed=st.integers(0, 9), drawn=st.integers(1, 3), rows=st.integers(1, 60))
+def test_foreign_captions_stand_in_no_pair_and_no_other_caption_is_unpaired(k, seed, drawn, rows):
+    c, shared = clouds(*two(), k, seed, drawn, "foreign", FOREIGN[:rows]), clouds(*two(), k, seed, drawn)
+    disjoint = clouds(*two(), k, seed, drawn, "disjoint")
+    free = np.delete(c.y, c.pairs[:, 1], axis=0)
+    assert (free[:, 0] == -1).all()
+    assert len(np.unique(free[:, 1])) == len(free) == min(rows, len(disjoint.y) - k)
+    assert np.array_equal(c.x, disjoint.x)
+    for side, other, row in ((c.x, shared.x, 0), (c.y, shared.y, 1)):  # the known pairs are the same
+        assert np.array_equal(side[c.pairs[:, row]], other[shared.pairs[:, row]])
+    assert np.array_equal(c.truth, c.pairs)
+
+
+def test_foreign_captions_of_a_larger_budget_are_among_those_of_a_smaller_one():
+    free = [set(c.y[c.y[:, 0] == -1, 1]) for k in (0, 10, 30) for c in [clouds(*two(), k, 3, 1, "foreign", FOREIGN)]]
+    assert [len(numbers) for numbers in free] == [20, 15, 5]
+    assert free[2] < free[1] < free[0]
+    assert (
+        clouds(*two(), 10, 4, 1, "foreign", FOREIGN).y.tolist()
+        != clouds(*two(), 10, 3, 1, "foreign", FOREIGN).y.tolist()
+    )
+    assert clouds(*two(), "all", 0, 1, "foreign", FOREIGN).y.tolist() == clouds(*two(), "all", 0).y.tolist()
+
+
+def test_foreign_captions_come_with_their_setting():
+    with pytest.raises(InputError, match="expected rows of another data set, since unpaired is foreign, found none"):
+        clouds(*two(), 3, 0, 1, "foreign")
+    with pytest.raises(InputError, match="expected none of another data set, since unpaired is shared, found 60 rows"):
+        clouds(*two(), 3, 0, 1, "shared", FOREIGN)
+
+
 def test_partners_by_hand():
     pairs = np.array([[0, 1]])
     assert partners(np.array([7, 8]), np.array([9, 7]), pairs) == 0
@@ -109,9 +143,9 @@ def test_partners_by_hand():
 
 
 def test_a_setting_that_is_none_or_has_no_rows():
-    with pytest.raises(InputError, match="unpaired: expected one of shared, disjoint, none, found 'apart'"):
+    with pytest.raises(InputError, match="unpaired: expected one of shared, disjoint, foreign, none, found 'apart'"):
         clouds(*two(), 3, 0, 1, "apart")
-    with pytest.raises(InputError, match="unpaired: expected shared or disjoint beside 3 pairs, found none"):
+    with pytest.raises(InputError, match="unpaired: expected shared, disjoint or foreign beside 3 pairs, found none"):
         clouds(*two(), 3, 0, 1, "none")
     assert clouds(*two(), "all", 0, 1, "none").x.tolist() == clouds(*two(), "all", 0).x.tolist()
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from types import SimpleNamespace
 
 import pytest
 from tiny_config import SCHEMA, refused, tiny
 
 from ngw import config, encoders, registry
 from ngw.config import Config
+from ngw.config.jobs import Jobs
 from ngw.errors import InputError
 
 
@@ -51,7 +53,7 @@ def test_a_method_runs_once_where_it_sees_no_unpaired_row():
     assert (methods["oracle"], methods["joint"]) == ({"all": ["none"]}, {"all": ["none"]})
     assert methods["weight-averaging"] == {"0": ["none"]}  # its towers see items, never clouds
     assert checked.identifiability_grid()["methods"]["cca"] == {"16": ["disjoint"]}
-    assert checked.ablation_grid()["methods"]["ngw"] == {"16": ["shared"]}
+    assert checked.ablation_grid()["methods"]["ngw"] == {"16": ["shared", "foreign"]}  # a panel varies it
     found = {c["fusion"]: (c["pairs"], c["unpaired"]) for c in checked.vqa.cells()}
     assert (found["ngw-fusion"], found["concat"]) == (("16", "shared"), ("0", "none"))
     found = {(c["method"], c["pairs"], c["unpaired"]) for c in checked.generation.cells()}
@@ -64,6 +66,34 @@ def test_settings_are_shared_or_disjoint(unpaired):
     values["run"]["unpaired"] = unpaired
     with pytest.raises(InputError, match=r"run\.unpaired"):
         Config(values, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("foreign", "words"),
+    [
+        ({}, ["run.foreign: expected a data set whose captions are the unpaired ones of 'scenes'", "found none"]),
+        ({"scenes": "scenes"}, ["run.foreign.scenes: expected another data set, found itself"]),
+        ({"scenes": "scenes-elswhere"}, ["run.foreign: data set 'scenes-elswhere'", "mean 'scenes-elsewhere'"]),
+        ({"scense": "scenes-elsewhere"}, ["run.foreign: data set 'scense'", "Did you mean 'scenes'"]),
+    ],
+)
+@pytest.mark.parametrize("table", ["run", "identifiability", "ablations"])
+def test_foreign_captions_are_those_of_another_data_set(foreign, words, table):
+    values = tiny("run", "foreign", value=foreign)
+    if table != "ablations":
+        values["tables"]["ablations"] = None
+        (values["run"] if table == "run" else values["tables"][table])["unpaired"] = (
+            ["shared", "foreign"] if table == "run" else "foreign"
+        )
+    refused(values, *words)
+
+
+def test_a_run_reads_foreign_captions_in_their_setting_alone():
+    jobs = Jobs(Config(tiny("run", "unpaired", value=["foreign"]), SCHEMA))
+    run = SimpleNamespace(dataset="scenes", text="minilm-l6", unpaired="foreign")
+    assert jobs.foreign(run) == "results/features/scenes-elsewhere/train/minilm-l6.safetensors"
+    for unpaired in ("shared", "disjoint", "none"):
+        assert jobs.foreign(SimpleNamespace(dataset="scenes", text="minilm-l6", unpaired=unpaired)) == []
 
 
 def test_a_method_may_run_at_some_budgets_and_seeds_alone():

@@ -8,6 +8,7 @@ from PIL import Image
 
 from ngw import data
 from ngw.data import scenes
+from ngw.data._scenes_art import ART, nouns
 from ngw.errors import InputError
 
 SIZES = {"train": 7, "val": 3, "test": 4}
@@ -44,6 +45,23 @@ def test_another_size_leaves_the_scenes_as_they_are(written, tmp_path):
     for name in ("captions", "questions"):
         few = set(zip(getattr(small, name)["image_id"], getattr(small, name)["text"], strict=True))
         assert few <= set(zip(getattr(large, name)["image_id"], getattr(large, name)["text"], strict=True))
+
+
+def test_things_of_some_categories_and_no_others(written, tmp_path):
+    scenes.write(tmp_path / "all", SIZES, seed=3, categories=list(ART))
+    assert digest(tmp_path / "all") == digest(written)
+    scenes.write(tmp_path / "some", SIZES, seed=3, categories=["fruit", "drink"])
+    counted = scenes.load(tmp_path / "some").questions
+    said = {a for a, t in zip(counted["multiple_choice_answer"], counted["text"], strict=True) if "animal" in t}
+    texts = " ".join(scenes.load(tmp_path / "some").captions["text"])
+    assert not [noun.name for noun in nouns() if noun.category == "animal" and f" {noun.name} " in texts]
+    assert said <= {"0", "no"}
+
+
+@pytest.mark.parametrize("categories", [["fruits"], [], "fruit", [1]])
+def test_categories_that_there_are_none_of(categories):
+    with pytest.raises(InputError, match="categories"):
+        data.check({"kind": "scenes", "categories": categories})
 
 
 def test_the_official_readers_read_it_alike(written):

@@ -94,7 +94,7 @@ REFUSED = {  # what: (x, what the sentence says)
 def test_what_does_not_is_refused_in_one_sentence(what):
     x, text = REFUSED[what]
     refused(text, ridge().fit, x, Y, PAIRS)
-    refused(text, methods.build({"kind": "warp", "unpaired": 1.0}).fit, x, Y, PAIRS)
+    refused(text, methods.build({"kind": "warp", "unpaired_rows": 1.0}).fit, x, Y, PAIRS)
     refused(text, ridge().fit(X, Y, PAIRS).transform, x)
 
 
@@ -182,6 +182,6 @@ def test_the_largest_features_still_fit():
 def test_a_nan_is_named_by_the_users_row():
     x = X.copy()
     x[7] = np.nan
-    for options in ({}, {"unpaired": 0.5}, {"noise": 0.5}):
+    for options in ({}, {"unpaired_rows": 0.5}, {"noise": 0.5}):
         with pytest.raises(InputError, match="in row 7"):
             methods.build({"kind": "warp", **options}).fit(x, Y, PAIRS + 20)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from ngw import methods
+from ngw.features import Features
+from ngw.features.clouds import clouds
 from ngw.methods._choice import support
 from ngw.methods._hubness import NEAREST, nearness, without_hubs
 from ngw.methods._readout import Moments, Space
@@ -131,6 +133,17 @@ def test_unpaired_rows_that_mislead_do_no_harm(unpaired):
         kind: mrr(
             methods.build({"kind": kind, "hubness": False}).fit(cloud_x, cloud_y, np.arange(60)), x[260:], y[260:]
         )
+        for kind in ("warp", "cca")
+    }
+    assert found["warp"] > found["cca"] - 0.03
+
+
+def test_foreign_captions_do_no_harm():
+    (x, y), ids = views(460, noise=1.0), np.arange(260)
+    a, b = (Features(ids, ids, z[:260], {}) for z in (x, y))
+    two = clouds(a, b, 60, 0, 1, "foreign", views(200, seed=5)[1])
+    found = {
+        kind: mrr(methods.build({"kind": kind}).fit(two.x, two.y, two.pairs), x[260:], y[260:])
         for kind in ("warp", "cca")
     }
     assert found["warp"] > found["cca"] - 0.03

@@ -22,21 +22,24 @@ from ngw.report.tables import ablations as report
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 GROUPS = [
-    {"base": "ngw", "option": "epsilon", "rows": [["0.01", "ngw~epsilon=0.01"], ["0.02", "ngw"]]},
-    {"base": "ngw", "option": "cost", "rows": [["cca", "ngw"], ["raw", "ngw~cost=raw"]]},
+    {"base": base, "unpaired": "shared", "option": option, "rows": [[value, name, "shared"] for value, name in rows]}
+    for base, option, rows in (
+        ("ngw", "epsilon", [("0.01", "ngw~epsilon=0.01"), ("0.02", "ngw")]),
+        ("ngw", "cost", [("cca", "ngw"), ("raw", "ngw~cost=raw")]),
+    )
 ]
 HITS = {"ngw": 3, "ngw~epsilon=0.01": 2, "ngw~cost=raw": 0}  # of the four images
 BUDGET = {"ngw~cost=raw": "0"}
 SUPPORT = {"ngw": 20.0, "ngw~epsilon=0.01": 1.0}
 
 
-def runs(seeds=(0, 1)) -> tuple[list[dict], dict]:
+def runs(hits=HITS, unpaired="shared", seeds=(0, 1)) -> tuple[list[dict], dict]:
     """Records and ranks of four images and captions each; seed 1 of the base finds one image less."""
     records, ranks = [], {}
-    for method, hits in HITS.items():
+    for method, found in hits.items():
         for seed in seeds:
-            found = np.where(np.arange(4) < hits - (seed if method == "ngw" else 0), 1.0, 3.0)
-            who = ("points", "v", "t", method, BUDGET.get(method, "16"), "shared", seed)
+            found = np.where(np.arange(4) < hits[method] - (seed if method == "ngw" else 0), 1.0, 3.0)
+            who = ("points", "v", "t", method, BUDGET.get(method, "16"), unpaired, seed)
             names = ("dataset", "vision", "text", "method", "pairs", "unpaired", "seed")
             records.append({
                 **dict(zip(names, who, strict=True)), "role": "method", "task": "retrieval", "task_version": 1,
@@ -97,6 +100,45 @@ def test_the_figure_has_a_panel_an_option_with_the_base_filled():
     assert encode(figure, "png") == encode(report.figure(rows, ("points", "v", "t")), "png")
 
 
+def settings() -> tuple[list[dict], dict, list[dict]]:
+    """Runs of two methods in two settings, and their panel."""
+    (records, ranks), (more, others) = runs({"ngw": 3, "cca": 2}), runs({"ngw": 2, "cca": 2}, "foreign")
+    groups = [
+        {"base": base, "unpaired": "shared", "option": "setting", "rows": [[s, base, s] for s in ("shared", "foreign")]}
+        for base in ("ngw", "cca")
+    ]
+    return records + more, ranks | others, groups
+
+
+def test_a_panel_of_settings_compares_a_method_with_itself_in_another():
+    records, ranks, groups = settings()
+    files = report.build(records, ranks, list(ranks), groups)
+    rows = read_csv(files["ablations.csv"])
+    rows = {(r["base"], r["value"]): r for r in rows.to_dict("records") if r["metric"] == "i2t_recall_1"}
+    assert len(rows) == 4
+    assert rows["ngw", "foreign"]["difference"] == -0.25
+    assert rows["cca", "foreign"]["difference"] == 0
+    assert np.isnan([rows[base, "shared"]["difference"] for base in ("ngw", "cca")]).all()
+    assert [rows["cca", s]["unpaired"] for s in ("shared", "foreign")] == ["shared", "foreign"]
+    text = files["ablations.md"]
+    assert "Ablations of ngw, 16 pairs, unpaired rows shared" in text
+    assert "| setting (of cca) | foreign | 50.0 ± 0.0 " in text
+
+
+def test_bases_of_one_option_share_a_panel():
+    records, ranks, groups = settings()
+    figure = report.figure(
+        read_csv(report.build(records, ranks, list(ranks), groups)["ablations.csv"]), ("points", "v", "t")
+    )
+    (axes,) = [axes for axes in figure.axes if axes.get_visible()]
+    assert axes.get_title(loc="left") == "setting"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["shared", "foreign"]
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named[:2] == ["ngw, as it is", "cca, as it is"]
+    drawn = {(line.get_color(), line.get_marker()) for line in axes.lines if len(line.get_xdata()) == 1}
+    assert len(drawn) == len(dict(drawn)) == 2  # told apart by colour and by marker
+
+
 def test_without_plans_there_is_no_panel_of_their_support():
     records, ranks = runs()
     rows = read_csv(report.build([r | {"plan": None} for r in records], ranks, list(ranks), GROUPS)["ablations.csv"])
@@ -112,7 +154,7 @@ def test_what_a_panel_calls_values_that_share_a_name():
 
 def test_null_has_a_word_of_each_option():
     words = [report._word(option, value) for option, value in (
-        ("unpaired", "null"), ("smoothness", "null, steps=3"), ("unpaired", "4"), ("other", "null"),
+        ("unpaired_rows", "null"), ("smoothness", "null, steps=3"), ("unpaired_rows", "4"), ("other", "null"),
     )]  # fmt: skip
     assert words == ["all", "ridge, steps=3", "4", "null"]
 
@@ -128,8 +170,10 @@ def test_a_dry_run_lists_the_derived_methods(target, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
-    listed = set(re.findall(r"output: .*/(ngw~[^/]*)/pairs\d+/shared/seed\d+/plan", done.stdout + done.stderr))
+    listed = set(re.findall(r"output: .*/([^/]*~[^/]*)/pairs\d+/shared/seed\d+/model", done.stdout + done.stderr))
     grid = Config(config.read(tiny), SCHEMA).ablation_grid(full=target != "all")
     derived = {name for name in grid["methods"] if "~" in name}
     assert derived
     assert derived <= listed
+    foreign = re.findall(r"input: .*results/features/scenes-elsewhere/train/minilm-l6\S*,?.*\n.*/foreign/", done.stdout)
+    assert len(foreign) >= 3  # transport and maps of ngw, fit of cca

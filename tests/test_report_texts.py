@@ -168,6 +168,7 @@ def test_the_other_figures_take_names_too():
         dict(
             dataset="d", vision="v", text="t", base=name, option=name, value=value, method=method, pairs="8",
             unpaired="none", metric="mean_recall_1", mean=0.5, low=0.4, high=0.6, support=np.nan, step=np.nan,
+            difference=np.nan if method == name else 0.0,
         )
         for method, value in ((name, "$1$"), (name + "~x=$2$", "$2$"))
     ]  # fmt: skip

@@ -114,7 +114,7 @@ def test_an_edited_building_block_reruns_what_is_built_of_it(copy):
     edit(copy / "ngw/methods/cca.py", "from dataclasses", "# edited\nfrom dataclasses")
     jobs = scheduled(copy)
     assert jobs["fit"] == {"cca", "oracle"}
-    derived = {"ngw~map=residual", "ngw~epsilon=0.1", "ngw~unpaired=1"}
+    derived = {"ngw~map=residual", "ngw~epsilon=0.1", "ngw~unpaired_rows=1"}
     assert jobs["transport"] == {"ngw", "ngw-raw"} | derived  # whose costs are built from it or beside it
     assert jobs["fuse"] == jobs["vqa"] == {"ngw-fusion", "ngw-fusion~aligner=cca"}  # concat has no aligner
     assert "tokens" not in jobs
@@ -127,6 +127,17 @@ def test_an_edited_or_changed_fusion_reruns_that_fusion_only(copy):
     assert jobs.keys() == {"fuse", "vqa", "vqa_tables", "vqa_figures", "vqa_examples"}
     edit(copy / "tests/config.yaml", "aligner: ngw, dims: 8", "aligner: ngw, dims: 9")
     assert scheduled(copy)["fuse"] == {"concat", "ngw-fusion", "ngw-fusion~aligner=cca"}
+
+
+def test_other_foreign_captions_rerun_their_setting_alone(copy):
+    edit(copy / "tests/config.yaml", "seed: 2", "seed: 3")
+    done = snakemake(copy, "--dry-run")
+    jobs = [job for job in status.jobs(done.stdout + done.stderr) if job.rule in ("transport", "maps", "fit")]
+    run = "results/runs/scenes/effnet-lite0__minilm-l6/{}/pairs16/foreign/seed0/{}.safetensors"
+    files = {run.format(*names) for names in (("ngw", "plan"), ("ngw", "model"), ("cca", "model"))}
+    assert {output for job in jobs for output in job.outputs} == files
+    assert scheduled(copy)["encode"] == {""}  # the captions alone, no image of theirs
+    assert done.stdout.count("results/features/scenes-elsewhere/train/minilm-l6.safetensors") >= 1
 
 
 def test_a_changed_hyperparameter_reruns_that_method_only(copy):

@@ -162,6 +162,36 @@ def test_features_of_two_splits(pair, rewrite, tmp_path, refused):
     refused(training("fit", pair, tmp_path / "out"), *pair, "caption 100: its image is not among", "from one split")
 
 
+def test_foreign_captions_are_another_data_sets_and_encoded_alike(pair, write_cloud, rewrite, tmp_path, refused):
+    other, out = tmp_path / "other.safetensors", tmp_path / "out"
+    command = training("fit", pair, out, unpaired="foreign")
+    refused(command, *pair, "foreign: expected rows of another data set, since unpaired is foreign, found none")
+    command += ["--foreign", str(other)]
+    refused(command, other, "no such feature file")
+    write_cloud(other, "text")
+    refused(command, other, "expected another data set than that of", pair[1], "found 'points'; name another")
+    write_cloud(other, "text", dataset="circles", encoder="another")
+    refused(command, other, "expected features of 'text-encoder', found those of 'another'")
+    write_cloud(other, "text", dataset="circles")
+    rewrite(other, pooled=features.read(other).x[:, 1:])
+    refused(command, other, "expected features of width 5, like", pair[1], "found 4; encode both alike")
+    write_cloud(other, "text", dataset="circles")
+    shared = training("fit", pair, out, unpaired="shared")
+    refused([*shared, "--foreign", str(other)], "expected none of another data set, since unpaired is shared")
+    assert not out.exists()
+    assert main(command) == 0
+
+
+def test_a_plan_of_other_foreign_captions(pair, write_cloud, rewrite, tmp_path, refused):
+    other, plan = write_cloud(tmp_path / "other", "text", dataset="circles"), tmp_path / "plan"
+    foreign = ["--unpaired", "foreign", "--foreign", str(other)]
+    assert main([*training("transport", pair, plan, spec=WARP), *foreign]) == 0
+    command = [*training("maps", pair, tmp_path / "out", spec=WARP), "--plan", str(plan), *foreign]
+    assert main(command) == 0
+    rewrite(other, pooled=2 * features.read(other).x)
+    refused(command, plan, "expected foreign_sha256")
+
+
 @pytest.mark.parametrize("stage", ["fit", "transport"])
 def test_a_budget_larger_than_the_train_split(pair, tmp_path, refused, stage):
     command = training(stage, pair, tmp_path / "out", pairs=13, spec=WARP)

@@ -65,8 +65,8 @@ class Config(Sections):
         for table in ("retrieval", "identifiability", "generation"):
             for name in self.tables.get(table, {"methods": []})["methods"]:
                 known(f"tables.{table}.methods", "method", name.split("~")[0], self.methods)
-        for panel in [*self.ablations["vary"], *self.ablations["full"].get("vary", [])]:
-            known("tables.ablations.vary", "method", panel["method"].split("~")[0], self.methods)
+        for name in [name for panel in self.panels() for name in panel["methods"]]:
+            known("tables.ablations.vary", "method", name.split("~")[0], self.methods)
 
     def _check_pair(self, pair: list[str]) -> None:
         """A pair of encoders is [vision, text], or two encoders of one modality."""

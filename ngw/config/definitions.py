@@ -17,6 +17,7 @@ class Definitions:
         self.datasets, self.encoders, self.methods = values["datasets"], values["encoders"], values["methods"]
         self.run = values["run"]
         self.unpaired = self.run.get("unpaired", [SHARED])
+        self.foreign = self.run.get("foreign", {})  # data set -> the one whose captions are the unpaired ones
         self._built: dict[str, methods.Method] = {}
 
     def method_spec(self, name: str) -> dict[str, Any]:

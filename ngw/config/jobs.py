@@ -10,7 +10,7 @@ from ngw import data, encoders
 from ngw.config.names import FUSION, RUN
 from ngw.config.sections import Sections
 from ngw.encoders._huggingface import sources as model_sources
-from ngw.features.clouds import NONE
+from ngw.features.clouds import FOREIGN, NONE
 
 
 def as_text(entry: Mapping[str, Any]) -> str:
@@ -80,6 +80,12 @@ class Jobs:
         name = self.config.method(wildcards.method).teacher
         run = {**wildcards, "method": name, "unpaired": NONE}
         return f"{RUN}/bridge.safetensors".format(**run) if name else []
+
+    def foreign(self, wildcards: Any) -> str | list:
+        """The features of another data set's captions, which are the unpaired ones in the setting `foreign`."""
+        if wildcards.unpaired != FOREIGN:
+            return []
+        return f"results/features/{self.config.foreign[wildcards.dataset]}/train/{wildcards.text}.safetensors"
 
     def fusion_spec(self, wildcards: Any) -> str:
         return as_text(self.config.vqa.spec(wildcards.fusion))

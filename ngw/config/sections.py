@@ -13,9 +13,13 @@ import yaml
 from ngw.config.definitions import Definitions
 from ngw.config.generation import Generation
 from ngw.config.joint import RawItems
+from ngw.config.names import known
 from ngw.config.vqa import Vqa
 from ngw.errors import InputError
-from ngw.features.clouds import ALL
+from ngw.features.clouds import ALL, NONE, SETTINGS
+
+SETTING = "setting"  # varied in the ablations like an option: where the partners of unpaired rows are
+VARIED = {name: text for name, text in SETTINGS.items() if name != NONE}
 
 
 class Sections(Definitions):
@@ -84,32 +88,58 @@ class Sections(Definitions):
         self.method(name)  # an option that doesn't exist, or a value that it can't have, is told here
         return ", ".join([texts[option], *further]), name
 
+    def panels(self) -> list[dict[str, Any]]:
+        """All that the ablations vary, `full.vary` last: methods, an option and its values."""
+        varied = self.ablations["vary"] + self.ablations["full"].get("vary", [])
+        return [{**panel, "methods": _listed(panel["method"])} for panel in varied]
+
     def ablation_groups(self, full: bool = False) -> list[dict[str, Any]]:
-        """The ablations one by one: base method, option, rows [[value, method], ...], among them the base itself.
+        """The ablations one by one: base, its setting, option, rows [[value, method, setting], ...], the base's too.
 
         full: also the values of `full.vary`.  Rows stand in the order of their numbers, those without one last.
         """
         values: dict[tuple[str, str], list] = {}
-        for panel in self.ablations["vary"] + self.ablations["full"].get("vary", []) * full:
-            values.setdefault((panel["method"], panel["option"]), []).extend(panel["values"])
-        groups = []
-        for (base, option), options in values.items():
-            rows = {name: label for label, name in (self.derived(base, option, value) for value in options)}
-            if base not in rows:
-                rows = {base: _plain(self.method(base).params()[option])} | rows
-            ordered = sorted(rows.items(), key=lambda row: _number(row[1]))
-            groups.append({"base": base, "option": option, "rows": [[label, name] for name, label in ordered]})
-        return groups
+        for panel in self.panels()[: None if full else len(self.ablations["vary"])]:
+            for base in panel["methods"]:
+                values.setdefault((base, panel["option"]), []).extend(panel["values"])
+        return [self._group(base, option, options) for (base, option), options in values.items()]
+
+    def _group(self, base: str, option: str, values: list) -> dict[str, Any]:
+        """One ablation: an option of a method, or its setting."""
+        unpaired = self._setting(base)
+        if option == SETTING:
+            for value in values:
+                known("tables.ablations.vary", SETTING, value, VARIED)
+            if unpaired == NONE:
+                raise InputError(
+                    "config: tables.ablations: expected methods that see unpaired rows where the setting is varied, "
+                    f"found {base!r}, which sees none; take it out, or lower pairs."
+                )
+            rows = [[value, base, value] for value in dict.fromkeys([unpaired, *values])]
+        else:
+            names = {name: label for label, name in (self.derived(base, option, value) for value in values)}
+            if base not in names:
+                names = {base: _plain(self.method(base).params()[option])} | names
+            rows = [[label, name, self._setting(name)] for name, label in names.items()]
+            rows.sort(key=lambda row: _number(row[0]))
+        return {"base": base, "unpaired": unpaired, "option": option, "rows": rows}
+
+    def _setting(self, name: str) -> str:
+        """In which setting a method runs in the ablations' table, wherever that isn't varied."""
+        ((_, [unpaired]),) = self.at(name, self.ablations).items()
+        return unpaired
 
     def ablation_grid(self, full: bool = False) -> dict[str, Any]:
         """The runs that the ablation table needs, and its groups."""
         table, groups = self.ablations, self.ablation_groups(full)
-        names = dict.fromkeys(name for group in groups for _, name in group["rows"])
+        settings: dict[str, dict[str, None]] = {}
+        for _, name, unpaired in [row for group in groups for row in group["rows"]]:
+            settings.setdefault(name, {})[unpaired] = None
         seeds = table.get("seeds", self.run["seeds"])
         return {
             "datasets": self.run["datasets"],
             "encoder_pairs": self.run["encoder_pairs"],
-            "methods": {name: self.at(name, table) for name in names},
+            "methods": {name: {self.budget(name, table["pairs"]): list(seen)} for name, seen in settings.items()},
             "seeds": table["full"].get("seeds", seeds) if full else seeds,
             "groups": groups,
         }
@@ -154,6 +184,11 @@ def cells(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
         for unpaired in settings
         for seed in grid.get("seeds_of", {}).get(name, grid["seeds"])
     ]
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    """One or several, as several."""
+    return [value] if isinstance(value, str) else value
 
 
 def _plain(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from ngw.config.names import known
 from ngw.config.sections import Sections
 from ngw.errors import InputError, did_you_mean
-from ngw.features.clouds import ALL
+from ngw.features.clouds import ALL, FOREIGN
 
 
 def check(config: Sections) -> None:
@@ -24,6 +24,7 @@ def check(config: Sections) -> None:
     for k, reference in enumerate(table.get("references", [])):
         known(f"tables.retrieval.references[{k}].dataset", "data set", reference["dataset"], config.datasets)
     _check_budgets(config)
+    _check_foreign(config)
     for where, name, pairs in _single(config):
         _check_pairs(config, where, name, pairs)
 
@@ -69,6 +70,26 @@ def _check_budgets(config: Sections) -> None:
             f"config: run.pairs: expected budgets at which some method of tables.retrieval runs, found {idle[0]}; take "
             "it out, or add a method that runs with so few."
         )
+
+
+def _check_foreign(config: Sections) -> None:
+    """Foreign captions are another data set's, and there wherever a table wants them."""
+    for name, other in config.foreign.items():
+        for each in (name, other):
+            known("run.foreign", "data set", each, config.datasets)
+        if name == other:
+            raise InputError(f"config: run.foreign.{name}: expected another data set, found itself; name another.")
+    groups = config.ablation_groups(full=True)
+    tables = [config.unpaired, *([table.get("unpaired")] for table in config.tables.values())]
+    varied = [unpaired for group in groups for _, _, unpaired in group["rows"]]
+    if FOREIGN not in {unpaired for named in [*tables, varied] for unpaired in named}:
+        return
+    for name in [*config.run["datasets"], *config.vqa.table["aligned_on"].values()]:
+        if name not in config.foreign:
+            raise InputError(
+                f"config: run.foreign: expected a data set whose captions are the unpaired ones of {name!r} in the "
+                "setting 'foreign', found none; name one, or take the setting out of run.unpaired and the tables."
+            )
 
 
 def _single(config: Sections) -> Iterator[tuple[str, str, str | int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,12 +81,13 @@ def relation(first: Group, second: Group) -> str:
     return "to the left of" if across < 0 else "to the right of"
 
 
-def sample(seed: int, split: str, index: int) -> Scene:
-    """The scene at an address: it depends on seed, split and index alone, never on how many there are."""
+def sample(seed: int, split: str, index: int, categories: Sequence[str] | None = None) -> Scene:
+    """The scene at an address, of nouns of these categories, or of all: it never depends on how many there are."""
+    known = [noun for noun in nouns() if categories is None or noun.category in categories]
     random = rng(seed, "scenes", split, index, "content")
     kinds = 1 + int(random.choice(3, p=KINDS))
     layout = LAYOUTS[kinds][int(random.integers(len(LAYOUTS[kinds])))]
-    chosen = random.choice(len(nouns()), kinds, replace=False)
+    chosen = random.choice(len(known), kinds, replace=False)
     boxes = random.permutation(kinds)
     groups = []
     for noun, box in zip(chosen, boxes, strict=True):
@@ -93,7 +95,7 @@ def sample(seed: int, split: str, index: int) -> Scene:
         size = ("small", "", "large")[int(random.choice(3, p=(0.25, 0.5, 0.25)))]
         if size == "small" and grid(layout[int(box)], count)[0][2] < 50:
             size = ""  # smaller than a quarter of the picture's height nothing is recognised
-        groups.append(Group(nouns()[int(noun)], count, size, layout[int(box)]))
+        groups.append(Group(known[int(noun)], count, size, layout[int(box)]))
     return Scene(tuple(groups), PLACES[int(random.integers(len(PLACES)))])
 
 

@@ -6,19 +6,19 @@ import functools
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
 
 from tqdm import tqdm
 
 from ngw.data import SPLITS, Dataset, finish, karpathy, vqa2
-from ngw.data._scenes_art import CREDIT
+from ngw.data._scenes_art import ART, CREDIT
 from ngw.data._scenes_captions import captions
 from ngw.data._scenes_compose import Scene, draw, sample
 from ngw.data._scenes_places import SIZE
 from ngw.data._scenes_questions import annotate, questions
-from ngw.errors import InputError
+from ngw.errors import InputError, did_you_mean
 from ngw.seeds import rng
 
 FIRST_ID = {"train": 1_000_000, "val": 2_000_000, "test": 3_000_000}  # so that ids don't depend on the sizes
@@ -37,10 +37,10 @@ QUESTIONS = "v2_OpenEnded_scenes_{split}_questions.json"
 ANNOTATIONS = "v2_scenes_{split}_annotations.json"
 
 
-def describe(scene: Scene, seed: int, split: str, index: int) -> dict:
+def describe(scene: Scene, seed: int, split: str, index: int, categories: Sequence[str] | None = None) -> dict:
     """All that is said of the scene at an address: ids, file name, five captions, questions with their annotations."""
     image_id, partner = FIRST_ID[split] + index, index ^ 1
-    other = sample(seed, split, partner)
+    other = sample(seed, split, partner, categories)
     shared = rng(seed, "scenes", split, min(index, partner), "pair")
     own = rng(seed, "scenes", split, index, "questions")
     annotated = []
@@ -54,10 +54,10 @@ def describe(scene: Scene, seed: int, split: str, index: int) -> dict:
     }
 
 
-def make(folder: Path, seed: int, split: str, index: int) -> dict:
+def make(folder: Path, seed: int, split: str, categories: Sequence[str] | None, index: int) -> dict:
     """Draw one scene into its PNG file and describe it."""
-    scene = sample(seed, split, index)
-    described = describe(scene, seed, split, index)
+    scene = sample(seed, split, index, categories)
+    described = describe(scene, seed, split, index, categories)
     image = draw(scene, rng(seed, "scenes", split, index, "drawing"))
     image.save(folder / described["file_name"], compress_level=1)  # five times as fast as the default, a fifth larger
     return described
@@ -117,11 +117,13 @@ def vqa_files(described: list[dict], split: str) -> tuple[dict, dict]:
     return {**head, "task_type": "Open-Ended", "questions": questions}, {**head, "annotations": annotations}
 
 
-def write_split(root: Path, split: str, size: int, seed: int, pool: Executor) -> list[dict]:
+def write_split(
+    root: Path, split: str, size: int, seed: int, categories: Sequence[str] | None, pool: Executor
+) -> list[dict]:
     """Write one split's images, captions, questions and annotations; returns its Karpathy entries."""
     folder = root / "images" / split
     folder.mkdir(parents=True)
-    made = pool.map(functools.partial(make, folder, seed, split), range(size), chunksize=32)
+    made = pool.map(functools.partial(make, folder, seed, split, categories), range(size), chunksize=32)
     described = list(tqdm(made, total=size, desc=f"scenes {split}", unit="image", mininterval=1))
     write_json(root / "annotations" / f"captions_{split}.json", coco_captions(described))
     questions, annotations = vqa_files(described, split)
@@ -130,21 +132,31 @@ def write_split(root: Path, split: str, size: int, seed: int, pool: Executor) ->
     return karpathy_images(described, split)
 
 
-def write(root: str | os.PathLike, sizes: Mapping[str, int] | None = None, seed: int = 0, workers: int = 2) -> None:
-    """Write the data set under `root`: all of it or nothing, the same bytes for the same seed and sizes.
+def write(
+    root: str | os.PathLike,
+    sizes: Mapping[str, int] | None = None,
+    seed: int = 0,
+    categories: list[str] | None = None,
+    workers: int = 2,
+) -> None:
+    """Write the data set under `root`: all of it or nothing, the same bytes for the same options.
 
-    sizes: images a split, by default 3,000 / 500 / 1,000; workers: processes.
+    sizes: images a split, by default 3,000 / 500 / 1,000; categories: of the things in them, all unless given; workers:
+    processes.
     An earlier data set at `root` is replaced; a folder with anything else in it is refused.
     """
     root, sizes = Path(root), {"train": 3000, "val": 500, "test": 1000} if sizes is None else dict(sizes)
     check_sizes(sizes)
+    check_categories(list(ART) if categories is None else categories)
     check_target(root)
     partial = root.with_name(f".{root.name}.partial")
     remove(partial)  # what a killed run left
     (partial / "annotations").mkdir(parents=True)
     try:
         with ProcessPoolExecutor(workers) as pool:
-            entries = [entry for split in SPLITS for entry in write_split(partial, split, sizes[split], seed, pool)]
+            entries = [
+                entry for split in SPLITS for entry in write_split(partial, split, sizes[split], seed, categories, pool)
+            ]
         write_json(partial / KARPATHY, {"dataset": "scenes", "images": entries})
         (partial / "LICENSE.txt").write_text(CREDIT, encoding="utf-8")
         remove(root)
@@ -174,6 +186,15 @@ def check_sizes(sizes: Mapping[str, int]) -> None:
     for split, size in sizes.items():
         if not isinstance(size, int) or not 1 <= size < 1_000_000:
             raise InputError(f"scenes sizes, {split}: expected a number from 1 to 999999, found {size!r}; mend it.")
+
+
+def check_categories(categories: Sequence[str]) -> None:
+    """Some of the categories of things, which are those of `ART`."""
+    if isinstance(categories, str) or not categories:
+        raise InputError(f"scenes categories: expected a list such as [animal, fruit], found {categories!r}; mend it.")
+    for name in categories:
+        if name not in ART:
+            raise InputError(f"scenes categories: expected known ones, found {name!r}.{did_you_mean(str(name), ART)}")
 
 
 def load(

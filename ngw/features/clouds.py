@@ -12,10 +12,11 @@ from ngw.features.store import Features
 from ngw.seeds import rng
 
 ALL = "all"
-SHARED, DISJOINT, NONE = "shared", "disjoint", "none"
+SHARED, DISJOINT, FOREIGN, NONE = "shared", "disjoint", "foreign", "none"
 SETTINGS = {  # whether partners of the rows that are in no known pair are in the other cloud
     SHARED: "the partners of unpaired rows are in the other cloud, in unknown order",
     DISJOINT: "no unpaired row has its partner in the other cloud",
+    FOREIGN: "as disjoint, and the unpaired captions are another data set's",
     NONE: "no row is unpaired",
 }
 NOUNS = {"vision": "image", "text": "caption"}  # an item of each modality
@@ -34,12 +35,16 @@ class Clouds:
     truth: np.ndarray
 
 
-def clouds(a: Features, b: Features, pairs: str | int, seed: int, captions: int = 1, unpaired: str = SHARED) -> Clouds:
+def clouds(
+    a: Features, b: Features, pairs: str | int, seed: int, captions: int = 1, unpaired: str = SHARED,
+    foreign: np.ndarray | None = None,
+) -> Clouds:  # fmt: skip
     """Draw `captions` captions an image, permute both sides' rows, and reveal `pairs` of the true pairs.
 
     a, b: images and captions, or one kind of item through two encoders (two text encoders see the same draw).
     pairs: a number, or "all".  The budgets of one seed are nested: the first 30 pairs are among the first 100.
     unpaired: one of `SETTINGS`; the known pairs are the same in each.
+    foreign: [f, d_y], rows of another data set through b's encoder, in the setting of that name alone.
     Raises `InputError` where an item has no partner, or the budget is larger than the split.
     """
     owner = owners(a, b, "among the split's items")
@@ -53,15 +58,35 @@ def clouds(a: Features, b: Features, pairs: str | int, seed: int, captions: int 
     chosen = chosen[order_y]
     truth = np.stack([row_of[owner[chosen]], np.arange(len(chosen))], axis=1)
     k = budget(pairs, len(truth), unpaired)
+    if (unpaired == FOREIGN) != (foreign is not None):
+        wanted, found = ("rows", "none") if foreign is None else ("none", f"{len(foreign)} rows")
+        raise InputError(
+            f"foreign: expected {wanted} of another data set, since unpaired is {unpaired}, found {found}; mend either."
+        )
     revealed = truth[rng(seed, "clouds", "pairs").permutation(len(truth))]
-    if unpaired != DISJOINT:
+    if unpaired not in (DISJOINT, FOREIGN):
         return Clouds(a.x[order_x], b.x[chosen], revealed[:k], truth)
     image_x, image_y = a.image_ids[order_x], b.image_ids[chosen]
     x, y = apart(image_x, revealed, k)
     known = np.stack([np.searchsorted(rows, side) for rows, side in zip((x, y), revealed[:k].T, strict=True)], axis=1)
     if left := partners(image_x[x], image_y[y], known):
         raise RuntimeError(f"clouds: expected no unpaired row with its partner on the other side, found {left}.")
-    return Clouds(a.x[order_x[x]], b.x[chosen[y]], known, known)
+    two = Clouds(a.x[order_x[x]], b.x[chosen[y]], known, known)
+    return two if foreign is None else abroad(two, foreign, seed)
+
+
+def abroad(two: Clouds, foreign: np.ndarray, seed: int) -> Clouds:
+    """Clouds whose unpaired rows of y make room for as many foreign rows [f, d_y], drawn by the seed, or for all.
+
+    Those of a larger budget, which leaves less room, are among those of a smaller one.
+    """
+    free = np.setdiff1d(np.arange(len(two.y)), two.pairs[:, 1])
+    drawn = foreign[rng(seed, "clouds", "foreign").permutation(len(foreign))[: len(free)]]
+    y = two.y.copy()
+    y[free[: len(drawn)]] = drawn
+    kept = np.setdiff1d(np.arange(len(y)), free[len(drawn) :])
+    known = np.stack([two.pairs[:, 0], np.searchsorted(kept, two.pairs[:, 1])], axis=1)
+    return Clouds(two.x, y[kept], known, known)
 
 
 def apart(image_x: np.ndarray, revealed: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -163,5 +188,5 @@ def budget(pairs: str | int, available: int, unpaired: str = SHARED) -> int:
     if int(pairs) > available:
         raise InputError(f"pairs: a budget of {pairs} is larger than the train split, {available} pairs; lower it.")
     if unpaired == NONE:
-        raise InputError(f"unpaired: expected shared or disjoint beside {pairs} pairs, found none; name one.")
+        raise InputError(f"unpaired: expected shared, disjoint or foreign beside {pairs} pairs, found none; name one.")
     return int(pairs)

@@ -2,19 +2,67 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
+from ngw.methods._clouds import check_cloud, check_pairs
+from ngw.options import check, option
 from ngw.seeds import rng
 
 
-def thin(n: int, known: np.ndarray, unpaired: float, pairs: int, seed: int, side: str) -> np.ndarray:
-    """The rows of a cloud of n that stay, ascending: the `known` ones, and `unpaired` times `pairs` of the others.
+@dataclass
+class Given:
+    """What every method can be given less of: ablations."""
 
-    Each side draws by itself, so that who stays tells nothing of who belongs to whom.  The rows of a smaller `unpaired`
+    # How many rows of each cloud are kept beside those of the known pairs, as a multiple of these; null: all of them.
+    unpaired_rows: float | None = option(None, kw_only=True, least=0)
+    noise: float = option(0.0, kw_only=True, least=0, most=1)  # share of the known pairs that are wrong
+
+    def __post_init__(self) -> None:
+        """Refuse options outside their bounds; a subclass adds what one says of another."""
+        check(self)
+        method: Any = self
+        if (self.unpaired_rows is not None or self.noise) and (method.raw or method.supervision == "none"):
+            raise ValueError(
+                "unpaired_rows and noise are for methods that take features and known pairs, which this isn't"
+            )
+
+    def _given(
+        self, x: Any, y: Any, pairs: Any, seed: int, truth: np.ndarray | None = None
+    ) -> tuple[Any, Any, Any, np.ndarray | None]:
+        """What is left of the clouds, the known pairs and the true ones, each pair by its rows' new places."""
+        if self.unpaired_rows is None and not self.noise:
+            return x, y, pairs, truth
+        method: Any = self
+        x, y = check_cloud(x, "x"), check_cloud(y, "y")
+        pairs = check_pairs(pairs, len(x), len(y))
+        if len(pairs) < method.min_pairs:  # for `_prepare` to refuse
+            return x, y, pairs, truth
+        if self.noise:
+            pairs = mislead(pairs, self.noise, seed)
+        if self.unpaired_rows is None:
+            return x, y, pairs, truth
+        rows = [
+            thin(len(z), known, self.unpaired_rows, len(pairs), seed, side)
+            for z, known, side in zip((x, y), pairs.T, "xy", strict=True)
+        ]
+        pairs, truth = (
+            old if old is None else np.stack([place(r, i) for r, i in zip(rows, old.T, strict=True)], axis=1)
+            for old in (pairs, truth)
+        )
+        return x[rows[0]], y[rows[1]], pairs, truth if truth is None else truth[(truth >= 0).all(1)]
+
+
+def thin(n: int, known: np.ndarray, multiple: float, pairs: int, seed: int, side: str) -> np.ndarray:
+    """The rows of a cloud of n that stay, ascending: the `known` ones, and `multiple` times `pairs` of the others.
+
+    Each side draws by itself, so that who stays tells nothing of who belongs to whom.  The rows of a smaller multiple
     are among those of a larger one; where there are too few, all stay.
     """
     others = np.setdiff1d(np.arange(n), known)
-    drawn = rng(seed, "given", "unpaired", side).permutation(others)[: round(unpaired * pairs)]
+    drawn = rng(seed, "given", "unpaired", side).permutation(others)[: round(multiple * pairs)]
     return np.union1d(known, drawn)
 
 

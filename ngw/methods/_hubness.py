@@ -51,7 +51,9 @@ class Hubness:
             twin = copy.copy(method)
             twin.hubness = True
             left, right, known = withdraw(x, y, pairs, kept)
-            twin.fit(left, right, known, seed)
+            twin._forget()
+            twin._fit(*twin._prepare(left, right, known), seed)  # what is left is given whole
+            twin._fitted(left, right, known, seed)
             u, v = twin._embed(
                 *(
                     standard(np.concatenate([z[pairs[held, side]], cloud[len(kept) :][:REFERENCE]]))

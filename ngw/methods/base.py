@@ -13,8 +13,8 @@ import numpy as np
 from ngw import __version__, errors, io, registry
 from ngw.errors import InputError
 from ngw.methods._clouds import check_cloud, check_columns, check_pairs, columns, moments
+from ngw.methods._given import Given
 from ngw.methods._hubness import Hubness
-from ngw.options import check
 
 EPS = 1e-12  # of a length
 PLAIN = (bool, int, float, str, list)  # what a fit learns beside arrays
@@ -36,7 +36,7 @@ def in_both_spaces(x: np.ndarray, to_y: np.ndarray, y: np.ndarray, to_x: np.ndar
     return u / np.float32(np.sqrt(2)), v / np.float32(np.sqrt(2))
 
 
-class Method(Hubness):
+class Method(Given, Hubness):
     """Aligns two clouds x [n, d_x] and y [m, d_y] whose rows need not be paired.
 
     A subclass declares its hyperparameters as fields of a dataclass (`ngw.options`), or stores and checks them in an
@@ -63,14 +63,11 @@ class Method(Hubness):
     y_columns_: list[str] | None = None
     options_: dict[str, Any] | None = None  # of the fit; none before
 
-    def __post_init__(self) -> None:
-        """Refuse options outside their bounds; a subclass adds what one says of another."""
-        check(self)
-
     def fit(self, x: Any, y: Any, pairs: Any = None, seed: int = 0) -> Self:
         """Learn both maps. x [n, d_x], y [m, d_y]; pairs: [k] or [k, 2] row indices of the known pairs, ignored where
         the method needs none; seed: of all randomness."""
-        self._forget()
+        self._forget()  # first, since options tell what is given
+        x, y, pairs, _ = self._given(x, y, pairs, seed)
         self._fit(*self._prepare(x, y, pairs), seed)
         return self._fitted(x, y, pairs, seed)
 

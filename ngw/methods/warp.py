@@ -13,8 +13,6 @@ from ngw.errors import InputError, did_you_mean
 from ngw.features.clouds import groups_of_rows
 from ngw.maps.linear import ridge
 from ngw.methods._choice import Choice, choose
-from ngw.methods._clouds import check_cloud, check_pairs
-from ngw.methods._given import mislead, place, thin
 from ngw.methods._readout import Space, moments
 from ngw.methods._transport import SinkhornOptions, Transport, couple, mean
 from ngw.methods._whitened import Whitened
@@ -94,19 +92,13 @@ class Warp(Whitened):
     steps: int = option(100, least=0)
     batch: int = option(256, least=2)  # rows a step
     learning_rate: float = option(5e-4, above=0)
-    # Ablations, in which the method is given less.
-    # How many rows of each cloud are kept beside those of the known pairs, as a multiple of these; null: all of them.
-    unpaired: float | None = option(None, least=0)
-    noise: float = option(0.0, least=0, most=1)  # share of the known pairs that are wrong
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.cost not in COSTS:
+        if self.cost not in COSTS:  # first, since supervision follows from it
             raise ValueError(f"cost {self.cost!r} does not exist.{did_you_mean(self.cost, COSTS)}")
+        super().__post_init__()
         if self.mass < 1 and (self.tau is not None or self.cost == "keypoints"):
             raise ValueError("mass below 1 (partial) is for exact marginals (tau: null) and costs other than keypoints")
-        if self.supervision == "none" and (self.unpaired is not None or self.noise):
-            raise ValueError(f"unpaired and noise are for costs that take known pairs, which {self.cost!r} doesn't")
 
     @property
     def role(self) -> Role:  # type: ignore[override]  # follows from an option
@@ -115,36 +107,6 @@ class Warp(Whitened):
     @property
     def supervision(self) -> Literal["none", "some", "all"]:  # type: ignore[override]  # follows from an option
         return COSTS[self.cost]().supervision
-
-    def fit(self, x: Any, y: Any, pairs: Any = None, seed: int = 0) -> Self:
-        """As `Method.fit`, on what `unpaired` and `noise` leave of the clouds and the pairs."""
-        self._forget()  # first, since options tell what is left
-        x, y, pairs, _ = self._given(x, y, pairs, seed)
-        return super().fit(x, y, pairs, seed)
-
-    def _given(
-        self, x: Any, y: Any, pairs: Any, seed: int, truth: np.ndarray | None = None
-    ) -> tuple[Any, Any, Any, np.ndarray | None]:
-        """What is left of the clouds, the known pairs and the true ones, each pair by its rows' new places."""
-        if self.unpaired is None and not self.noise:
-            return x, y, pairs, truth
-        x, y = check_cloud(x, "x"), check_cloud(y, "y")
-        pairs = check_pairs(pairs, len(x), len(y))
-        if len(pairs) < self.min_pairs:  # for `_prepare` to refuse
-            return x, y, pairs, truth
-        if self.noise:
-            pairs = mislead(pairs, self.noise, seed)
-        if self.unpaired is None:
-            return x, y, pairs, truth
-        rows = [
-            thin(len(z), known, self.unpaired, len(pairs), seed, side)
-            for z, known, side in zip((x, y), pairs.T, "xy", strict=True)
-        ]
-        pairs, truth = (
-            old if old is None else np.stack([place(r, i) for r, i in zip(rows, old.T, strict=True)], axis=1)
-            for old in (pairs, truth)
-        )
-        return x[rows[0]], y[rows[1]], pairs, truth if truth is None else truth[(truth >= 0).all(1)]
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         self._fit_maps(x, y, pairs, self._solve(x, y, pairs, seed), seed)

@@ -14,6 +14,7 @@ from ngw import __version__, encoders, features, io, meter, methods
 from ngw.arguments import (
     Captions,
     Dataset,
+    Foreign,
     Model,
     Name,
     Output,
@@ -77,7 +78,7 @@ def gather(shards: Annotated[Sequence[Path], "files of the encode stage, in thei
 
 
 def _train_clouds(
-    vision: Path, text: Path, pairs: str, seed: int, captions: int, unpaired: str
+    vision: Path, text: Path, pairs: str, seed: int, captions: int, unpaired: str, foreign: Path | None
 ) -> tuple[Clouds, dict[str, str]]:
     """Both training clouds, and whose they are."""
     a, b = features.read(vision), features.read(text)
@@ -89,9 +90,23 @@ def _train_clouds(
             f"{text}: expected features of data set {a.metadata['dataset']!r}, like {vision}, found "
             f"{b.metadata['dataset']!r}; encode both from one data set."
         )
+    other = None if foreign is None else _foreign(foreign, text, b)
     hashes = {"vision_sha256": a.metadata["sha256"], "text_sha256": b.metadata["sha256"]}
+    hashes |= {} if other is None else {"foreign_sha256": other.metadata["sha256"]}
     with naming(f"{vision}, {text}"):
-        return clouds(a, b, pairs, seed, captions, unpaired), spaces(a.metadata, b.metadata) | hashes
+        two = clouds(a, b, pairs, seed, captions, unpaired, None if other is None else other.x)
+    return two, spaces(a.metadata, b.metadata) | hashes
+
+
+def _foreign(path: Path, text: Path, own: features.Features) -> features.Features:
+    """Captions of another data set, encoded as these are."""
+    other, home = features.read(path, own.metadata["encoder"]), own.metadata["dataset"]
+    if other.metadata["dataset"] == home:
+        raise InputError(f"{path}: expected another data set than that of {text}, found {home!r}; name another.")
+    wanted, found = own.x.shape[1], other.x.shape[1]
+    if wanted != found:
+        raise InputError(f"{path}: expected features of width {wanted}, like {text}, found {found}; encode both alike.")
+    return other
 
 
 def _one_modality(a: features.Features, b: features.Features) -> bool:
@@ -106,7 +121,7 @@ def _identity(who: Mapping[str, str], method: str, pairs: str, unpaired: str, se
 @stage("Fit a method that needs no plan.")
 def fit(
     vision: Vision, text: Text, spec: Spec, method: Name, pairs: Pairs, seed: Seed, output: Output,
-    captions: Captions = 1, unpaired: Unpaired = "shared",
+    captions: Captions = 1, unpaired: Unpaired = "shared", foreign: Foreign = None,
     teacher: Annotated[Path | None, "file of the joint-bridge stage: a joint model to learn from"] = None,
 ) -> None:  # fmt: skip
     """The fit stage of a method without a plan of its own: train clouds to a fitted method's file.
@@ -115,9 +130,9 @@ def fit(
     """
     model: Any = methods.build(spec)
     budget = "all" if model.supervision == "all" else pairs
-    two, who = _train_clouds(vision, text, budget, seed, captions, unpaired)
+    two, who = _train_clouds(vision, text, budget, seed, captions, unpaired, foreign)
     if teacher is not None:
-        model.taught_by(*_taught(teacher, vision, text, budget, seed, captions, unpaired))
+        model.taught_by(*_taught(teacher, vision, text, budget, seed, captions, unpaired, foreign))
     usage = meter.Meter()
     with naming(f"{vision}, {text}"):
         model.fit(two.x, two.y, two.pairs, seed)
@@ -125,9 +140,9 @@ def fit(
 
 
 def _taught(
-    teacher: Path, vision: Path, text: Path, pairs: str, seed: int, captions: int, unpaired: str
+    teacher: Path, vision: Path, text: Path, pairs: str, seed: int, captions: int, unpaired: str, foreign: Path | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A jointly trained model's features of the train clouds' rows: `clouds` draws them alike."""
+    """A jointly trained model's features of the train clouds' rows: `clouds` draws them alike; none of foreign ones."""
     arrays, _ = io.read_tensors(teacher, "a bridge", "bridge")
     sides = []
     for path, name in ((vision, "train_images"), (text, "train_captions")):
@@ -135,7 +150,9 @@ def _taught(
         if len(arrays[name]) != len(cloud.ids):
             raise InputError(f"{teacher}: expected {name} of {path}, found others; make the bridge again.")
         sides.append(features.Features(cloud.ids, cloud.image_ids, arrays[name], cloud.metadata))
-    two = clouds(sides[0], sides[1], pairs, seed, captions, unpaired)
+    shape = (0 if foreign is None else len(features.read(foreign).ids), sides[1].x.shape[1])
+    other = None if foreign is None else np.zeros(shape)  # a student imitates known pairs alone
+    two = clouds(sides[0], sides[1], pairs, seed, captions, unpaired, other)
     return two.x, two.y
 
 
@@ -153,8 +170,8 @@ def _read_plan(path: Path, identity: Mapping[str, str]) -> tuple[Transport, dict
 
     arrays, head = io.read_tensors(path, "a plan", "diagnostics")
     for name, value in identity.items():
-        if head[name] != value:
-            raise InputError(f"{path}: expected {name} {value!r}, found {head[name]!r}; delete it and rerun.")
+        if head.get(name) != value:
+            raise InputError(f"{path}: expected {name} {value!r}, found {head.get(name)!r}; delete it and rerun.")
     known: dict[str, Any] = {**arrays, **json.loads(head["diagnostics"])}
     return Transport(**known), head
 
@@ -162,11 +179,11 @@ def _read_plan(path: Path, identity: Mapping[str, str]) -> tuple[Transport, dict
 @stage("Solve entropic optimal transport between the train clouds.")
 def transport(
     vision: Vision, text: Text, spec: Spec, method: Name, pairs: Pairs, seed: Seed, output: Output,
-    captions: Captions = 1, unpaired: Unpaired = "shared",
+    captions: Captions = 1, unpaired: Unpaired = "shared", foreign: Foreign = None,
 ) -> None:  # fmt: skip
     """The transport stage: the plan's potentials, barycentric targets both ways and diagnostics; never the plan."""
     model = _planned(spec)
-    two, who = _train_clouds(vision, text, pairs, seed, captions, unpaired)
+    two, who = _train_clouds(vision, text, pairs, seed, captions, unpaired, foreign)
     usage = meter.Meter()
     with naming(f"{vision}, {text}"):
         plan = model.solve(two.x, two.y, two.pairs, seed, truth=two.truth)
@@ -180,11 +197,11 @@ def transport(
 @stage("Fit both maps to a plan's barycentric targets.")
 def maps(
     vision: Vision, text: Text, plan: Plan, spec: Spec, method: Name, pairs: Pairs, seed: Seed, output: Output,
-    captions: Captions = 1, unpaired: Unpaired = "shared",
+    captions: Captions = 1, unpaired: Unpaired = "shared", foreign: Foreign = None,
 ) -> None:  # fmt: skip
     """The maps stage: fit T_AB and T_BA to a plan's barycentric targets."""
     model = _planned(spec)
-    two, who = _train_clouds(vision, text, pairs, seed, captions, unpaired)
+    two, who = _train_clouds(vision, text, pairs, seed, captions, unpaired, foreign)
     identity = _identity(who, method, pairs, unpaired, seed)
     solved, head = _read_plan(plan, identity)
     usage = meter.Meter()
@@ -223,7 +240,7 @@ def _kept_step(model: Any) -> int | None:
 @stage("Measure what both maps keep on a test split, beside a shuffled null.")
 def identifiability(
     model: Model, vision: Vision, text: Text, train_vision: TrainVision, train_text: TrainText, record: RecordFile,
-    captions: Captions = 1,
+    captions: Captions = 1, foreign: Foreign = None,
 ) -> None:  # fmt: skip
     """The identifiability stage: both maps on a test split, and on the same rows the method's shuffled twin."""
     from ngw.tasks import identifiability as task
@@ -231,7 +248,7 @@ def identifiability(
     aligner, head = methods.load_with_metadata(model)
     a, b, seed = features.read(vision, head["vision"]), features.read(text, head["text"]), int(head["seed"])
     budget = "all" if aligner.supervision == "all" else head["pairs"]
-    two, _ = _train_clouds(train_vision, train_text, budget, seed, captions, head["unpaired"])
+    two, _ = _train_clouds(train_vision, train_text, budget, seed, captions, head["unpaired"], foreign)
     with naming(f"{vision}, {text}"):
         x, y = task.held_out(a, b, seed)
         result = task.evaluate(aligner, x, y, seed)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Group = Mapping[str, Any]  # base, option, rows [[value, method], ...]: see `Config.ablation_groups`
+Group = Mapping[str, Any]  # base, unpaired, option, rows [[value, method, unpaired], ...]: see `Config.ablation_groups`
 
 SHOWN = ("i2t_recall_1", "t2i_recall_1", "mean_recall_1")
 WHO = ("dataset", "vision", "text", "base", "option", "value", "method", "pairs", "unpaired", "metric")
@@ -34,11 +34,13 @@ _LEGEND = (
     " better on held-out rows, and coefficients of the objective change nothing.",
     "support: of the plan, effective: captions that the mass of an image that was transported is spread over, mean over"
     " images and seeds.",
-    "A word in a number's place is null in the config: all rows (unpaired), the ridge penalty (smoothness), exact"
+    "setting: partners of the unpaired rows are in the other cloud (shared) or not (disjoint), or their captions are"
+    " another data set's (foreign).",
+    "A word in a number's place is null in the config: all rows (unpaired_rows), the ridge penalty (smoothness), exact"
     " marginals (tau), no whitening (whiten), no second plan (sharp_whiten), the choice of held-out pairs (hubness).",
 )
 NULL = {  # what null is for an option
-    "unpaired": "all", "smoothness": "ridge", "tau": "exact", "whiten": "none", "sharp_whiten": "one plan",
+    "unpaired_rows": "all", "smoothness": "ridge", "tau": "exact", "whiten": "none", "sharp_whiten": "one plan",
     "hubness": "chosen",
 }  # fmt: skip
 
@@ -64,16 +66,26 @@ def rows(records: Sequence[Record], sampled: Samples, groups: Sequence[Group]) -
     """For each group, value and metric the numbers over seeds, and the difference to the base, but of itself."""
     metrics = over_seeds(records, lambda run: {m: run["metrics"][m] for m in SHOWN}, intervals(sampled))
     metrics = with_samples(metrics, sampled).merge(_kept(records), on=list(IDENTITY))
-    bases = metrics.rename(columns={"method": "base", "sample": "of_base"})[[*PAIR, "base", "metric", "of_base"]]
-    values = pd.DataFrame(groups)[["base", "option", "rows"]].explode("rows", ignore_index=True)
-    values[["value", "method"]] = values["rows"].tolist()
+    of_base = {"method": "base", "unpaired": "of_unpaired", "sample": "of_sample"}
+    bases = metrics.rename(columns=of_base)[[*PAIR, "metric", *of_base.values()]]
+    values = pd.DataFrame(groups).rename(columns={"unpaired": "of_unpaired"}).explode("rows", ignore_index=True)
+    values[["value", "method", "unpaired"]] = values.pop("rows").tolist()
     places = metrics[PAIR].drop_duplicates().merge(values, how="cross")
-    long = places.merge(metrics, on=[*PAIR, "method"]).merge(bases, on=[*PAIR, "base", "metric"])
+    long = places.merge(metrics, on=[*PAIR, "method", "unpaired"]).merge(
+        bases, on=[*PAIR, "base", "of_unpaired", "metric"]
+    )
     long[CHANGE] = [
-        (np.nan,) * 4 if row.method == row.base else paired_difference(row.sample, row.of_base)[:4]
+        (np.nan,) * 4
+        if (row.method, row.unpaired) == (row.base, row.of_unpaired)
+        else paired_difference(row.sample, row.of_sample)[:4]
         for row in long.itertuples()
     ]
     return rounded(long, [*CHANGE, *KEPT])
+
+
+def _is_base(rows: pd.DataFrame) -> pd.Series:
+    """Which rows are a base as it is, from which nothing differs."""
+    return rows["difference"].isna()
 
 
 def _kept(records: Sequence[Record]) -> pd.DataFrame:
@@ -88,7 +100,7 @@ def _kept(records: Sequence[Record]) -> pd.DataFrame:
 def _table(here: pd.DataFrame, who: Pair, size: tuple[int, int]) -> Table:
     """A line a value: R@1 both ways and their mean, the difference to the base, the step that was kept, the support."""
     base = here["base"].iloc[0]
-    budget, unpaired = here.loc[here["method"] == base, ["pairs", "unpaired"]].iloc[0]
+    budget, unpaired = here.loc[_is_base(here), ["pairs", "unpaired"]].iloc[0]
     values = here.groupby(["base", "option", "value"], sort=False)
     lines = [_line(rows.drop_duplicates("metric").set_index("metric"), base, budget) for _, rows in values]
     return Table(
@@ -112,7 +124,7 @@ def _line(metrics: pd.DataFrame, base: str, budget: str) -> Line:
         for mean, std in metrics.loc[list(SHOWN), ["mean", "std"]].itertuples(index=False)
     ]
     change = ["base", ""]
-    if row["method"] != row["base"]:
+    if not np.isnan(row["difference"]):
         difference, low, high = (points(row[key]) for key in CHANGE[:3])
         change = [difference, f"{low} to {high}"]
     kept = ["" if np.isnan(row[key]) else show(row[key]) for key, show in (("step", whole), ("support", tenths))]
@@ -121,85 +133,93 @@ def _line(metrics: pd.DataFrame, base: str, budget: str) -> Line:
 
 
 def figure(rows: pd.DataFrame, pair: Pair) -> Figure:
-    """Mean R@1 of both directions, a panel an option: the base level is dashed, its own point is filled.
+    """Mean R@1 of both directions, a panel an option, a line a base; a base's own point is filled.
 
-    A panel more, where epsilon varies: the plan's effective support.
+    The level of the first base of a panel is dashed.  A panel more, where epsilon varies: the plan's effective support.
     """
     here = of(rows, pair)
     here = here[here["metric"] == "mean_recall_1"]
-    groups = dict(list(here.groupby(["base", "option"], sort=False)))
-    supports = [own for (_, option), own in groups.items() if option == "epsilon" and own["support"].notna().all()][:1]
+    options = dict(list(here.groupby("option", sort=False)))
+    bases = list(dict.fromkeys(here["base"]))
+    looks = dict(zip(bases, map(_look, range(len(bases))), strict=True))
+    supports = [own[own["base"] == bases[0]] for option, own in options.items() if option == "epsilon"]
+    supports = [own for own in supports if len(own) and own["support"].notna().all()]
     with style.paper():
-        drawn, panels = style.grid(len(groups) + len(supports), (0.6, 1.75), (0.6, 1.75), sharey=True)
-        for axes, ((base, option), own) in zip(panels, groups.items(), strict=False):
-            _panel(axes, own)
-            axes.set_title(option if base == here["base"].iloc[0] else style.fold(f"{option} ({_short(base)})", 26, 2))
+        drawn, panels = style.grid(len(options) + len(supports), (0.6, 1.75), (0.6, 1.75), sharey=True)
+        for axes, (option, own) in zip(panels, options.items(), strict=False):
+            _panel(axes, own, looks)
+            axes.set_title(style.fold(option, 26, 2))
         for own in supports:  # on a scale of its own
             panels[-1].set_visible(False)
-            _support(drawn.add_subplot(panels[-1].get_subplotspec()), own)
+            _support(drawn.add_subplot(panels[-1].get_subplotspec()), own, looks[bases[0]])
         top = 105 * here["high"].max()
         panels[0].set_ylim(-0.04 * top, top)  # a point at zero is whole
         drawn.supylabel("mean R@1 of both directions (%)", fontsize=8)
-        shown = {
-            "base, as it is": style.line(**_POINT),
-            "one option changed": style.line(**_CHANGED),
-            "95 % interval": style.band(_LINE["color"], 0.45),
-            "level of the base": style.line(**_LEVEL),
+        shown = {f"{style.fold(_short(base), 26)}, as it is": style.line(**_POINT, **looks[base]) for base in bases}
+        shown |= {
+            "one option changed": style.line(**_POINT, **_OPEN, marker="o", markeredgecolor=style.INK),
+            "95 % interval": style.band(looks[bases[0]]["color"], 0.45),
+            "level of a panel's first": style.line(**_LEVEL),
         }
         drawn.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=4)
     return drawn
 
 
-_LINE = {"color": style.series(1, emphasis=True)["color"], "linewidth": 1.1}
-_POINT = {"marker": "o", "linestyle": "", "markersize": 4.6, "color": _LINE["color"]}
-_CHANGED = _POINT | {"markerfacecolor": "white", "markeredgecolor": _LINE["color"], "markeredgewidth": 1.1}
+_POINT = {"linestyle": "", "markersize": 4.6}
+_OPEN = {"markerfacecolor": "white", "markeredgewidth": 1.1}
 _LEVEL = {"color": style.GREY, "linestyle": (0, (4, 2)), "linewidth": 0.9, "zorder": 1}
 
 
-def _panel(axes: Axes, rows: pd.DataFrame) -> None:
-    """One option: its values as points with 95 % intervals, joined where they are numbers."""
-    x = _places(axes, rows)
-    mean, low, high = 100 * rows[["mean", "low", "high"]].to_numpy().T
-    numbers = ~np.isnan(_numbers(rows))
-    is_base = _points(axes, rows, x, mean)
-    axes.axhline(mean[is_base][0], **_LEVEL)
-    axes.vlines(x, low, high, color=_LINE["color"], alpha=0.45, linewidth=2.4, zorder=2)
-    axes.plot(x[numbers], mean[numbers], **_LINE, zorder=3)
+def _look(k: int) -> dict[str, str]:
+    """Colour and marker of the figure's base k, those of other figures' series, but that the first is blue."""
+    return {"color": style.series({0: 1, 1: 0}.get(k, k), False)["color"], "marker": style.series(k, False)["marker"]}
 
 
-def _points(axes: Axes, rows: pd.DataFrame, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The base's point filled, the others open; which is the base's."""
-    is_base = (rows["method"] == rows["base"]).to_numpy()
-    axes.plot(x[~is_base], y[~is_base], **_CHANGED, zorder=4)
-    axes.plot(x[is_base], y[is_base], **_POINT, zorder=5)
-    return is_base
+def _panel(axes: Axes, rows: pd.DataFrame, looks: Mapping[str, Mapping[str, str]]) -> None:
+    """One option: its values as points with 95 % intervals, joined where they are numbers; bases side by side."""
+    places, apart = _places(axes, rows), dict.fromkeys(rows["base"])
+    axes.axhline(100 * rows.loc[_is_base(rows), "mean"].iloc[0], **_LEVEL)
+    for k, base in enumerate(apart):
+        own = rows[rows["base"] == base]
+        aside = 0.0 if axes.get_xscale() == "log" else 0.11 * (k - (len(apart) - 1) / 2)
+        x = own["value"].map(places).to_numpy() + aside
+        mean, low, high = 100 * own[["mean", "low", "high"]].to_numpy().T
+        axes.vlines(x, low, high, color=looks[base]["color"], alpha=0.45, linewidth=2.4, zorder=2)
+        _points(axes, own, x, mean, looks[base])
 
 
-def _support(axes: Axes, rows: pd.DataFrame) -> None:
+def _points(axes: Axes, rows: pd.DataFrame, x: np.ndarray, y: np.ndarray, look: Mapping[str, str]) -> None:
+    """The base's point filled, the others open; numbers are joined."""
+    is_base, numbers = _is_base(rows).to_numpy(), ~np.isnan(_numbers(rows["value"]))
+    axes.plot(x[numbers], y[numbers], color=look["color"], linewidth=1.1, marker="", zorder=3)
+    axes.plot(x[~is_base], y[~is_base], **_POINT, **_OPEN, **look, markeredgecolor=look["color"], zorder=4)
+    axes.plot(x[is_base], y[is_base], **_POINT, **look, zorder=5)
+
+
+def _support(axes: Axes, rows: pd.DataFrame, look: Mapping[str, str]) -> None:
     """How many captions an image's mass is spread over, at each epsilon."""
-    x, support, numbers = _places(axes, rows), rows["support"].to_numpy(), ~np.isnan(_numbers(rows))
-    axes.plot(x[numbers], support[numbers], **_LINE, zorder=3)
-    _points(axes, rows, x, support)
+    _points(axes, rows, rows["value"].map(_places(axes, rows)).to_numpy(), rows["support"].to_numpy(), look)
     style.logarithmic(axes.yaxis)
     axes.minorticks_off()
     axes.set_title("support, by epsilon")
 
 
-def _places(axes: Axes, rows: pd.DataFrame) -> np.ndarray:
-    """Where the values stand: on a log axis where they span a decade, else side by side."""
+def _places(axes: Axes, rows: pd.DataFrame) -> dict[str, float]:
+    """Where the values stand: on a log axis where they span a decade, else side by side, numbers in their order."""
     from matplotlib.ticker import NullLocator
 
-    numbers = _numbers(rows)
+    values = sorted(dict.fromkeys(rows["value"]), key=lambda value: np.nan_to_num(_numbers([value])[0], nan=np.inf))
+    numbers = _numbers(values)
     if numbers.min() > 0 and numbers.max() >= 10 * numbers.min():  # NaN, where one is a word, is neither
         axes.set_xscale("log")
         axes.set_xlim(numbers.min() / 1.4, numbers.max() * 1.4)
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticks(numbers, [f"{number:g}" for number in numbers], **_ASLANT)
-        return numbers
-    words = [style.fold(text, 30) for text in _words(list(map(_word, rows["option"], rows["value"])))]
-    axes.set_xlim(-0.6, len(rows) - 0.4)
-    axes.set_xticks(range(len(rows)), words, **(_ASLANT if max(map(len, words)) > 5 else {}))
-    return np.arange(len(rows))
+        return dict(zip(values, numbers, strict=True))
+    words = [style.fold(text, 30) for text in _words([_word(rows["option"].iloc[0], value) for value in values])]
+    axes.set_xlim(-0.6, len(values) - 0.4)
+    axes.set_xticks(range(len(values)), words, **(_ASLANT if max(map(len, words)) > 5 else {}))
+    return {value: float(k) for k, value in enumerate(values)}
 
 
 _ASLANT = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
@@ -227,6 +247,6 @@ def _short(base: str) -> str:
     return base.split("~")[1] if "~" in base else base
 
 
-def _numbers(rows: pd.DataFrame) -> np.ndarray:
+def _numbers(values: Sequence[str]) -> np.ndarray:
     """The values that are numbers, NaN for a word."""
-    return pd.to_numeric(rows["value"], errors="coerce").to_numpy(float)
+    return np.array(pd.to_numeric(pd.Series(values), errors="coerce"), float)
