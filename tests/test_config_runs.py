@@ -77,15 +77,18 @@ def test_settings_are_shared_or_disjoint(unpaired):
         ({"scense": "scenes-elsewhere"}, ["run.foreign: data set 'scense'", "Did you mean 'scenes'"]),
     ],
 )
-@pytest.mark.parametrize("table", ["run", "identifiability", "ablations"])
+@pytest.mark.parametrize("table", ["run", "identifiability"])
 def test_foreign_captions_are_those_of_another_data_set(foreign, words, table):
     values = tiny("run", "foreign", value=foreign)
-    if table != "ablations":
-        values["tables"]["ablations"] = None
-        (values["run"] if table == "run" else values["tables"][table])["unpaired"] = (
-            ["shared", "foreign"] if table == "run" else "foreign"
-        )
+    (values["run"] if table == "run" else values["tables"][table])["unpaired"] = (
+        ["shared", "foreign"] if table == "run" else "foreign"
+    )
     refused(values, *words)
+
+
+def test_a_panel_of_settings_lacks_foreign_captions_where_there_are_none():
+    settings = Config(tiny("run", "foreign", value={}), SCHEMA).ablation_grid()["methods"]["ngw"]["16"]
+    assert settings == ["shared"]
 
 
 def test_a_run_reads_foreign_captions_in_their_setting_alone():

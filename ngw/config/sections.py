@@ -16,7 +16,7 @@ from ngw.config.joint import RawItems
 from ngw.config.names import known
 from ngw.config.vqa import Vqa
 from ngw.errors import InputError
-from ngw.features.clouds import ALL, NONE, SETTINGS
+from ngw.features.clouds import ALL, FOREIGN, NONE, SETTINGS
 
 SETTING = "setting"  # varied in the ablations like an option: where the partners of unpaired rows are
 VARIED = {name: text for name, text in SETTINGS.items() if name != NONE}
@@ -115,7 +115,9 @@ class Sections(Definitions):
                     "config: tables.ablations: expected methods that see unpaired rows where the setting is varied, "
                     f"found {base!r}, which sees none; take it out, or lower pairs."
                 )
-            rows = [[value, base, value] for value in dict.fromkeys([unpaired, *values])]
+            named = all(dataset in self.foreign for dataset in self.run["datasets"])  # or there are no such captions
+            seen = [value for value in values if named or value != FOREIGN]
+            rows = [[value, base, value] for value in dict.fromkeys([unpaired, *seen])]
         else:
             names = {name: label for label, name in (self.derived(base, option, value) for value in values)}
             if base not in names:
