@@ -45,11 +45,11 @@ def test_answers_are_given_exactly_where_a_fusion_compares(made, tmp_path, refus
     )
 
 
-def test_answers_are_encoded_as_texts(made, tmp_path, refused):
+def test_answers_are_encoded_as_captions(made, tmp_path, refused):
     answers = Labels.read(made / "labels").vocabulary.answers
     kept = features.read(made / "answers")
     np.testing.assert_array_equal(kept.ids, np.arange(len(answers)))
-    encoded = encoders.build(TEXT).encode(list(answers[:3])).pooled
+    encoded = encoders.build(TEXT).encode([f"a picture of {answer}" for answer in answers[:3]]).pooled
     np.testing.assert_allclose(kept.x[:3], encoded, atol=1e-5)
     who = {"labels": made / "labels", "dataset": "scenes", "encoder": "e", "output": tmp_path / "a"}
     refused(ngw("encode-answers", **who, spec=VISION), "e: expected an encoder that reads texts, found one of images")

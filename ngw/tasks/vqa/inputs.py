@@ -19,6 +19,7 @@ from ngw.features.tokens import write
 from ngw.seeds import rng
 
 SAMPLE = 256  # items that a basis is fitted on
+PROMPT = "a picture of {}"  # an answer as the captions that aligners are fitted on (as zero-shot CLIP, Radford et al.)
 
 
 def _items(tables: Path, split: str, modality: str) -> tuple[list[str], list[int]]:
@@ -101,7 +102,7 @@ def labels(
 
 @stage("Run a frozen text encoder over the vocabulary's answers.")
 def encode_answers(labels: LabelsFile, dataset: Dataset, encoder: Name, spec: Spec, output: Output) -> None:
-    """The encode-answers stage: pooled features of the vocabulary's answers, whose columns are the ids."""
+    """The encode-answers stage: pooled features of the vocabulary's answers, as captions; ids are their columns."""
     from ngw.tasks.vqa.labels import Labels
 
     frozen, answers = encoders.build(spec), list(Labels.read(labels).vocabulary.answers)
@@ -111,7 +112,6 @@ def encode_answers(labels: LabelsFile, dataset: Dataset, encoder: Name, spec: Sp
             f"{'ids' if frozen.by_id else 'images'}; take another for fusions, or similarity: false."
         )
     head = {"dataset": dataset, "split": "train", "encoder": encoder, "spec": json.dumps(dict(spec))}
+    head |= {"ngw": __version__, "answers": json.dumps(answers)}
     columns = list(range(len(answers)))
-    features.encode(
-        frozen, answers, columns, columns, output, head | {"ngw": __version__, "answers": json.dumps(answers)}
-    )
+    features.encode(frozen, [PROMPT.format(answer) for answer in answers], columns, columns, output, head)
