@@ -10,7 +10,7 @@ rule basis:
     benchmark:
         "results/benchmarks/basis/{dataset}.{encoder}.tsv"
     params:
-        code=code("ngw.tasks.vqa.stages:basis", JOB.encoder_kind),
+        code=code("ngw.tasks.vqa.inputs:basis", JOB.encoder_kind),
         outside=outside(JOB.encoder_sources),
         spec=JOB.encoder_spec,
         dims=json.dumps(CONFIG.vqa.table["tokens"]),
@@ -32,7 +32,7 @@ rule tokens:
     benchmark:
         "results/benchmarks/tokens/{dataset}.{split}.{encoder}.tsv"
     params:
-        code=code("ngw.tasks.vqa.stages:tokens", JOB.encoder_kind),
+        code=code("ngw.tasks.vqa.inputs:tokens", JOB.encoder_kind),
         outside=outside(JOB.encoder_sources),
         spec=JOB.encoder_spec,
         tables=input_folder,
@@ -54,7 +54,7 @@ rule labels:
         "results/benchmarks/labels/{dataset}.tsv"
     localrule: True
     params:
-        code=code("ngw.tasks.vqa.stages:labels"),
+        code=code("ngw.tasks.vqa.inputs:labels"),
         tables=input_folder,
         aligned_on=aligned_on_option,
         min_count=CONFIG.vqa.table["min_count"],
@@ -64,12 +64,31 @@ rule labels:
         " {params.aligned_on} --output {output.labels:q} > {log} 2>&1"
 
 
+rule encode_answers:
+    input:
+        labels=rules.labels.output.labels,
+    output:
+        features="results/features/{dataset}/{encoder}.answers.safetensors",
+    log:
+        "results/logs/encode-answers/{dataset}.{encoder}.log",
+    benchmark:
+        "results/benchmarks/encode-answers/{dataset}.{encoder}.tsv"
+    params:
+        code=code("ngw.tasks.vqa.inputs:encode_answers", JOB.encoder_kind),
+        outside=outside(JOB.encoder_sources),
+        spec=JOB.encoder_spec,
+    shell:
+        "python -m ngw encode-answers --labels {input.labels:q} --dataset {wildcards.dataset}"
+        " --encoder {wildcards.encoder} --spec {params.spec:q} --output {output.features:q} > {log} 2>&1"
+
+
 rule fuse:
     input:
         labels=rules.labels.output.labels,
         images=fusion_tokens("vision"),
         questions=fusion_tokens("text"),
         model=JOB.fusion_model,
+        answers=JOB.fusion_answers,
     output:
         model=f"{FUSION}/model.safetensors",
         training=f"{FUSION}/training.json",
@@ -85,10 +104,11 @@ rule fuse:
         spec=JOB.fusion_spec,
         training=verbatim(as_text(CONFIG.vqa.table["training"])),
         model=option("model"),
+        answers=option("answers"),
         folder=output_folder,
     shell:
         "python -m ngw fuse --labels {input.labels:q} --images {input.images:q} --questions {input.questions:q}"
-        " {params.model} --fusion {wildcards.fusion:q} --spec {params.spec:q} --training {params.training:q}"
+        " {params.model} {params.answers} --fusion {wildcards.fusion:q} --spec {params.spec:q} --training {params.training:q}"
         " --share {wildcards.labels} --seed {wildcards.seed} --output {params.folder:q} > {log:q} 2>&1"
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from commands import ngw
+from vqa_runs import CROSS, TEXT, VISION, fuse, made
 
 from ngw import fusion, io, methods
 from ngw.cli import main
@@ -20,41 +21,9 @@ from ngw.metrics.vqa import accuracies
 from ngw.tasks.vqa import answerer as vqa
 from ngw.tasks.vqa import examples as vqa_examples
 from ngw.tasks.vqa.labels import Labels
+from ngw.tasks.vqa.similarity import Space, read_answers
 
-VISION, TEXT = {"kind": "efficientnet-lite"}, {"kind": "transformers-text"}
-SMALL = {"dims": 8, "hidden": 8, "width": 8}
-CROSS = {"kind": "cross-attention", **SMALL}
-TRAINING = {"epochs": 4, "batch": 8, "looks": 4, "learning_rate": 0.02}
-
-
-@pytest.fixture(scope="module")
-def made(scenes, tmp_path_factory) -> Path:
-    """A folder with bases, token files, labels and a fitted aligner of the tiny scenes."""
-    folder = tmp_path_factory.mktemp("vqa")
-    for name, spec in (("vision", VISION), ("text", TEXT)):
-        who = {"tables": scenes, "dataset": "scenes", "encoder": name, "spec": spec}
-        assert main(ngw("basis", **who, dims=8, output=folder / f"{name}.basis")) == 0
-        for split in ("train", "test"):
-            output = folder / f"{name}.{split}"
-            assert main(ngw("tokens", **who, split=split, basis=folder / f"{name}.basis", output=output)) == 0
-        assert main(ngw("encode", **who, split="train", output=folder / f"{name}.pooled")) == 0
-    assert main(ngw("labels", **{"tables": scenes, "min-count": 1, "output": folder / "labels"})) == 0
-    pair = (folder / "vision.pooled", folder / "text.pooled")
-    who = {"method": "cca", "spec": {"kind": "cca"}, "pairs": "all", "seed": 0}
-    assert main(ngw("fit", pair=pair, **who, output=folder / "aligner")) == 0
-    return folder
-
-
-def fuse(made, output, spec=CROSS, **changes):
-    """The command line of a training."""
-    files = {"images": ["vision.train", "vision.test"], "questions": ["text.train", "text.test"]}
-    lists = {name: changes.pop(name, [made / file for file in found]) for name, found in files.items()}
-    options = {"labels": made / "labels", "fusion": "f", "spec": spec, "share": "all", "seed": 0, "output": output}
-    options |= {"training": TRAINING}
-    if fusion.build(spec).aligned:
-        options["model"] = made / "aligner"
-    words = ngw("fuse", **(options | changes))
-    return words + [word for name, paths in lists.items() for word in (f"--{name}", *map(str, paths))]
+__all__ = ["made"]  # a fixture
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +59,9 @@ def test_a_run_leaves_a_model_a_record_and_the_official_results(scenes, made, fu
     assert told["training"]["curve"]["step"][0] == 0
     assert 0 <= told["training"]["waiting"] < 1
     labels = Labels.read(made / "labels")
-    parameters = 2 * (8 * 8 + 8) + 2 + 4 * 8 + (16 * 8 + 8) + (8 * 8 + 8) + 10 * len(labels.vocabulary.answers)
-    assert (
-        told["cost"]["parameters"] == parameters
-    )  # projections, alphas, norms, both layers, classifier, gates; no maps
+    # Projections, alphas, norms, both layers, the gain; classifier and gates; no maps.
+    parameters = 2 * (8 * 8 + 8) + 2 + 4 * 8 + (16 * 8 + 8) + (8 * 8 + 8) + 9 + 10 * len(labels.vocabulary.answers)
+    assert told["cost"]["parameters"] == parameters
 
 
 def test_scores_are_the_official_scorers(scenes, made, fused, tmp_path):
@@ -141,7 +109,8 @@ def test_a_saved_network_answers_as_it_did(made, fused):
     aligner = methods.load(made / "aligner")
     model = vqa.load(fused / "model.safetensors", *files, aligner)
     rows = labels.rows("test")
-    sides = vqa.Sides.of(*files, labels, rows, aligner)
+    space = Space.of(aligner, tokens.TokenFile(made / "vision.train"))
+    sides = vqa.Sides.of(*files, labels, rows, space)
     said = [labels.vocabulary.answers[k] for k in vqa.answer(model, sides, np.arange(len(rows)))]
     results = json.loads((fused / "predictions" / "test.json").read_text())
     assert said == [entry["answer"] for entry in results]
@@ -152,8 +121,10 @@ def test_training_beats_the_prior_on_what_it_trained_on(made):
     labels = Labels.read(made / "labels")
     rows = labels.rows("train")
     aligner = methods.load(made / "aligner")
-    sides = vqa.Sides.of(*files, labels, rows, aligner)
-    model = vqa.build(CROSS, *files, aligner, labels.vocabulary.answers, 0)
+    space = Space.of(aligner, files[0])
+    sides = vqa.Sides.of(*files, labels, rows, space)
+    texts = space.texts(read_answers(made / "answers", "text", labels.vocabulary.answers))
+    model = vqa.build(CROSS, *files, aligner, labels.vocabulary.answers, 0, texts)
     options = vqa.Options(epochs=80, batch=16, learning_rate=0.02, patience=99)
     trained = vqa.fit(model, sides, labels, rows, options, 0)
     targets = labels.targets[rows]

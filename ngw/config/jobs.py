@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ngw import data, encoders
+from ngw import data, encoders, fusion
 from ngw.config.names import FUSION, RUN
 from ngw.config.sections import Sections
 from ngw.encoders._huggingface import sources as model_sources
@@ -99,6 +99,11 @@ class Jobs:
     def fusion_model(self, wildcards: Any) -> str | list:
         """The fitted aligner of a fusion, if it has one."""
         return self.config.vqa.model(dict(wildcards)) or []
+
+    def fusion_answers(self, wildcards: Any) -> str | list:
+        """The features of the answers, if a fusion compares images with them."""
+        compares = fusion.build(self.config.vqa.spec(wildcards.fusion)).compares
+        return "results/features/{dataset}/{text}.answers.safetensors".format(**wildcards) if compares else []
 
     def aligned_on(self, wildcards: Any) -> str | list:
         """The images on which the aligners are fitted, where that isn't the data set of the questions."""

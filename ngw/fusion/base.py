@@ -32,7 +32,7 @@ class Row:
     alpha: float = 0.5  # of its own in what it exchanges, before training
     alpha_b: float | None = None  # the same of the questions' side; None: as the images'
     tune: str = "frozen"  # whether maps are trained on, where it has some
-    compares: bool = False  # whether an image's similarity to its question, by the aligner, speaks for answers
+    compares: bool = False  # whether an image's similarity to texts, by the aligner, speaks for answers
     reference: ClassVar[str] = "proposal 2.4"
 
     def __post_init__(self) -> None:

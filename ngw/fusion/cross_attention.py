@@ -27,8 +27,8 @@ class CrossAttention(Fusion):
     alpha_b: float = option(0.95, above=0, below=1)
     tune: str = option("frozen", among=("frozen", "fine"))  # maps, or fine-tuned with the rest
     pooled: bool = False  # an ablation: one token a side, whose softmax is 1
-    # The image's similarity to the question, where the aligner compares, speaks for or against each answer, through
-    # gates that start closed.
+    # The image's similarity to each answer and to the question, where the aligner compares, speaks for or against
+    # answers, by gains and gates that start closed.
     similarity: bool = True
     # Without: a learned projection of the other side's raw features stands in place of T and of the shared projection,
     # plain cross-attention, the baseline.

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -23,53 +23,59 @@ from ngw.nn.training import Trained, train
 from ngw.seeds import rng
 from ngw.tasks.vqa.labels import Labels, held_out
 from ngw.tasks.vqa.options import TrainingOptions as Options
-from ngw.tasks.vqa.similarity import similarity
+from ngw.tasks.vqa.similarity import Compared, Space
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 EVALUATE = 128  # questions answered at once: more don't fit the cache
 PACE = 30.0  # how much faster than other weights gates open: each is one number, and few labels are few steps
-SAMPLE = 1024  # questions that tell the units of similarities
 
 
 class Batch(NamedTuple):
-    """Tokens of both sides [b, t, d_a], [b, s, d_b], their masks, targets [b, n_answers] and similarities [b]."""
+    """Tokens of both sides [b, t, d_a], [b, s, d_b], their masks, and targets [b, n_answers].
+
+    Where a fusion compares, by `ngw.tasks.vqa.similarity.Space`: images [b, e], and their similarity to questions [b].
+    """
 
     z_a: Tensor
     mask_a: Tensor
     z_b: Tensor
     mask_b: Tensor
     targets: Tensor | None = None
+    images: Tensor | None = None
     similarity: Tensor | None = None
 
 
 class Answerer(nn.Module):
     """A fusion network and a linear classifier over the vocabulary's answers.
 
-    Where the fusion compares, an image's similarity to its question speaks for or against each answer, through gates
-    that start closed: [n_answers], learned.
+    texts: the answers [n_answers, e] by `Space.texts`, exactly where the fusion compares.
     """
 
-    def __init__(self, network: nn.Module, answers: tuple[str, ...], seed: int) -> None:
+    def __init__(
+        self, network: nn.Module, answers: tuple[str, ...], seed: int, texts: np.ndarray | None = None
+    ) -> None:
         super().__init__()
         self.network, self.answers = network, answers
         self.head = linear(network.spec.width, len(answers), "linear", seed, "vqa", "head")
-        self.comparison = Comparison(len(answers)) if network.spec.compares else None
+        if network.spec.compares:
+            self.comparison = Comparison(network.spec.width, needed(texts, "answers'"))
 
-    def start_from(self, targets: np.ndarray, similarity: Tensor | None = None) -> None:
-        """The classifier's start: the log-odds of each answer's mean target [n_answers], whatever the question.
-
-        similarity: of some training questions, whose mean and spread become the comparison's units.
-        """
+    def start_from(self, targets: np.ndarray) -> None:
+        """The classifier's start: the log-odds of each answer's mean target [n_answers], whatever the question."""
         odds = np.clip(targets, 1e-4, 1 - 1e-4)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
             self.head.bias.copy_(torch.from_numpy(np.log(odds / (1 - odds))))
-        if self.comparison is not None:
-            self.comparison.measure(required(similarity))
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [b, n_answers]."""
-        logits = self.head(self.network(*batch[:4]))
-        return logits if self.comparison is None else logits + self.comparison(required(batch.similarity))
+        h = self.network(*batch[:4])
+        if not self.network.spec.compares:
+            return self.head(h)
+        images, similarity = needed(batch.images, "images'"), needed(batch.similarity, "questions'")
+        return self.head(h) + self.comparison(h, images, similarity)
 
     def trained(self) -> dict[str, Tensor]:
         """The parameters that training moves, by name."""
@@ -82,29 +88,32 @@ class Answerer(nn.Module):
 
 
 class Comparison(nn.Module):
-    """What an image's similarity to its question adds to each answer's logit: a gate an answer, closed at the start."""
+    """What the space where the aligner compares adds to each answer's logit: nothing before training.
 
-    def __init__(self, answers: int) -> None:
+    The image's similarity to the answer itself, times a gain that is linear in h, as not every question asks what is
+    seen; and its similarity to the question, which speaks for or against an answer (yes, no) through a gate of its own.
+    """
+
+    def __init__(self, width: int, texts: np.ndarray) -> None:
         super().__init__()
-        self.gates = nn.Parameter(torch.zeros(answers))
-        self.register_buffer("mean", torch.tensor(0.0))
-        self.register_buffer("spread", torch.tensor(1.0))
+        self.gain, self.slope = nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(width))
+        self.gates = nn.Parameter(torch.zeros(len(texts)))
+        self.register_buffer("texts", torch.from_numpy(texts))
 
-    def measure(self, similarity: Tensor) -> None:
-        """Take the units from some questions' similarities [n]."""
-        self.mean.copy_(similarity.mean())
-        self.spread.copy_(similarity.std(correction=0).clamp_min(1e-6))
-
-    def forward(self, similarity: Tensor) -> Tensor:
-        """[b, n_answers], of similarities [b]."""
-        return ((similarity - self.mean) / self.spread)[:, None] * (PACE * self.gates)
+    def forward(self, h: Tensor, images: Tensor, similarity: Tensor) -> Tensor:
+        """[b, n_answers], of the fusion's output h [b, width], images [b, e] and their similarity to questions [b]."""
+        gain = PACE * self.gain + h @ self.slope
+        return gain[:, None] * (images @ self.texts.T) + PACE * similarity[:, None] * self.gates
 
 
-def required(similarity: Tensor | None) -> Tensor:
-    """The similarities that a fusion compares by."""
-    if similarity is None:
-        raise InputError("similarity: expected that of images and questions, found none; give `Sides.of` the aligner.")
-    return similarity
+Given = TypeVar("Given", Tensor, np.ndarray)
+
+
+def needed(part: Given | None, whose: str) -> Given:
+    """What a fusion compares by."""
+    if part is None:
+        raise InputError(f"similarity: expected {whose} place in the aligner's space, found none; pass a `Space`.")
+    return part
 
 
 class Items(Protocol):
@@ -122,37 +131,43 @@ class Sides:
     questions: TokenFile
     image_rows: np.ndarray  # [n]
     question_rows: np.ndarray  # [n]
-    similarity: np.ndarray | None = None  # float32 [n], of each question's image to it, where there is an aligner
+    compared: Compared | None = None
 
     @classmethod
     def of(
-        cls, images: TokenFile, questions: TokenFile, labels: Labels, rows: np.ndarray, aligner: Method | None = None
+        cls, images: TokenFile, questions: TokenFile, labels: Labels, rows: np.ndarray, space: Space | None = None
     ) -> Sides:
         """Of the questions in some rows of the labels; one without tokens is an `InputError`."""
         a, b = images.rows(labels.image_ids[rows]), questions.rows(labels.question_ids[rows])
-        return cls(images, questions, a, b, None if aligner is None else similarity(aligner, images, questions, a, b))
+        return cls(images, questions, a, b, None if space is None else Compared.of(space, images, questions, a, b))
 
     def batch(self, places: np.ndarray, device: str = "cpu", targets: np.ndarray | None = None) -> Batch:
         """The questions at some places, as tensors."""
         parts = [*self.images.batch(self.image_rows[places]), *self.questions.batch(self.question_rows[places])]
-        own = None if self.similarity is None else self.similarity[places]
-        return Batch(*(None if part is None else torch.from_numpy(part).to(device) for part in (*parts, targets, own)))
+        compared = (None, None) if self.compared is None else self.compared.at(places)
+        return Batch(
+            *(None if part is None else torch.from_numpy(part).to(device) for part in (*parts, targets, *compared))
+        )
 
 
 def build(
     spec: dict[str, Any], images: TokenFile, questions: TokenFile, aligner: Method | None, answers: tuple[str, ...],
-    seed: int,
+    seed: int, texts: np.ndarray | None = None,
 ) -> Answerer:  # fmt: skip
-    """An untrained answerer for tokens as these files keep them.  aligner: a fitted method, if the fusion has one."""
+    """An untrained answerer for tokens as these files keep them.
+
+    aligner: a fitted method, if the fusion has one.  texts: the answers by `Space.texts`, if it compares.
+    """
     chosen = fusion.build(spec)
     maps = None if aligner is None else fusion.align(aligner, images.basis, questions.basis)
-    return Answerer(chosen.network(images.tokens, questions.tokens, maps, seed), answers, seed)
+    return Answerer(chosen.network(images.tokens, questions.tokens, maps, seed), answers, seed, texts)
 
 
 def load(path: str | os.PathLike, images: TokenFile, questions: TokenFile, aligner: Method | None) -> Answerer:
     """A trained answerer from the file that `Answerer.save` wrote, for token files of the same encoders and bases."""
     arrays, head = io.read_tensors(path, "a fusion network", "fusion_spec")
-    model = build(json.loads(head["fusion_spec"]), images, questions, aligner, tuple(json.loads(head["answers"])), 0)
+    spec, answers = json.loads(head["fusion_spec"]), tuple(json.loads(head["answers"]))
+    model = build(spec, images, questions, aligner, answers, 0, arrays.get("comparison.texts"))
     model.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
     return model.eval()
 
@@ -163,16 +178,15 @@ def fit(
 ) -> Trained:  # fmt: skip
     """Train on the labelled questions in `rows`, those of held-out images aside, by Adam on the soft targets.
 
-    The loss is binary cross-entropy summed over answers (Teney et al. 2018); the held-out questions' accuracy chooses
-    the weights that are kept.  sides: of these rows.
+    The loss is binary cross-entropy summed over answers (Teney et al. 2018); the held-out questions' expected accuracy
+    chooses the weights that are kept.  sides: of these rows.
     """
     where = device(options.device)
     model.to(where)
     held = held_out(labels.image_ids[rows], options.held_out, seed)
     learned, kept = np.flatnonzero(~held), np.flatnonzero(held)
     targets = labels.targets[rows]
-    sample = learned[stream(len(learned), 0, min(SAMPLE, len(learned)), seed)]
-    model.start_from(np.asarray(targets[learned].mean(0), np.float32).ravel(), sides.batch(sample, where).similarity)
+    model.start_from(np.asarray(targets[learned].mean(0), np.float32).ravel())
     size = min(options.batch, len(learned))
 
     def batch(step: int) -> Batch:
@@ -184,8 +198,7 @@ def fit(
         return nn.functional.binary_cross_entropy_with_logits(logits, batch.targets, reduction="sum") / len(logits)
 
     def error() -> float:
-        chosen = answer(model, sides, kept, where)
-        return 1.0 - float(targets[kept][np.arange(len(kept)), chosen].mean())
+        return 1.0 - expected(model, sides, kept, targets, where)
 
     schedule = options.schedule(len(labels.rows("train")))
     return train(model.trained(), batch, loss, error, schedule, checkpoint, identity, label="fuse")
@@ -209,6 +222,20 @@ def answer(model: Answerer, sides: Items, places: np.ndarray, device: str = "cpu
         for start in range(0, len(places), EVALUATE):
             columns.append(model(sides.batch(places[start : start + EVALUATE], device)).argmax(1).cpu().numpy())
     return np.concatenate(columns)
+
+
+def expected(model: Answerer, sides: Items, places: np.ndarray, targets: csr_array, device: str = "cpu") -> float:
+    """The mean target, of [n, n_answers], of answers drawn by softmax to the questions at some places.
+
+    A dozen questions tell more by it than by the accuracy of best answers, which is then a matter of luck.
+    """
+    total = 0.0
+    with torch.inference_mode():
+        for start in range(0, len(places), EVALUATE):
+            some = places[start : start + EVALUATE]
+            batch = sides.batch(some, device, targets[some].toarray())
+            total += float((model(batch).softmax(1) * batch.targets).sum())
+    return total / len(places)
 
 
 def device(name: str) -> str:

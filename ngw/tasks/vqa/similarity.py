@@ -1,34 +1,107 @@
-"""How well an image matches a question: the cosine of their tokens' means in the space where an aligner compares."""
+"""How well an image matches a text where an aligner compares: its cosine, in units of that of other images."""
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
+from ngw import features
+from ngw.errors import InputError
 from ngw.features.tokens import TokenFile
 from ngw.methods import Method
+from ngw.seeds import rng
 
-BATCH = 256  # items read at once
+BATCH = 256  # items embedded at once
+SAMPLE = 1024  # training images that tell what is usual
 
 
-def similarity(
-    aligner: Method, images: TokenFile, questions: TokenFile, image_rows: np.ndarray, question_rows: np.ndarray
-) -> np.ndarray:
-    """Of each question's image to it, float32 [n]; every image and question is embedded once.
+@dataclass(frozen=True)
+class Space:
+    """Where an aligner compares, and the mean [e] and covariance [e, e] of training images there.
 
-    image_rows, question_rows: [n], places in the files.
+    `images(...) @ texts(...).T` says by how many standard deviations an image is more like a text than training images
+    are: a text that is like every image says nothing.
     """
-    (some, of_image), (asked, of_question) = (
-        np.unique(rows, return_inverse=True) for rows in (image_rows, question_rows)
-    )
-    u, v = aligner.embed(means(images, some), means(questions, asked))  # unit rows
-    return np.einsum("nd,nd->n", u[of_image], v[of_question]).astype(np.float32)
+
+    aligner: Method
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    @classmethod
+    def of(cls, aligner: Method, images: TokenFile) -> Space:
+        """Of some of the training images' tokens."""
+        rows = np.sort(rng(0, "vqa", "space").permutation(len(images.ids))[:SAMPLE])
+        u = aligner.embed(means(images, rows), aligner.y_mean_[None])[0]
+        return cls(aligner, u.mean(0), np.cov(u, rowvar=False, bias=True))
+
+    def images(self, file: TokenFile, rows: np.ndarray) -> np.ndarray:
+        """Images in some rows of a token file: float32 [n, e], around the mean."""
+
+        def some(part: np.ndarray) -> np.ndarray:
+            return self.aligner.embed(means(file, part), self.aligner.y_mean_[None])[0] - self.mean
+
+        return in_blocks(some, rows)
+
+    def texts(self, features: np.ndarray) -> np.ndarray:
+        """Texts of pooled features [n, d]: float32 [n, e], each divided by the spread of training images along it."""
+        v = self.aligner.embed(self.aligner.x_mean_[None], features)[1]
+        spread = np.sqrt(np.einsum("ni,ij,nj->n", v, self.covariance, v, optimize=True).clip(1e-8))
+        return (v / spread[:, None]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Questions and their images: each image once, u float32 [k, e] by `Space.images`; of each question the image's row
+    [n] in u, and that image's similarity to it, float32 [n]."""
+
+    u: np.ndarray
+    image: np.ndarray
+    similarity: np.ndarray
+
+    @classmethod
+    def of(
+        cls, space: Space, images: TokenFile, questions: TokenFile, image_rows: np.ndarray, question_rows: np.ndarray
+    ) -> Compared:
+        """image_rows, question_rows: [n], places in the files."""
+        shown, image = np.unique(image_rows, return_inverse=True)
+        u = space.images(images, shown)
+
+        def some(part: np.ndarray) -> np.ndarray:
+            return np.einsum("ne,ne->n", u[image[part]], space.texts(means(questions, question_rows[part])))
+
+        return cls(u, image, in_blocks(some, np.arange(len(question_rows))))
+
+    def at(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Images [b, e] and similarities [b] of the questions at some places."""
+        return self.u[self.image[places]], self.similarity[places]
+
+
+def read_answers(path: str | os.PathLike, encoder: str, answers: tuple[str, ...]) -> np.ndarray:
+    """Pooled features [n_answers, d] of a vocabulary's answers by a text encoder, from the encode-answers stage."""
+    known = features.read(path, encoder)
+    found = json.loads(known.metadata.get("answers", "[]"))
+    if found != list(answers):
+        told = f"{len(found)}, from {found[0]!r} to {found[-1]!r}" if found else "features of other items"
+        raise InputError(
+            f"{path}: expected the {len(answers)} answers of the labels' vocabulary, from {answers[0]!r} to "
+            f"{answers[-1]!r}, found {told}; run the encode-answers stage on these labels."
+        )
+    return known.x
+
+
+def in_blocks(function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """function(rows), float32, from a block of rows at a time."""
+    parts = [function(rows[start : start + BATCH]).astype(np.float32) for start in range(0, len(rows), BATCH)]
+    return np.concatenate(parts)
 
 
 def means(file: TokenFile, rows: np.ndarray) -> np.ndarray:
     """The mean of the tokens of some rows as the features that aligners are fitted on: float32 [n, d]."""
-    basis, parts = file.basis, []
-    for start in range(0, len(rows), BATCH):
-        z, mask = file.batch(rows[start : start + BATCH])
-        weights = mask / mask.sum(1, keepdims=True)
-        parts.append(np.einsum("ntd,nt->nd", z.astype(np.float32), weights.astype(np.float32)))
-    return (basis.mean + np.concatenate(parts) @ basis.axes.T) / np.float32(basis.unit)
+    z, mask = file.batch(rows)
+    weights = (mask / mask.sum(1, keepdims=True)).astype(np.float32)
+    mean = np.einsum("ntd,nt->nd", z.astype(np.float32), weights)
+    return (file.basis.mean + mean @ file.basis.axes.T) / np.float32(file.basis.unit)

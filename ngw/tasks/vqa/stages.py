@@ -1,4 +1,4 @@
-"""The stages of fusion: tokens of images and questions, labels, training, and scores of the answers."""
+"""The stages of fusion: training on tokens and labels, controls, and scores of the answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from ngw import __version__, encoders, io, meter
+from ngw import __version__, io, meter
 from ngw import fusion as fusions
 from ngw.arguments import (
     Dataset,
@@ -22,24 +22,19 @@ from ngw.arguments import (
     Seed,
     Share,
     Spec,
-    Split,
     Splits,
     Tables,
     Training,
     TrainingOptions,
-    count,
-    dims,
 )
 from ngw.cli import stage
 from ngw.data import COLUMNS
 from ngw.data._files import take
 from ngw.errors import InputError, naming
-from ngw.features.basis import fit_basis, read_basis, write_basis
-from ngw.features.tokens import TokenFile, write
+from ngw.features.tokens import TokenFile
 from ngw.io import digests
 from ngw.record import Record, fusion_run, spaces
 from ngw.registry import make
-from ngw.seeds import rng
 
 if TYPE_CHECKING:
     from ngw.methods import Method
@@ -47,85 +42,6 @@ if TYPE_CHECKING:
     from ngw.tasks.vqa.labels import Labels
 
 VERSION = 1  # of the task: what training and scoring compute
-SAMPLE = 256  # items that a basis is fitted on
-
-
-def _items(tables: Path, split: str, modality: str) -> tuple[list[str], list[int]]:
-    """What is encoded of one split, (items, ids): the images that questions are asked about, or the questions."""
-    table = io.read_table(tables / "questions.parquet", ["question_id", "image_id", "text"], split)
-    if not table["text"]:
-        raise InputError(f"{tables}: split {split!r}: expected questions, found none; take a split or data that has.")
-    if modality == "text":
-        return table["text"], table["question_id"]
-    images = io.read_table(tables / "images.parquet", ["image_id", "path"])
-    path = dict(zip(images["image_id"], images["path"], strict=True))
-    ids = list(dict.fromkeys(table["image_id"]))
-    missing = [i for i in ids if i not in path]
-    if missing:
-        raise InputError(
-            f"{tables}: image {missing[0]}: expected an image, as questions are asked about it, found none; make the "
-            "tables anew."
-        )
-    return [path[i] for i in ids], ids
-
-
-@stage("Principal axes in which an encoder's tokens are kept.")
-def basis(
-    tables: Tables, dataset: Dataset, encoder: Name, spec: Spec,
-    dims: Annotated[int | None, dims, "dimensions kept; null: all, as they are"], output: Output,
-) -> None:  # fmt: skip
-    """The basis stage: principal axes of an encoder's training tokens, and how long these are."""
-    frozen = encoders.build(spec)
-    items = list(dict.fromkeys(_items(tables, "train", frozen.modality)[0]))
-    chosen = rng(0, "tokens", "basis", dataset).permutation(len(items))[:SAMPLE]
-    with naming(str(tables)):
-        space, about = fit_basis(frozen, [items[i] for i in np.sort(chosen)], dims)
-    head = {"dataset": dataset, "encoder": encoder, "spec": json.dumps(dict(spec)), "ngw": __version__}
-    write_basis(output, space, about, {**head, "sampled": str(len(chosen))})
-    print(f"{encoder}: {space.axes.shape[1]} dimensions of {len(space.mean)}, {about['explained']:.1%} of the variance")
-
-
-@stage("Run a frozen encoder over one split's images or questions, token by token.")
-def tokens(
-    tables: Tables, split: Split, dataset: Dataset, encoder: Name, spec: Spec,
-    basis: Annotated[Path, "file of the basis stage"], output: Output,
-) -> None:  # fmt: skip
-    """The tokens stage: one split's images or questions, token by token, in the basis of the training tokens."""
-    frozen = encoders.build(spec)
-    axes, about = read_basis(basis)
-    if (about["dataset"], about["encoder"]) != (dataset, encoder):
-        raise InputError(
-            f"{basis}: expected the basis of {encoder} on {dataset}, found that of {about['encoder']} on "
-            f"{about['dataset']}; run the basis stage again."
-        )
-    items, ids = _items(tables, split, frozen.modality)
-    head = {"dataset": dataset, "split": split, "encoder": encoder, "spec": json.dumps(dict(spec)), "ngw": __version__}
-    head |= {name: about[name] for name in ("scale", "explained")}
-    write(frozen, items, ids, axes, output, head)
-
-
-@stage("Vocabulary and soft targets of all questions.")
-def labels(
-    tables: Tables, output: Output,
-    aligned_on: Annotated[Path | None, "tables that the aligners are fitted on, where these are others"] = None,
-    min_count: Annotated[int, count, "occurrences that make an answer one of the vocabulary"] = 9,
-    splits: Annotated[Sequence[str], "splits whose answers are counted"] = ("train",),
-) -> None:  # fmt: skip
-    """The labels stage: vocabulary and soft targets of all questions, once for every training.
-
-    aligned_on: tables that the aligners are fitted on, where these are others; no image may be train here, test there.
-    """
-    from ngw.data._leaks import check_tables
-    from ngw.tasks.vqa.labels import Labels
-
-    if aligned_on is not None:
-        check_tables(tables, aligned_on)
-    questions = io.read_table(tables / "questions.parquet", COLUMNS["questions"])
-    with naming(str(tables / "questions.parquet")):
-        labelled = Labels.of(questions, min_count, splits)
-        counts = {split: labelled.record(split) for split in dict.fromkeys(questions["split"])}
-    labelled.save(output)
-    print(json.dumps(counts, indent=1))
 
 
 @stage("Train a fusion network on questions, and answer other splits' questions.")
@@ -134,6 +50,7 @@ def fuse(
     questions: Annotated[Sequence[Path], "token files, in the order of --images"], fusion: Name, spec: Spec,
     share: Share, seed: Seed, output: Output,
     model: Annotated[Path | None, "the aligner: file of a fitted method"] = None,
+    answers: Annotated[Path | None, "file of the encode-answers stage, for a fusion that compares"] = None,
     training: TrainingOptions = MappingProxyType({}),
 ) -> None:  # fmt: skip
     """The fuse stage: train on a share of the labelled questions, and answer the other splits' questions.
@@ -144,23 +61,30 @@ def fuse(
     """
     from ngw.tasks.vqa import answerer
     from ngw.tasks.vqa.labels import Labels
+    from ngw.tasks.vqa.similarity import Space
 
     known, options = Labels.read(labels), make(answerer.Options, "training", training)
     aligner, about = _aligner(model)
     a, b = ([TokenFile(path) for path in paths] for paths in (images, questions))
     _check_sides(a, b, about)
+    encoded = _encoded(answers, spec, known, b[0])
     identity = fusion_run(spaces(a[0].metadata, b[0].metadata), fusion, about, share, seed)
     with naming(f"{labels}, {images[0]}, {questions[0]}"):
         usage = meter.Meter()
         rows = known.labelled(share, seed)
-        network = answerer.build(dict(spec), a[0], b[0], aligner, known.vocabulary.answers, seed)
-        inputs = [digests.of(path) for path in (labels, model) if path] + [f.metadata["sha256"] for f in (*a, *b)]
+        space, texts = None, None
+        if aligner is not None and encoded is not None:
+            space = Space.of(aligner, a[0])
+            texts = space.texts(encoded)
+        network = answerer.build(dict(spec), a[0], b[0], aligner, known.vocabulary.answers, seed, texts)
+        inputs = [digests.of(path) for path in (labels, model, answers) if path]
+        inputs += [f.metadata["sha256"] for f in (*a, *b)]
         made_from = json.dumps([identity, dict(spec), dict(training), inputs, __version__])
-        sides = answerer.Sides.of(a[0], b[0], known, rows, aligner)
+        sides = answerer.Sides.of(a[0], b[0], known, rows, space)
         trained = answerer.fit(network, sides, known, rows, options, seed, output / "checkpoint.safetensors", made_from)
         spent = usage.read() | {"train_seconds": trained.seconds}
     for image_tokens, question_tokens in zip(a[1:], b[1:], strict=True):
-        _answer(network, (image_tokens, question_tokens), aligner, known, options, output / "predictions")
+        _answer(network, (image_tokens, question_tokens), space, known, options, output / "predictions")
     splits = [tokens.metadata["split"] for tokens in b[1:]]
     Record.of(
         identity | {"kind": spec["kind"], "role": fusions.build(spec).role},
@@ -176,6 +100,19 @@ def _aligner(model: Path | None) -> tuple[Method | None, dict[str, str]]:
     from ngw.methods import load_with_metadata
 
     return (None, {}) if model is None else load_with_metadata(model)
+
+
+def _encoded(path: Path | None, spec: Mapping[str, Any], known: Labels, questions: TokenFile) -> np.ndarray | None:
+    """Pooled features of the vocabulary's answers [n_answers, d], exactly where a fusion compares."""
+    from ngw.tasks.vqa.similarity import read_answers
+
+    if fusions.build(spec).compares != (path is not None):
+        wanted, found = ("some", "none") if path is None else ("none", str(path))
+        raise InputError(
+            f"{spec['kind']}: expected {wanted} for --answers, as a fusion needs features of the answers exactly where "
+            f"it compares images with them, found {found}; run the encode-answers stage, or change `similarity`."
+        )
+    return None if path is None else read_answers(path, questions.metadata["encoder"], known.vocabulary.answers)
 
 
 def results_files(output: Path, splits: Sequence[str]) -> list[Path]:
@@ -212,14 +149,14 @@ def _check_sides(a: Sequence[TokenFile], b: Sequence[TokenFile], aligner: Mappin
         raise InputError(f"{a[0].path}: expected the same splits of images and questions, in one order; found others.")
 
 
-def _answer(network: Answerer, files: tuple[TokenFile, TokenFile], aligner, known, options, output: Path) -> None:
+def _answer(network: Answerer, files: tuple[TokenFile, TokenFile], space, known, options, output: Path) -> None:
     """The official results file of one split."""
     from ngw.tasks.vqa import answerer
     from ngw.tasks.vqa.answers import write_results
 
     split = files[1].metadata["split"]
     rows = known.rows(split)
-    sides = answerer.Sides.of(*files, known, rows, aligner)
+    sides = answerer.Sides.of(*files, known, rows, space)
     chosen = answerer.answer(network, sides, np.arange(len(rows)), answerer.device(options.device))
     ids = known.question_ids[rows].tolist()
     write_results(output / f"{split}.json", ids, [known.vocabulary.answers[column] for column in chosen], ids)
