@@ -87,7 +87,7 @@ def test_transport_and_maps(pair, tmp_path, capsys):
     shapes = {name: array.shape for name, array in arrays.items()}
     assert (shapes["to_y"], shapes["to_x"]) == ((12, 4), (12, 4))  # targets in whitened coordinates
     assert {shapes[f"{name}_{side}"] for name in ("mass", "support") for side in "xy"} == {(12,)}
-    assert (shapes["f"], shapes["g"]) == ((12,), (12,))
+    assert (shapes["f"], shapes["g"]) == ((2, 12), (2, 12))  # of both plans
     with safe_open(plan, framework="np") as file:
         told = json.loads(file.metadata()["diagnostics"])
     assert {"n_iter", "marginal_error", "converged", "reason", "effective_support", "true_mass"} <= set(told)
