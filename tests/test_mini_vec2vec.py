@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from rotated_clouds import found
 
-from ngw.methods.mini_vec2vec import MiniVec2Vec, _exchanged, assignment, nearest_mean
+from ngw.methods._matched import _exchanged, assignment
+from ngw.methods.mini_vec2vec import MiniVec2Vec, nearest_mean
 
 
 def clustered(n=600, d=10, clusters=20, noise=0.05, seed=0):

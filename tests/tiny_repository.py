@@ -22,7 +22,7 @@ ONE_MODALITY = [  # train and test images, known pairs, methods
     ("test: 500", "test: 24"),
     ("[30, 300]", "[16]"),
     ("pairs: 300", "pairs: 16"),
-    ("methods: [ngw, cca, ridge, procrustes, gromov, random]", "methods: [ngw, gromov]"),
+    ("methods: [ngw, cca, ridge, procrustes, ngw-clusters, gromov, random]", "methods: [ngw, gromov]"),
     ("methods: [ngw, cca]", "methods: [ngw]"),
 ]
 SMALLER = {  # what is replaced in a file, wherever it stands there

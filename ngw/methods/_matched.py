@@ -1,4 +1,4 @@
-"""Clusters of two clouds, matched by Gromov-Wasserstein: where methods without a pair start."""
+"""Clusters of two clouds, matched by Gromov-Wasserstein or by assignment: where methods without a pair start."""
 
 from __future__ import annotations
 
@@ -65,3 +65,32 @@ def distances(x: np.ndarray) -> np.ndarray:
     from scipy.spatial.distance import cdist
 
     return cdist(x, x)
+
+
+def assignment(c: np.ndarray, d: np.ndarray, starts: int, stream: np.random.Generator) -> np.ndarray:
+    """The matched indices [2, min(k, l)] of two sets with similarities c [k, k], d [l, l]: quadratic assignment.
+
+    The best of `starts` local optima under exchanges of two, as by SciPy's 2-opt, but all exchanges are weighed at once
+    and the best one is made: a thirtieth of its time.  On clustered clouds FAQ's optima were worse.
+    """
+    size = max(len(c), len(d))
+    a, b = (np.pad(z - z.mean(), (0, size - len(z))) for z in (c, d))  # centred: points added are neutral
+    ends = [_exchanged(a, b, stream.permutation(size)) for _ in range(starts)]
+    columns = max(ends, key=lambda end: float((a * b[np.ix_(end, end)]).sum()))
+    rows = np.flatnonzero((np.arange(size) < len(c)) & (columns < len(d)))
+    return np.stack([rows, columns[rows]])
+
+
+def _exchanged(a: np.ndarray, b: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """The order [k] from which no exchange of two raises sum_ij a_ij b_order(i)order(j); a, b [k, k]: symmetric."""
+    while True:
+        placed = b[np.ix_(order, order)]
+        both = a @ placed
+        one, other = np.diag(a), np.diag(placed)
+        off = (a - one[:, None]) * (placed - other[:, None])
+        gain = both + both.T - np.diag(both)[:, None] - np.diag(both) + off + off.T
+        gain = 2 * gain - (one[:, None] - one) * (other[:, None] - other)
+        i, j = np.unravel_index(gain.argmax(), gain.shape)
+        if gain[i, j] < 1e-9:
+            return order
+        order[[i, j]] = order[[j, i]]

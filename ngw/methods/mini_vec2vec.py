@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ngw.maps.linear import thin_svd
-from ngw.methods._matched import centroids
+from ngw.methods._matched import assignment, centroids
 from ngw.methods._rotation import Rotation
 from ngw.methods.base import EPS, unit
 from ngw.options import option
@@ -104,32 +104,3 @@ def nearest_mean(u: np.ndarray, v: np.ndarray, values: np.ndarray, k: int) -> np
         scores = u[start : start + BLOCK] @ v.T
         means.append(values[np.argpartition(scores, -k, axis=1)[:, -k:]].mean(1))
     return np.concatenate(means)
-
-
-def assignment(c: np.ndarray, d: np.ndarray, starts: int, stream: np.random.Generator) -> np.ndarray:
-    """The matched indices [2, min(k, l)] of two sets with similarities c [k, k], d [l, l]: quadratic assignment.
-
-    The best of `starts` local optima under exchanges of two, as by SciPy's 2-opt, but all exchanges are weighed at once
-    and the best one is made: a thirtieth of its time.  On clustered clouds FAQ's optima were worse.
-    """
-    size = max(len(c), len(d))
-    a, b = (np.pad(z - z.mean(), (0, size - len(z))) for z in (c, d))  # centred: points added are neutral
-    ends = [_exchanged(a, b, stream.permutation(size)) for _ in range(starts)]
-    columns = max(ends, key=lambda end: float((a * b[np.ix_(end, end)]).sum()))
-    rows = np.flatnonzero((np.arange(size) < len(c)) & (columns < len(d)))
-    return np.stack([rows, columns[rows]])
-
-
-def _exchanged(a: np.ndarray, b: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """The order [k] from which no exchange of two raises sum_ij a_ij b_order(i)order(j); a, b [k, k]: symmetric."""
-    while True:
-        placed = b[np.ix_(order, order)]
-        both = a @ placed
-        one, other = np.diag(a), np.diag(placed)
-        off = (a - one[:, None]) * (placed - other[:, None])
-        gain = both + both.T - np.diag(both)[:, None] - np.diag(both) + off + off.T
-        gain = 2 * gain - (one[:, None] - one) * (other[:, None] - other)
-        i, j = np.unravel_index(gain.argmax(), gain.shape)
-        if gain[i, j] < 1e-9:
-            return order
-        order[[i, j]] = order[[j, i]]

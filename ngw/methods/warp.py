@@ -18,6 +18,7 @@ from ngw.methods._transport import SinkhornOptions, Transport, couple, mean
 from ngw.methods._whitened import Whitened
 from ngw.methods.base import Method, Role, in_both_spaces
 from ngw.methods.cca import CCA
+from ngw.methods.clusters import Clusters
 from ngw.methods.fused import Fused
 from ngw.methods.gromov import Gromov
 from ngw.methods.keypoints import Keypoints
@@ -31,16 +32,17 @@ from ngw.options import option
 # A cost family is a method, whose common space (or own cost matrix) tells how far two rows are apart.
 COSTS: dict[str, Callable[..., Method]] = {
     "cca": CCA,
+    "clusters": partial(Clusters, whiten=None),  # the clouds come whitened
     "fused": Fused,
     "gw": Gromov,
     "keypoints": Keypoints,
-    "klot": partial(SOTAlign, whiten=None),  # the clouds come whitened
+    "klot": partial(SOTAlign, whiten=None),  # likewise
     "procrustes": partial(Procrustes, standardise=False),  # likewise
     "raw": Unaligned,
     "relative": Relative,
     "wasserstein-procrustes": partial(WassersteinProcrustes, whiten=0.5),
 }
-COOLING, SETTLED = 0.75, 0.1  # from round to round epsilon falls by this factor; targets that move less are settled
+COOLING = 0.75  # from round to round epsilon falls by this factor
 
 
 @dataclass(eq=False, repr=False)
@@ -69,7 +71,8 @@ class Warp(Whitened):
     mass: float = option(1.0, above=0, most=1)  # share of the rest that is transported; below 1 it is a partial plan
     tau: float | None = option(None, above=0)  # weight of penalties on the marginals, as epsilon; null: they are exact
     # Plans by rounds, each in the space that ridge maps to the plan before it span.
-    rounds: int = option(6, least=1)  # at most: they end when targets move by less than a tenth
+    rounds: int = option(6, least=1)  # at most: they end when targets move by less than `settled`
+    settled: float = option(0.1, least=0)  # in units of their norm
     warmth: float = option(2.5, least=1)  # epsilon of the first round, in units of its value, to which it falls
     confidence: float = option(0.25, least=0)  # a row counts in the maps as its effective support to minus this power
     max_iter: int = option(2000, least=1)  # Sinkhorn's, like tol
@@ -165,7 +168,7 @@ class Warp(Whitened):
             plan.rounds = done + 1
             if before is not None:
                 plan.moved = float(np.linalg.norm(plan.to_y - before) / np.linalg.norm(plan.to_y))
-            settled = heat == 1 and plan.moved is not None and plan.moved < SETTLED
+            settled = heat == 1 and plan.moved is not None and plan.moved < self.settled
             if settled or plan.rounds == self.rounds:
                 break
             before, space = plan.to_y, self._spanned(x, y, pairs, plan)
