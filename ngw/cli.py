@@ -29,7 +29,7 @@ MODULES = (  # those that define stages
     "ngw.tasks.joint.stages",
     "ngw.report.stages",
     "ngw.report.sheets",
-    "ngw.comparison",
+    "ngw.dual.align",
     "ngw.tools.status",
     "ngw.tools.plan",
     "ngw.tools.provenance",

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from ngw import __version__, features, io, methods
+from ngw import __version__, io, methods
 from ngw.dual import card, sides
+from ngw.dual.encoding import encoded
 from ngw.dual.files import pictures
 from ngw.dual.sides import Source
-from ngw.encoders import Encoder, Encoding
+from ngw.encoders import Encoder
 from ngw.errors import InputError
 from ngw.io import digests
 from ngw.io.atomic import atomic
-from ngw.io.images import read as read_image
 from ngw.methods import Method
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 FORMAT = "ngw-dual-encoder-1"
 CONFIG, WARP, CARD = "config.json", "warp.safetensors", "README.md"  # of a saved model's folder
-BATCH = 32
 
 
 class Classification(NamedTuple):
@@ -69,7 +68,7 @@ class DualEncoder:
         on_error: "stop" raises an `InputError` that names the first that can't be read; "skip" warns how many there
         are, and gives them rows of NaN.
         """
-        return self.embed(self.vision, self.features(self.vision, _images(images), on_error))
+        return self.embed(self.vision, encoded(self.vision, _images(images), on_error))
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
         """Unit rows [n, e] of texts. Warns of those that the encoder cuts."""
@@ -81,7 +80,7 @@ class DualEncoder:
                 f"them is not read; the first is {texts[cut[0]]!r:.80}",
                 stacklevel=2,
             )
-        return self.embed(self.text, self.features(self.text, texts))
+        return self.embed(self.text, encoded(self.text, texts))
 
     def cut(self, texts: Sequence[str]) -> list[int]:
         """Which texts fill all tokens that the encoder reads, so that a longer one's end is lost."""
@@ -109,23 +108,6 @@ class DualEncoder:
         labels = [None if np.isnan(row[0]) else names[int(row.argmax())] for row in scores]
         return Classification(labels, scores)
 
-    def features(self, encoder: Encoder, items: Sequence, on_error: str = "stop") -> np.ndarray:
-        """One encoder's own features [n, width] of items, batch by batch; NaN for what is skipped."""
-        if on_error not in ("stop", "skip"):
-            raise InputError(f"on_error: expected 'stop' or 'skip', found {on_error!r}; choose one.")
-        x = np.full((len(items), encoder.width), np.nan, np.float32)
-        reader = encoder if on_error == "stop" else Lenient(encoder)
-        for rows, encoding in features.batches(reader, items, batch=BATCH):
-            x[rows] = encoding.pooled
-        if isinstance(reader, Lenient) and reader.faults:
-            warnings.warn(f"{len(reader.faults)} of {len(items)} images left out: {reader.faults[0]}", stacklevel=3)
-        elif (bad := ~np.isfinite(x).all(1)).any():
-            raise InputError(
-                f"{items[int(bad.argmax())]!r:.80}: expected finite features, found NaN or infinity; mend the item, "
-                "or take another encoder."
-            )
-        return x
-
     def embed(self, encoder: Encoder, x: np.ndarray) -> np.ndarray:
         """That encoder's features [n, width] in the one space, [n, e]; rows of NaN stay so."""
         side = self.warp.embed_x if encoder is self.vision else self.warp.embed_y
@@ -146,7 +128,7 @@ class DualEncoder:
 
     def save(self, folder: str | os.PathLike) -> None:
         """Write config.json, the method's safetensors and a model card; a folder that is there is replaced whole."""
-        _check_replaceable(Path(folder))
+        check_replaceable(Path(folder))
         config: dict[str, Any] = {"format": FORMAT, "ngw": __version__}
         for side, encoder in (("vision", self.vision), ("text", self.text)):
             known = {"name": self.names[side], "entry": sides.entry_of(encoder), "sha256": sides.identity(encoder)}
@@ -185,46 +167,6 @@ class DualEncoder:
                 )
         model.digest = digests.of(folder / CONFIG)
         return model
-
-
-class Lenient:
-    """An encoder that leaves out what can't be read: rows of NaN, and a sentence of each in `faults`."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self.encoder, self.faults = encoder, list[str]()
-        self.modality, self.by_id = encoder.modality, False
-
-    def prepare(self, items: Sequence) -> tuple[Sequence, Any]:
-        """The items, and what the encoder makes of them; None where one of them can't be read."""
-        try:
-            return items, self.encoder.prepare(items)
-        except InputError:
-            return items, None
-
-    def encode(self, batch: tuple[Sequence, Any], tokens: bool = False) -> Encoding:
-        """The batch's encoding; where it fails, that of the items that can be read."""
-        items, prepared = batch
-        try:
-            if prepared is not None:
-                return self.encoder.encode(prepared, tokens=tokens)
-        except InputError:
-            pass
-        faults = {k: fault for k, item in enumerate(items) if (fault := _fault(item))}
-        good = [k for k in range(len(items)) if k not in faults]
-        pooled = np.full((len(items), self.encoder.width), np.nan, np.float32)
-        if good:
-            pooled[good] = self.encoder.encode([items[k] for k in good]).pooled
-        self.faults += faults.values()
-        return Encoding(pooled)
-
-
-def _fault(item: Any) -> str:
-    """Why an image can't be read, in a sentence; empty where it can."""
-    try:
-        read_image(item)
-    except InputError as error:
-        return str(error)
-    return ""
 
 
 def _images(images: Any) -> list:
@@ -272,7 +214,7 @@ def _templates(templates: Sequence[str]) -> list[str]:
     return forms
 
 
-def _check_replaceable(folder: Path) -> None:
+def check_replaceable(folder: Path) -> None:
     """A folder may take the place of a model or of nothing, not of somebody's files."""
     if folder.exists() and not (folder.is_dir() and ((folder / CONFIG).is_file() or not any(folder.iterdir()))):
         raise InputError(f"{folder}: expected a new folder, or a model's, found other files there; name another.")

@@ -52,7 +52,9 @@ def named(source: Source) -> str:
     """How a side is called where it is spoken of."""
     if isinstance(source, Encoder):
         return type(source).__name__
-    return source["kind"] if isinstance(source, Mapping) and "kind" in source else str(source)
+    if isinstance(source, str) and source.lstrip().startswith("{"):
+        source = _entry(source, "an encoder")
+    return str(source.get("kind")) if isinstance(source, Mapping) else os.path.basename(os.path.normpath(source))
 
 
 def _entry(source: Any, modality: str) -> Mapping[str, Any]:
