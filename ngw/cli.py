@@ -30,6 +30,7 @@ MODULES = (  # those that define stages
     "ngw.report.stages",
     "ngw.report.sheets",
     "ngw.dual.align",
+    "ngw.dual.stages",
     "ngw.tools.status",
     "ngw.tools.plan",
     "ngw.tools.provenance",
