@@ -273,7 +273,7 @@ def test_recall_on_photographs_is_the_evaluation_s(tmp_path, monkeypatch):
 
     monkeypatch.setenv("NGW_CACHE", str(tmp_path / "cache"))
     data = load("karpathy", root=str(UCM), file="dataset_ucm.json", images="images", check_images=False)
-    test = [k for k, split in enumerate(data.images["split"]) if split == "test"]
+    test = [k for k, split in enumerate(data.images["split"]) if split == "test"][::3]
     (tmp_path / "photos").mkdir()
     for k in test:
         shutil.copy(data.images["path"][k], tmp_path / "photos")
@@ -298,7 +298,7 @@ def fitted_on(files, texts, owner) -> DualEncoder:
     vision, text = sides.build("effnet-lite0", "vision"), sides.build("minilm-l6", "text")
     first = np.unique(owner, return_index=True)[1]
     x, y = indices.encoded(vision, files), indices.encoded(text, [texts[k] for k in first])
-    method = build({"kind": "warp"}).fit(x, y, np.arange(0, len(files), 2))
+    method = build({"kind": "warp", "rounds": 2}).fit(x, y, np.arange(0, len(files), 2))
     return DualEncoder(vision, text, method)
 
 

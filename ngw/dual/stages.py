@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -71,6 +72,26 @@ def search(
         print(f"ngw search: {len(gone)} of {len(paths)} are gone, {gone[0]} first; index again.", file=sys.stderr)
     if sheet is not None:
         _write_sheet(sheet, list(zip(paths, scores, strict=True)))
+
+
+@stage("Serve a search page for an index, to this machine alone.")
+def serve(
+    index: IndexFile,
+    port: Annotated[int, "of 127.0.0.1; 0: any that is free"] = 8765,
+    model: ModelFolder = None,
+    approximate: Annotated[bool, "by a graph of neighbours (faiss) instead of all pictures"] = False,
+) -> None:
+    """The serve command: a page with a search box, until it is interrupted."""
+    from ngw.dual.approximate import Approximate
+    from ngw.dual.serve import ADDRESS, Server
+
+    known, encoder = opened(index, model)
+    nearest = Approximate(known.vectors).nearest if approximate else None
+    encoder.encode_text(["a picture"])  # loads the network before anybody waits for it
+    with Server(known, encoder, port, nearest) as server:
+        print(f"{len(known):,} pictures at http://{ADDRESS}:{server.server_port}/ (stop: Ctrl-C)", flush=True)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 def opened(index: Path, model: Path | None = None) -> tuple[Index, DualEncoder]:
