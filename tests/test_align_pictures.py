@@ -108,4 +108,4 @@ def test_what_is_given_must_be_of_one_kind(photos, refused, tmp_path):
     refused([*WORDS, "--vision", "effnet-lite9"], "Did you mean 'effnet-lite0'")
     (tmp_path / "my-model").mkdir()
     (tmp_path / "my-model/mine.txt").write_text("precious")
-    refused(WORDS, "my-model: expected a new folder, or a model's, found other files there")
+    refused(WORDS, "my-model: expected a new folder, or a model's, found another's file there, mine.txt")

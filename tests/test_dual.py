@@ -193,6 +193,18 @@ def test_another_method_s_file_is_refused(saved, tmp_path, photos):
         DualEncoder.load(folder)
 
 
+def test_a_fitted_method_s_file_makes_a_model(model, saved, photos):
+    again = DualEncoder("effnet-lite0", "minilm-l6", saved / "warp.safetensors")
+    np.testing.assert_array_equal(again.encode_image(paths(photos)[:2]), model.encode_image(paths(photos)[:2]))
+
+
+def test_another_s_config_is_not_replaced(model, tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(InputError, match=r"found another's file there, config.json"):
+        model.save(tmp_path)
+    assert (tmp_path / "config.json").read_text() == '{"model_type": "bert"}'
+
+
 def test_an_encoder_whose_weights_differ_is_refused(tmp_path, photos):
     from tiny_encoders import BERT, edit, text_folder
 
@@ -230,7 +242,7 @@ def test_sides_that_do_not_fit(model, tmp_path):
     with pytest.raises(InputError, match="found features by id"):
         DualEncoder({"kind": "precomputed"}, "minilm-l6", model.warp)
     (tmp_path / "mine.txt").write_text("precious")
-    with pytest.raises(InputError, match="expected a new folder, or a model's, found other files there"):
+    with pytest.raises(InputError, match=r"expected a new folder, or a model's, found another's file there, mine.txt"):
         model.save(tmp_path)
     assert (tmp_path / "mine.txt").read_text() == "precious"
 

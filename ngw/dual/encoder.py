@@ -216,5 +216,12 @@ def _templates(templates: Sequence[str]) -> list[str]:
 
 def check_replaceable(folder: Path) -> None:
     """A folder may take the place of a model or of nothing, not of somebody's files."""
-    if folder.exists() and not (folder.is_dir() and ((folder / CONFIG).is_file() or not any(folder.iterdir()))):
-        raise InputError(f"{folder}: expected a new folder, or a model's, found other files there; name another.")
+    if not folder.exists():
+        return
+    own = {CONFIG, WARP, CARD}
+    files = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
+    if files - own or (files and io.read_json(folder / CONFIG).get("format") != FORMAT):
+        other = next(iter(sorted(files - own)), CONFIG)
+        raise InputError(
+            f"{folder}: expected a new folder, or a model's, found another's file there, {other}; name another folder."
+        )

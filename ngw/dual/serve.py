@@ -7,6 +7,7 @@ import io as memory
 import re
 import secrets
 import string
+import sys
 import threading
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -44,6 +45,11 @@ class Server(ThreadingHTTPServer):
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise InputError(f"port {port}: expected a free one, found: {reason}; choose another by --port.") from None
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that has gone is no error; others are told as ever."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def hosts(self) -> set[str]:
