@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from miniatures import picture, said
-from photograph_albums import N, album, fitted, paths
+from miniatures import picture
+from photograph_albums import N, album, fitted
 from PIL import Image
 
 from ngw.cli import main
@@ -20,10 +20,6 @@ from ngw.dual.encoder import DualEncoder
 from ngw.dual.index import Index
 from ngw.encoders.efficientnet_lite import EfficientNetLite
 from ngw.errors import InputError
-from ngw.features import Features
-from ngw.tasks.retrieval import evaluate
-
-UCM = Path("/work/shared/data/ucm-captions")
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +189,8 @@ def test_an_index_of_another_model(here, refused, capsys, encoded):
     os.rename("my-model", "mine")
     refused(["search", "photos.index", "a"], "my-model, found none there; say where it is by --model")
     assert main(["search", "photos.index", "a", "--model", "mine"]) == 0
+    assert main(["index", "photos", "--model", "mine", "--output", "photos.index"]) == 0  # which notes where it is
+    assert main(["search", "photos.index", "a"]) == 0
     encoded.clear()
     assert main(["index", "photos", "--model", "other", "--output", "photos.index"]) == 0
     assert "made by another model; every picture is encoded again" in capsys.readouterr().out
@@ -247,59 +245,6 @@ def test_equal_scores_come_in_the_order_of_the_rows():
     assert found[1].tolist() == [0, 5, 1, 2]
     assert scores[0].tolist() == [1, 1, 1, 0]
     assert index.nearest(vectors[:1], 99)[0].shape == (1, 6)
-
-
-def test_recall_by_search_is_the_evaluation_s(here):
-    model = DualEncoder.load("my-model")
-    x, y = model.vision.encode(paths(Path("photos"))).pooled, model.text.encode([said(k)[0] for k in range(N)]).pooled
-    check_recall(
-        model, Index.read("photos.index"), paths(Path("photos")), x, y, np.arange(N), [said(k)[0] for k in range(N)]
-    )
-
-
-def check_recall(model, index, files, x, y, owner, texts):
-    """R@1 of texts by search in an index of the files, against the retrieval evaluation."""
-    a = Features(np.arange(len(x)), np.arange(len(x)), x, {})
-    b = Features(np.arange(len(y)), owner, y, {})
-    wanted = evaluate(model.warp, a, b).metrics["t2i_recall_1"]
-    best, _ = index.nearest(model.encode_text(texts), 1)
-    hits = [index.path(row).name == Path(files[k]).name for row, k in zip(best[:, 0], owner, strict=True)]
-    assert float(np.mean(hits)) == wanted
-
-
-@pytest.mark.skipif(not UCM.is_dir(), reason="the UCM photographs aren't there")
-def test_recall_on_photographs_is_the_evaluation_s(tmp_path, monkeypatch):
-    from ngw.data import load
-
-    monkeypatch.setenv("NGW_CACHE", str(tmp_path / "cache"))
-    data = load("karpathy", root=str(UCM), file="dataset_ucm.json", images="images", check_images=False)
-    test = [k for k, split in enumerate(data.images["split"]) if split == "test"][::3]
-    (tmp_path / "photos").mkdir()
-    for k in test:
-        shutil.copy(data.images["path"][k], tmp_path / "photos")
-    files = [str(tmp_path / "photos" / Path(data.images["path"][k]).name) for k in test]
-    place = {data.images["image_id"][k]: row for row, k in enumerate(test)}
-    said = [
-        (place[i], text) for i, text in zip(data.captions["image_id"], data.captions["text"], strict=True) if i in place
-    ]
-    owner, texts = np.array([row for row, _ in said]), [text for _, text in said]
-    model = fitted_on(files, texts, owner)
-    model.save(tmp_path / "model")
-    index = indices.update(tmp_path / "photos.index", tmp_path / "photos", model, tmp_path / "model")
-    x, y = indices.encoded(model.vision, files), indices.encoded(model.text, texts)
-    check_recall(model, index, files, x, y, owner, texts)
-
-
-def fitted_on(files, texts, owner) -> DualEncoder:
-    """A model of pictures and their first captions."""
-    from ngw.dual import sides
-    from ngw.methods import build
-
-    vision, text = sides.build("effnet-lite0", "vision"), sides.build("minilm-l6", "text")
-    first = np.unique(owner, return_index=True)[1]
-    x, y = indices.encoded(vision, files), indices.encoded(text, [texts[k] for k in first])
-    method = build({"kind": "warp", "rounds": 2}).fit(x, y, np.arange(0, len(files), 2))
-    return DualEncoder(vision, text, method)
 
 
 def test_a_model_that_was_not_saved_has_no_index(here):

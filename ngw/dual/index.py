@@ -141,50 +141,56 @@ def update(
     """
     with locked(path):
         states, root = pictures(folder), os.path.abspath(folder)
-        index = _begin(path, root, model, os.path.abspath(where), say)
-        rows = {name: row for row, name in enumerate(index.names)}
-        known = zip(index.names, index.sizes.tolist(), index.times.tolist(), strict=True)
-        same = [rows[name] for name, size, time in known if states.get(name) == (size, time)]
-        gone = sum(name not in states for name in index.names)
-        if len(same) < len(index):
-            index = index.of(same)
-        kept = set(index.names)
-        new = [name for name in states if name not in kept]
-        cached, skipped = cache.known(cache.place(model.vision, root)) if new else {}, 0
-        while new:
-            portion = max(PORTION, len(index) // 8)
-            names, new = new[:portion], new[portion:]
-            u = _vectors(model, root, {name: states[name] for name in names}, cached, on_error)
-            read = np.isfinite(u).all(1)
-            skipped += int((~read).sum())
-            if read.any():
-                names = [name for name, good in zip(names, read, strict=True) if good]
-                index = index.with_rows(names, [states[name] for name in names], u[read])
-                index.write(path)
+        before, changed = _begin(path, root, model, os.path.abspath(where), say)
+        known = zip(before.names, before.sizes.tolist(), before.times.tolist(), strict=True)
+        same = [row for row, (name, *state) in enumerate(known) if states.get(name) == tuple(state)]
+        gone = sum(name not in states for name in before.names)
+        kept = before.of(same) if len(same) < len(before) else before
+        index = _extended(path, kept, model, states, on_error)
         if not len(index):
             raise InputError(f"{folder}: expected pictures that can be read, found none in {len(states)} files.")
-        fresh = len(index) - len(kept)
-        if not fresh and len(same) < len(rows):
+        if len(index) == len(kept) and (kept is not before or changed):
             index.write(path)
-        counts = f"{fresh:,} new, {len(same):,} known, {gone:,} gone, {skipped:,} unread"
-        say(f"{path}: {len(index):,} pictures; {counts}")
+        new, unread = len(index) - len(kept), len(states) - len(index)
+        say(f"{path}: {len(index):,} pictures; {new:,} new, {len(same):,} known, {gone:,} gone, {unread:,} unread")
         return index
 
 
-def _begin(path: str | os.PathLike, root: str, model: DualEncoder, where: str, say: Callable[[str], None]) -> Index:
-    """The index as it is, or an empty one where there is none, or another model's."""
+def _extended(
+    path: str | os.PathLike, index: Index, model: DualEncoder, states: dict[str, State], on_error: str
+) -> Index:
+    """With the pictures that it lacks, written portion by portion."""
+    known = set(index.names)
+    new = [name for name in states if name not in known]
+    cached = cache.known(cache.place(model.vision, index.folder)) if new else {}
+    while new:
+        portion = max(PORTION, len(index) // 8)
+        names, new = new[:portion], new[portion:]
+        u = _vectors(model, index.folder, {name: states[name] for name in names}, cached, on_error)
+        read = np.isfinite(u).all(1)
+        if read.any():
+            names = [name for name, good in zip(names, read, strict=True) if good]
+            index = index.with_rows(names, [states[name] for name in names], u[read])
+            index.write(path)
+    return index
+
+
+def _begin(
+    path: str | os.PathLike, root: str, model: DualEncoder, where: str, say: Callable[[str], None]
+) -> tuple[Index, bool]:
+    """The index as it is, or an empty one where there is none, or another model's; and whether the model has moved."""
     none = np.empty(0, np.int64)
     empty = Index(root, where, str(model.digest), [], none, none, np.empty((0, model.width), np.float32))
     if not Path(path).exists():
-        return empty
+        return empty, False
     index = Index.read(path)
     if index.folder != root:
         raise InputError(f"{path}: expected an index of {root}, found one of {index.folder}; name another file.")
     if index.digest != model.digest:
         say(f"{path}: made by another model; every picture is encoded again")
-        return empty
-    index.model = where
-    return index
+        return empty, False
+    moved, index.model = index.model != where, where
+    return index, moved
 
 
 def _vectors(
