@@ -23,12 +23,12 @@ from pathlib import Path
 import numpy as np
 from ranking import peak_mb
 
-TOP, BATCH = 12, 64
+TOP, BATCH = 12, 16
 # Vectors and width; repeats; pictures that are indexed.
 SIZES = {
     "tiny": ([(300, 16)], 1, 4),
     "small": ([(10_000, 1156)], 5, 64),
-    "full": ([(10_000, 1156), (1_000_000, 1156)], 5, 512),
+    "full": ([(10_000, 1156), (1_000_000, 1156)], 3, 256),
 }
 Search = Callable[[np.ndarray], np.ndarray]
 
@@ -203,8 +203,10 @@ def main() -> None:
         print(f"\n{n:,} vectors of {e:,} numbers, the {TOP} best, one thread; {n * e * 4 / 2**20:,.0f} MB of vectors\n")
         print("| | ms a query | of one product | queries a s | in batches | build s | extra MB | same best / order % |")
         print("|---|---:|---:|---:|---:|---:|---:|---:|")
-        rows = results[str(n)] = [child(name, n, e, repeats) for name, (_, most) in CONTENDERS.items() if n <= most]
-        print("\n".join(map(line, rows)), flush=True)
+        rows = results[str(n)] = []
+        for name in (name for name, (_, most) in CONTENDERS.items() if n <= most):
+            rows.append(child(name, n, e, repeats))
+            print(line(rows[-1]), flush=True)
     found = results["indexing"] = child("indexing", pictures)
     print(
         f"\n{found['pictures']:,} pictures: {found['index']:.1f} a processor second by index, {found['bare']:.1f} "

@@ -105,6 +105,9 @@ def test_what_is_given_must_be_of_one_kind(photos, refused, tmp_path):
     refused(
         ["align", "--images", "photos", "--captions", "captions.csv", "--x-unpaired", "a.npy"], "expected --x and --y"
     )
+    refused(
+        ["align", "--images", "photos", "--captions", "none.csv"], "none.csv: expected a csv of captions, found no such"
+    )
     refused([*WORDS, "--vision", "effnet-lite9"], "Did you mean 'effnet-lite0'")
     (tmp_path / "my-model").mkdir()
     (tmp_path / "my-model/mine.txt").write_text("precious")

@@ -97,6 +97,8 @@ class Album(NamedTuple):
 
 def album(images: Path, captions: Path) -> Album:
     """The pictures of a folder and the lines of a csv, every one about a picture that is there."""
+    if not captions.is_file():
+        raise InputError(f"{captions}: expected a csv of captions, found no such file; check the path.")
     known, owners, texts = pictures(images), [], []
     for line, row in lines(captions):
         where = f"{captions}: line {line}"
