@@ -216,6 +216,8 @@ def test_an_encoder_whose_weights_differ_is_refused(tmp_path, photos):
     moved = tmp_path / "elsewhere"
     shutil.move(tmp_path / "model", moved)
     DualEncoder.load(moved)
+    shutil.copytree(folder, tmp_path / "new place")
+    assert DualEncoder.load(moved, text=str(tmp_path / "new place")).text.model == str(tmp_path / "new place")
     edit(folder, lambda weights: {name: value + 1e-3 for name, value in weights.items()})
     with pytest.raises(InputError, match=r"elsewhere: text: expected the \w+ of the fit, .* found another"):
         DualEncoder.load(moved)

@@ -143,8 +143,10 @@ class DualEncoder:
             self.digest = digests.of(temporary / CONFIG)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike) -> Self:
+    def load(cls, folder: str | os.PathLike, vision: Source | None = None, text: Source | None = None) -> Self:
         """A model that `save` wrote, its files checked by their digests and the encoders by theirs.
+
+        vision, text: where an encoder's folder has moved, its new place.
 
         Raises `InputError` where a file isn't whole, or an encoder's weights, options or tokenizer aren't those of the
         fit.
@@ -156,7 +158,8 @@ class DualEncoder:
         if config.get("format") != FORMAT:
             raise InputError(f"{folder / CONFIG}: expected format {FORMAT}, found {config.get('format')!r}; fit again.")
         io.check_vouched(folder / CONFIG)
-        model = cls(config["vision"]["entry"], config["text"]["entry"], folder / WARP, config["about"])
+        sources = (vision or config["vision"]["entry"], text or config["text"]["entry"])
+        model = cls(*sources, folder / WARP, config["about"])
         model.names = {side: config[side]["name"] for side in ("vision", "text")}
         for side, encoder in (("vision", model.vision), ("text", model.text)):
             wanted, current = config[side]["sha256"], sides.identity(encoder)
