@@ -18,7 +18,7 @@ from ngw.features import Features
 from ngw.methods import build
 from ngw.tasks.retrieval import evaluate
 
-UCM = Path("/work/shared/data/ucm-captions")
+UCM = Path(__file__).parents[2] / "shared" / "data" / "ucm-captions"  # beside the checkout
 
 
 def test_recall_by_search_is_the_evaluation_s(tmp_path, monkeypatch):
@@ -41,7 +41,7 @@ def check_recall(model, index, files, x, y, owner, texts):
     assert float(np.mean(hits)) == wanted
 
 
-@pytest.mark.skipif(not UCM.is_dir(), reason="the UCM photographs aren't there")
+@pytest.mark.skipif(not UCM.is_dir(), reason=f"{UCM} isn't there; these photographs are real ones to try")
 def test_recall_on_photographs_is_the_evaluation_s(tmp_path, monkeypatch):
     from ngw.data import load
 
