@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 
 from ngw import methods
-from ngw.arguments import Seed, pairs
-from ngw.cli import stage
-from ngw.encoders.precomputed import npy
-from ngw.errors import InputError, naming
+from ngw.errors import InputError
 from ngw.features import Features
-from ngw.features.clouds import clouds, repeated
+from ngw.features.clouds import Clouds, clouds, repeated
 from ngw.methods.base import Method, check_cloud
 from ngw.seeds import rng
 from ngw.tasks.retrieval import evaluate
 
-Array = Annotated[Path, "features [n, d], .npy; row k of both is one item"]
-Further = Annotated[Path | None, "features of training items of this side alone, [m, d], .npy"]
 METHODS = ("warp", "sotalign", "contrastive", "cca", "ridge", "procrustes", "unaligned")
 SHOWN = (("R@1", "recall_1"), ("R@10", "recall_10"), ("MRR", "mrr"))
 
@@ -35,6 +27,7 @@ class Comparison:
     """What `compare` found: `metrics` and the fitted `models`, by the methods' names; as text, a table.
 
     repeated: how many test rows of x and of y equal a training row; copies of an item make the test easier than it is.
+    test: how many items were held out; tested: these in words; ways: both directions in words.
     """
 
     metrics: dict[str, dict[str, float]]
@@ -42,15 +35,18 @@ class Comparison:
     pairs: str
     test: int
     repeated: dict[str, int] = field(default_factory=dict)
+    tested: str = ""
+    ways: tuple[str, str] = ("x to y", "y to x")
 
     def __str__(self) -> str:
-        head = ["", *(f"{name} {way}" for way in ("x to y", "y to x") for name, _ in SHOWN)]
+        head = ["", *(f"{name} {way}" for way in self.ways for name, _ in SHOWN)]
         lines = [head]
         for name, metrics in self.metrics.items():
             values = [f"{100 * metrics[f'{way}_{metric}']:.1f}" for way in ("i2t", "t2i") for _, metric in SHOWN]
             lines.append([name + "†" * (not self.models[name].converged_), *values])
         widths = [max(len(line[k]) for line in lines) for k in range(len(head))]
-        title = f"Retrieval in per cent, {self.pairs} known pairs, {self.test:,} test rows"
+        tested = self.tested or f"{self.test:,} test rows"
+        title = f"Retrieval in per cent, {self.pairs} known pairs, {tested}"
 
         def join(line: list[str]) -> str:
             first, *rest = (c.rjust(w) if k else c.ljust(w) for k, (c, w) in enumerate(zip(line, widths, strict=True)))
@@ -100,12 +96,49 @@ def compare(
             "trained on is tested; keep one row an item.",
             stacklevel=2,
         )
+    return Comparison(*_fitted(made, two, (u, v), seed), str(pairs), held, again)
+
+
+def compare_captions(
+    images: Features, captions: Features, pairs: int | str = "all", test: int | float = 0.2,
+    methods: Sequence[str | Mapping[str, Any]] = METHODS, seed: int = 0, unpaired: np.ndarray | None = None,
+) -> Comparison:  # fmt: skip
+    """As `compare`, of images with one caption or more each: what is held out are images with all their captions.
+
+    pairs: how many pairs of an image and a caption are known, of those of the training images.
+    unpaired: [l, d_x], images without a caption, which join the training cloud.
+    """
+    held, made = _held(test, len(images.ids)), _models(methods)
+    order = rng(seed, "align", "split").permutation(images.ids)
+    (a, b), (u, v) = ([_of(side, ids) for side in (images, captions)] for ids in (order[held:], order[:held]))
+    two = clouds(a, b, pairs, seed, captions=len(b.ids))
+    two.x = _joined(two.x, unpaired, "x")
+    if again := repeated(two.x, u.x):
+        warnings.warn(
+            f"compare: {again} of {held} test images equal a training image: what was trained on is tested; keep one "
+            "file of each.",
+            stacklevel=2,
+        )
+    words, ways = f"{held:,} test images with {len(v.ids):,} captions", ("image to text", "text to image")
+    return Comparison(*_fitted(made, two, (u, v), seed), str(pairs), held, {"x": again}, words, ways)
+
+
+def _of(side: Features, images: np.ndarray) -> Features:
+    """The rows of some images."""
+    rows = np.flatnonzero(np.isin(side.image_ids, images))
+    return Features(side.ids[rows], side.image_ids[rows], side.x[rows], side.metadata)
+
+
+def _fitted(
+    made: Mapping[str, Method], two: Clouds, test: tuple[Features, Features], seed: int
+) -> tuple[dict[str, dict[str, float]], dict[str, Method]]:
+    """The metrics on the test items, and the fitted models, by name."""
     metrics, models = {}, {}
     for name, model in made.items():
         known = two.truth if model.supervision == "all" else two.pairs
         models[name] = model.fit(two.x, two.y, known, seed)
-        metrics[name] = evaluate(models[name], u, v).metrics
-    return Comparison(metrics, models, str(pairs), held, again)
+        metrics[name] = evaluate(models[name], *test).metrics
+    return metrics, models
 
 
 def _cloud(z: Any, side: str) -> np.ndarray:
@@ -163,34 +196,3 @@ def _sides(x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> tuple[Features, Fe
         for z, modality in ((x, "vision"), (y, "text"))
     )
     return a, b
-
-
-@stage("Align two .npy files of your own, and rank rows that were held out.")
-def align(
-    x: Array, y: Array,
-    pairs: Annotated[str, pairs, "how many training rows are known pairs, or all"] = "all",
-    test: Annotated[float, "rows held out: a number, or a share below 1"] = 0.2,
-    methods: Annotated[Sequence[str], "kinds, see ngw/methods"] = ("warp", "cca", "ridge", "unaligned"),
-    seed: Seed = 0, output: Annotated[Path | None, "where the first method's fitted file goes"] = None,
-    x_unpaired: Further = None, y_unpaired: Further = None,
-) -> None:  # fmt: skip
-    """The align command, which no rule runs: two .npy files of one's own to a table, and the first method's file."""
-
-    if output is not None:
-        _check_writable(output)
-    with naming(f"{x}, {y}"), warnings.catch_warnings(record=True) as caught:
-        further = [None if path is None else npy(path) for path in (x_unpaired, y_unpaired)]
-        comparison = compare(npy(x), npy(y), pairs, test, methods, seed, *further)
-    for warning in caught:
-        print(f"ngw align: {x}, {y}: {warning.message}", file=sys.stderr)
-    print(comparison)
-    if output is not None:
-        next(iter(comparison.models.values())).save(output, x=str(x), y=str(y), pairs=pairs, seed=str(seed))
-
-
-def _check_writable(path: Path) -> None:
-    """Before anything is computed: a path at which a file can be written."""
-    above = next(folder for folder in path.absolute().parents if os.path.exists(folder))
-    if path.is_dir() or not above.is_dir() or not os.access(above, os.W_OK):
-        obstacle = "a folder" if path.is_dir() else f"that {above} isn't a folder that one can write to"
-        raise InputError(f"{path}: expected the name of a file to write, found {obstacle}; name another.")

@@ -39,6 +39,16 @@ def test_ranking_and_its_peers_find_the_same_recalls(tmp_path):
     assert sum("recalls" in result for result in results) >= 3
 
 
+def test_searches_and_their_peers_find_the_same_pictures(tmp_path):
+    output = tmp_path / "search.json"
+    text = printed("search", "--size", "tiny", "--output", output, cwd=tmp_path)
+    assert "by the encoder alone (ratio " in " ".join(text.split())
+    results = json.loads(output.read_text())["300"]
+    assert results[0]["name"] == "ngw, exact"
+    exact = [result for result in results if "found" in result and "exact" in result["name"] + "Flat"]
+    assert all(result["found"] > 0.95 for result in exact)
+
+
 def test_transport_reaches_the_accuracy_of_its_peer(tmp_path):
     text = printed("sinkhorn", "--size", "tiny", "--output", tmp_path / "out", cwd=tmp_path)
     with open(tmp_path / "out" / "sinkhorn.csv", newline="") as file:

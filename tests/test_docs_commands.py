@@ -23,6 +23,7 @@ LINE = re.compile(
     r"^    ((?:make|snakemake|python|pip|ngw)\b(?:.*\\\n)*.*)$|`((?:make|snakemake|python|pip) [^`<]+)`", re.MULTILINE
 )
 REPORT = "test_workflow::test_snakemakes_own_report_has_tables_and_figures_and_is_quiet_in_a_browser"
+TUTORIAL = "test_search_tutorial::test_the_tutorial_is_followed"
 ELSEWHERE = {  # the test, or the fixture, that runs a command which isn't run here; CI: a line of .ci/run
     "make": "conftest::finished",
     "make test": "CI",
@@ -38,6 +39,11 @@ ELSEWHERE = {  # the test, or the fixture, that runs a command which isn't run h
     ),
     "python benchmarks/objects.py": "test_benchmarks::test_a_classifier_says_what_the_pictures_show",
     "python benchmarks/judge.py": "test_benchmarks::test_the_judge_is_judged_by_real_pairs",
+    "python -m ngw align --images photos --captions captions.csv --output my-model": TUTORIAL,
+    "python -m ngw index photos --model my-model --output photos.index": TUTORIAL,
+    "python -m ngw search photos.index two dogs on a beach --top 12 --sheet found.png": TUTORIAL,
+    "python -m ngw serve photos.index": TUTORIAL,
+    "python benchmarks/search.py --size full": "test_benchmarks::test_searches_and_their_peers_find_the_same_pictures",
     "python benchmarks/scale.py DIRECTORY": "test_benchmarks::test_the_paper_s_size_runs_on_a_small_one",
 }
 # pip has no network here: it looks whether what is installed is what the command wants, and installs nothing.

@@ -146,8 +146,9 @@ def test_every_decorated_function_is_a_stage():
     assert sorted(decorated) == sorted((module, name) for name, (module, _) in stages().items())
 
 
+DUAL = {f"dual/{path.name}" for path in (ROOT / "ngw/dual").glob("*.py")}
 NO_STAGE = {  # reached by no rule: commands for people, and what the workflow itself is read with
-    "config/jobs.py", "fingerprints/__init__.py", "fingerprints/code.py", "fingerprints/outside.py",
+    "config/jobs.py", *DUAL, "fingerprints/__init__.py", "fingerprints/code.py", "fingerprints/outside.py",
     "tools/plan.py", "comparison.py", *COMMAND_LINE,
 }  # fmt: skip
 

@@ -49,6 +49,7 @@ def test_help_of_every_stage_loads_nothing_heavy():
     [
         ("import ngw.methods.contrastive, ngw.methods.sotalign, ngw.methods.structure", {"torch"}),
         ("from ngw import fusion; [fusion.build({'kind': kind}) for kind in fusion.kinds()]", {"torch"}),
+        ("import ngw.dual.encoder; ngw.DualEncoder", {"torch", "transformers", "PIL"}),
         ("import ngw.data.scenes, ngw.data.coco, ngw.data.vqa2", {"torch", "pandas"}),
         ("import ngw.report.tables.retrieval, ngw.metrics.geometry", {"torch", "matplotlib", "scipy"}),
         (

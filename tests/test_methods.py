@@ -110,6 +110,16 @@ def test_shapes_and_scores(spec, method):
 
 
 @every
+def test_each_side_is_embedded_without_the_other(spec, method):
+    x, y = clouds()
+    u, v = method.embed(x, y)
+    np.testing.assert_array_equal(method.embed_x(x), u)
+    np.testing.assert_array_equal(method.embed_y(y), v)
+    np.testing.assert_allclose(method.embed_x(x[7:8]), u[7:8], atol=1e-5)
+    np.testing.assert_allclose(method.embed_y(y[7:8]), v[7:8], atol=1e-5)
+
+
+@every
 def test_rows_are_mapped_one_by_one_and_nothing_is_learnt_in_passing(spec, method):
     x, y = clouds()
     state = dict(vars(method))

@@ -32,7 +32,7 @@ def load(
     is drawn by `seed` where there is no column `split`.  Other options as `karpathy.load`'s.
     """
     file = Path(root) / captions
-    rows = _lines(file)
+    rows = lines(file)
     base = Path(root) / images
     paths = [image_path(base, row["image"], f"{file}: line {line}") for line, row in rows]
     number = {path: k for k, path in enumerate(dict.fromkeys(paths))}
@@ -49,8 +49,8 @@ def load(
     )  # fmt: skip
 
 
-def _lines(file: Path) -> list[tuple[int, dict[str, str]]]:
-    """The lines of the csv, by column, each with the number of the line that it ends on."""
+def lines(file: Path) -> list[tuple[int, dict[str, str]]]:
+    """The lines of a csv of captions, by column, each with the number of the line that it ends on."""
     reader = csv.DictReader(io.StringIO(read_text(file), newline=""), strict=True)
     try:
         rows = [(reader.line_num, row) for row in reader]

@@ -43,7 +43,7 @@ def batches(encoder, items: Sequence, tokens: bool = False, batch: int = 32) -> 
         order = sorted(order, key=lambda i: len(items[i]))
     starts = [order[start : start + batch] for start in range(0, len(items), batch)]
     unit = "image" if encoder.modality == "vision" else "text"
-    with ThreadPoolExecutor(1) as ahead, tqdm(total=len(items), unit=unit) as bar:
+    with ThreadPoolExecutor(1) as ahead, tqdm(total=len(items), unit=unit, delay=1) as bar:
 
         def prepared(k: int):
             return ahead.submit(encoder.prepare, [items[i] for i in starts[k]]) if k < len(starts) else None

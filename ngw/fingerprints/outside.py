@@ -13,6 +13,7 @@ from urllib.parse import quote
 from ngw import io
 from ngw.encoders import _packages
 from ngw.errors import InputError
+from ngw.io import digests
 
 MANY = 100  # files: of a folder with more, names, sizes and times stand for the content
 SMALL = 1 << 20  # bytes: a file's digest isn't worth keeping below
@@ -30,6 +31,17 @@ def fingerprint(sources: Iterable[str]) -> str:
     those of its installation).  What starts with a dot is no part of a folder, nor is the workflow's own `results`.
     """
     return " ".join(f"{quote(source, safe=SAFE)}:{_digest(source)}" for source in dict.fromkeys(sources))
+
+
+def content(source: str) -> str:
+    """The SHA-256 of all that is in a file, a folder or `package:<name>`, names below it and bytes, read anew."""
+    place = _packages.folder(source.removeprefix(PACKAGE)) if source.startswith(PACKAGE) else Path(source)
+    if not place.exists():
+        raise InputError(f"{source}: no such file or folder; check the path.")
+    if place.is_file():
+        return digests.of(place)
+    lines = [f"{name} {digests.of(place / name)}" for name, _, _ in sorted(_files(str(place), set()))]
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 @cache

@@ -20,16 +20,18 @@ if TYPE_CHECKING:
 BROKEN = (OSError, SyntaxError, ValueError, RuntimeError)
 
 
-def read(path: str | os.PathLike) -> Image:
-    """An image file as RGB (`rgb`); an `InputError` names the file that can't be read so."""
+def read(source: str | os.PathLike | Image) -> Image:
+    """An image file, or an image of Pillow's, as RGB (`rgb`); an `InputError` names the file that can't be read so."""
     from PIL import Image
 
     try:
-        with Image.open(path) as file:
+        if isinstance(source, Image.Image):
+            return rgb(source)
+        with Image.open(source) as file:
             return rgb(file)
     except (*BROKEN, Image.DecompressionBombError) as error:
         raise InputError(
-            f"{path}: expected a readable image, found {error}; replace it, or set on_error: skip."
+            f"{source}: expected a readable image, found {error}; replace it, or set on_error: skip."
         ) from None
 
 

@@ -24,9 +24,30 @@ class Hubness:
     # Take it out by CSLS; null: unless held-out pairs speak against it.
     hubness: bool | None = field(default=None, kw_only=True)
 
-    def _without_hubs(self, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        known: Any = vars(self)
-        return without_hubs(u, v, known["x_hubs_"], known["y_hubs_"]) if known.get("hubness_") else (u, v)
+    def embed(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Both clouds in the space where they are compared: u [k, e], v [l, e], unit rows; score = u @ v.T."""
+        return self.embed_x(x), self.embed_y(y)
+
+    def embed_x(self, x: Any) -> np.ndarray:
+        """Rows of x's space [k, d_x] where they are compared, [k, e]: a row has its place by itself."""
+        method: Any = self
+        u = method._embed_x(method._x(x))
+        return left(u, method.y_hubs_) if self._hubs_are_out else u
+
+    def embed_y(self, y: Any) -> np.ndarray:
+        """Rows of y's space [l, d_y] where they are compared, [l, e]."""
+        method: Any = self
+        v = method._embed_y(method._y(y))
+        return right(v, method.x_hubs_) if self._hubs_are_out else v
+
+    @property
+    def _hubs_are_out(self) -> bool:
+        return bool(vars(self).get("hubness_"))
+
+    def _embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Both sides, in the coordinates of the maps, hubs and all."""
+        method: Any = self
+        return method._embed_x(x), method._embed_y(y)
 
     def _learn_hubs(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         """Choose whether hubs are taken out, and keep the training rows that tell them; x, y, pairs: as in `fit`."""
@@ -50,18 +71,18 @@ class Hubness:
         for kept, held in folds(pairs, seed)[: 3 if len(pairs) < MANY else 1]:
             twin = copy.copy(method)
             twin.hubness = True
-            left, right, known = withdraw(x, y, pairs, kept)
+            *rest, known = withdraw(x, y, pairs, kept)
             twin._forget()
-            twin._fit(*twin._prepare(left, right, known), seed)  # what is left is given whole
-            twin._fitted(left, right, known, seed)
+            twin._fit(*twin._prepare(*rest, known), seed)  # what is left is given whole
+            twin._fitted(*rest, known, seed)
             u, v = twin._embed(
                 *(
                     standard(np.concatenate([z[pairs[held, side]], cloud[len(kept) :][:REFERENCE]]))
-                    for side, (standard, z, cloud) in enumerate(((twin._x, x, left), (twin._y, y, right)))
+                    for side, (standard, z, cloud) in enumerate(zip((twin._x, twin._y), (x, y), rest, strict=True))
                 )
             )
-            left, right = twin._without_hubs(u, v)
-            gains += list(standing(left, right, len(held)) - standing(u, v, len(held)))
+            apart = without_hubs(u, v, twin.x_hubs_, twin.y_hubs_)
+            gains += list(standing(*apart, len(held)) - standing(u, v, len(held)))
         return not speak_against(np.asarray(gains))
 
 
@@ -73,12 +94,21 @@ def without_hubs(
     u [n, e], v [m, e]: unit rows; known_u, known_v: training rows of both sides.  r(u) is the mean cosine of u to the
     NEAREST of known_v, r(v) that of v to those of known_u (Conneau et al. 2018, eq. 3): no query sees another one.
     """
-    r, s = nearness(u, known_v)[:, None], nearness(v, known_u)[:, None]
-    one, none = np.ones_like, np.zeros_like
-    # Two coordinates carry the two means, and one a side brings its rows to the same length.
-    left = np.hstack([np.float32(np.sqrt(2)) * u, r, one(r), np.sqrt((1 - r**2).clip(0)), none(r)])
-    right = np.hstack([np.float32(np.sqrt(2)) * v, -one(s), -s, none(s), np.sqrt((1 - s**2).clip(0))])
-    return left / 2, right / 2
+    return left(u, known_v), right(v, known_u)
+
+
+def left(u: np.ndarray, known_v: np.ndarray) -> np.ndarray:
+    """u' of `without_hubs`.  Two coordinates carry the two means, and one a side brings its rows to the same length."""
+    r = nearness(u, known_v)[:, None]
+    rest = [r, np.ones_like(r), np.sqrt((1 - r**2).clip(0)), np.zeros_like(r)]
+    return np.hstack([np.float32(np.sqrt(2)) * u, *rest]) / 2
+
+
+def right(v: np.ndarray, known_u: np.ndarray) -> np.ndarray:
+    """v' of `without_hubs`."""
+    s = nearness(v, known_u)[:, None]
+    rest = [-np.ones_like(s), -s, np.zeros_like(s), np.sqrt((1 - s**2).clip(0))]
+    return np.hstack([np.float32(np.sqrt(2)) * v, *rest]) / 2
 
 
 def reference(n: int, seed: int, side: str) -> np.ndarray:

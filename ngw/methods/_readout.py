@@ -115,7 +115,15 @@ class Space:
 
     def embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Unit rows (u [n, p r], v [m, p r]), whose inner product is that mean."""
-        return self._along(x, self.x), self._along(y, self.y)
+        return self.embed_x(x), self.embed_y(y)
+
+    def embed_x(self, x: np.ndarray) -> np.ndarray:
+        """Those of x alone."""
+        return self._along(x, self.x)
+
+    def embed_y(self, y: np.ndarray) -> np.ndarray:
+        """Those of y alone."""
+        return self._along(y, self.y)
 
     def _along(self, z: np.ndarray, axes: np.ndarray) -> np.ndarray:
         return np.hstack([np.sqrt(share) * unit(z @ part) for share, part in zip(self.shares, axes, strict=True)])

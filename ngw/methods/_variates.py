@@ -63,9 +63,12 @@ class Variates(Method):
     def _to_x(self, y: np.ndarray) -> np.ndarray:
         return (y @ self.b_) @ self.ba_
 
-    def _embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Canonical variates at unit length: [k, dims], [l, dims]."""
-        return unit(x @ self.a_), unit(y @ self.b_)
+    def _embed_x(self, x: np.ndarray) -> np.ndarray:
+        """Canonical variates at unit length, [k, dims]."""
+        return unit(x @ self.a_)
+
+    def _embed_y(self, y: np.ndarray) -> np.ndarray:
+        return unit(y @ self.b_)
 
 
 def solve(

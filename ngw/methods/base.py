@@ -27,13 +27,12 @@ def unit(x: np.ndarray) -> np.ndarray:
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), EPS)
 
 
-def in_both_spaces(x: np.ndarray, to_y: np.ndarray, y: np.ndarray, to_x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unit rows (u [n, d_x + d_y], v [m, d_x + d_y]) whose inner product is the mean of the cosines in both spaces.
+def in_both_spaces(in_y: np.ndarray, in_x: np.ndarray) -> np.ndarray:
+    """Unit rows [n, d_y + d_x] of one side; the inner product with those of the other is the mean of both cosines.
 
-    to_y [n, d_y]: the images of x [n, d_x]; to_x [m, d_x]: those of y [m, d_y].
+    in_y [n, d_y], in_x [n, d_x]: the rows and their images, in either space.
     """
-    u, v = np.hstack([unit(to_y), unit(x)]), np.hstack([unit(y), unit(to_x)])
-    return u / np.float32(np.sqrt(2)), v / np.float32(np.sqrt(2))
+    return np.hstack([unit(in_y), unit(in_x)]) / np.float32(np.sqrt(2))
 
 
 class Method(Given, Hubness):
@@ -167,16 +166,16 @@ class Method(Given, Hubness):
         """`fit`, then `transform` of the same x."""
         return self.fit(x, y, pairs, seed).transform(x)
 
-    def embed(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Both clouds in the space where they are compared: u [k, e], v [l, e], unit rows; score = u @ v.T."""
-        return self._without_hubs(*self._embed(self._x(x), self._y(y)))
+    def _embed_x(self, x: np.ndarray) -> np.ndarray:
+        """Rows of x in the coordinates of the maps where both sides are compared, hubs and all; [n, e], unit rows.
 
-    def _embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same of rows in the coordinates of the maps, hubs and all.
-
-        By default the mean of two cosines, one in each space: cos(T_AB(x), y) and cos(x, T_BA(y)), centred.
+        By default so that u @ v.T is the mean of cos(T_AB(x), y) and cos(x, T_BA(y)), centred.
         """
-        return in_both_spaces(x, self._to_y(x), y, self._to_x(y))
+        return in_both_spaces(self._to_y(x), x)
+
+    def _embed_y(self, y: np.ndarray) -> np.ndarray:
+        """The same of y, [m, e]."""
+        return in_both_spaces(y, self._to_x(y))
 
     @property
     def n_parameters_(self) -> int:

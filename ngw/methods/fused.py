@@ -82,12 +82,12 @@ class Fused(Variates):
 
         return choose(ALPHAS, scores, pairs, seed, trials=1)
 
-    def _embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _embed_x(self, x: np.ndarray) -> np.ndarray:
         """Canonical variates and structure side by side, so weighed that the cosine is the blended affinity."""
-        u, v = super()._embed(x, y)
-        left = unit(x @ self.x_axes_ @ self.structure_x_)
-        right = unit(y @ self.y_axes_ @ self.structure_y_)
-        return _blend(u, left, self.alpha_), _blend(v, right, self.alpha_)
+        return _blend(super()._embed_x(x), unit(x @ self.x_axes_ @ self.structure_x_), self.alpha_)
+
+    def _embed_y(self, y: np.ndarray) -> np.ndarray:
+        return _blend(super()._embed_y(y), unit(y @ self.y_axes_ @ self.structure_y_), self.alpha_)
 
 
 def _blend(u: np.ndarray, s: np.ndarray, alpha: float) -> np.ndarray:

@@ -62,9 +62,12 @@ class Keypoints(Method):
     def _to_x(self, y: np.ndarray) -> np.ndarray:
         return self.length_x_ * unit(self._relation_y(y) @ self.anchors_x_)
 
-    def _embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Square roots of the relations, unit vectors: [n, keypoints], [m, keypoints]."""
-        return np.sqrt(self._relation_x(x)), np.sqrt(self._relation_y(y))
+    def _embed_x(self, x: np.ndarray) -> np.ndarray:
+        """Square roots of the relations, unit vectors: [n, keypoints]."""
+        return np.sqrt(self._relation_x(x))
+
+    def _embed_y(self, y: np.ndarray) -> np.ndarray:
+        return np.sqrt(self._relation_y(y))
 
     def cost(self, x: Any, y: Any) -> np.ndarray:
         """Jensen-Shannon divergences of the relations, [n, m] float32, in nats: a ready cost for `ngw.ot.sinkhorn`."""

@@ -44,14 +44,17 @@ class Procrustes(Rotation):
             matches = []
             for u, v in sides.values():
                 self._rotate(u[kept].T @ v[kept], float((u[kept] ** 2).sum()))
-                matches.append(matching(*self._compared(u[held], v[held])))
+                matches.append(matching(self._compared_x(u[held]), self._compared_y(v[held])))
             return matches
 
         return choose(list(sides), scores, pairs, seed)
 
-    def _compared(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows in the rotation's own coordinates to the space of `embed`."""
-        return in_both_spaces(x, super()._to_y(x), y, super()._to_x(y))
+    def _compared_x(self, x: np.ndarray) -> np.ndarray:
+        """Rows of x in the rotation's own coordinates to the space of `embed`."""
+        return in_both_spaces(super()._to_y(x), x)
+
+    def _compared_y(self, y: np.ndarray) -> np.ndarray:
+        return in_both_spaces(y, super()._to_x(y))
 
     def _to_y(self, x: np.ndarray) -> np.ndarray:
         return super()._to_y(x / self.x_spread_) * self.y_spread_
@@ -59,9 +62,12 @@ class Procrustes(Rotation):
     def _to_x(self, y: np.ndarray) -> np.ndarray:
         return super()._to_x(y / self.y_spread_) * self.x_spread_
 
-    def _embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As `Method._embed`, the mean of the cosines in both; of standardised features, if chosen."""
-        return self._compared(x / self.x_spread_, y / self.y_spread_)
+    def _embed_x(self, x: np.ndarray) -> np.ndarray:
+        """As `Method._embed_x`, of standardised features, if chosen."""
+        return self._compared_x(x / self.x_spread_)
+
+    def _embed_y(self, y: np.ndarray) -> np.ndarray:
+        return self._compared_y(y / self.y_spread_)
 
 
 def spread(x: np.ndarray) -> np.ndarray:

@@ -56,9 +56,12 @@ class Relative(Method):
     def _to_x(self, y: np.ndarray) -> np.ndarray:
         return self.length_x_ * unit(self._weights(y, self.anchors_y_) @ self.anchors_x_)
 
-    def _embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Relative representations at unit length: [k, n_pairs], [l, n_pairs]."""
-        return unit(self._weights(x, self.anchors_x_)), unit(self._weights(y, self.anchors_y_))
+    def _embed_x(self, x: np.ndarray) -> np.ndarray:
+        """Relative representations at unit length, [k, n_pairs]."""
+        return unit(self._weights(x, self.anchors_x_))
+
+    def _embed_y(self, y: np.ndarray) -> np.ndarray:
+        return unit(self._weights(y, self.anchors_y_))
 
 
 def relative(z: np.ndarray, anchors: np.ndarray, power: float, keep: float) -> np.ndarray:

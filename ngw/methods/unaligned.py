@@ -35,9 +35,12 @@ class Unaligned(Method):
     def _to_x(self, y: np.ndarray) -> np.ndarray:
         return (y @ self.axes_y_) @ self.axes_x_.T
 
-    def _embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Principal components at unit length: [k, dims], [l, dims]."""
-        return unit(x @ self.axes_x_), unit(y @ self.axes_y_)
+    def _embed_x(self, x: np.ndarray) -> np.ndarray:
+        """Principal components at unit length, [k, dims]."""
+        return unit(x @ self.axes_x_)
+
+    def _embed_y(self, y: np.ndarray) -> np.ndarray:
+        return unit(y @ self.axes_y_)
 
 
 def principal_axes(x: np.ndarray, dims: int) -> np.ndarray:

@@ -186,7 +186,7 @@ class Warp(Whitened):
                 zip((x, y), (plan.to_y, plan.to_x), self._weights(plan), strict=True)
             )
         )
-        return in_both_spaces(x, x @ w_ab + b_ab, y, y @ w_ba + b_ba)
+        return in_both_spaces(x @ w_ab + b_ab, x), in_both_spaces(y, y @ w_ba + b_ba)
 
     def _weights(self, plan: Transport) -> tuple[np.ndarray, np.ndarray]:
         """How much each row counts in the maps, [n] and [m], of mean 1."""
@@ -225,10 +225,15 @@ class Warp(Whitened):
     def _choose_hubness(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> bool:
         return self.hubs_
 
-    def _embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if self.readout == "maps":
-            return super()._embed(x, y)
-        return Space(self.axes_x_, self.axes_y_, self.shares_).embed(x, y)
+    def _embed_x(self, x: np.ndarray) -> np.ndarray:
+        return super()._embed_x(x) if self.readout == "maps" else self._space.embed_x(x)
+
+    def _embed_y(self, y: np.ndarray) -> np.ndarray:
+        return super()._embed_y(y) if self.readout == "maps" else self._space.embed_y(y)
+
+    @property
+    def _space(self) -> Space:
+        return Space(self.axes_x_, self.axes_y_, self.shares_)
 
     def _map(self, name: str) -> dict[str, np.ndarray]:
         prefix = name + "_"

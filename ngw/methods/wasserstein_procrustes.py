@@ -115,6 +115,9 @@ class WassersteinProcrustes(Matched):
         whiten, power = choose(candidates, scores, pairs, seed, trials=1)
         return float(whiten), float(power)
 
-    def _embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Both clouds along the singular directions, weighted, at unit length: [k, r], [l, r]."""
-        return unit(x @ self.left_), unit(y @ self.right_)
+    def _embed_x(self, x: np.ndarray) -> np.ndarray:
+        """Rows along the singular directions, weighted, at unit length: [k, r]."""
+        return unit(x @ self.left_)
+
+    def _embed_y(self, y: np.ndarray) -> np.ndarray:
+        return unit(y @ self.right_)

@@ -1,0 +1,174 @@
+"""The align stage: two files of features, or pictures with captions, to a table of methods and a fitted model."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+
+from ngw.arguments import Seed, pairs
+from ngw.cli import stage
+from ngw.comparison import Comparison, compare, compare_captions
+from ngw.data._files import image_path
+from ngw.data.folder import lines
+from ngw.dual import cache, sides
+from ngw.dual.encoder import DualEncoder, check_replaceable
+from ngw.dual.encoding import encoded
+from ngw.dual.files import pictures
+from ngw.encoders import Encoder
+from ngw.encoders.precomputed import npy
+from ngw.errors import InputError, naming
+from ngw.features import Features
+
+Array = Annotated[Path | None, "features [n, d], .npy; row k of both is one item"]
+Further = Annotated[Path | None, "features of training items of this side alone, [m, d], .npy"]
+Side = Annotated[str, "an encoder: effnet-lite0, minilm-l6, a model's folder, or an entry as JSON"]
+OnError = Annotated[Literal["stop", "skip"], "what happens at a picture that can't be read"]
+
+
+@stage("Align two encoders by your pictures and captions, or two .npy files, and rank what was held out.")
+def align(
+    x: Array = None, y: Array = None,
+    images: Annotated[Path | None, "folder of pictures, instead of --x and --y"] = None,
+    captions: Annotated[Path | None, "csv with the columns image, a path below the folder, and caption"] = None,
+    vision: Side = "effnet-lite0", text: Side = "minilm-l6",
+    pairs: Annotated[str, pairs, "how many training pairs are known, or all"] = "all",
+    test: Annotated[float, "rows or pictures held out: a number, or a share below 1"] = 0.2,
+    methods: Annotated[Sequence[str], "kinds, see ngw/methods"] = ("warp", "cca", "ridge", "unaligned"),
+    seed: Seed = 0,
+    output: Annotated[Path | None, "where the first method goes: a file or, of pictures, a model's folder"] = None,
+    x_unpaired: Further = None, y_unpaired: Further = None, on_error: OnError = "stop",
+) -> None:  # fmt: skip
+    """The align command, which no rule runs: one's own features or pictures to a table, and the first method."""
+    given = tuple(value is not None for value in (x, y, images, captions))
+    if given == (True, True, False, False):
+        _features(x, y, pairs, test, methods, seed, output, x_unpaired, y_unpaired)
+    elif given == (False, False, True, True) and x_unpaired is None and y_unpaired is None:
+        names = {"vision": vision, "text": text}
+        how = {"pairs": pairs, "test": test, "methods": methods, "seed": seed}
+        _pictures(Path(str(images)), Path(str(captions)), names, how, output, on_error)
+    else:
+        raise InputError(
+            "expected --x and --y (with --x-unpaired and --y-unpaired if there are some), or --images and --captions, "
+            "found another choice of these; give either two."
+        )
+
+
+def _features(x, y, pairs, test, methods, seed, output, x_unpaired, y_unpaired) -> None:
+    """Two .npy files to a table, and the first method's file."""
+    if output is not None:
+        _check_writable(output)
+    with naming(f"{x}, {y}"), warnings.catch_warnings(record=True) as caught:
+        further = [None if path is None else npy(path) for path in (x_unpaired, y_unpaired)]
+        comparison = compare(npy(x), npy(y), pairs, test, methods, seed, *further)
+    _say(caught, f"{x}, {y}")
+    print(comparison)
+    if output is not None:
+        next(iter(comparison.models.values())).save(output, x=str(x), y=str(y), pairs=pairs, seed=str(seed))
+
+
+def _say(caught: Sequence[warnings.WarningMessage], where: str) -> None:
+    for warning in caught:
+        print(f"ngw align: {where}: {warning.message}", file=sys.stderr)
+
+
+def _check_writable(path: Path) -> None:
+    """Before anything is computed: a path at which a file can be written."""
+    above = next(folder for folder in path.absolute().parents if os.path.exists(folder))
+    if path.is_dir() or not above.is_dir() or not os.access(above, os.W_OK):
+        obstacle = "a folder" if path.is_dir() else f"that {above} isn't a folder that one can write to"
+        raise InputError(f"{path}: expected the name of a file to write, found {obstacle}; name another.")
+
+
+class Album(NamedTuple):
+    """Pictures with captions: paths below a folder, captioned ones first; captions, and whose they are."""
+
+    images: list[str]
+    captioned: int
+    captions: list[str]
+    owner: list[int]
+
+
+def album(images: Path, captions: Path) -> Album:
+    """The pictures of a folder and the lines of a csv, every one about a picture that is there."""
+    if not captions.is_file():
+        raise InputError(f"{captions}: expected a csv of captions, found no such file; check the path.")
+    known, owners, texts = pictures(images), [], []
+    for line, row in lines(captions):
+        where = f"{captions}: line {line}"
+        name = os.path.relpath(image_path(images, row["image"], where), images)
+        if name not in known:
+            raise InputError(f"{where}: expected a picture of {images}, found {row['image']!r}, which isn't; mend it.")
+        owners.append(name)
+        texts.append(row["caption"])
+    order = list(dict.fromkeys(owners))
+    number = {name: k for k, name in enumerate(order)}
+    return Album(order + [name for name in known if name not in number], len(order), texts, [number[o] for o in owners])
+
+
+def _pictures(
+    images: Path, captions: Path, names: dict[str, str], how: dict[str, Any], output: Path | None, on_error: str
+) -> None:
+    """Pictures and captions to a table, and the first method's dual encoder."""
+    if output is not None:
+        check_replaceable(output)
+    photos = album(images, captions)
+    vision, text = sides.build(names["vision"], "vision"), sides.build(names["text"], "text")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        x = picture_features(vision, images, photos.images, on_error)
+        keys = [cache.key(caption) for caption in photos.captions]
+        y = cache.through(cache.place(text, captions), text, photos.captions, keys, partial(encoded, text))
+        with naming(f"{images}, {captions}"):
+            comparison, unpaired = _compared(photos, x, y, how)
+    _say(caught, str(images))
+    print(comparison)
+    if output is None:
+        return
+    about = _about(comparison, photos, unpaired, how, f"{images.absolute().name}, {captions.name}")
+    model = DualEncoder(vision, text, next(iter(comparison.models.values())), about)
+    model.names = {side: sides.named(name) for side, name in names.items()}
+    model.save(output)
+    print(f"\n{output}: a dual encoder. Next: ngw index {images} --model {output} --output {images.name}.index")
+
+
+def picture_features(vision: Encoder, folder: Path, names: Sequence[str], on_error: str) -> np.ndarray:
+    """Features of pictures below a folder, cached by name, size and time; NaN for what is skipped."""
+    states = pictures(folder)
+    keys = [cache.key(name, *states[name]) for name in names]
+    paths = [str(folder / name) for name in names]
+    return cache.through(cache.place(vision, folder), vision, paths, keys, partial(encoded, vision, on_error=on_error))
+
+
+def _compared(photos: Album, x: np.ndarray, y: np.ndarray, how: dict[str, Any]) -> tuple[Comparison, int]:
+    """The table, and how many pictures without a caption took part; pictures that were skipped take no part."""
+    read, n = np.isfinite(x).all(1), photos.captioned
+    ids, owner = np.flatnonzero(read[:n]), np.array(photos.owner)
+    kept = np.flatnonzero(read[owner])
+    unpaired = x[n:][read[n:]]
+    a = Features(ids, ids, x[ids], {"modality": "vision"})
+    b = Features(kept, owner[kept], y[kept], {"modality": "text"})
+    return compare_captions(a, b, **how, unpaired=unpaired if len(unpaired) else None), len(unpaired)
+
+
+def _about(comparison: Comparison, photos: Album, unpaired: int, how: dict[str, Any], data: str) -> dict[str, Any]:
+    """What the model card says of the fit."""
+    name, model = next(iter(comparison.models.items()))
+    return {
+        "data": data,
+        "captioned_pictures": photos.captioned,
+        "captions": len(photos.captions),
+        "known_pairs": model.n_pairs_,
+        "pictures_without_a_caption": unpaired,
+        "held_out": f"{comparison.tested}, of which the fit knows nothing",
+        "seed": how["seed"],
+        "converged": model.converged_,
+        **({"note": model.note_} if model.note_ else {}),
+        "metrics": comparison.metrics[name],
+    }

@@ -1,0 +1,114 @@
+"""From a folder of pictures and a csv of captions to a table and a dual encoder, in one command."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from photograph_albums import album
+
+import ngw
+from ngw import io
+from ngw.cli import main
+from ngw.dual import align
+from ngw.encoders.efficientnet_lite import EfficientNetLite
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """24 pictures, 20 with two captions each."""
+    monkeypatch.setenv("NGW_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return album(tmp_path / "photos", captioned=20)
+
+
+WORDS = ["align", "--images", "photos", "--captions", "captions.csv", "--methods", "ridge", "--output", "my-model"]
+
+
+def test_pictures_and_captions_to_a_table_and_a_model(photos, capsys):
+    assert main(WORDS) == 0
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert lines[0] == "Retrieval in per cent, all known pairs, 4 test images with 8 captions; chance: 25"
+    assert lines[1].split()[:4] == ["R@1", "image", "to", "text"]
+    assert lines[2].split()[0] == "ridge"
+    assert "ngw index photos --model my-model" in lines[-1]
+    about = io.read_record("my-model/config.json")["about"]
+    assert {k: about[k] for k in ("captioned_pictures", "captions", "known_pairs", "pictures_without_a_caption")} == {
+        "captioned_pictures": 20, "captions": 40, "known_pairs": 32, "pictures_without_a_caption": 4
+    }  # fmt: skip
+    card = (photos.parent / "my-model/README.md").read_text(encoding="utf-8")
+    assert "held out: 4 test images with 8 captions, of which the fit knows nothing" in card
+    shown = f"{100 * about['metrics']['t2i_recall_1']:.1f}"
+    assert f"| text to image | {shown} |" in card
+    model = ngw.DualEncoder.load("my-model")
+    assert model.warp.x_mean_.shape == (1280,)
+    assert model.encode_image(photos).shape == (24, model.width)
+
+
+def test_a_second_run_encodes_nothing_and_a_new_picture_alone(photos, monkeypatch, capsys):
+    seen = []
+    encode = EfficientNetLite.encode
+    monkeypatch.setattr(
+        EfficientNetLite, "encode", lambda self, items, **more: seen.extend(items) or encode(self, items, **more)
+    )
+    assert main(WORDS) == 0
+    first = capsys.readouterr().out
+    assert len(seen) == 24
+    seen.clear()
+    assert main(WORDS) == 0
+    assert capsys.readouterr().out == first
+    assert not seen
+    shutil.copy(photos / "a/000.png", photos / "new.png")
+    assert main(WORDS) == 0
+    assert seen == ["photos/new.png"]
+
+
+def test_the_split_is_by_image(photos):
+    found = align.album(photos, photos.parent / "captions.csv")
+    assert found.captioned == 20
+    assert found.owner == [k for k in range(20) for _ in range(2)]
+    assert len(found.images) == len(set(found.images)) == 24
+    x = np.random.default_rng(0).normal(size=(24, 8)).astype(np.float32)
+    y = x[found.owner] @ np.random.default_rng(1).normal(size=(8, 6)).astype(np.float32)
+    y += 0.01 * np.random.default_rng(2).normal(size=y.shape).astype(np.float32)
+    how = {"pairs": "all", "test": 5, "methods": ["ridge"], "seed": 0}
+    comparison, unpaired = align._compared(found, x, y, how)
+    assert (comparison.models["ridge"].n_pairs_, unpaired) == (30, 4)
+    assert comparison.repeated == {"x": 0}
+    x[3] = np.nan  # a picture that could not be read, and its captions with it
+    assert align._compared(found, x, y, how)[0].models["ridge"].n_pairs_ == 28
+
+
+def test_pictures_that_cannot_be_read(photos, refused, capsys):
+    (photos / "b/001.png").write_bytes(b"none")
+    refused(WORDS, "b/001.png: expected a readable image")
+    assert not (photos.parent / "my-model").exists()
+    assert main([*WORDS, "--on-error", "skip"]) == 0
+    said = capsys.readouterr()
+    assert "1 of 24 images left out" in said.err
+    assert "4 test images with 8 captions" in said.out
+
+
+def test_captions_of_pictures_that_are_not_there(photos, refused, tmp_path):
+    with open(tmp_path / "captions.csv", "a", encoding="utf-8") as file:
+        file.write("a/999.png,a cat\n")
+    refused(WORDS, "captions.csv: line 42: expected a picture of photos, found 'a/999.png', which isn't")
+
+
+def test_what_is_given_must_be_of_one_kind(photos, refused, tmp_path):
+    refused(
+        ["align", "--x", "a.npy", "--captions", "captions.csv"], "expected --x and --y", "or --images and --captions"
+    )
+    refused(["align"], "expected --x and --y")
+    refused(
+        ["align", "--images", "photos", "--captions", "captions.csv", "--x-unpaired", "a.npy"], "expected --x and --y"
+    )
+    refused(
+        ["align", "--images", "photos", "--captions", "none.csv"], "none.csv: expected a csv of captions, found no such"
+    )
+    refused([*WORDS, "--vision", "effnet-lite9"], "Did you mean 'effnet-lite0'")
+    (tmp_path / "my-model").mkdir()
+    (tmp_path / "my-model/mine.txt").write_text("precious")
+    refused(WORDS, "my-model: expected a new folder, or a model's, found another's file there, mine.txt")
