@@ -62,6 +62,9 @@ class Clusters(Whitened, Rotation):
         u, v = (z[index] for z, index in zip(both, match, strict=True))
         return (u.T @ v / max(float(np.linalg.norm(u) * np.linalg.norm(v)), EPS)).astype(np.float32)
 
-    def _embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Both clouds along the singular directions, weighed, at unit length: [k, r], [l, r]."""
-        return unit(x @ self.left_), unit(y @ self.right_)
+    def _embed_x(self, x: np.ndarray) -> np.ndarray:
+        """Rows along the singular directions, weighed, at unit length: [k, r]."""
+        return unit(x @ self.left_)
+
+    def _embed_y(self, y: np.ndarray) -> np.ndarray:
+        return unit(y @ self.right_)
