@@ -29,6 +29,7 @@ MODULES = (  # those that define stages
     "ngw.tasks.images.stages",
     "ngw.tasks.joint.stages",
     "ngw.report.stages",
+    "ngw.report.labelled",
     "ngw.report.sheets",
     "ngw.comparison",
     "ngw.tools.status",

@@ -180,7 +180,7 @@ def test_features_of_others_are_refused(files, tmp_path, refused):
     files["farm"] = write_features(tmp_path / "f", shown.x, shown.ids, dataset="farm", split="test", encoder="eye")
     refused(command("classification", files, **RUN | {"images": "strange"}), "features of 'eye'", "'nose'")
     refused(command("classification", files, **RUN | {"images": "farm"}), "one data set's images", "farm and zoo")
-    refused(command("linear-probe", files, **PROBE | {"test": "strange"}), "features of one encoder, found eye and nose")
+    refused(command("linear-probe", files, **PROBE | {"test": "strange"}), "one encoder, found eye and nose")
     io.write_table(tmp_path / "none.parquet", {"image_id": [], "split": [], "label": []})
     refused(command("classification", files, **RUN | {"labels": str(tmp_path / "none.parquet")}), "labelled images")
 
