@@ -21,12 +21,15 @@ def classification_tables(
     probes: Annotated[Sequence[Path], "records of the linear-probe stage, their predictions beside them"] = (),
 ) -> None:  # fmt: skip
     """The classification tables stage: every run's record and predictions to csv, md, tex, txt; no cell may miss."""
-    from ngw.report.tables.classification import build
+    from ngw.config import RUN
+    from ngw.report.tables.classification import build, by_set
 
-    records, predictions, expected = read_runs(cells, "classification", COLUMNS)
-    runs = list(zip(records, predictions.values(), strict=True))
-    probed = [(Record.read(path), io.read_table(path.with_suffix(".parquet"), COLUMNS)) for path in probes]
-    write_tables(build(runs, probed, expected), output)
+    records, _, expected = read_runs(cells, "classification")
+    tables = [Path(f"{RUN}/predictions/classification.parquet".format(**cell)) for cell in cells]
+    files = list(zip(records, tables, strict=True))
+    files += [(Record.read(path), path.with_suffix(".parquet")) for path in probes]
+    runs = [part for record, table in files for part in by_set(record, io.read_table(table, COLUMNS))]
+    write_tables(build(runs, expected), output)
 
 
 @stage("Draw accuracy of classification against pairs.")

@@ -41,17 +41,19 @@ PROBE, CHANCE = "linear-probe", "chance"
 WORST = 10  # classes whose mistakes are listed
 _PROBE_NOTE = "linear-probe: ridge regression of the frozen image features on labelled training images, their ceiling."
 
+KINDS = {"image_id": np.int64, "label": np.int32, "predicted": np.int32, "rank": np.float32}  # ranks end in .0 or .5
+
 Runs = Sequence[tuple[Record, Predictions]]
 
 
-def build(runs: Runs, probes: Runs, expected: Iterable[Cell], draws: int = DRAWS) -> dict[str, str]:
+def build(runs: Runs, expected: Iterable[Cell], draws: int = DRAWS) -> dict[str, str]:
     """The files of `results/tables`, by name, as text; `classification.txt` is what the terminal shows.
 
-    runs: metrics/classification.json of every run, in the order the tables shall have, and its predictions; probes:
-    those of the linear probes; expected: the runs' cells that the config asks for. One that is missing, doubled or
-    extra is an `InputError`.
+    runs: `by_set` of every run, in the order the tables shall have, and of the linear probes; expected: the runs' cells
+    that the config asks for. One that is missing, doubled or extra is an `InputError`.
     """
-    classified = by_set(runs)
+    classified = [run for run in runs if "method" in run[0]]
+    probes = [run for run in runs if "method" not in run[0]]
     sets = list(dict.fromkeys(record["dataset"] for record, _ in classified))
     wanted = [(dataset, *rest) for _, *rest in expected for dataset in sets]
     check([record for record, _ in classified], wanted, ("n_images", "n_classes"))
@@ -84,17 +86,17 @@ def build(runs: Runs, probes: Runs, expected: Iterable[Cell], draws: int = DRAWS
     }
 
 
-def by_set(runs: Runs) -> list[tuple[Record, Predictions]]:
-    """Runs as records of one classified data set each, which `dataset` names then, with its predictions."""
+def by_set(record: Record, table: Predictions) -> list[tuple[Record, Predictions]]:
+    """A run, or a linear probe, as records of one classified data set each, named by `dataset`, with its predictions.
+
+    Arrays take a tenth of what columns of Python's numbers do.
+    """
+    which = np.asarray(table["set"])
+    entries = {key: value for key, value in record.items() if key != "sets"} | {"aligned_on": record["dataset"]}
     parts: list[tuple[Record, Predictions]] = []
-    for record, table in runs:
-        which = np.asarray(table["set"])
-        for dataset, found in record["sets"].items():
-            entries = {key: value for key, value in record.items() if key != "sets"}
-            own = {column: np.asarray(values)[which == dataset] for column, values in table.items()}
-            parts.append(
-                (Record({**entries, "cost": {}, "aligned_on": record["dataset"], "dataset": dataset, **found}), own)
-            )
+    for dataset, found in record["sets"].items():
+        own: Any = {column: np.asarray(table[column], kind)[which == dataset] for column, kind in KINDS.items()}
+        parts.append((Record({**entries, "cost": {}, "dataset": dataset, **found}), own))
     return parts
 
 
@@ -102,7 +104,7 @@ def _probed(probes: Runs, about: Record) -> list[tuple[Record, Predictions]]:
     """The linear probe beside the rows of one data set and pair of encoders, if it has one."""
     return [
         (_control(record, about, PROBE, ALL, record["metrics"]), table)
-        for record, table in by_set(probes)
+        for record, table in probes
         if (record["dataset"], record["vision"]) == (about["dataset"], about["vision"])
     ]
 
