@@ -23,11 +23,11 @@ def check(config: Sections) -> None:
             _among(f"tables.retrieval.only[{k}].pairs", f"budgets of run.pairs at which {name!r} runs", pairs, budgets)
     for k, reference in enumerate(table.get("references", [])):
         known(f"tables.retrieval.references[{k}].dataset", "data set", reference["dataset"], config.datasets)
-    _check_classification(config)
     _check_budgets(config)
     _check_foreign(config)
     for where, name, pairs in _single(config):
         _check_pairs(config, where, name, pairs)
+    _check_classification(config)
 
 
 def _check_only(
