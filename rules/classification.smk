@@ -36,6 +36,8 @@ rule classification:
         f"results/logs/classification/{RUN_NAME}.log",
     benchmark:
         f"results/benchmarks/classification/{RUN_NAME}.tsv"
+    wildcard_constraints:
+        method=f"{CONFIG.staged(True)}|{CONFIG.staged(False)}",
     params:
         code=code("ngw.tasks.classification.stages:classification", JOB.method_kind),
     shell:

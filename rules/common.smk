@@ -169,6 +169,11 @@ def probe_files(wildcards, input):
     return f"--probes {shlex.join(input.probes)}" if input.probes else ""
 
 
+def set_folders(wildcards, input):
+    """The folders of the classified data sets' tables."""
+    return [str(Path(path).parent) for path in input.tables]
+
+
 def run_folders(wildcards, input):
     """The folders of the runs whose records these are."""
     return [str(Path(path).parent) for path in input.runs]

@@ -32,7 +32,7 @@ class Classification:
         return self.table["sets"]
 
     def check(self) -> None:
-        """Every data set has classes, every method is a row of the retrieval table that reads features."""
+        """Every data set has classes, the runs are fitted on others."""
         where = "tables.classification"
         known(f"{where}.aligned_on", "data set", self.table["aligned_on"], self.definitions.datasets)
         if self.table["aligned_on"] not in self.definitions.run["datasets"]:
@@ -53,12 +53,6 @@ class Classification:
                 )
         for name in self.table["probe"]:
             known(f"{where}.probe", "set", name, dict.fromkeys(self.sets))
-        for name in self.table["methods"]:
-            if self.definitions.method(name).raw:
-                raise InputError(
-                    f"config: {where}.methods: expected methods that align features, found {name!r}, which reads raw "
-                    "items; take it out."
-                )
         for pair in self.definitions.image_text_pairs() if self.sets else []:
             if encoders.build(self.definitions.encoders[pair[1]]).by_id:
                 raise InputError(

@@ -49,6 +49,7 @@ JOBS = {
     "fit": Job(0, 0.05, 8, 5, EMBEDDED),
     "retrieval": Job(0, 0.001, 2, 1, SCALE, 0),
     "classification": Job(0, 0.02, 16, 2, "140,000 images among 1,000 classes", 0),
+    "joint_classification": Job(0.15, 1, 16, 2, "140,000 images at 300 a second", 0),
     "linear_probe": Job(0, 0.5, 32, 2, "1,300,000 images of 1,024 features: one matrix of theirs", 0),
     "classification_tables": Job(0, 4, 32, 50, "1,000 bootstrap samples of 140,000 images a run", 0),
     "fuse": Job(0.5, 1.0, 16, 30, FLOPS),

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 
 from ngw import __version__, encoders, features, io, methods
-from ngw.arguments import Dataset, Model, Name, Output, Predictions, RecordFile, Spec, Templates
+from ngw.arguments import (
+    Clip,
+    Dataset,
+    Model,
+    Name,
+    Output,
+    Pairs,
+    Predictions,
+    RecordFile,
+    Seed,
+    Spec,
+    Templates,
+)
 from ngw.cli import stage
 from ngw.data import Classes
 from ngw.errors import InputError, naming
-from ngw.record import Record, run
+from ngw.features import Features
+from ngw.features.clouds import NONE
+from ngw.record import Record, run, spaces
 from ngw.tasks.classification import VERSION, probe, zero_shot
 
 Images = Annotated[Sequence[Path], "feature files of labelled test images, a data set each"]
 Prompts = Annotated[Sequence[Path], "files of the encode-classes stage, in their order"]
+TASK = {"task": "classification", "task_version": VERSION}
+Classify = Callable[[int, Features, Features, dict[int, int]], zero_shot.Result]  # of a set: place, both sides, labels
 ClassesFile = Annotated[Path, "classes.json of the data set"]
 Labels = Annotated[Sequence[Path], "tables of labels, in their order"]
 
@@ -50,26 +66,65 @@ def classification(
     model: Model, images: Images, classes: Prompts, labels: Labels, predictions: Predictions, record: RecordFile
 ) -> None:
     """The classification stage: a fitted method classifies each data set's test images; one record of all."""
+    aligner, head = methods.load_with_metadata(model)
+
+    def classified(k: int, a: Features, b: Features, known: dict[int, int]) -> zero_shot.Result:
+        return zero_shot.evaluate(aligner, a, b, known)
+
+    sets = _each(images, classes, labels, classified, predictions, head["vision"], head["text"])
+    status = {"converged": bool(aligner.converged_), "note": aligner.note_}
+    Record.of(run(head, aligner.role) | TASK | status, sets=sets).write(record)
+
+
+@stage("Classify labelled test images by a CLIP, from pixels and words.")
+def joint_classification(
+    folder: Clip, tables: Annotated[Sequence[Path], "folders of the data sets' tables, in their order"], images: Images,
+    classes: Prompts, labels: Labels, dataset: Dataset, spec: Spec, method: Name, pairs: Pairs, seed: Seed,
+    predictions: Predictions, record: RecordFile,
+) -> None:  # fmt: skip
+    """The joint-classification stage: a CLIP that was trained on `dataset` classifies each data set's test images.
+
+    images, classes: the aligners' features, for ids, prompts and the encoders' names.
+    """
+    from ngw.encoders import _huggingface
+    from ngw.tasks.joint.stages import Shared, items, seen
+
+    where, names = _huggingface.folder(folder), {}
+
+    def classified(k: int, a: Features, b: Features, known: dict[int, int]) -> zero_shot.Result:
+        names.update(spaces(a.metadata, b.metadata))
+        known_classes = Classes(*(tuple(json.loads(b.metadata[key])) for key in ("classes", "templates")))
+        prompts = seen(where, "text", dict(enumerate(known_classes.prompts())), b)
+        return zero_shot.evaluate(Shared(), seen(where, "vision", items(tables[k], "vision"), a), prompts, known)
+
+    sets = _each(images, classes, labels, classified, predictions)
+    head = {**names, "dataset": dataset, "method": method, "pairs": pairs, "unpaired": NONE, "seed": str(seed)}
+    who = run(head | {"kind": spec["kind"]}, methods.build(spec).role)
+    Record.of(who | TASK | {"converged": True, "note": ""}, sets=sets).write(record)
+
+
+def _each(
+    images: Sequence[Path], classes: Sequence[Path], labels: Sequence[Path], classified: Classify, predictions: Path,
+    vision: str | None = None, text: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Classify each data set, write one table of all predictions, and return what the record says of each.
+
+    vision, text: the encoders by which they must be.
+    """
     if not len(images) == len(classes) == len(labels):
         raise InputError(
             f"{images[0]}: expected classes and labels of each of {len(images)} files; name all, in order."
         )
-    aligner, head = methods.load_with_metadata(model)
-    tables, sets = [], {}
-    for place, prompts, known in zip(images, classes, labels, strict=True):
-        a, b = features.read(place, head["vision"]), features.read(prompts, head["text"])
+    rows, sets = [], {}
+    for k, (place, prompts, known) in enumerate(zip(images, classes, labels, strict=True)):
+        a, b = features.read(place, vision), features.read(prompts, text)
         with naming(f"{place}, {prompts}"):
             name = _same(a.metadata, b.metadata)
-            found = zero_shot.evaluate(aligner, a, b, _labels(known, "test"))
-        tables.append({"set": [name] * len(a.ids), **found.table})
+            found = classified(k, a, b, _labels(known, "test"))
+        rows.append({"set": [name] * len(a.ids), **found.table})
         sets[name] = about(found) | {"templates": json.loads(b.metadata["templates"])}
-    write(tables, predictions)
-    Record.of(
-        run(head, aligner.role)
-        | {"task": "classification", "task_version": VERSION, "converged": bool(aligner.converged_)}
-        | {"note": aligner.note_},
-        sets=sets,
-    ).write(record)
+    write(rows, predictions)
+    return sets
 
 
 def _same(a: Mapping[str, str], b: Mapping[str, str]) -> str:
@@ -119,7 +174,6 @@ def linear_probe(
         found = zero_shot.result(b, names, truth, scores, np.eye(len(names), dtype=np.float32))
     write([{"set": [b.metadata["dataset"]] * len(b.ids), **found.table}], predictions)
     Record.of(
-        {"dataset": b.metadata["dataset"], "vision": b.metadata["encoder"], "task": "classification"}
-        | {"task_version": VERSION, "converged": True, "note": ""},
+        {"dataset": b.metadata["dataset"], "vision": b.metadata["encoder"]} | TASK | {"converged": True, "note": ""},
         n_train=len(a.ids), penalty=fitted.penalty, sets={b.metadata["dataset"]: about(found)},
     ).write(record)  # fmt: skip
