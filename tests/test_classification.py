@@ -198,6 +198,24 @@ def test_prompts_are_encoded_class_by_class(files, tmp_path):
     assert len(features.read(tmp_path / "p").ids) == 3
 
 
+def test_a_thousand_names_of_three_hundred_letters_are_prompts(files, tmp_path):
+    names = tuple(f"{k} {'long name ' * 30}"[:300] for k in range(1000))
+    assert {len(name) for name in names} == {300}
+    Classes(names).save(tmp_path / "many.json")
+    line = {"classes": "many", "dataset": "zoo", "encoder": "glove", "spec": '{"kind": "glove"}', "output": "prompts"}
+    files |= {"many": str(tmp_path / "many.json"), "prompts": str(tmp_path / "p")}
+    assert main(command("encode-classes", files, **line)) == 0
+    found = features.read(tmp_path / "p")
+    assert json.loads(found.metadata["classes"]) == list(names)
+    assert found.x.shape[0] == 1000
+
+
+def test_each_set_needs_its_classes_and_labels(files, refused):
+    line = command("classification", files, **RUN)
+    line.insert(line.index("--images") + 2, files["test"])
+    refused(line, "expected classes and labels of each of 2 files")
+
+
 @pytest.mark.parametrize(
     ("templates", "words"),
     [
