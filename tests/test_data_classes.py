@@ -190,6 +190,32 @@ def test_cifar_100_has_coarse_labels_and_cifar_10_none(tmp_path):
         data.prepare(spec | {"source": str(tmp_path)}, tmp_path / "raw")
 
 
+def python2(values: np.ndarray, labels: list[int]) -> bytes:
+    """A batch as Python 2 pickled those that are published: texts are bytes, the array by NumPy's old names."""
+
+    def text(word: bytes) -> bytes:
+        return b"U" + bytes([len(word)]) + word
+
+    none = b"J" + b"\xff" * 4
+    dtype = b"cnumpy\ndtype\n(" + text(b"u1") + b"K\0K\1tR(K\3" + text(b"|") + b"NNN" + none + none + b"K\0tb"
+    shape = b"(K" + bytes([len(values)]) + b"M\x00\x0ct"
+    content = b"T" + values.nbytes.to_bytes(4, "little") + values.tobytes()
+    array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\0t" + text(b"b") + b"tR(K\1"
+    numbers = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
+    array += shape + dtype + b"\x89" + content + b"tb"
+    return b"\x80\x02}(" + text(b"data") + array + text(b"fine_labels") + numbers + b"u."
+
+
+def test_cifar_as_python_2_pickled_it(tmp_path):
+    cifar(tmp_path, True, True)
+    for name in ("train", "test"):
+        (tmp_path / name).write_bytes(python2(BATCH, [1, 0]))
+        assert np.array_equal(pickle.loads((tmp_path / name).read_bytes(), encoding="bytes")[b"data"], BATCH)
+    dataset = data.prepare({"kind": "cifar", "source": str(tmp_path)}, tmp_path / "raw")
+    assert dataset.labels["label"] == [1, 0, 1, 0]
+    assert np.asarray(Image.open(dataset.images["path"][1]))[0, 0].tolist() == BATCH[1, ::1024].tolist()
+
+
 class Evil:
     def __reduce__(self):
         return os.system, ("touch evil",)
