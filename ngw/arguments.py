@@ -152,6 +152,9 @@ Records = Annotated[Sequence[Path], "records of the runs shown"]
 Spec = Annotated[Mapping, spec, "the component's config entry, as JSON"]
 DecoderOptions = Annotated[Mapping, options, "the decoder's options, as JSON"]
 TrainingOptions = Annotated[Mapping, options, "options of the training, as JSON"]
+Templates = Annotated[
+    list | None, shaped({"type": "array", "items": TEXT, "minItems": 1}), "templates of prompts, as JSON"
+]
 Dataset = Annotated[str, "the data set's name"]
 Name = Annotated[str, "its name, for the record"]
 Split = Literal["train", "val", "test"]

@@ -22,12 +22,14 @@ from ngw.errors import FullDisk, InputError
 Function = TypeVar("Function", bound=Callable[..., None])
 MODULES = (  # those that define stages
     "ngw.tasks.stages",
+    "ngw.tasks.classification.stages",
     "ngw.tasks.vqa.inputs",
     "ngw.tasks.vqa.stages",
     "ngw.tasks.captions.stages",
     "ngw.tasks.images.stages",
     "ngw.tasks.joint.stages",
     "ngw.report.stages",
+    "ngw.report.labelled",
     "ngw.report.sheets",
     "ngw.dual.align",
     "ngw.dual.stages",

@@ -164,6 +164,16 @@ def decoded_option(wildcards, input):
     return f"--{kind} {shlex.quote(input.model)}" if input.model else ""
 
 
+def probe_files(wildcards, input):
+    """`--probes FILES` where there are some."""
+    return f"--probes {shlex.join(input.probes)}" if input.probes else ""
+
+
+def set_folders(wildcards, input):
+    """The folders of the classified data sets' tables."""
+    return [str(Path(path).parent) for path in input.tables]
+
+
 def run_folders(wildcards, input):
     """The folders of the runs whose records these are."""
     return [str(Path(path).parent) for path in input.runs]

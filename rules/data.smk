@@ -1,9 +1,11 @@
-# Data sets: raw files to one table each of images, captions and questions, checked before anything expensive starts.
+# Data sets: raw files to one table each of images, captions, questions and labels, checked before anything expensive starts.
 rule data:
     output:
         images="results/data/{dataset}/images.parquet",
         captions="results/data/{dataset}/captions.parquet",
         questions="results/data/{dataset}/questions.parquet",
+        labels="results/data/{dataset}/labels.parquet",
+        classes="results/data/{dataset}/classes.json",
         record="results/data/{dataset}/record.json",
     log:
         "results/logs/data/{dataset}.log",

@@ -9,6 +9,11 @@ TABLES = [
         name=CONFIG.vision_text_names(CONFIG.run["datasets"]),
     ),
 ]
+if "classification" in CONFIG.tables:
+    TABLES += [
+        rules.classification_tables.output,
+        rules.classification_figures.output,
+    ]
 if "identifiability" in CONFIG.tables:
     TABLES += [
         rules.identifiability_tables.output,

@@ -155,6 +155,7 @@ tables:
   retrieval:
     methods: [ngw, cca, random, joint, joint-pretrained]
     only: [{{method: joint, pairs: [all], seeds: [0]}}]
+  classification: null
   identifiability: null
   ablations: null
   generation:

@@ -27,6 +27,7 @@ LAYERS = [  # bottom to top; a module belongs to the longest name that begins it
     {"ngw.report"},
     {"ngw.tasks.stages", "ngw.tasks.vqa.stages", "ngw.tasks.captions.stages"},
     {"ngw.tasks.images.stages", "ngw.tasks.joint.stages"},
+    {"ngw.tasks.classification.stages"},
     {"ngw.__main__"},
     {"ngw.fingerprints"},
 ]

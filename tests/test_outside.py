@@ -29,6 +29,7 @@ tables:
   retrieval: {methods: [ridge], only: []}
   identifiability: null
   ablations: null
+  classification: null
   generation: null
   vqa: null
 """

@@ -10,7 +10,7 @@ import pytest
 TABLE = Path(__file__).parents[1] / "results" / "tables" / "retrieval.csv"
 
 
-VQA = TABLE.with_name("vqa.csv")
+VQA, CLASSIFICATION = TABLE.with_name("vqa.csv"), TABLE.with_name("classification.csv")
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +51,18 @@ def test_fusions_are_ten_points_above_what_either_side_tells_alone():
     assert min(at["ngw-fusion"], at["concat"]) >= alone + 0.1
     assert abs(at["image-only"] - at["prior"]) < 0.03
     assert abs(at["question-only"] - at["prior-by-type"]) < 0.03
+
+
+def test_ngw_classifies_better_than_the_closed_forms_and_shuffled_pairs_at_chance():
+    if not CLASSIFICATION.is_file():
+        pytest.skip("results/tables/classification.csv isn't there: run `make` first")
+    with open(CLASSIFICATION, newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"] == "top_1"]
+    at = {(row["dataset"], row["method"], row["pairs"], row["unpaired"]): row for row in rows}
+    for name in ("scenes-places", "scenes-nouns"):
+        chance = float(at[name, "chance", "0", "none"]["mean"])
+        probe = float(at[name, "linear-probe", "all", "none"]["mean"])
+        for pairs in ("100", "300"):
+            forms = [float(at[name, method, pairs, "shared"]["mean"]) for method in ("cca", "ridge", "procrustes")]
+            assert max(forms) + 0.03 <= float(at[name, "ngw", pairs, "shared"]["mean"]) <= probe
+            assert float(at[name, "shuffled", pairs, "shared"]["low"]) <= chance

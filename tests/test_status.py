@@ -30,7 +30,7 @@ def told(capsys, root):
 def test_done_stale_and_left_are_counted_by_table(root, capsys):
     before, page = told(capsys, root)
     assert page.endswith("index.html is not there yet")
-    assert list(before) == ["retrieval", "identifiability", "ablations", "vqa", "captions", "images"]
+    assert list(before) == ["retrieval", "classification", "identifiability", "ablations", "vqa", "captions", "images"]
     done, stale, left, total, first = before["retrieval"]
     assert (done, stale, left, int(total) > 10) == ("0", "0", total, True)
     (root / first).parent.mkdir(parents=True)

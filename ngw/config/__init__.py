@@ -62,7 +62,7 @@ class Config(Sections):
             for name in pair:
                 known("run.encoder_pairs", "encoder", name, self.encoders)
             self._check_pair(pair)
-        for table in ("retrieval", "identifiability", "generation"):
+        for table in ("retrieval", "classification", "identifiability", "generation"):
             for name in self.tables.get(table, {"methods": []})["methods"]:
                 known(f"tables.{table}.methods", "method", name.split("~")[0], self.methods)
         for name in [name for panel in self.panels() for name in panel["methods"]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,7 +35,14 @@ class Jobs:
         self.config = config
 
     def dataset_spec(self, wildcards: Any) -> str:
-        return as_text(self.config.datasets[wildcards.dataset])
+        """A data set's entry without templates, on which no image depends: see `templates`."""
+        entry = self.config.datasets[wildcards.dataset]
+        return as_text({name: value for name, value in entry.items() if name != "templates"})
+
+    def templates(self, wildcards: Any) -> str:
+        """The templates of a data set's prompts, where its entry gives some."""
+        given = self.config.datasets[wildcards.dataset].get("templates")
+        return f"--templates {shlex.quote(json.dumps(given))}" if given else ""
 
     def dataset_kind(self, wildcards: Any) -> list[str]:
         return _module("data", self.config.datasets[wildcards.dataset])

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from ngw.config.classification import Classification
 from ngw.config.definitions import Definitions
 from ngw.config.generation import Generation
 from ngw.config.joint import RawItems
@@ -44,6 +45,14 @@ class Sections(Definitions):
     def generation(self) -> Generation:
         """Generation both ways."""
         return Generation(self, self.tables.get("generation"), self._scorers)
+
+    @functools.cached_property
+    def classification(self) -> Classification:
+        """Zero-shot classification."""
+        return Classification(self, self.tables.get("classification"), self._fitted)
+
+    def _fitted(self) -> list[dict[str, Any]]:
+        return cells(self.grid())
 
     @functools.cached_property
     def raw(self) -> RawItems:

@@ -27,6 +27,7 @@ def check(config: Sections) -> None:
     _check_foreign(config)
     for where, name, pairs in _single(config):
         _check_pairs(config, where, name, pairs)
+    _check_classification(config)
 
 
 def _check_only(
@@ -39,6 +40,19 @@ def _check_only(
             raise InputError(f"config: {where}[{k}].{key}: expected each once, found {some[key]!r} again; join them.")
         for seed in some.get("seeds", []):
             _among(f"{where}[{k}].seeds", "seeds of the table", seed, seeds)
+
+
+def _check_classification(config: Sections) -> None:
+    """Its rows are rows of the retrieval table, at budgets and seeds of theirs."""
+    where, table = "tables.classification", config.classification.table
+    for name in table["methods"]:
+        _among(f"{where}.methods", "a method of tables.retrieval", name, config.tables["retrieval"]["methods"])
+    _check_only(f"{where}.only", "method", table["only"], table["methods"], config.run["seeds"])
+    for k, some in enumerate(table["only"]):
+        for pairs in some.get("pairs", []):
+            budgets = config.grid()["methods"][some["method"]]
+            _among(f"{where}.only[{k}].pairs", f"budgets at which {some['method']!r} runs", pairs, budgets)
+    config.classification.check()
 
 
 def _among(where: str, choices: str, choice: str | int, known: Collection[str | int]) -> None:

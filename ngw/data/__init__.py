@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+from ngw.data._classes import Classes, check_templates
 from ngw.data._finish import broken, finish, verify_images
 from ngw.data.base import (
     COLUMNS,
@@ -26,9 +27,10 @@ from ngw.errors import InputError, did_you_mean
 from ngw.registry import check_type, entry, kinds
 
 __all__ = [
-    "COLUMNS", "SPLITS", "Dataset", "Table", "broken", "check", "check_columns", "check_ids", "check_paths",
-    "check_references", "drop", "finish", "load", "prepare", "sources", "table", "verify_images",
+    "COLUMNS", "SPLITS", "Classes", "Dataset", "Table", "broken", "check", "check_columns", "check_ids", "check_paths",
+    "check_references", "drop", "finish", "labelled", "load", "prepare", "sources", "table", "verify_images",
 ]  # fmt: skip
+ENTRY = ("kind", "templates")  # what an entry says beside its kind's options
 COUNTS = ("captions_per_image", "threads", "workers")  # options that are 1 or more, in every kind that has them
 CHOICES = {"on_error": ("stop", "skip"), "restval": ("train", "drop")}  # and those that name one of some
 
@@ -36,9 +38,11 @@ CHOICES = {"on_error": ("stop", "skip"), "restval": ("train", "drop")}  # and th
 def check(spec: Mapping[str, Any]) -> ModuleType:
     """The module of a data set's config entry, if its kind exists, takes its options and lacks none.
 
-    A kind that has a `write` makes its own files, and needs no `root`.
+    A kind that has a `write` makes its own files, and needs no `root`.  `templates`, of prompts, go with classes of any
+    kind.
     """
     kind, options = entry(spec)
+    templates = options.pop("templates", None)
     if kind not in kinds(__name__):
         raise InputError(f"data set kind {kind!r} does not exist.{did_you_mean(kind, kinds(__name__))}")
     module = importlib.import_module(f"{__name__}.{kind.replace('-', '_')}")
@@ -57,7 +61,24 @@ def check(spec: Mapping[str, Any]) -> ModuleType:
         raise InputError(
             f"data set kind {kind!r}: expected the option {missing[0]!r}, found none; add it to the config."
         )
+    if templates is not None:
+        check_templates(templates, f"data set kind {kind!r}")
+        if not _has_classes(module, options):
+            raise InputError(
+                f"data set kind {kind!r}: expected no templates, since it has no classes here, found "
+                f"{templates!r:.80}; take them out, or choose classes."
+            )
     return module
+
+
+def _has_classes(module: ModuleType, options: Mapping[str, Any]) -> bool:
+    """A kind whose images have labels, with these options, says so by its `labelled`."""
+    return hasattr(module, "labelled") and module.labelled(**options)
+
+
+def labelled(spec: Mapping[str, Any]) -> bool:
+    """Whether the images of a config entry's data have labels."""
+    return _has_classes(check(spec), {name: value for name, value in spec.items() if name not in ENTRY})
 
 
 def _check_option(module: ModuleType, name: str, value: Any, annotation: Any) -> None:
@@ -74,15 +95,19 @@ def _check_option(module: ModuleType, name: str, value: Any, annotation: Any) ->
 
 
 def sources(spec: Mapping[str, Any]) -> list[str]:
-    """What a config entry's data lie in, outside of what the kind makes itself: folders, files, `package:<name>`."""
-    module, options = check(spec), {name: value for name, value in spec.items() if name != "kind"}
+    """What a config entry's data lie in, outside of what the kind makes itself: folders, files, `package:<name>`.
+
+    A kind's FILES are those of its options, beside `root`, that are paths.
+    """
+    module, options = check(spec), {name: value for name, value in spec.items() if name not in ENTRY}
     if hasattr(module, "PACKAGES") and options.get("root") is None:
         return [f"package:{name}" for name in module.PACKAGES]
+    named = [str(options[name]) for name in ("root", *getattr(module, "FILES", ())) if options.get(name) is not None]
     values = [
         value for option in options.values() for value in (option.values() if isinstance(option, dict) else [option])
     ]
     further = [value.partition("{")[0] for value in values if isinstance(value, str) and os.path.isabs(value)]
-    return [str(options["root"]), *(path if os.path.exists(path) else os.path.dirname(path) for path in further)]
+    return [*named, *(path if os.path.exists(path) else os.path.dirname(path) for path in further)]
 
 
 def load(kind: str, **options) -> Dataset:
@@ -93,7 +118,7 @@ def load(kind: str, **options) -> Dataset:
 def prepare(spec: Mapping[str, Any], root: str | os.PathLike) -> Dataset:
     """A data set from its config entry. A kind that has a `write` first makes its own files under `root`."""
     module = check(spec)
-    options = {name: value for name, value in spec.items() if name != "kind"}
+    options = {name: value for name, value in spec.items() if name not in ENTRY}
     if hasattr(module, "write"):
         own = [name for name in inspect.signature(module.write).parameters if name in options]
         module.write(root, **{name: options.pop(name) for name in own})

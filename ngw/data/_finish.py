@@ -70,6 +70,7 @@ def finish(dataset: Dataset, check_images: bool = True, on_error: str = "stop", 
             raise InputError(
                 f"{next(iter(skipped))}: no image of split {split!r} can be read; check the images' folder."
             )
+    rest.check()  # of a class, all images may be gone
     rest.record["skipped_images"] = [{"path": path, "reason": reason} for path, reason in skipped.items()]
     count(rest, images=True, threads=threads)
     return rest

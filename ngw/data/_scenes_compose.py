@@ -81,9 +81,14 @@ def relation(first: Group, second: Group) -> str:
     return "to the left of" if across < 0 else "to the right of"
 
 
+def known_nouns(categories: Sequence[str] | None = None) -> list[Noun]:
+    """The nouns of these categories, or all."""
+    return [noun for noun in nouns() if categories is None or noun.category in categories]
+
+
 def sample(seed: int, split: str, index: int, categories: Sequence[str] | None = None) -> Scene:
     """The scene at an address, of nouns of these categories, or of all: it never depends on how many there are."""
-    known = [noun for noun in nouns() if categories is None or noun.category in categories]
+    known = known_nouns(categories)
     random = rng(seed, "scenes", split, index, "content")
     kinds = 1 + int(random.choice(3, p=KINDS))
     layout = LAYOUTS[kinds][int(random.integers(len(LAYOUTS[kinds])))]

@@ -1,4 +1,4 @@
-"""A data set as tables: images, captions and questions, and what holds of them whatever they come from."""
+"""A data set as tables: images, captions, questions and labels, and what holds of them whatever they come from."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ngw import io
+from ngw.data._classes import Classes, check_labels
 from ngw.data._files import is_id
 from ngw.errors import InputError, nearest
 
@@ -22,6 +23,7 @@ COLUMNS = {
         *("question_id", "image_id", "split", "text"),
         *("question_type", "answer_type", "multiple_choice_answer", "answers"),
     ),
+    "labels": ("image_id", "split", "label"),
 }
 
 
@@ -33,17 +35,25 @@ def table(name: str, rows: Iterable[Sequence] = ()) -> Table:
 
 @dataclass
 class Dataset:
-    """Images, captions and questions as column tables, where they came from, and a record of what was left out."""
+    """Images, captions, questions and labels as column tables, the classes that labels are places among, where all
+    came from, and a record of what was left out."""
 
     images: Table
     captions: Table = field(default_factory=lambda: table("captions"))
     questions: Table = field(default_factory=lambda: table("questions"))
+    labels: Table = field(default_factory=lambda: table("labels"))
+    classes: Classes = field(default_factory=Classes)
     source: str = ""
     record: dict[str, Any] = field(default_factory=dict)
 
     def check(self) -> Dataset:
         """This data set, if its ids are unique whole numbers and every reference is met; else an `InputError`."""
-        for name, key in (("images", "image_id"), ("captions", "caption_id"), ("questions", "question_id")):
+        for name, key in (
+            ("images", "image_id"),
+            ("captions", "caption_id"),
+            ("questions", "question_id"),
+            ("labels", "image_id"),
+        ):
             check_ids(getattr(self, name)[key], key, self.source)
         if not self.images["image_id"]:
             raise InputError(f"{self.source}: expected at least one image, found none; check file and splits.")
@@ -51,6 +61,7 @@ class Dataset:
         split_of = dict(zip(self.images["image_id"], self.images["split"], strict=True))
         for name in ("captions", "questions"):
             check_references(name, getattr(self, name), split_of, self.source)
+        check_labels(self.labels, self.classes, split_of, self.source)
         if self.captions["image_id"]:
             silent = next(iter(split_of.keys() - set(self.captions["image_id"])), None)
             if silent is not None:
@@ -62,16 +73,17 @@ class Dataset:
         paths = set(paths)
         gone = {i for i, path in zip(self.images["image_id"], self.images["path"], strict=True) if path in paths}
         kept = {name: drop(getattr(self, name), gone) for name in COLUMNS}
-        return Dataset(**kept, source=self.source, record=dict(self.record))
+        return Dataset(**kept, classes=self.classes, source=self.source, record=dict(self.record))
 
     def sizes(self) -> dict[str, dict[str, int]]:
-        """How many images, captions and questions each split has."""
+        """How many images, captions, questions and labels each split has."""
         return {name: dict(Counter(getattr(self, name)["split"])) for name in COLUMNS}
 
     def save(self, folder: str | os.PathLike) -> None:
-        """Write the tables as parquet, and then record.json."""
+        """Write the tables as parquet, and then classes.json and record.json."""
         for name in COLUMNS:
             io.write_table(Path(folder) / f"{name}.parquet", getattr(self, name))
+        self.classes.save(Path(folder) / "classes.json")
         io.write_record(Path(folder) / "record.json", {"source": self.source, **self.sizes(), **self.record})
 
     @classmethod
@@ -82,7 +94,8 @@ class Dataset:
         for name in COLUMNS:  # sizes, which the tables tell
             record.pop(name)
         tables = {name: io.read_table(folder / f"{name}.parquet", columns) for name, columns in COLUMNS.items()}
-        return cls(**tables, source=record.pop("source"), record=record)
+        classes = Classes.read(folder / "classes.json")
+        return cls(**tables, classes=classes, source=record.pop("source"), record=record)
 
 
 def drop(columns: Table, gone: set[int]) -> Table:

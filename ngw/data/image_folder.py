@@ -1,0 +1,104 @@
+"""Labelled images, a folder a class: the layout of ImageNet and of torchvision's ImageFolder. There are no captions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ngw.data import SPLITS, Classes, Dataset, finish, table
+from ngw.data._classes import read_classes
+from ngw.errors import InputError, did_you_mean
+
+FILES = ("classes",)
+NAMES = ("classes.yaml", "classes.txt")  # below root, where no file is named
+
+
+def labelled(**_: Any) -> bool:
+    """Every image has a label: its folder's class."""
+    return True
+
+
+def load(
+    root: str | os.PathLike,
+    splits: Mapping[str, str] | None = None,
+    classes: str | None = None,
+    check_images: bool = True,
+    on_error: str = "stop",
+    threads: int = 2,
+) -> Dataset:
+    """Read root/{split}/{class}/**: every file there but hidden ones is an image; ids are its place in sorted order.
+
+    splits: where given, e.g. {"test": "val"}, the folders below root that are our splits ("." is root itself); else
+    those of train, val and test that are there.  classes: a .txt or .yaml with the classes' names
+    (`ngw.data._classes.read_classes`), by default root/classes.yaml or root/classes.txt, else the folders' names; a
+    class must have a folder in each split but may lack images in train.  Other options as `karpathy.load`'s.
+    """
+    root = Path(root)
+    chosen = _folders(root, splits)
+    inside = {split: _subfolders(folder) for split, folder in chosen.items()}
+    known = sorted({name for names in inside.values() for name in names})
+    names, templates = read_classes(_file(root, classes), known)
+    place = {folder: label for label, folder in enumerate(names)}
+    rows = [
+        (split, str(path), place[name])
+        for split, folder in chosen.items()
+        for name in inside[split]
+        for path in sorted((folder / name).rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    ]
+    if not rows:
+        raise InputError(f"{root}: expected images in folders of classes, found none; check root and splits.")
+    return finish(
+        Dataset(
+            table("images", [(k, split, path) for k, (split, path, _) in enumerate(rows)]),
+            labels=table("labels", [(k, split, label) for k, (split, _, label) in enumerate(rows)]),
+            classes=Classes(tuple(names.values()), templates),
+            source=str(root),
+        ),
+        check_images, on_error, threads,
+    )  # fmt: skip
+
+
+def check_splits(splits: Mapping[str, str]) -> None:
+    """Names of splits, and the folders that they are."""
+    if not isinstance(splits, Mapping) or not splits:
+        raise InputError(f"image-folder splits: expected {{test: val}}, say, found {splits!r:.80}; mend it.")
+    for split, folder in splits.items():
+        if split not in SPLITS:
+            raise InputError(f"image-folder splits: split {split!r} is unknown.{did_you_mean(str(split), SPLITS)}")
+        if not isinstance(folder, str) or not folder:
+            raise InputError(f"image-folder splits: {split}: expected a folder's name, found {folder!r}; mend it.")
+
+
+def _file(root: Path, classes: str | None) -> Path:
+    """The file of the classes: that which is named, or else the first of those below root."""
+    if classes is not None:
+        if not Path(classes).is_file():
+            raise InputError(f"{classes}: expected the file of the classes' names, found none; check `classes`.")
+        return Path(classes)
+    return next((root / name for name in NAMES if (root / name).is_file()), root / NAMES[0])
+
+
+def _folders(root: Path, splits: Mapping[str, str] | None) -> dict[str, Path]:
+    """The folder of each split."""
+    if splits is None:
+        found = {split: root / split for split in SPLITS if (root / split).is_dir()}
+        if not found:
+            raise InputError(
+                f"{root}: expected folders train, val or test, found none; name others by splits: {{test: FOLDER}}."
+            )
+        return found
+    check_splits(splits)
+    for split, name in splits.items():
+        if not (root / name).is_dir():
+            raise InputError(
+                f"{root / name}: expected the folder of split {split!r}, found none; check root and splits."
+            )
+    return {split: root / splits[split] for split in SPLITS if split in splits}
+
+
+def _subfolders(folder: Path) -> list[str]:
+    """The names of the classes' folders, sorted."""
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))

@@ -1,0 +1,311 @@
+"""Labelled data: folders of classes, CIFAR's published files and scenes; classes that don't fit are refused."""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from ngw import data
+from ngw.data import scenes
+from ngw.data._classes import Classes
+from ngw.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+BATCH = np.arange(2 * 3072, dtype=np.int64).astype(np.uint8).reshape(2, 3072)
+
+
+def folder(root, *names, splits=("train", "test"), images=1):
+    """root/{split}/{name}/{k}.png."""
+    for k, name in enumerate(names):
+        for split in splits:
+            for i in range(images):
+                (root / split / name).mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (4, 4), (40 * k, i, len(split))).save(root / split / name / f"{i}.png")
+    return root
+
+
+def refused(words, **options):
+    with pytest.raises(InputError) as error:
+        data.load(**options)
+    assert "\n" not in str(error.value)
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_folders_are_classes_in_their_order(tmp_path):
+    root = folder(tmp_path, "dog", "cat", images=2)
+    (root / "test/cat/.DS_Store").touch()
+    dataset = data.load("image-folder", root=root)
+    assert dataset.classes == Classes(("cat", "dog"), ("{}",))
+    assert dataset.labels["label"] == [0, 0, 1, 1, 0, 0, 1, 1]
+    assert dataset.images["split"] == ["train"] * 4 + ["test"] * 4
+    assert dataset.images["path"][6] == str(root / "test/dog/0.png")
+    assert dataset.captions["text"] == dataset.questions["text"] == []
+    dataset.save(tmp_path / "saved")
+    assert data.Dataset.read(tmp_path / "saved") == dataset
+
+
+def test_a_named_folder_is_a_split(tmp_path):
+    root = folder(tmp_path, "a", "b", splits=("val",))
+    assert set(data.load("image-folder", root=root, splits={"test": "val"}).labels["split"]) == {"test"}
+    assert len(data.load("image-folder", root=root / "val", splits={"test": "."}).images["path"]) == 2
+    refused(["expected the folder of split 'train'"], kind="image-folder", root=root, splits={"train": "tarin"})
+    refused(["split 'tset' is unknown", "'test'"], kind="image-folder", root=root, splits={"tset": "val"})
+    refused(["expected folders train, val or test"], kind="image-folder", root=root / "val")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "names", "templates"),
+    [
+        ("classes.txt", "n2\tdog\nn1\tcat\n", ("dog", "cat"), ("{}",)),
+        ("classes.txt", "cat\ndog\n", ("cat", "dog"), ("{}",)),  # in the order of the sorted folders
+        ("classes.txt", "n2\nn1\n", ("n2", "n1"), ("{}",)),  # the folders' own names, in another order
+        ("classes.yaml", "names: {n2: dog, n1: cat}\ntemplates: ['a {}']", ("dog", "cat"), ("a {}",)),
+        ("classes.yaml", "names: [cat, dog]", ("cat", "dog"), ("{}",)),
+        ("classes.txt", f"{'x' * 300}\ndog", ("x" * 300, "dog"), ("{}",)),
+    ],
+)  # fmt: skip
+def test_a_file_names_the_classes(tmp_path, name, text, names, templates):
+    root = folder(tmp_path, "n1", "n2")
+    (root / name).write_text(text)
+    dataset = data.load("image-folder", root=root)
+    assert dataset.classes == Classes(names, templates)
+    label = dict(zip(dataset.images["path"], dataset.labels["label"], strict=True))[str(root / "test/n1/0.png")]
+    assert names[label] in ("cat", "n1", "x" * 300)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("classes.txt", "cat\ndog\nbird", ["a name for each of the 2 folders", "found 3"]),
+        ("classes.txt", "", ["a name for each of the 2 folders", "found 0"]),
+        ("classes.txt", "n1\tcat\nn3\tdog", ["class folder 'n3'", "no such folder"]),
+        ("classes.txt", "n1\tcat\nn2\tdog\nn3\tcow", ["class folder 'n3'", "no such folder"]),
+        ("classes.txt", "n1\nn3", ["class folder 'n3'", "no such folder"]),
+        ("classes.txt", "n1\tcat", ["class folder 'n2'", "that the file lacks"]),
+        ("classes.txt", "n1\tcat\nn2\tcat", ["class 'cat'", "found it 2 times"]),
+        ("classes.txt", "n1\tcat\nn1\tdog", ["class 'n1'", "found it again"]),
+        ("classes.txt", "cat\ncat", ["class 'cat'", "found it again"]),
+        ("classes.txt", "n1\tcat\ndog", ["found both"]),
+        ("classes.yaml", "names: {n1: cat, n2: ''}", ["class 1", "expected a name"]),
+        ("classes.yaml", "names: {n1: cat, n2: 7}", ["class 1", "expected a text, found 7"]),
+        ("classes.yaml", "names: [cat, dog]\ntemplate: [a]", ["expected the keys names and templates"]),
+        ("classes.yaml", "names: [cat, dog]\ntemplates: [a photo]", ["template 0", "expected {}", "'a photo'"]),
+        ("classes.yaml", "names: [cat, dog]\ntemplates: ['']", ["template 0", "expected {}"]),
+        ("classes.yaml", "names: [cat, dog]\ntemplates: ['{}', '{}']", ["template '{}'", "2 times"]),
+        ("classes.yaml", "names: [cat", ["expected YAML"]),
+    ],
+)
+def test_classes_that_do_not_fit_are_refused(tmp_path, name, text, words):
+    root = folder(tmp_path, "n1", "n2")
+    (root / name).write_text(text)
+    refused([name, *words], kind="image-folder", root=root)
+
+
+def test_one_class_and_a_class_without_images_are_refused(tmp_path):
+    root = folder(tmp_path / "one", "cat")
+    refused(["two classes or more, found 1"], kind="image-folder", root=root)
+    root = folder(tmp_path / "two", "cat", "dog")
+    (root / "test/dog/0.png").unlink()
+    refused(["class 'dog'", "expected a test image or more, found none"], kind="image-folder", root=root)
+    (root / "test/dog/0.png").write_text("no picture")
+    refused(["0.png", "none that can be decoded"], kind="image-folder", root=root)
+    refused(["class 'dog'", "expected a test image"], kind="image-folder", root=root, on_error="skip")
+    refused(["nowhere.txt", "found none"], kind="image-folder", root=root, classes="nowhere.txt")
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([0, 2], ["image 1", "a label from 0 to 1", "found 2"]),
+        ([0, -1], ["image 1", "found -1"]),
+        ([0, "1"], ["image 1", "found '1'"]),
+        ([0], ["image 1", "expected a label, found none"]),
+    ],
+)
+def test_labels_beyond_the_classes_are_refused(labels, words):
+    images = data.table("images", [(0, "test", "a"), (1, "test", "b")])
+    rows = data.table("labels", [(k, "test", label) for k, label in enumerate(labels)])
+    with pytest.raises(InputError) as error:
+        data.Dataset(images, labels=rows, classes=Classes(("cat", "dog")), source="x").check()
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def cifar(root, python, coarse):
+    """Two training batches' worth of two images and as many for testing, in an official layout."""
+    names = {"fine": ["apple", "aquarium_fish"], "coarse": ["fruit", "fish", "trees"]}
+    batches = ["train", "test"] if coarse else [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]
+    if python:
+        keys = {b"fine_labels": [1, 0], b"coarse_labels": [2, 0]} if coarse else {b"labels": [1, 0]}
+        for name in batches:
+            (root / name).write_bytes(pickle.dumps({b"data": BATCH, **keys}, protocol=4))
+        meta = {f"{level}_label_names".removeprefix("" if coarse else "fine_"): n for level, n in names.items()}
+        (root / ("meta" if coarse else "batches.meta")).write_bytes(pickle.dumps(meta, protocol=2))
+        return root
+    head = np.array([[2, 1], [0, 0]] if coarse else [[1], [0]], np.uint8)
+    for name in batches:
+        np.hstack([head, BATCH]).tofile(root / f"{name}.bin")
+    for level, words in names.items():
+        name = f"{level}_label_names.txt" if coarse else "batches.meta.txt"
+        if coarse or level == "fine":
+            (root / name).write_text("\n".join(words) + "\n\n")
+    return root
+
+
+@pytest.mark.parametrize("python", [True, False])
+@pytest.mark.parametrize("coarse", [True, False])
+def test_cifar_as_it_is_published(tmp_path, python, coarse):
+    (tmp_path / "files").mkdir()
+    spec = {"kind": "cifar", "source": str(cifar(tmp_path / "files", python, coarse))}
+    dataset = data.prepare(spec, tmp_path / "raw")
+    assert dataset.classes.names == ("apple", "aquarium fish")
+    assert dataset.sizes()["labels"] == ({"train": 2, "test": 2} if coarse else {"train": 10, "test": 2})
+    assert dataset.labels["label"][-2:] == [1, 0]
+    shown = np.asarray(Image.open(dataset.images["path"][-1]))
+    # The published rows are the red channel, then green and blue, each from the top row on.
+    assert [shown[0, 0, c] for c in range(3)] == [BATCH[1, 1024 * c] for c in range(3)]
+    assert shown[1, 2, 0] == BATCH[1, 34]
+    assert spec["source"] in data.sources(spec)
+
+
+def test_cifar_100_has_coarse_labels_and_cifar_10_none(tmp_path):
+    (tmp_path / "files").mkdir()
+    cifar(tmp_path / "files", True, True)
+    spec = {"kind": "cifar", "source": str(tmp_path / "files"), "labels": "coarse"}
+    with pytest.raises(InputError, match="class 'fish': expected a test image"):
+        data.prepare(spec, tmp_path / "raw")
+    with pytest.raises(InputError, match="expected 'fine' or 'coarse', found 'corse'"):
+        data.check(spec | {"labels": "corse"})
+    (tmp_path / "ten").mkdir()
+    with pytest.raises(InputError, match="expected coarse labels, found fine ones"):
+        data.prepare(spec | {"source": str(cifar(tmp_path / "ten", False, False))}, tmp_path / "raw")
+    with pytest.raises(InputError, match="expected the published files"):
+        data.prepare(spec | {"source": str(tmp_path)}, tmp_path / "raw")
+
+
+def python2(values: np.ndarray, labels: list[int]) -> bytes:
+    """A batch as Python 2 pickled those that are published: texts are bytes, the array by NumPy's old names."""
+
+    def text(word: bytes) -> bytes:
+        return b"U" + bytes([len(word)]) + word
+
+    none = b"J" + b"\xff" * 4
+    dtype = b"cnumpy\ndtype\n(" + text(b"u1") + b"K\0K\1tR(K\3" + text(b"|") + b"NNN" + none + none + b"K\0tb"
+    shape = b"(K" + bytes([len(values)]) + b"M\x00\x0ct"
+    content = b"T" + values.nbytes.to_bytes(4, "little") + values.tobytes()
+    array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\0t" + text(b"b") + b"tR(K\1"
+    numbers = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
+    array += shape + dtype + b"\x89" + content + b"tb"
+    return b"\x80\x02}(" + text(b"data") + array + text(b"fine_labels") + numbers + b"u."
+
+
+def test_cifar_as_python_2_pickled_it(tmp_path):
+    cifar(tmp_path, True, True)
+    for name in ("train", "test"):
+        (tmp_path / name).write_bytes(python2(BATCH, [1, 0]))
+        assert np.array_equal(pickle.loads((tmp_path / name).read_bytes(), encoding="bytes")[b"data"], BATCH)
+    dataset = data.prepare({"kind": "cifar", "source": str(tmp_path)}, tmp_path / "raw")
+    assert dataset.labels["label"] == [1, 0, 1, 0]
+    assert np.asarray(Image.open(dataset.images["path"][1]))[0, 0].tolist() == BATCH[1, ::1024].tolist()
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch evil",)
+
+
+@pytest.mark.parametrize("content", [Evil(), collections.OrderedDict(), [1], {"data": 3}, np.zeros(3, object)])
+def test_a_pickle_of_anything_else_runs_nothing(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    cifar(tmp_path, True, True)
+    (tmp_path / "train").write_bytes(pickle.dumps(content, protocol=4))
+    with pytest.raises(InputError, match=r"train: expected"):
+        data.prepare({"kind": "cifar", "source": str(tmp_path)}, tmp_path / "raw")
+    assert not (tmp_path / "evil").exists()
+
+
+def test_cut_files_of_cifar_are_refused(tmp_path):
+    cifar(tmp_path, True, True)
+    whole = (tmp_path / "train").read_bytes()
+    (tmp_path / "train").write_bytes(whole[:-40])
+    with pytest.raises(InputError, match=r"train: expected a pickled batch"):
+        data.prepare({"kind": "cifar", "source": str(tmp_path)}, tmp_path / "raw")
+    (tmp_path / "ten").mkdir()
+    cifar(tmp_path / "ten", False, False)
+    (tmp_path / "ten/test_batch.bin").write_bytes(b"123")
+    with pytest.raises(InputError, match=r"test_batch\.bin: expected records of 3073 bytes, found 3 bytes"):
+        data.prepare({"kind": "cifar", "source": str(tmp_path / "ten")}, tmp_path / "raw")
+
+
+@pytest.mark.parametrize("classes", ["place", "noun"])
+def test_scenes_have_as_many_of_each_class(tmp_path, classes):
+    options = {"categories": ["fruit", "drink"], "classes": classes}
+    n = len(scenes.by_class.names(classes, ["fruit", "drink"]))
+    spec = {"kind": "scenes", "sizes": {"train": n, "val": 1, "test": 2 * n}, "seed": 3, "workers": 1, **options}
+    dataset = data.prepare(spec, tmp_path / "raw")
+    assert data.labelled(spec)
+    assert list(dataset.classes.names) == sorted(dataset.classes.names)
+    of = {s: [k for t, k in zip(dataset.labels["split"], dataset.labels["label"], strict=True) if t == s] for s in
+          ("train", "test")}  # fmt: skip
+    assert np.bincount(of["test"]).tolist() == [2] * n
+    assert sorted(of["train"]) == list(range(n))
+    assert of["train"] != of["test"][:n]  # not one order in all splits
+    said: dict[int, str] = collections.defaultdict(str)
+    for image_id, text in zip(dataset.captions["image_id"], dataset.captions["text"], strict=True):
+        said[image_id] += text.lower()
+    if classes == "noun":  # captions tell what is in the picture
+        for image_id, label in zip(dataset.labels["image_id"], dataset.labels["label"], strict=True):
+            assert dataset.classes.names[label] in said[image_id]
+    small = spec | {"sizes": {"train": 1, "val": 1, "test": n - 1}}
+    with pytest.raises(InputError, match="expected a test image or more, found none"):
+        data.prepare(small, tmp_path / "small")
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"classes": "places"}, "expected place or noun, found 'places'"),
+        ({"templates": ["a {}"]}, "expected no templates, since it has no classes"),
+        ({"classes": "noun", "templates": ["a photo"]}, "template 0: expected {} where"),
+        ({"classes": "noun", "templates": []}, "expected a list such as"),
+        ({"classes": "noun", "templates": "a {}"}, "expected a list such as"),
+        ({"classes": "noun", "templates": [3]}, "expected a text, found 3"),
+    ],
+)
+def test_an_entry_whose_classes_or_templates_are_wrong(spec, words):
+    with pytest.raises(InputError, match=words):
+        data.check({"kind": "scenes", **spec})
+
+
+def test_prompts_are_every_template_of_each_class():
+    assert Classes(("cat", "{x}"), ("a {}.", "{} or {}")).prompts() == ["a cat.", "cat or cat", "a {x}.", "{x} or {x}"]
+
+
+@pytest.mark.parametrize(("name", "n_classes", "n_templates"), [("imagenet", 1000, 80), ("eurosat", 10, 3)])
+def test_the_lists_that_come_along(tmp_path, name, n_classes, n_templates):
+    from ngw.data._classes import read_classes
+
+    file = ROOT / f"ngw/data/classes/{name}.yaml"
+    content = file.read_text()
+    assert "MIT licence" in content
+    folders = [f"n{k:08d}" for k in range(1000)] if name == "imagenet" else sorted(yaml.safe_load(content)["names"])
+    names, templates = read_classes(file, folders)
+    assert (len(names), len(templates)) == (n_classes, n_templates)
+    Classes(tuple(names.values()), templates).check(name)
+    if name == "imagenet":
+        assert [list(names.values())[k] for k in (0, 1, 999)] == ["tench", "goldfish", "toilet paper"]
+
+
+def test_a_record_of_scenes_is_as_before(tmp_path):
+    # Without classes the same files as ever: no labels, the questions of pairs of images.
+    scenes.write(tmp_path / "s", {"train": 2, "val": 1, "test": 1}, workers=1)
+    assert not (tmp_path / "s/labels.json").exists()
+    assert json.loads((tmp_path / "s/v2_OpenEnded_scenes_train_questions.json").read_text())["questions"]
+    assert data.load("scenes", root=tmp_path / "s").classes == Classes()
