@@ -105,12 +105,15 @@ def test_a_thousand_classes_with_long_names(model, photos):
 
 
 REFUSED = {
-    "a class twice": ((["cat", "dog", "cat"],), "classes: expected each once, found 'cat' again"),
-    "one class": ((["cat"],), "classes: expected two or more to choose from, found 'cat' alone"),
+    "a class twice": ((["cat", "dog", "cat"],), "classify: class 'cat': expected each name once, found it 2 times"),
+    "one class": ((["cat"],), "classify: expected two classes or more, found 1"),
     "no class": (([],), "classes: expected one or more, found none"),
     "an empty class": ((["cat", " "],), "classes: expected texts that say something, found ' '"),
     "a text as classes": (("cat",), "classes: expected a list of texts, found the text 'cat'"),
-    "no place": ((["cat", "dog"], ["a photo"]), "templates: expected {} where the class's name goes, found 'a photo'"),
+    "no place": (
+        (["cat", "dog"], ["a photo"]),
+        "template 0: expected {} where the class's name is to stand, found 'a photo'",
+    ),
     "no template": ((["cat", "dog"], []), "templates: expected one or more, found none"),
 }
 

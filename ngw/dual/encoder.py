@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 
 from ngw import __version__, io, methods
+from ngw.data import Classes
 from ngw.dual import card, sides
 from ngw.dual.encoding import encoded
 from ngw.dual.files import pictures
@@ -20,6 +21,7 @@ from ngw.errors import InputError
 from ngw.io import digests
 from ngw.io.atomic import atomic
 from ngw.methods import Method
+from ngw.tasks.classification.zero_shot import unit_means
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -100,11 +102,10 @@ class DualEncoder:
         A class is the mean of its prompts' rows, at unit length: of each template with the class's name for its {}
         (Radford et al. 2021).  images, on_error: as `encode_image` takes them.
         """
-        names, forms = _classes(classes), _templates(templates)
+        names, forms = _texts(classes, "classes"), _texts(templates, "templates")
+        known = Classes(tuple(names), tuple(forms)).check("classify")
         u = self.encode_image(images, on_error)
-        prompts = self.encode_text([form.replace("{}", name) for name in names for form in forms])
-        means = prompts.reshape(len(names), len(forms), -1).mean(1)
-        scores = u @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T
+        scores = u @ unit_means(self.encode_text(known.prompts()), len(names)).T
         labels = [None if np.isnan(row[0]) else names[int(row.argmax())] for row in scores]
         return Classification(labels, scores)
 
@@ -195,26 +196,6 @@ def _texts(texts: Any, what: str) -> list[str]:
         if not isinstance(text, str) or not text.strip():
             raise InputError(f"{what}: expected texts that say something, found {text!r:.80}; mend it or leave it out.")
     return texts
-
-
-def _classes(classes: Sequence[str]) -> list[str]:
-    """Two classes or more, each once."""
-    names = _texts(classes, "classes")
-    if len(names) < 2:
-        raise InputError(f"classes: expected two or more to choose from, found {names[0]!r:.80} alone; name another.")
-    twice = [name for k, name in enumerate(names) if name in names[:k]] if len(set(names)) < len(names) else []
-    if twice:
-        raise InputError(f"classes: expected each once, found {twice[0]!r:.80} again; take one out.")
-    return names
-
-
-def _templates(templates: Sequence[str]) -> list[str]:
-    """Prompts with a place for the class's name."""
-    forms = _texts(templates, "templates")
-    bare = [form for form in forms if "{}" not in form]
-    if bare:
-        raise InputError(f"templates: expected {{}} where the class's name goes, found {bare[0]!r:.80}; add it.")
-    return forms
 
 
 def check_replaceable(folder: Path) -> None:
