@@ -76,11 +76,20 @@ def function(name: str) -> Callable[..., None]:
     return getattr(importlib.import_module(stages()[name].module), name.replace("-", "_"))
 
 
+class Interleaved(argparse.ArgumentParser):
+    """Options may stand between words that have no name."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As `ArgumentParser`'s, to which the second call, from within, goes."""
+        self.parse_known_args = super().parse_known_args  # type: ignore[method-assign]
+        return self.parse_known_intermixed_args(args, namespace)
+
+
 def parser(name: str | None = None) -> argparse.ArgumentParser:
     """Every stage; of the named one the options as well."""
     top = argparse.ArgumentParser(prog="ngw", description="Neural Geometry Warping, stage by stage.", epilog=EPILOG)
     top.add_argument("--version", action="version", version=__version__)
-    choices = top.add_subparsers(dest="stage", required=True, metavar="stage")
+    choices = top.add_subparsers(dest="stage", required=True, metavar="stage", parser_class=Interleaved)
     for each, (_, about) in stages().items():
         one = choices.add_parser(each, help=about, description=about)
         if each == name:

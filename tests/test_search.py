@@ -177,7 +177,7 @@ def test_files_that_are_gone(here, refused, capsys):
     os.rename("moved", "photos")
     for k in range(0, N, 2):
         os.remove(f"photos/a/{k:03}.png")
-    assert main(["search", "photos.index", "a", "--top", "24", "--sheet", "found.png"]) == 0
+    assert main(["search", "photos.index", "--top", "24", "a", "--sheet", "found.png"]) == 0
     said = capsys.readouterr()
     assert "12 of 24 are gone" in said.err
     assert Path("found.png").is_file()
