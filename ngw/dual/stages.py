@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -81,7 +82,7 @@ def serve(
     model: ModelFolder = None,
     approximate: Annotated[bool, "by a graph of neighbours (faiss) instead of all pictures"] = False,
 ) -> None:
-    """The serve command: a page with a search box, until it is interrupted."""
+    """The serve command: a page with a search box, until it is interrupted or terminated."""
     from ngw.dual.approximate import Approximate
     from ngw.dual.serve import ADDRESS, Server
 
@@ -90,6 +91,9 @@ def serve(
     encoder.encode_text(["a picture"])  # loads the network before anybody waits for it
     with Server(known, encoder, port, nearest) as server:
         print(f"{len(known):,} pictures at http://{ADDRESS}:{server.server_port}/ (stop: Ctrl-C)", flush=True)
+        signal.signal(
+            signal.SIGTERM, signal.default_int_handler
+        )  # as Ctrl-C, which a shell keeps from what it starts by &
         with suppress(KeyboardInterrupt):
             server.serve_forever()
 
