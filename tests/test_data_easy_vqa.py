@@ -33,6 +33,7 @@ def test_questions_get_ids_of_their_own_and_ten_equal_answers(tmp_path):
         "images": {"train": 6, "val": 2, "test": 1},
         "captions": {},
         "questions": {"train": 12, "val": 4, "test": 2},
+        "labels": {},
     }
     assert dataset.images["path"][-1] == str(tmp_path / "test" / "images" / "0.png")
     last = {name: values[-1] for name, values in dataset.questions.items()}

@@ -41,10 +41,10 @@ class Dataset:
     images: Table
     captions: Table = field(default_factory=lambda: table("captions"))
     questions: Table = field(default_factory=lambda: table("questions"))
-    labels: Table = field(default_factory=lambda: table("labels"))
-    classes: Classes = field(default_factory=Classes)
     source: str = ""
     record: dict[str, Any] = field(default_factory=dict)
+    labels: Table = field(default_factory=lambda: table("labels"))
+    classes: Classes = field(default_factory=Classes)
 
     def check(self) -> Dataset:
         """This data set, if its ids are unique whole numbers and every reference is met; else an `InputError`."""
