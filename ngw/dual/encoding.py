@@ -58,7 +58,7 @@ class Lenient:
         try:
             if prepared is not None:
                 return self.encoder.encode(prepared, tokens=tokens)
-        except InputError:
+        except InputError:  # of an image, which is named below; any other comes again where the good ones are encoded
             pass
         faults = {k: fault for k, item in enumerate(items) if (fault := _fault(item))}
         good = [k for k in range(len(items)) if k not in faults]
