@@ -61,7 +61,8 @@ class Hubness:
     def _choose_hubness(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> bool:
         """Yes, unless pairs that are held out, and withdrawn from both clouds, match worse without hubs.
 
-        It helps nearly everywhere (Conneau et al. 2018), so that a few held-out pairs' noise doesn't decide.
+        It helps nearly everywhere (Conneau et al. 2018), so that a few held-out pairs' noise doesn't decide.  What the
+        method has chosen by now stands: the fit without those pairs doesn't choose again.
         A method that takes no pairs has none to ask, and leaves hubs in.
         """
         method: Any = self
@@ -70,7 +71,7 @@ class Hubness:
         gains = []
         for kept, held in folds(pairs, seed)[: 3 if len(pairs) < MANY else 1]:
             twin = copy.copy(method)
-            twin.hubness = True
+            vars(twin).update({"hubness": True} | _chosen(method))
             *rest, known = withdraw(x, y, pairs, kept)
             twin._forget()
             twin._fit(*twin._prepare(*rest, known), seed)  # what is left is given whole
@@ -84,6 +85,12 @@ class Hubness:
             apart = without_hubs(u, v, twin.x_hubs_, twin.y_hubs_)
             gains += list(standing(*apart, len(held)) - standing(u, v, len(held)))
         return not speak_against(np.asarray(gains))
+
+
+def _chosen(method: Any) -> dict[str, Any]:
+    """The options that are null and were chosen in the fit, `steps` as `steps_`, with what was chosen."""
+    open_ = [name for name, value in method.params().items() if value is None and name != "hubness"]
+    return {name: vars(method)[f"{name}_"] for name in open_ if f"{name}_" in vars(method)}
 
 
 def without_hubs(

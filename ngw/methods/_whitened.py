@@ -8,6 +8,8 @@ import numpy as np
 
 from ngw.methods.base import Method
 
+Axes = tuple[np.ndarray, np.ndarray]
+
 
 class Whitened(Method):
     """A method that learns and maps in whitened coordinates: `whiten` and `dims` as in `whitening`.
@@ -22,10 +24,16 @@ class Whitened(Method):
         if self.whiten is not None:
             self._whiten(x, y, self.whiten)
 
-    def _whiten(self, x: np.ndarray, y: np.ndarray, ridge: float) -> tuple[np.ndarray, np.ndarray]:
-        """Learn both clouds' whitening, from now on the coordinates of all rows; the clouds in them."""
-        self.x_white_, self.x_color_ = whitening(x, ridge, self.dims)
-        self.y_white_, self.y_color_ = whitening(y, ridge, self.dims)
+    def _whiten(
+        self, x: np.ndarray, y: np.ndarray, ridge: float, axes: tuple[Axes, Axes] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Learn both clouds' whitening, from now on the coordinates of all rows; the clouds in them.
+
+        axes: of both clouds (`principal_axes`), where several whitenings share them.
+        """
+        of_x, of_y = axes or (principal_axes(x), principal_axes(y))
+        self.x_white_, self.x_color_ = whitening(x, ridge, self.dims, of_x)
+        self.y_white_, self.y_color_ = whitening(y, ridge, self.dims, of_y)
         return x @ self.x_white_, y @ self.y_white_
 
     def _rewhitened(self, x: np.ndarray, y: np.ndarray, ridge: float) -> list[np.ndarray]:
@@ -57,15 +65,20 @@ class Whitened(Method):
         return super()._from_y(y @ self.y_color_ if self._is_whitened() else y)
 
 
-def whitening(x: np.ndarray, ridge: float, dims: int) -> tuple[np.ndarray, np.ndarray]:
+def principal_axes(x: np.ndarray) -> Axes:
+    """(variances [d], axes [d, d]) of a centred cloud x [n, d], the largest first, in float64."""
+    values, vectors = np.linalg.eigh(np.cov(x.T.astype(np.float64), bias=True).reshape(x.shape[1], -1))
+    return values[::-1].clip(0), vectors[:, ::-1]
+
+
+def whitening(x: np.ndarray, ridge: float, dims: int, axes: Axes | None = None) -> tuple[np.ndarray, np.ndarray]:
     """(white [d, r], color [r, d]) of a centred cloud x [n, d]: x @ white has unit mean square norm.
 
     Principal components, largest first, each divided by sqrt(variance + ridge * mean variance), the mean over the
     min(d, n - 1) components that can vary; `color` goes back, up to the components beyond the leading
-    r = min(dims, d, n - 1).
+    r = min(dims, d, n - 1).  axes: the cloud's (`principal_axes`), where they are known.
     """
-    values, vectors = np.linalg.eigh(np.cov(x.T.astype(np.float64), bias=True).reshape(x.shape[1], -1))
-    values, vectors = values[::-1].clip(0), vectors[:, ::-1]
+    values, vectors = axes or principal_axes(x)
     rank = max(1, min(x.shape[1], len(x) - 1))
     r = min(dims, rank)
     scale = np.sqrt(values[:r] + ridge * values.sum() / rank)

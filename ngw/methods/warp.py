@@ -43,6 +43,7 @@ COSTS: dict[str, Callable[..., Method]] = {
     "wasserstein-procrustes": partial(WassersteinProcrustes, whiten=0.5),
 }
 COOLING = 0.75  # from round to round epsilon falls by this factor
+DRAFT_ROUNDS = 3  # at most, of a plan that is solved only to choose
 
 
 @dataclass(eq=False, repr=False)
@@ -140,7 +141,7 @@ class Warp(Whitened):
         self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int, truth: np.ndarray | None = None
     ) -> Transport:
         def plan(x: np.ndarray, y: np.ndarray, pairs: np.ndarray) -> tuple[Transport, tuple[np.ndarray, np.ndarray]]:
-            draft = self._plan(x, y, pairs, self.epsilon, seed)
+            draft = self._plan(x, y, pairs, self.epsilon, seed, rounds=min(self.rounds, DRAFT_ROUNDS))
             return draft, self._weights(draft)
 
         choice = choose(plan, x, y, pairs, self.trust, seed, self.hubness)
@@ -155,21 +156,24 @@ class Warp(Whitened):
 
     def _plan(
         self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, epsilon: float, seed: int,
-        truth: np.ndarray | None = None,
+        truth: np.ndarray | None = None, rounds: int | None = None,
     ) -> Transport:  # fmt: skip
+        """A plan by rounds, `rounds` of them at most."""
+        rounds = self.rounds if rounds is None else rounds
         teacher = COSTS[self.cost](hubness=False).fit(x, y, pairs, seed)
         # Where the first plan is made: unit rows (u [n, e], v [m, e]), or a cost matrix [n, m].
         space = teacher.cost(x, y) if hasattr(teacher, "cost") else teacher.embed(x, y)
         pinned, before = pairs if self.pinned else pairs[:0], None
-        for done in range(self.rounds):
-            heat = max(1.0, self.warmth * COOLING**done) if self.rounds > 1 else 1.0
+        for done in range(rounds):
+            heat = max(1.0, self.warmth * COOLING**done) if rounds > 1 else 1.0
             options = SinkhornOptions(epsilon * heat, self.tau, self.mass, self.max_iter, self.tol)
             plan = couple(space, x, y, pinned, options, truth)
             plan.rounds = done + 1
             if before is not None:
                 plan.moved = float(np.linalg.norm(plan.to_y - before) / np.linalg.norm(plan.to_y))
+            fixed = len(pinned) == len(x) == len(y)  # all mass is pinned: no round changes that
             settled = heat == 1 and plan.moved is not None and plan.moved < self.settled
-            if settled or plan.rounds == self.rounds:
+            if fixed or settled or plan.rounds == rounds:
                 break
             before, space = plan.to_y, self._spanned(x, y, pairs, plan)
         if not teacher.converged_:

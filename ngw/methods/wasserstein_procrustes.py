@@ -11,6 +11,7 @@ import numpy as np
 from ngw.methods._matched import Matched
 from ngw.methods._rotation import directions
 from ngw.methods._selection import choose, matching, withdraw
+from ngw.methods._whitened import Axes, principal_axes
 from ngw.methods.base import unit
 from ngw.options import option
 
@@ -57,9 +58,10 @@ class WassersteinProcrustes(Matched):
         return "none" if self.start == "gromov" else "some"
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
-        self.whiten_, self.power_ = self._select(x, y, pairs, seed)
+        axes = (principal_axes(x), principal_axes(y)) if self.whiten is None else None
+        self.whiten_, self.power_ = self._select(x, y, pairs, axes, seed)
         if self.whiten is None:
-            x, y = self._whiten(x, y, self.whiten_)
+            x, y = self._whiten(x, y, self.whiten_, axes)
         start = self._match(x, y, seed) if self.start == "gromov" else 0
         cross: np.ndarray = np.zeros((1, 1))
         change, self.rounds_ = 0.0, -1
@@ -93,7 +95,9 @@ class WassersteinProcrustes(Matched):
             cross = known + rest_x.T @ plan.barycenters(rest_y) / np.float32(len(x))
             yield cross
 
-    def _select(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> tuple[float, float]:
+    def _select(
+        self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, axes: tuple[Axes, Axes] | None, seed: int
+    ) -> tuple[float, float]:
         """(whiten, power) with the best matching of held-out pairs after TRIAL rounds, in which those take no part."""
         whitens = WHITENS if self.whiten is None else (self.whiten,)
         powers = POWERS if self.power is None else (self.power,)
@@ -104,7 +108,7 @@ class WassersteinProcrustes(Matched):
         def scores(kept: np.ndarray, held: np.ndarray) -> list[float]:
             matches = []
             for whiten in whitens:
-                u, v = self._whiten(x, y, whiten) if self.whiten is None else (x, y)
+                u, v = self._whiten(x, y, whiten, axes) if self.whiten is None else (x, y)
                 (px, py), given = (u[pairs[held, 0]], v[pairs[held, 1]]), withdraw(u, v, pairs, kept)
                 for power in powers:
                     *_, cross = self._rounds(*given, 0, power, TRIAL)
