@@ -2,22 +2,36 @@
 PYTHON ?= python3
 CORES ?= $(shell nproc)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Bars of jobs where a terminal shows them, plain lines elsewhere.
+WATCHED := $(shell test -t 2 && echo --logger rich)
 # Snakemake looks for ready jobs again one timespan after each look, once more for every job that has ended: with its
 # own second, 600 looks a second at the end of a run.
-SNAKEMAKE := snakemake --cores $(CORES) --rerun-incomplete --show-failed-logs --quiet host reason rules \
+SNAKEMAKE := snakemake $(WATCHED) --cores $(CORES) --rerun-incomplete --show-failed-logs --quiet host reason rules \
 	--scheduler greedy --scheduler-subsample 40 --max-jobs-per-timespan 1000/10s
 READY := .venv/.ready
 
-.PHONY: all all-ablations env lint test test-long test-slurm docs bench clean
+.PHONY: all quick all-ablations judge env lint test test-long test-slurm docs bench clean
 
 all: $(READY)
+	@test -f results/tables/retrieval.txt || $(MAKE) --no-print-directory quick
 	@$(SNAKEMAKE)
 	@cat results/tables/*.txt
 	@echo "All of it on one page: results/index.html  Tables: results/tables  Figures: results/figures"
 
+# The retrieval table with some of its rows and one seed; `make` goes on from there, and its table takes the place of this.
+quick: $(READY)
+	@$(SNAKEMAKE) --configfile examples/quick.yaml
+	@cat results/tables/retrieval.txt
+	@echo "Six rows, one seed. On one page: results/index.html  Next, by make: all rows, three seeds, five further tables"
+
 all-ablations: $(READY)
 	@$(SNAKEMAKE) all_ablations
 	@echo "Tables: results/tables/ablations-full.md  Figures: results/figures"
+
+# The judge of pictures that the repository holds, trained again; then its pictures are judged anew.
+judge: $(READY)
+	@$(SNAKEMAKE) results/scorers/scenes-clip-anew
+	@cp results/scorers/scenes-clip-anew/* workflow/scorers/scenes-clip
 
 env: $(READY)
 

@@ -22,6 +22,7 @@ from ngw.errors import FullDisk, InputError
 Function = TypeVar("Function", bound=Callable[..., None])
 MODULES = (  # those that define stages
     "ngw.tasks.stages",
+    "ngw.tasks.batch",
     "ngw.tasks.classification.stages",
     "ngw.tasks.vqa.inputs",
     "ngw.tasks.vqa.stages",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sys
@@ -24,6 +25,7 @@ class Meter:
 
     def __init__(self) -> None:
         self._tracker = _tracker(os.environ.get(ENERGY))
+        _forget_peak()
         self._start, self._cpu = time.perf_counter(), time.process_time()
 
     def read(self) -> dict[str, float]:
@@ -38,6 +40,15 @@ class Meter:
             used = self._tracker.final_emissions_data
             costs |= {"energy_wh": 1000 * used.energy_consumed, "co2_g": 1000 * used.emissions}
         return {name: float(f"{value:.6g}") for name, value in costs.items()}
+
+
+def _forget_peak() -> None:
+    """From now on peak memory is this process's peak since now, where the system (Linux) allows it."""
+    with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
 
 
 def _tracker(country: str | None):

@@ -1,8 +1,7 @@
 # Ablations: methods derived from a base by one option each, run by the rules of any method; here are table and figure.
 rule ablation_tables:
     input:
-        records=runs("metrics/retrieval.json", CONFIG.ablation_grid()),
-        predictions=runs("predictions/retrieval.parquet", CONFIG.ablation_grid()),
+        runs=made("retrieval", cells(CONFIG.ablation_grid())),
     output:
         shown(
             "Ablations",
@@ -28,8 +27,7 @@ FULL_ABLATION = CONFIG.ablation_grid(full=True)
 
 use rule ablation_tables as all_ablation_tables with:
     input:
-        records=runs("metrics/retrieval.json", FULL_ABLATION),
-        predictions=runs("predictions/retrieval.parquet", FULL_ABLATION),
+        runs=made("retrieval", cells(FULL_ABLATION)),
     output:
         multiext("results/tables/ablations-full", ".csv", ".md", ".tex", ".json"),
     log:

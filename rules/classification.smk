@@ -21,7 +21,7 @@ rule encode_classes:
 
 rule classification:
     input:
-        model=f"{RUN}/model.safetensors",
+        fitted=JOB.fitted("classification"),
         images=CONFIG.classification.of_sets(
             "results/features/{set}/test/{vision}.safetensors"
         ),
@@ -30,19 +30,20 @@ rule classification:
         ),
         labels=CONFIG.classification.of_sets("results/data/{set}/labels.parquet"),
     output:
-        predictions=f"{RUN}/predictions/classification.parquet",
-        record=f"{RUN}/metrics/classification.json",
+        done=done("classification"),
     log:
-        f"results/logs/classification/{RUN_NAME}.log",
+        f"results/logs/classification/{BATCH_NAME}.log",
     benchmark:
-        f"results/benchmarks/classification/{RUN_NAME}.tsv"
+        f"results/benchmarks/classification/{BATCH_NAME}.tsv"
     wildcard_constraints:
-        method=f"{CONFIG.staged(True)}|{CONFIG.staged(False)}",
+        method=named("classification"),
     params:
         code=code("ngw.tasks.classification.stages:classification", JOB.method_kind),
+        runs=JOB.runs("classification"),
     shell:
-        "python -m ngw classification --model {input.model:q} --images {input.images:q} --classes {input.classes:q}"
-        " --labels {input.labels:q} --predictions {output.predictions:q} --record {output.record:q} > {log:q} 2>&1"
+        "python -m ngw batch classification --runs {params.runs:q} --inputs {input.images:q} {input.classes:q} {input.labels:q}"
+        " --done {output.done:q} -- --images {input.images:q} --classes {input.classes:q} --labels {input.labels:q}"
+        " > {log:q} 2>&1"
 
 
 rule linear_probe:
@@ -67,8 +68,7 @@ rule linear_probe:
 
 rule classification_tables:
     input:
-        records=CONFIG.classification.files("metrics/classification.json"),
-        predictions=CONFIG.classification.files("predictions/classification.parquet"),
+        runs=made("classification", CONFIG.classification.cells()),
         probes=CONFIG.classification.probes("json"),
         probed=CONFIG.classification.probes("parquet"),
     output:

@@ -7,7 +7,9 @@ from pathlib import Path
 import ngw.fingerprints.code
 import ngw.config
 import ngw.fingerprints.outside
-from ngw.config.jobs import Jobs, as_text
+from ngw.config import cells
+from ngw.config.jobs import Jobs
+from ngw.config.names import DONE, FUSED, SCORED, as_text
 from ngw.record import origin
 
 ROOT = Path(workflow.basedir).parent
@@ -21,6 +23,7 @@ FUSION = ngw.config.FUSION
 # What the log and the benchmark of a run, of a fusion and of a figure with images are called.
 RUN_NAME = "{dataset}.{vision}__{text}.{method}.pairs{pairs}.{unpaired}.seed{seed}"
 FUSION_NAME = "{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.{unpaired}.labels{labels}.seed{seed}"
+BATCH_NAME = "{dataset}.{vision}__{text}.{method}.{part}"  # of many runs in one job
 FIGURE_NAME = "{dataset}.{vision}.{text}"
 FIGURE_NAMES = expand(
     "{dataset}.{pair}",
@@ -46,6 +49,7 @@ wildcard_constraints:
     pairs=r"\d+|all",
     unpaired="shared|disjoint|foreign|none",
     labels=r"\d+(\.\d+)?|all",
+    part=r"runs|pairs(\d+|all)",
     seed=r"\d+",
     shard=r"\d+",
 
@@ -131,9 +135,19 @@ def input_folder(wildcards, input):
     return str(Path(input[0]).parent)
 
 
-def runs(file, grid):
-    """That file of every run of a table's grid."""
-    return [f"{RUN}/{file}".format(**cell) for cell in ngw.config.cells(grid)]
+def done(stage):
+    """What a job of many runs leaves, where they are a method's."""
+    return DONE.replace("{stage}", stage)
+
+
+def named(stage):
+    """A constraint: the batches of a stage."""
+    return names(JOB.batches.names(stage))
+
+
+def made(stage, cells):
+    """What says that a stage has made the files of those runs."""
+    return JOB.batches.made(stage, cells)
 
 
 def names(allowed):
@@ -158,12 +172,6 @@ def aligned_on_option(wildcards, input):
     )
 
 
-def decoded_option(wildcards, input):
-    """`--model FILE` or `--bridge FILE`."""
-    kind = "bridge" if wildcards.method in CONFIG.raw.names() else "model"
-    return f"--{kind} {shlex.quote(input.model)}" if input.model else ""
-
-
 def probe_files(wildcards, input):
     """`--probes FILES` where there are some."""
     return f"--probes {shlex.join(input.probes)}" if input.probes else ""
@@ -172,11 +180,6 @@ def probe_files(wildcards, input):
 def set_folders(wildcards, input):
     """The folders of the classified data sets' tables."""
     return [str(Path(path).parent) for path in input.tables]
-
-
-def run_folders(wildcards, input):
-    """The folders of the runs whose records these are."""
-    return [str(Path(path).parent) for path in input.runs]
 
 
 def scorer_model(wildcards, input):

@@ -87,29 +87,25 @@ rule fuse:
         labels=rules.labels.output.labels,
         images=fusion_tokens("vision"),
         questions=fusion_tokens("text"),
-        model=JOB.fusion_model,
+        aligners=JOB.aligners,
         answers=JOB.fusion_answers,
     output:
-        model=f"{FUSION}/model.safetensors",
-        training=f"{FUSION}/training.json",
-        predictions=CONFIG.vqa.predictions(),
+        done=FUSED.replace("{stage}", "fuse"),
     log:
-        f"results/logs/fuse/{FUSION_NAME}.log",
+        "results/logs/fuse/{dataset}.{vision}__{text}.{fusion}.{part}.log",
     benchmark:
-        f"results/benchmarks/fuse/{FUSION_NAME}.tsv"
+        "results/benchmarks/fuse/{dataset}.{vision}__{text}.{fusion}.{part}.tsv"
     wildcard_constraints:
-        fusion=names(CONFIG.vqa.staged("fuse")),
+        fusion=named("fuse"),
     params:
         code=code("ngw.tasks.vqa.stages:fuse", JOB.fusion_kinds),
-        spec=JOB.fusion_spec,
+        runs=JOB.runs("fuse"),
         training=verbatim(as_text(CONFIG.vqa.table["training"])),
-        model=option("model"),
         answers=option("answers"),
-        folder=output_folder,
     shell:
-        "python -m ngw fuse --labels {input.labels:q} --images {input.images:q} --questions {input.questions:q}"
-        " {params.model} {params.answers} --fusion {wildcards.fusion:q} --spec {params.spec:q} --training {params.training:q}"
-        " --share {wildcards.labels} --seed {wildcards.seed} --output {params.folder:q} > {log:q} 2>&1"
+        "python -m ngw batch fuse --runs {params.runs:q} --inputs {input.labels:q} {input.images:q} {input.questions:q}"
+        " {input.answers:q} --done {output.done:q} -- --labels {input.labels:q} --images {input.images:q}"
+        " --questions {input.questions:q} {params.answers} --training {params.training:q} > {log:q} 2>&1"
 
 
 rule prior:

@@ -23,32 +23,29 @@ rule train_captioner:
 rule generate_captions:
     input:
         captions=rules.data.output.captions,
-        captioner=rules.train_captioner.output.captioner,
-        model=JOB.decoded_model,
+        captioner=JOB.decoders("generate-captions"),
+        maps=JOB.decoded("generate-captions"),
         vision="results/features/{dataset}/test/{vision}.safetensors",
         text="results/features/{dataset}/test/{text}.safetensors",
         train_text=rules.train_captioner.input.text,
     output:
-        captions=f"{RUN}/predictions/captions.json",
-        nearest=f"{RUN}/predictions/captions-nearest.json",
-        record=f"{RUN}/captions.json",
+        done=done("generate-captions"),
     log:
-        f"results/logs/generate-captions/{RUN_NAME}.log",
+        f"results/logs/generate-captions/{BATCH_NAME}.log",
     benchmark:
-        f"results/benchmarks/generate-captions/{RUN_NAME}.tsv"
+        f"results/benchmarks/generate-captions/{BATCH_NAME}.tsv"
     wildcard_constraints:
-        method=names(CONFIG.generation.names()),
-    priority: 10
+        method=named("generate-captions"),
     params:
         code=code("ngw.tasks.captions.stages:generate_captions", JOB.decoded_kind),
         outside=outside(JOB.captioner_sources),
+        runs=JOB.runs("generate-captions", outside(JOB.captioner_sources)),
         tables=input_folder,
-        model=decoded_option,
         some=JOB.caption_count,
     shell:
-        "python -m ngw generate-captions --decoder {input.captioner:q} {params.model} --vision {input.vision:q}"
-        " --text {input.text:q} --train-text {input.train_text:q} --tables {params.tables:q}"
-        " {params.some} --captions {output.captions:q} --nearest {output.nearest:q} --record {output.record:q} > {log:q} 2>&1"
+        "python -m ngw batch generate-captions --runs {params.runs:q} --inputs {input.captions:q} {input.vision:q} {input.text:q}"
+        " {input.train_text:q} --done {output.done:q} -- --vision {input.vision:q} --text {input.text:q}"
+        " --train-text {input.train_text:q} --tables {params.tables:q} {params.some} > {log:q} 2>&1"
 
 
 rule paraphrases:
@@ -72,9 +69,7 @@ rule score_captions:
     input:
         references=rules.data.output.captions,
         paraphrases=rules.paraphrases.output.table,
-        captions=CONFIG.generation.of_pair("predictions/captions.json"),
-        nearest=CONFIG.generation.of_pair("predictions/captions-nearest.json"),
-        runs=CONFIG.generation.of_pair("captions.json"),
+        runs=JOB.generated("generate-captions"),
     output:
         predictions=CONFIG.generation.of_pair("predictions/captioning.parquet"),
         records=CONFIG.generation.of_pair("metrics/captioning.json"),
@@ -85,7 +80,7 @@ rule score_captions:
     params:
         code=code("ngw.tasks.captions.stages:score_captions"),
         tables=input_folder,
-        runs=run_folders,
+        runs=JOB.generated_runs,
         some=JOB.caption_count,
     shell:
         "python -m ngw score-captions --tables {params.tables:q} --runs {params.runs:q} {params.some}"

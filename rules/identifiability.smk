@@ -1,33 +1,33 @@
 # Identifiability: what each fitted map keeps, beside its shuffled null; and how alike the two spaces are before any.
 rule identifiability:
     input:
-        model=f"{RUN}/model.safetensors",
+        fitted=JOB.fitted("identifiability"),
         vision="results/features/{dataset}/test/{vision}.safetensors",
         text="results/features/{dataset}/test/{text}.safetensors",
         train_vision=rules.transport.input.vision,
         train_text=rules.transport.input.text,
-        foreign=JOB.foreign,
+        foreign=JOB.foreign("identifiability"),
     output:
-        record=f"{RUN}/metrics/identifiability.json",
+        done=done("identifiability"),
     log:
-        f"results/logs/identifiability/{RUN_NAME}.log",
+        f"results/logs/identifiability/{BATCH_NAME}.log",
     benchmark:
-        f"results/benchmarks/identifiability/{RUN_NAME}.tsv"
+        f"results/benchmarks/identifiability/{BATCH_NAME}.tsv"
     wildcard_constraints:
-        method=f"{CONFIG.staged(True)}|{CONFIG.staged(False)}",
+        method=named("identifiability"),
     params:
         code=code("ngw.tasks.stages:identifiability", JOB.method_kind),
+        runs=JOB.runs("identifiability"),
         captions=CONFIG.captions,
-        foreign=option("foreign"),
     shell:
-        "python -m ngw identifiability --model {input.model:q} --vision {input.vision:q} --text {input.text:q}"
-        " --train-vision {input.train_vision:q} --train-text {input.train_text:q} --captions {params.captions}"
-        " {params.foreign} --record {output.record:q} > {log:q} 2>&1"
+        "python -m ngw batch identifiability --runs {params.runs:q} --inputs {input.vision:q} {input.text:q}"
+        " {input.train_vision:q} {input.train_text:q} --done {output.done:q} -- --vision {input.vision:q} --text {input.text:q}"
+        " --train-vision {input.train_vision:q} --train-text {input.train_text:q} --captions {params.captions} > {log:q} 2>&1"
 
 
 rule identifiability_tables:
     input:
-        records=runs("metrics/identifiability.json", CONFIG.identifiability_grid()),
+        runs=made("identifiability", cells(CONFIG.identifiability_grid())),
     output:
         tables=shown(
             "Identifiability",

@@ -22,31 +22,28 @@ rule train_image_decoder:
 
 rule generate_images:
     input:
-        imager=rules.train_image_decoder.output.imager,
-        model=JOB.decoded_model,
+        imager=JOB.decoders("generate-images"),
+        maps=JOB.decoded("generate-images"),
         vision="results/features/{dataset}/test/{vision}.safetensors",
         text="results/features/{dataset}/test/{text}.safetensors",
         train_vision=rules.train_image_decoder.input.vision,
     output:
-        images=f"{RUN}/predictions/images.zip",
-        nearest=f"{RUN}/predictions/images-nearest.json",
-        record=f"{RUN}/images.json",
+        done=done("generate-images"),
     log:
-        f"results/logs/generate-images/{RUN_NAME}.log",
+        f"results/logs/generate-images/{BATCH_NAME}.log",
     benchmark:
-        f"results/benchmarks/generate-images/{RUN_NAME}.tsv"
+        f"results/benchmarks/generate-images/{BATCH_NAME}.tsv"
     wildcard_constraints:
-        method=names(CONFIG.generation.names()),
-    priority: 10
+        method=named("generate-images"),
     params:
         code=code("ngw.tasks.images.stages:generate_images", JOB.decoded_kind),
         outside=outside(JOB.imager_sources),
+        runs=JOB.runs("generate-images", outside(JOB.imager_sources)),
         size=(CONFIG.generation.images or {}).get("count"),
-        model=decoded_option,
     shell:
-        "python -m ngw generate-images --decoder {input.imager:q} {params.model} --vision {input.vision:q} --text {input.text:q}"
-        " --train-vision {input.train_vision:q} --count {params.size} --images {output.images:q}"
-        " --nearest {output.nearest:q} --record {output.record:q} > {log:q} 2>&1"
+        "python -m ngw batch generate-images --runs {params.runs:q} --inputs {input.vision:q} {input.text:q}"
+        " {input.train_vision:q} --done {output.done:q} -- --vision {input.vision:q} --text {input.text:q}"
+        " --train-vision {input.train_vision:q} --count {params.size} > {log:q} 2>&1"
 
 
 rule scorer:
@@ -107,9 +104,7 @@ rule reference:
 rule score_images:
     input:
         data=rules.data.output.images,
-        images=CONFIG.generation.of_pair("predictions/images.zip"),
-        nearest=CONFIG.generation.of_pair("predictions/images-nearest.json"),
-        runs=CONFIG.generation.of_pair("images.json"),
+        runs=JOB.generated("generate-images"),
         reference=rules.reference.output.reference,
         scorer=JOB.scorer,
     output:
@@ -125,7 +120,7 @@ rule score_images:
         ),
         outside=outside(JOB.network_sources, JOB.scorer_sources),
         tables=input_folder,
-        runs=run_folders,
+        runs=JOB.generated_runs,
         scorer=scorer_model,
         judges=(
             json.dumps(CONFIG.generation.judges()) if CONFIG.generation.images else ""
@@ -139,8 +134,7 @@ rule image_sheet:
     input:
         images=rules.data.output.images,
         vision="results/features/{dataset}/test/{vision}.safetensors",
-        pictures=JOB.sheet_runs("predictions/images.zip"),
-        records=JOB.sheet_runs("images.json"),
+        runs=JOB.generated("generate-images"),
     output:
         shown("Generation", drawn("images", FIGURE_NAME)),
     log:
@@ -150,12 +144,13 @@ rule image_sheet:
     localrule: True
     params:
         code=code("ngw.report.sheets:image_sheet"),
+        records=JOB.sheet_runs("images.json"),
         outside=outside(JOB.dataset_sources),
         tables=input_folder,
         folder=output_folder,
     shell:
         "python -m ngw image-sheet --tables {params.tables:q} --vision {input.vision:q} --text {wildcards.text}"
-        " --records {input.records:q} --output {params.folder:q} > {log:q} 2>&1"
+        " --records {params.records:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule all_generation:

@@ -1,50 +1,47 @@
-# Maps: T_AB and T_BA, fitted to a plan (NGW and its kin) or to the known pairs directly (every other method).
+# Maps: T_AB and T_BA, fitted to plans (NGW and its kin) or to the known pairs directly (every other method).
 rule maps:
     input:
         vision=rules.transport.input.vision,
         text=rules.transport.input.text,
-        foreign=JOB.foreign,
-        plan=rules.transport.output.plan,
+        foreign=JOB.foreign("maps"),
+        plans=JOB.plans("maps"),
     output:
-        model=f"{RUN}/model.safetensors",
+        done=done("maps"),
     log:
-        f"results/logs/maps/{RUN_NAME}.log",
+        f"results/logs/maps/{BATCH_NAME}.log",
     benchmark:
-        f"results/benchmarks/maps/{RUN_NAME}.tsv"
+        f"results/benchmarks/maps/{BATCH_NAME}.tsv"
     wildcard_constraints:
-        method=CONFIG.staged(True),
+        method=named("maps"),
+    priority: 5
     params:
         code=code("ngw.tasks.stages:maps", JOB.method_kind),
-        spec=JOB.method_spec,
+        runs=JOB.runs("maps"),
         captions=CONFIG.captions,
-        foreign=option("foreign"),
     shell:
-        "python -m ngw maps --vision {input.vision:q} --text {input.text:q} --plan {input.plan:q}"
-        " --method {wildcards.method:q} --spec {params.spec:q} --pairs {wildcards.pairs} --unpaired {wildcards.unpaired}"
-        " {params.foreign} --seed {wildcards.seed} --captions {params.captions} --output {output.model:q} > {log:q} 2>&1"
+        "python -m ngw batch maps --runs {params.runs:q} --inputs {input.vision:q} {input.text:q} --done {output.done:q}"
+        " -- --vision {input.vision:q} --text {input.text:q} --captions {params.captions} > {log:q} 2>&1"
 
 
 rule fit:
     input:
         vision=rules.transport.input.vision,
         text=rules.transport.input.text,
-        foreign=JOB.foreign,
-        teacher=JOB.teacher,
+        foreign=JOB.foreign("fit"),
+        teachers=JOB.teachers("fit"),
     output:
-        model=f"{RUN}/model.safetensors",
+        done=done("fit"),
     log:
-        f"results/logs/fit/{RUN_NAME}.log",
+        f"results/logs/fit/{BATCH_NAME}.log",
     benchmark:
-        f"results/benchmarks/fit/{RUN_NAME}.tsv"
+        f"results/benchmarks/fit/{BATCH_NAME}.tsv"
     wildcard_constraints:
-        method=CONFIG.staged(False),
+        method=named("fit"),
+    priority: 5
     params:
         code=code("ngw.tasks.stages:fit", JOB.method_kind),
-        spec=JOB.method_spec,
+        runs=JOB.runs("fit"),
         captions=CONFIG.captions,
-        foreign=option("foreign"),
-        teacher=option("teacher"),
     shell:
-        "python -m ngw fit --vision {input.vision:q} --text {input.text:q} --method {wildcards.method:q}"
-        " --spec {params.spec:q} --pairs {wildcards.pairs} --unpaired {wildcards.unpaired} --seed {wildcards.seed}"
-        " --captions {params.captions} {params.foreign} {params.teacher} --output {output.model:q} > {log:q} 2>&1"
+        "python -m ngw batch fit --runs {params.runs:q} --inputs {input.vision:q} {input.text:q} --done {output.done:q}"
+        " -- --vision {input.vision:q} --text {input.text:q} --captions {params.captions} > {log:q} 2>&1"

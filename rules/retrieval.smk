@@ -1,20 +1,21 @@
 # Retrieval: every test query ranked both ways, a record a run.
 rule retrieval:
     input:
-        model=f"{RUN}/model.safetensors",
+        fitted=JOB.fitted("retrieval"),
         vision="results/features/{dataset}/test/{vision}.safetensors",
         text="results/features/{dataset}/test/{text}.safetensors",
     output:
-        predictions=f"{RUN}/predictions/retrieval.parquet",
-        record=f"{RUN}/metrics/retrieval.json",
+        done=done("retrieval"),
     log:
-        f"results/logs/retrieval/{RUN_NAME}.log",
+        f"results/logs/retrieval/{BATCH_NAME}.log",
     benchmark:
-        f"results/benchmarks/retrieval/{RUN_NAME}.tsv"
+        f"results/benchmarks/retrieval/{BATCH_NAME}.tsv"
     wildcard_constraints:
-        method=f"{CONFIG.staged(True)}|{CONFIG.staged(False)}",
+        method=named("retrieval"),
+    priority: 5
     params:
         code=code("ngw.tasks.stages:retrieval", JOB.method_kind),
+        runs=JOB.runs("retrieval"),
     shell:
-        "python -m ngw retrieval --model {input.model:q} --vision {input.vision:q} --text {input.text:q}"
-        " --predictions {output.predictions:q} --record {output.record:q} > {log:q} 2>&1"
+        "python -m ngw batch retrieval --runs {params.runs:q} --inputs {input.vision:q} {input.text:q} --done {output.done:q}"
+        " -- --vision {input.vision:q} --text {input.text:q} > {log:q} 2>&1"

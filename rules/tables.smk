@@ -1,8 +1,7 @@
 # Tables and figures: every run's record to csv, md, tex; a missing cell is an error.
 rule tables:
     input:
-        records=runs("metrics/retrieval.json", CONFIG.grid()),
-        predictions=runs("predictions/retrieval.parquet", CONFIG.grid()),
+        runs=made("retrieval", cells(CONFIG.grid())),
     output:
         csv=shown("Retrieval", "results/tables/retrieval.csv"),
         md="results/tables/retrieval.md",
@@ -66,7 +65,7 @@ rule alignment_figures:
     input:
         tables=rules.data.output.captions,
         images=rules.data.output.images,
-        model=JOB.shown_model,
+        fitted=JOB.shown_fitted,
         vision="results/features/{dataset}/test/{vision}.safetensors",
         text="results/features/{dataset}/test/{text}.safetensors",
     output:
@@ -78,9 +77,10 @@ rule alignment_figures:
     localrule: True
     params:
         code=code("ngw.report.sheets:alignment_figures", JOB.shown_kind),
+        model=JOB.shown_model,
         outside=outside(JOB.dataset_sources),
         tables=input_folder,
         folder=output_folder,
     shell:
-        "python -m ngw alignment-figures --model {input.model:q} --vision {input.vision:q} --text {input.text:q}"
+        "python -m ngw alignment-figures --model {params.model:q} --vision {input.vision:q} --text {input.text:q}"
         " --tables {params.tables:q} --output {params.folder:q} > {log:q} 2>&1"

@@ -1,23 +1,22 @@
-# Transport: the entropic plan between the two train clouds, as potentials and barycentric targets.
+# Transport: the entropic plans between the train clouds of a method's runs, as potentials and barycentric targets.
 rule transport:
     input:
         vision="results/features/{dataset}/train/{vision}.safetensors",
         text="results/features/{dataset}/train/{text}.safetensors",
-        foreign=JOB.foreign,
+        foreign=JOB.foreign("transport"),
     output:
-        plan=f"{RUN}/plan.safetensors",
+        done=done("transport"),
     log:
-        f"results/logs/transport/{RUN_NAME}.log",
+        f"results/logs/transport/{BATCH_NAME}.log",
     benchmark:
-        f"results/benchmarks/transport/{RUN_NAME}.tsv"
+        f"results/benchmarks/transport/{BATCH_NAME}.tsv"
     wildcard_constraints:
-        method=CONFIG.staged(True),
+        method=named("transport"),
+    priority: 5
     params:
         code=code("ngw.tasks.stages:transport", JOB.method_kind),
-        spec=JOB.method_spec,
+        runs=JOB.runs("transport"),
         captions=CONFIG.captions,
-        foreign=option("foreign"),
     shell:
-        "python -m ngw transport --vision {input.vision:q} --text {input.text:q} --method {wildcards.method:q}"
-        " --spec {params.spec:q} --pairs {wildcards.pairs} --unpaired {wildcards.unpaired} {params.foreign}"
-        " --seed {wildcards.seed} --captions {params.captions} --output {output.plan:q} > {log:q} 2>&1"
+        "python -m ngw batch transport --runs {params.runs:q} --inputs {input.vision:q} {input.text:q} --done {output.done:q}"
+        " -- --vision {input.vision:q} --text {input.text:q} --captions {params.captions} > {log:q} 2>&1"

@@ -2,31 +2,25 @@
 rule vqa:
     input:
         questions=rules.data.output.questions,
-        training=f"{FUSION}/training.json",
-        results=f"{FUSION}/predictions/{CONFIG.vqa.table['split']}.json",
+        answers=JOB.answered,
     output:
-        predictions=f"{FUSION}/predictions/vqa.parquet",
-        record=f"{FUSION}/metrics/vqa.json",
+        done=SCORED,
     log:
-        f"results/logs/vqa/{FUSION_NAME}.log",
+        "results/logs/vqa/{dataset}.{vision}__{text}.log",
     benchmark:
-        f"results/benchmarks/vqa/{FUSION_NAME}.tsv"
-    wildcard_constraints:
-        fusion=names(CONFIG.vqa.names),
-    localrule: True
+        "results/benchmarks/vqa/{dataset}.{vision}__{text}.tsv"
     params:
         code=code("ngw.tasks.vqa.stages:vqa"),
+        runs=JOB.runs("vqa"),
         tables=input_folder,
     shell:
-        "python -m ngw vqa --tables {params.tables:q} --training {input.training:q}"
-        " --results {input.results:q} --predictions {output.predictions:q} --record {output.record:q}"
-        " > {log:q} 2>&1"
+        "python -m ngw batch vqa --runs {params.runs:q} --inputs {input.questions:q} --done {output.done:q}"
+        " -- --tables {params.tables:q} > {log:q} 2>&1"
 
 
 rule vqa_tables:
     input:
-        records=CONFIG.vqa.files("metrics/vqa.json"),
-        predictions=CONFIG.vqa.files("predictions/vqa.parquet"),
+        runs=CONFIG.vqa.scored(),
     output:
         csv=shown("Visual question answering", "results/tables/vqa.csv"),
         md="results/tables/vqa.md",
@@ -72,12 +66,10 @@ rule vqa_examples:
     input:
         images=rules.data.output.images,
         questions=rules.data.output.questions,
-        records=JOB.example_runs("metrics/vqa.json"),
-        answers=JOB.example_runs("predictions/vqa.parquet"),
-        network=JOB.example_network,
+        runs=rules.vqa.output.done,
+        fitted=JOB.example_fitted,
         vision=f"results/features/{{dataset}}/{CONFIG.vqa.table['split']}/{{vision}}.tokens.safetensors",
         text=f"results/features/{{dataset}}/{CONFIG.vqa.table['split']}/{{text}}.tokens.safetensors",
-        model=JOB.example_model,
     output:
         shown("Visual question answering", drawn("vqa-examples", FIGURE_NAME)),
     log:
@@ -89,10 +81,13 @@ rule vqa_examples:
         code=code("ngw.report.stages:vqa_examples", JOB.example_kinds),
         outside=outside(JOB.dataset_sources),
         tables=input_folder,
-        model=option("model"),
+        records=JOB.example_runs("metrics/vqa.json"),
+        answers=JOB.example_runs("predictions/vqa.parquet"),
+        network=JOB.example_network,
+        model=JOB.example_model,
         folder=output_folder,
     shell:
-        "python -m ngw vqa-examples --tables {params.tables:q} --records {input.records:q} --answers {input.answers:q} --network {input.network:q}"
+        "python -m ngw vqa-examples --tables {params.tables:q} --records {params.records:q} --answers {params.answers:q} --network {params.network:q}"
         " --vision {input.vision:q} --text {input.text:q} {params.model} --output {params.folder:q} > {log:q} 2>&1"
 
 

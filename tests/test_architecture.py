@@ -30,6 +30,7 @@ LAYERS = [  # bottom to top; a module belongs to the longest name that begins it
     {"ngw.tasks.classification.stages"},
     {"ngw.__main__"},
     {"ngw.fingerprints"},
+    {"ngw.tasks.batch"},
 ]
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
 

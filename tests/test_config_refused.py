@@ -95,7 +95,7 @@ def test_a_value_is_what_json_holds():
         ("encoders", "minilm-l6", "merge_weight"),
         ("fusions", "ngw-fusion", "alpha"),
         ("datasets", "scenes", "sizes", "train"),
-        ("scorers", "scenes-clip", "training", "learning_rate"),
+        ("scorers", "scenes-clip-anew", "training", "learning_rate"),
         ("tables", "vqa", "training", "learning_rate"),
         ("tables", "vqa", "labels", 0),
         ("tables", "generation", "captioner", "noise"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 from types import SimpleNamespace
@@ -12,8 +13,10 @@ from tiny_config import SCHEMA, refused, tiny
 
 from ngw import config, encoders, registry
 from ngw.config import Config
+from ngw.config.batches import Batches
 from ngw.config.jobs import Jobs
 from ngw.errors import InputError
+from ngw.tools.status import merged
 
 
 def test_budgets_at_which_a_method_runs():
@@ -92,11 +95,44 @@ def test_a_panel_of_settings_lacks_foreign_captions_where_there_are_none():
 
 
 def test_a_run_reads_foreign_captions_in_their_setting_alone():
-    jobs = Jobs(Config(tiny("run", "unpaired", value=["foreign"]), SCHEMA))
-    run = SimpleNamespace(dataset="scenes", text="minilm-l6", unpaired="foreign")
-    assert jobs.foreign(run) == "results/features/scenes-elsewhere/train/minilm-l6.safetensors"
-    for unpaired in ("shared", "disjoint", "none"):
-        assert jobs.foreign(SimpleNamespace(dataset="scenes", text="minilm-l6", unpaired=unpaired)) == []
+    jobs = Jobs(Config(tiny(), SCHEMA))
+    place = {"dataset": "scenes", "vision": "effnet-lite0", "text": "minilm-l6", "part": "runs"}
+    file = "results/features/scenes-elsewhere/train/minilm-l6.safetensors"
+    ablated, others = (SimpleNamespace(**place, method=name) for name in ("ngw~", "ngw"))
+    assert (jobs.foreign("transport")(ablated), jobs.foreign("transport")(others)) == ([file], [])
+    for job in (ablated, others):
+        for run in json.loads(jobs.runs("transport")(job))["runs"]:
+            assert run["reads"] == ({"foreign": file} if run["options"]["unpaired"] == "foreign" else {})
+
+
+def test_a_job_of_many_runs_fits_a_command_line():
+    values = merged(config.read(SCHEMA.parents[2] / "config.yaml"), config.read(SCHEMA.parents[2] / "paper.yaml"))
+    jobs = Jobs(Config(values, SCHEMA))
+    place = {"dataset": "flickr30k", "vision": "dinov2-large", "text": "bge-large", "part": "runs"}
+    texts = [jobs.runs(stage)(SimpleNamespace(**place, method="ngw~~")) for stage in ("maps", "retrieval")]
+    assert 20_000 < max(map(len, texts)) < 100_000  # all ablations of the paper; Linux takes 131,072 bytes
+
+
+def test_runs_share_a_job_by_method_or_by_budget():
+    place = {"dataset": "scenes", "vision": "effnet-lite0", "text": "minilm-l6"}
+    whole, cut = (Batches(Config(tiny("run", "grain", value=grain), SCHEMA)) for grain in ("method", "budget"))
+    assert {*whole.names("fit")} == {"cca", "ridge", "oracle", "random", "distillation-joint", "cca~", "cca~~"}
+    assert {*whole.names("transport")} == {"ngw", "ngw~map=residual", "ngw-raw", "ngw~", "ngw~~"}
+    runs = whole.runs("fit", SimpleNamespace(**place, method="cca", part="runs"))
+    found = [(run["pairs"], run["unpaired"]) for run in runs]
+    assert sorted(found) == [("16", "disjoint"), ("16", "shared"), ("all", "none")]
+    assert cut.runs("fit", SimpleNamespace(**place, method="cca", part="runs")) == runs  # seconds each
+    plans = whole.runs("transport", SimpleNamespace(**place, method="ngw", part="runs"))
+    parts = [cut.runs("transport", SimpleNamespace(**place, method="ngw", part=p)) for p in ("pairs16", "pairsall")]
+    assert [run for part in parts for run in part] == sorted(plans, key=lambda run: run["pairs"])
+    assert cut.fitted(plans[0]).endswith("/ngw/runs.maps.json")
+    # What only the ablations want stands apart: a change there leaves the tables' own jobs alone.
+    ablated = whole.runs("transport", SimpleNamespace(**place, method="ngw~", part="runs"))
+    assert {run["method"] for run in ablated} == {"ngw", "ngw~epsilon=0.1", "ngw~unpaired_rows=1"}
+    assert {run["unpaired"] for run in ablated if run["method"] == "ngw"} == {"foreign"}
+    fused = cut.runs("fuse", SimpleNamespace(**place, fusion="concat", part="runs"))
+    assert {run["labels"] for run in fused} == {"50", "all"}
+    assert cut.done("fuse", fused[0]) == "results/fusions/scenes/effnet-lite0__minilm-l6/concat/runs.fuse.json"
 
 
 def test_a_method_may_run_at_some_budgets_and_seeds_alone():
@@ -117,9 +153,9 @@ def test_pictures_are_compared_by_an_image_encoder_and_judged_by_unseen_data():
     values["tables"]["generation"]["images"]["network"] = "minilm-l6"
     refused(values, "expected an image encoder", "'minilm-l6'")
     values = tiny()
-    values["scorers"]["scenes-clip"]["dataset"] = "scenes"
+    values["scorers"]["scenes-clip-anew"]["dataset"] = "scenes"
     refused(values, "expected data that no method sees", "'scenes'")
-    values["scorers"]["scenes-clip"] = {}
+    values["scorers"]["scenes-clip-anew"] = {}
     refused(values, "expected either a model or a dataset")
 
 

@@ -165,15 +165,15 @@ def test_a_dry_run_lists_the_derived_methods(target, tmp_path):
     tiny = ROOT / "tests" / "config.yaml"
     options = {"--snakefile": ROOT / "workflow" / "Snakefile", "--directory": tmp_path, "--configfile": tiny}
     words = [str(word) for option in options.items() for word in option]
-    command = [sys.executable, "-m", "snakemake", target, "--dry-run", "--cores", "1", *words]
+    command = [sys.executable, "-m", "snakemake", target, "--dry-run", "--printshellcmds", "--cores", "1", *words]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
-    listed = set(re.findall(r"output: .*/([^/]*~[^/]*)/pairs\d+/shared/seed\d+/model", done.stdout + done.stderr))
+    listed = set(re.findall(r'"folder": "[^"]*/([^/"]*~[^/"]*)/pairs\d+/shared/seed\d+"', done.stdout + done.stderr))
     grid = Config(config.read(tiny), SCHEMA).ablation_grid(full=target != "all")
     derived = {name for name in grid["methods"] if "~" in name}
     assert derived
     assert derived <= listed
-    foreign = re.findall(r"input: .*results/features/scenes-elsewhere/train/minilm-l6\S*,?.*\n.*/foreign/", done.stdout)
+    foreign = re.findall(r"input: .*/features/scenes-elsewhere/train/minilm-l6.*\n.*(?:ngw|cca)~/runs\.", done.stdout)
     assert len(foreign) >= 3  # transport and maps of ngw, fit of cca

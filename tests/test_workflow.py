@@ -85,6 +85,7 @@ def test_a_number_leads_back_to_the_data_command_by_command(finished):
     rules = re.findall(r": rule (\w+), 20", done.stdout)
     assert set(rules) == {"retrieval", "encode", "data", "maps", "transport"}
     assert rules[0] == "retrieval"
+    assert done.stdout.startswith(f"{record}: one of the runs of results/runs/scenes/effnet-lite0__minilm-l6/ngw/runs.")
     assert done.stdout.count("$ python -m ngw ") == len(rules)
     again = run(finished, sys.executable, "-m", "ngw", "provenance", "nothing")
     assert again.returncode == 2
@@ -133,7 +134,7 @@ def test_every_method_and_the_ceiling_caption_every_image(finished):
 
 def test_every_method_and_the_ceiling_draw_the_same_images(finished):
     rows = table(finished / "results/tables/generation.csv")
-    judged = {key[:2] for key in rows if key[2] == "score[scenes-clip]"}
+    judged = {key[:2] for key in rows if key[2] == "score[scenes-clip-anew]"}
     assert judged == {("ngw", "16"), ("cca", "16"), ("weight-averaging", "0"), ("true-latents", "all")}
     assert ("ngw", "16", "fd[effnet-lite0-pca8]") in rows
     ids = []
@@ -178,7 +179,7 @@ def test_a_broken_feature_file_is_named_and_a_rerun_continues(copy):
     edit(copy / "ngw/methods/ridge.py", "import numpy as np", "import numpy as np\n\n# edited")
     run = copy / "results/runs/scenes/effnet-lite0__minilm-l6/ridge/pairs16/shared/seed0"
     record, model = run / "metrics/retrieval.json", run / "model.safetensors"
-    before, target = model.stat().st_mtime_ns, str(record.relative_to(copy))
+    before, target = model.stat().st_mtime_ns, str(run.parents[2].relative_to(copy) / "runs.retrieval.json")
     done = snakemake(copy, "--show-failed-logs", "--", target)
     assert done.returncode != 0
     assert "minilm-l6.safetensors: expected" in done.stdout + done.stderr

@@ -33,6 +33,10 @@ SMALLER = {  # what is replaced in a file, wherever it stands there
         ("    - [dinov2-base, mpnet]\n    - [dinov2-base, contriever]\n    - [dinov2-base, bert-base]\n", ""),
         ("    - [dinov2-base, roberta-base]\n    - [vit-b16, bert-base]\n", ""),
     ],
+    "examples/quick.yaml": [
+        ("[30, 100, 300, all]", "[16, all]"),
+        ("[ngw, sotalign, cca, ridge, procrustes, random]", "[ngw, cca, random]"),
+    ],
     "examples/same-modality.yaml": ONE_MODALITY,
     "examples/text-text.yaml": ONE_MODALITY,
     "examples/easy-vqa.yaml": [

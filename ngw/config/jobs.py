@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from ngw import data, encoders, fusion
-from ngw.config.names import FUSION, RUN
+from ngw.config.batches import base
+from ngw.config.names import FUSION, RUN, as_text, module
+from ngw.config.runs import Runs
 from ngw.config.sections import Sections
 from ngw.encoders._huggingface import sources as model_sources
-from ngw.features.clouds import FOREIGN, NONE
+from ngw.tasks import CEILING
 
 
-def as_text(entry: Mapping[str, Any]) -> str:
-    """A config entry as text, the same for any order of its keys."""
-    return json.dumps(entry, sort_keys=True)
-
-
-def _module(package: str, spec: Mapping[str, Any] | None) -> list[str]:
-    """The module of a component's kind, as a fingerprint of code wants it."""
-    return [f"ngw.{package}.{spec['kind'].replace('-', '_')}"] if spec else []
-
-
-class Jobs:
+class Jobs(Runs):
     """Input and parameter functions of Snakemake: each takes a job's wildcards.
 
     `spec`: an entry as JSON; `kind`, `kinds`: modules for the fingerprint of the code; `sources`: paths outside of
@@ -32,7 +24,7 @@ class Jobs:
     """
 
     def __init__(self, config: Sections) -> None:
-        self.config = config
+        super().__init__(config)
 
     def dataset_spec(self, wildcards: Any) -> str:
         """A data set's entry without templates, on which no image depends: see `templates`."""
@@ -45,7 +37,7 @@ class Jobs:
         return f"--templates {shlex.quote(json.dumps(given))}" if given else ""
 
     def dataset_kind(self, wildcards: Any) -> list[str]:
-        return _module("data", self.config.datasets[wildcards.dataset])
+        return module("data", self.config.datasets[wildcards.dataset])
 
     def dataset_sources(self, wildcards: Any) -> list[str]:
         return data.sources(self.config.datasets[wildcards.dataset])
@@ -54,7 +46,7 @@ class Jobs:
         return as_text(self.config.encoders[wildcards.encoder])
 
     def encoder_kind(self, wildcards: Any) -> list[str]:
-        return _module("encoders", self.config.encoders[wildcards.encoder])
+        return module("encoders", self.config.encoders[wildcards.encoder])
 
     def encoder_sources(self, wildcards: Any) -> list[str]:
         """What an encoder is made of, and where it sees images, those."""
@@ -66,7 +58,7 @@ class Jobs:
         return as_text(self.config.method_spec(wildcards.method))
 
     def method_kind(self, wildcards: Any) -> list[str]:
-        return _module("methods", self.config.method_spec(wildcards.method))
+        return module("methods", self.config.method_spec(base(wildcards.method)))
 
     def method_sources(self, wildcards: Any) -> list[str]:
         """The published model of a method that reads raw items."""
@@ -83,30 +75,14 @@ class Jobs:
         first = self.config.raw.towers(wildcards.method)
         return f"results/joint/{{dataset}}/{first}/towers/seed{{seed}}"
 
-    def teacher(self, wildcards: Any) -> str | list:
-        """The bridge of the jointly trained model that a method learns from, at its budget and seed, if it has one."""
-        name = self.config.method(wildcards.method).teacher
-        run = {**wildcards, "method": name, "unpaired": NONE}
-        return f"{RUN}/bridge.safetensors".format(**run) if name else []
-
-    def foreign(self, wildcards: Any) -> str | list:
-        """The features of another data set's captions, which are the unpaired ones in the setting `foreign`."""
-        if wildcards.unpaired != FOREIGN:
-            return []
-        return f"results/features/{self.config.foreign[wildcards.dataset]}/train/{wildcards.text}.safetensors"
-
     def fusion_spec(self, wildcards: Any) -> str:
         return as_text(self.config.vqa.spec(wildcards.fusion))
 
     def fusion_kinds(self, wildcards: Any) -> list[str]:
         """The fusion's own and its aligner's."""
         aligner = self.config.vqa.aligner(wildcards.fusion)
-        own = _module("fusion", self.config.vqa.spec(wildcards.fusion))
-        return own + (_module("methods", self.config.method_spec(aligner)) if aligner else [])
-
-    def fusion_model(self, wildcards: Any) -> str | list:
-        """The fitted aligner of a fusion, if it has one."""
-        return self.config.vqa.model(dict(wildcards)) or []
+        own = module("fusion", self.config.vqa.spec(wildcards.fusion))
+        return own + (module("methods", self.config.method_spec(aligner)) if aligner else [])
 
     def fusion_answers(self, wildcards: Any) -> str | list:
         """The features of the answers, if a fusion compares images with them."""
@@ -118,16 +94,9 @@ class Jobs:
         other = self.config.vqa.table["aligned_on"].get(wildcards.dataset)
         return [] if other is None else f"results/data/{other}/images.parquet"
 
-    def decoded_model(self, wildcards: Any) -> str | list:
-        """The fitted method whose maps carry latents to a decoder, or a joint model's bridge; none at its ceiling."""
-        if wildcards.method not in self.config.generation.methods:
-            return []
-        file = "bridge" if wildcards.method in self.config.raw.names() else "model"
-        return f"{RUN}/{file}.safetensors".format(**wildcards)
-
     def decoded_kind(self, wildcards: Any) -> list[str]:
-        """The kind of that method."""
-        return self.method_kind(wildcards) if self.decoded_model(wildcards) else []
+        """The kind of the method whose maps carry latents to a decoder; none at its ceiling."""
+        return [] if wildcards.method == CEILING else self.method_kind(wildcards)
 
     def captioner_sources(self, wildcards: Any) -> list[str]:
         """The language model that a captioner starts from."""
@@ -140,14 +109,14 @@ class Jobs:
 
     def network_kind(self, wildcards: Any) -> list[str]:
         """The kind of the encoder between whose features pictures are compared."""
-        return _module("encoders", self.config.generation.network())
+        return module("encoders", self.config.generation.network())
 
     def network_sources(self, wildcards: Any) -> list[str]:
         network = self.config.generation.network()
         return encoders.build(network).sources() if network else []
 
     def vision_kind(self, wildcards: Any) -> list[str]:
-        return _module("encoders", self.config.encoders[wildcards.vision])
+        return module("encoders", self.config.encoders[wildcards.vision])
 
     def vision_sources(self, wildcards: Any) -> list[str]:
         return encoders.build(self.config.encoders[wildcards.vision]).sources()
@@ -170,22 +139,9 @@ class Jobs:
 
         return files
 
-    def shown_method(self) -> str:
-        """The method whose alignment is drawn: the first of the table that has features."""
-        return next(name for name in self.config.tables["retrieval"]["methods"] if name not in self.config.raw.names())
-
     def shown_kind(self, wildcards: Any) -> list[str]:
         """The kind of that method."""
-        return _module("methods", self.config.method_spec(self.shown_method()))
-
-    def shown_model(self, wildcards: Any) -> str:
-        """That method, fitted at a middle budget, in the first setting."""
-        name = self.shown_method()
-        budgets = list(self.config.grid()["methods"][name].items())
-        pairs, settings = budgets[len(budgets) // 2]
-        run = {"method": name, "pairs": pairs, "unpaired": settings[0]}
-        seed = self.config.run["seeds"][0]
-        return f"{RUN}/model.safetensors".format(**wildcards, **run, seed=seed)
+        return module("methods", self.config.method_spec(self.shown_method()))
 
     def scorer(self, wildcards: Any) -> str | list:
         """The CLIP that judges pictures, where it is trained here; a published one is no file of ours."""
@@ -225,12 +181,8 @@ class Jobs:
         training = self.config.generation.scorers[wildcards.scorer].get("training", {})
         return as_text({"kind": "joint", **training})
 
-    def examples(self, wildcards: Any) -> list[dict[str, Any]]:
-        """The runs on a page of examples."""
-        return self.config.vqa.examples(wildcards.dataset, wildcards.vision, wildcards.text)
-
     def example_runs(self, file: str) -> Callable:
-        """An input function: that file of each of those runs."""
+        """A parameter function: that file of each of those runs."""
 
         def files(wildcards):
             return [f"{FUSION}/{file}".format(**cell) for cell in self.examples(wildcards)]
@@ -244,12 +196,8 @@ class Jobs:
     def example_kinds(self, wildcards: Any) -> list[str]:
         """Of that network, its aligner, and the encoder whose view of images is drawn."""
         network = type(wildcards)(fromdict=self.examples(wildcards)[0])
-        encoder = _module("encoders", self.config.encoders[wildcards.vision])
+        encoder = module("encoders", self.config.encoders[wildcards.vision])
         return self.fusion_kinds(network) + encoder
-
-    def example_model(self, wildcards: Any) -> str | list:
-        """The aligner of that network, if it has one."""
-        return self.config.vqa.model(self.examples(wildcards)[0]) or []
 
     def _published(self, wildcards: Any) -> str | None:
         """The published model of a method that reads raw items."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,8 +16,23 @@ from ngw.schema import check_plain
 RUN = "results/runs/{dataset}/{vision}__{text}/{method}/pairs{pairs}/{unpaired}/seed{seed}"
 FUSION = "results/fusions/{dataset}/{vision}__{text}/{fusion}/pairs{pairs}/{unpaired}/labels{labels}/seed{seed}"
 
+# What a job of many runs leaves beside their own files, by which the rules know them: what each file was made of.
+DONE = "results/runs/{dataset}/{vision}__{text}/{method}/{part}.{stage}.json"
+FUSED = "results/fusions/{dataset}/{vision}__{text}/{fusion}/{part}.{stage}.json"
+SCORED = "results/fusions/{dataset}/{vision}__{text}/vqa.json"
+
 # What stands behind a `~` of a derived name, which is part of a path.
 CHANGE = re.compile(r"([a-z0-9_]+)=([A-Za-z0-9._+-]+)")
+
+
+def as_text(entry: Mapping[str, Any]) -> str:
+    """A config entry as text, the same for any order of its keys."""
+    return json.dumps(entry, sort_keys=True)
+
+
+def module(package: str, spec: Mapping[str, Any] | None) -> list[str]:
+    """The module of a component's kind, as a fingerprint of code wants it."""
+    return [f"ngw.{package}.{spec['kind'].replace('-', '_')}"] if spec else []
 
 
 class Once(yaml.SafeLoader):

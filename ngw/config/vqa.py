@@ -8,7 +8,7 @@ from typing import Any
 
 from ngw import fusion
 from ngw.config.definitions import Definitions
-from ngw.config.names import FUSION, RUN, derived_spec, known, with_name
+from ngw.config.names import FUSION, SCORED, derived_spec, known, with_name
 from ngw.errors import InputError
 from ngw.features.clouds import ALL, NONE
 from ngw.registry import check_type, make
@@ -112,17 +112,34 @@ class Vqa:
         """That file of every run of the table."""
         return [f"{FUSION}/{file}".format(**cell) for cell in self.cells()]
 
+    def made(self) -> list[str]:
+        """What the training of a fusion makes in its run's folder: network, record, results of each answered split."""
+        return ["model.safetensors", "training.json", *(f"predictions/{split}.json" for split in self.splits)]
+
+    def scored(self) -> list[str]:
+        """What says that the answers of all runs are scored."""
+        return list(dict.fromkeys(SCORED.format(**cell) for cell in self.cells()))
+
+    def answered(self, cell: Mapping[str, Any]) -> list[str]:
+        """The record of a run's training, and its answers of the split that is scored."""
+        files = ("training.json", f"predictions/{self.table['split']}.json")
+        return [f"{FUSION}/{file}".format(**cell) for file in files]
+
     def predictions(self) -> list[str]:
         """Patterns of the results files of a run."""
         return [f"{FUSION}/predictions/{split}.json" for split in self.splits]
 
-    def model(self, cell: Mapping[str, Any]) -> str | None:
-        """The file of the fitted aligner of a run, where it has one; fitted on another data set where one is named."""
+    def aligned_run(self, cell: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The run of a run's aligner, where it has one; fitted on another data set where one is named."""
         aligner, dataset = self.aligner(cell["fusion"]), cell["dataset"]
         if aligner is None:
             return None
-        dataset = self.table["aligned_on"].get(dataset, dataset)
-        return f"{RUN}/model.safetensors".format(**{**cell, "dataset": dataset, "method": aligner})
+        kept = {name: cell[name] for name in ("vision", "text", "pairs", "unpaired", "seed")}
+        return kept | {"dataset": self.table["aligned_on"].get(dataset, dataset), "method": aligner}
+
+    def aligned(self) -> list[dict[str, Any]]:
+        """The runs of all aligners."""
+        return [run for run in map(self.aligned_run, self.cells()) if run is not None]
 
     def examples(self, dataset: str, vision: str, text: str) -> list[dict[str, Any]]:
         """The runs on the page of examples: with all labels and the first seed, in the config's order."""

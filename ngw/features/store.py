@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -137,14 +138,28 @@ def read(path: str | os.PathLike, encoder: str | None = None) -> Features:
     """Read and check a feature file: its digest, whose it is, shapes, ids, finiteness.
 
     encoder: the name that the file must carry.  Raises `InputError` with the file, what was expected and found.
+    The last few are kept for a job of many runs: their arrays can't be written to.
     """
-    file = _opened(path)
-    source = file.metadata().get("encoder")
+    try:
+        found = os.stat(path)
+    except OSError:  # told by the reader, with the reason
+        return _checked(path, _opened(path))
+    known = _read(os.fspath(path), found.st_size, found.st_mtime_ns)
+    source = known.metadata.get("encoder")
     if encoder is not None and source != encoder:
         raise InputError(
             f"{path}: expected features of {encoder!r}, found those of {source!r}; delete the file and rerun."
         )
-    return _checked(path, file)
+    return known
+
+
+@functools.lru_cache(maxsize=6)
+def _read(path: str, size: int, changed: int) -> Features:
+    """The features of a file, read once a state of it."""
+    known = _checked(path, _opened(path))
+    for array in (known.ids, known.image_ids, known.x):
+        array.flags.writeable = False
+    return known
 
 
 def _checked(path: str | os.PathLike, file: Any) -> Features:

@@ -17,6 +17,8 @@ LEFT_OUT = {  # what a stage reaches without its results depending on it, and wh
     "ngw.record.origin": "says what made a record",
     "ngw.cli": "hands options to a stage; their values stand in the command, which Snakemake watches",
     "ngw.arguments": "says how options are read, likewise",
+    "ngw.tasks.batch": "calls a stage for one run after another, with options that Snakemake watches",
+    "ngw.fingerprints.code": "tells one state of the code from another",
 }
 Reached = tuple[str, str]  # a module, and of a module of stages the one definition that is reached ("": the whole file)
 

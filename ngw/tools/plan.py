@@ -21,7 +21,9 @@ OTHER = 2_000  # training images of what says nothing of its size
 
 
 class Job(NamedTuple):
-    """One job of a rule at COCO's size. gpu, cpu: hours (of a GPU; of a core).  memory: GB.  storage: MB that stay.
+    """One job of a rule, or one run of a job that has many, at COCO's size.
+
+    gpu, cpu: hours (of a GPU; of a core).  memory: GB.  storage: MB that stay.
 
     power: by which of the training images' number the hours grow.
     """
@@ -39,7 +41,7 @@ EMBEDDED = "the embedded run, times the number of images"
 FLOPS = "operations at 100 TFLOP/s"
 JOBS = {
     "data": Job(0, 0.6, 4, 200, "every image decoded once, 50 a second and core"),
-    "encode_shard": Job(0.02, 0.2, 8, 0, "14,000 images at 300 a second"),
+    "encode_shard": Job(0.04, 0.4, 8, 0, "28,000 images at 300 a second"),
     "encode": Job(0.01, 0.1, 8, 80, "5,000 images or 25,000 texts at 300 a second"),
     "gather": Job(0, 0.02, 4, 350, "copies 350 MB"),
     "basis": Job(0.01, 0.1, 8, 5, "2,000 images at 300 a second"),
@@ -85,14 +87,21 @@ def images(spec: Mapping[str, Any]) -> int:
     return (spec.get("sizes") or {}).get("train") or OFFICIAL.get(spec["kind"], OTHER)
 
 
-def lines(jobs: Mapping[tuple[str, str], int], datasets: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A line a rule: jobs, GPU hours, core hours, the memory of one, what stays on disk; their sum, and the sources."""
+def lines(
+    jobs: Mapping[tuple[str, str], int], datasets: Mapping[str, Mapping[str, Any]],
+    runs: Mapping[tuple[str, str], int] | None = None,
+) -> list[str]:  # fmt: skip
+    """A line a rule: jobs, GPU hours, core hours, the memory of one, what stays on disk; their sum, and the sources.
+
+    runs: how many those of a (rule, data set) have together, where a job has many.
+    """
     rules: dict[str, list[float]] = {}
     for (rule, dataset), count in jobs.items():
         each = JOBS.get(rule, SMALL)
         size = images(datasets[dataset]) / COCO if dataset in datasets else 1.0
         row = rules.setdefault(rule, [0, 0.0, 0.0, 0.0])
         row[0] += count
+        count = (runs or {}).get((rule, dataset), count)
         row[1] += count * each.gpu * size**each.power
         row[2] += count * each.cpu * size**each.power
         row[3] += count * each.storage * (size if each.power else 1) / 1024
@@ -108,11 +117,15 @@ def lines(jobs: Mapping[tuple[str, str], int], datasets: Mapping[str, Mapping[st
 @stage("Estimate jobs, hours, memory and storage of a config before it runs.")
 def plan(configfile: ConfigFiles = (), root: Root = Path()) -> None:
     """The plan command, which no rule runs: what the config files, over config.yaml, will ask for."""
-    from ngw.config import read
-    from ngw.tools.status import dry_run, merged
+    from ngw.config import Config, read
+    from ngw.config.batches import Batches
+    from ngw.tools.status import SCHEMA, dry_run, merged
 
     values = read(root / "config.yaml")
     for path in configfile:
         values = merged(values, read(path))
-    print("\n".join(lines(counted(dry_run(configfile, root, "--forceall")), values["datasets"])))
+    jobs = counted(dry_run(configfile, root, "--forceall"))
+    counts = Batches(Config(values, root / SCHEMA)).counts()
+    runs = {(stage.replace("-", "_"), dataset): count for (stage, dataset), count in counts.items()}
+    print("\n".join(lines(jobs, values["datasets"], runs)))
     print("Orders of magnitude at these constants (ngw/tools/plan.py), not measurements.")

@@ -36,18 +36,34 @@ def job(file: str, store: Path) -> dict | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
+def batch(file: str, root: Path) -> str | None:
+    """The output of the job that made a file among those of other runs, as it noted itself (`ngw batch`)."""
+    for folder in Path(file).parents:
+        for note in sorted((root / folder).glob("*.json")):
+            name = note.relative_to(root).as_posix()
+            if job(name, root / ".snakemake" / "metadata") is None:
+                continue
+            entries = json.loads(note.read_text(encoding="utf-8"))
+            if isinstance(entries, dict) and any(
+                isinstance(made, dict) and file in made.get("files", ()) for made in entries.values()
+            ):
+                return name
+    return None
+
+
 def trace(file: str, root: Path, depth: int = 9) -> list[str]:
     """How a file was made, and what it was made from, as lines of text; each file once.
 
     file: as seen from `root`, where Snakemake ran.  Raises `InputError` where Snakemake has no note of it.
     """
     store = root / ".snakemake" / "metadata"
-    if job(file, store) is None:
+    made_by = file if job(file, store) is not None else batch(file, root)
+    if made_by is None:
         raise InputError(
             f"{file}: expected a file that Snakemake has made in {root}, found no note of it; give its path as the "
             "workflow writes it, such as results/tables/retrieval.csv, from the folder in which it ran."
         )
-    seen, lines = set(), []
+    seen, lines = set(), [] if made_by == file else [f"{file}: one of the runs of {made_by}"]
 
     def follow(name: str, level: int) -> None:
         seen.add(name)
@@ -65,7 +81,7 @@ def trace(file: str, root: Path, depth: int = 9) -> list[str]:
             if other not in seen:
                 follow(other, level + 1)
 
-    follow(file, 0)
+    follow(made_by, 0)
     return lines
 
 

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -14,6 +14,8 @@ from urllib.parse import unquote
 from ngw.arguments import ConfigFiles, Root
 from ngw.cli import stage
 from ngw.config import FUSION, RUN, Config, cells, read
+from ngw.config.batches import Batches
+from ngw.config.names import SCORED
 from ngw.errors import InputError
 
 ENTRY = re.compile(r"([^\s'\",]+):([0-9a-f]{10}|missing|unreadable)\b")  # of a fingerprint
@@ -29,19 +31,24 @@ def merged(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     return union
 
 
-def wanted(config: Config) -> dict[str, list[str]]:
-    """{table: the record of each of its runs}, relative to the project's root."""
-    generation, kept = config.generation.cells(), config.identifiability_grid()
-    records_of = {
-        "retrieval": [f"{RUN}/metrics/retrieval.json".format(**c) for c in cells(config.grid())],
-        "classification": config.classification.files("metrics/classification.json"),
-        "identifiability": [f"{RUN}/metrics/identifiability.json".format(**c) for c in cells(kept)],
-        "ablations": [f"{RUN}/metrics/retrieval.json".format(**c) for c in cells(config.ablation_grid())],
-        "vqa": [f"{FUSION}/metrics/vqa.json".format(**c) for c in config.vqa.cells()],
-        "captions": [f"{RUN}/metrics/captioning.json".format(**c) for c in generation],
-        "images": [f"{RUN}/metrics/imaging.json".format(**c) for c in generation if config.generation.images],
-    }  # fmt: skip
-    return {table: records for table, records in records_of.items() if records}
+def wanted(config: Config) -> dict[str, dict[str, str]]:
+    """{table: {the record of each of its runs: the output of the job that makes it}}, from the project's root."""
+    generation, jobs = config.generation.cells(), Batches(config)
+    fitted = {
+        "retrieval": ("retrieval", cells(config.grid())),
+        "classification": ("classification", config.classification.cells()),
+        "identifiability": ("identifiability", cells(config.identifiability_grid())),
+        "ablations": ("retrieval", cells(config.ablation_grid())),
+    }
+    records = {
+        table: {f"{RUN}/metrics/{stage}.json".format(**cell): jobs.made(stage, [cell])[-1] for cell in runs}
+        for table, (stage, runs) in fitted.items()
+    }
+    records["vqa"] = {f"{FUSION}/metrics/vqa.json".format(**c): SCORED.format(**c) for c in config.vqa.cells()}
+    for table, file in (("captions", "captioning"), ("images", "imaging")):
+        paths = [f"{RUN}/metrics/{file}.json".format(**c) for c in generation]
+        records[table] = {path: path for path in paths} if file == "captioning" or config.generation.images else {}
+    return {table: some for table, some in records.items() if some}
 
 
 class Job(NamedTuple):
@@ -94,14 +101,14 @@ def causes(reason: str) -> list[str]:
     return reasons
 
 
-def lines(records: Mapping[str, Iterable[str]], todo: Sequence[Job], root: Path) -> list[str]:
+def lines(records: Mapping[str, Mapping[str, str]], todo: Sequence[Job], root: Path) -> list[str]:
     """A line a table: runs that are done, stale and left, and the first to do; then what has changed."""
     remade = {path for job in todo for path in job.outputs}
     text = [f"{'table':16} {'done':>6} {'stale':>6} {'left':>6} {'of':>6}  next"]
     for table, paths in records.items():
         left = [path for path in paths if not (root / path).is_file()]
-        stale = [path for path in paths if path in remade and path not in left]
-        total, then = len(list(paths)), [*stale, *left, "-"][0]
+        stale = [path for path, made_by in paths.items() if made_by in remade and path not in left]
+        total, then = len(paths), [*stale, *left, "-"][0]
         text.append(f"{table:16} {total - len(stale) - len(left):6} {len(stale):6} {len(left):6} {total:6}  {then}")
     why: dict[str, Counter] = {}
     for job in todo:

@@ -31,8 +31,8 @@ rule joint_retrieval:
         vision=rules.retrieval.input.vision,
         text=rules.retrieval.input.text,
     output:
-        predictions=rules.retrieval.output.predictions,
-        record=rules.retrieval.output.record,
+        predictions=f"{RUN}/predictions/retrieval.parquet",
+        record=f"{RUN}/metrics/retrieval.json",
     log:
         f"results/logs/joint-retrieval/{RUN_NAME}.log",
     benchmark:
@@ -61,8 +61,8 @@ rule joint_classification:
         classes=rules.classification.input.classes,
         labels=rules.classification.input.labels,
     output:
-        predictions=rules.classification.output.predictions,
-        record=rules.classification.output.record,
+        predictions=f"{RUN}/predictions/classification.parquet",
+        record=f"{RUN}/metrics/classification.json",
     log:
         f"results/logs/joint-classification/{RUN_NAME}.log",
     benchmark:
@@ -122,8 +122,8 @@ rule joint_vqa:
         questions=rules.data.output.questions,
         labels=rules.labels.output.labels,
     output:
-        model=rules.fuse.output.model,
-        training=rules.fuse.output.training,
+        model=f"{FUSION}/model.safetensors",
+        training=f"{FUSION}/training.json",
         predictions=CONFIG.vqa.predictions(),
     log:
         f"results/logs/joint-vqa/{FUSION_NAME}.log",

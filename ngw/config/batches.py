@@ -1,0 +1,154 @@
+"""Which runs share a job: those of one method beside one data set and pair of encoders, or at one of its budgets."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from ngw.config.names import DONE, FUSED, FUSION, RUN
+from ngw.config.sections import Sections, cells
+from ngw.tasks import CEILING
+
+PLACE = ("dataset", "vision", "text")
+FITS = ("transport", "maps", "fit")  # the stages that fit methods between features
+LONG = ("transport",)  # what takes hours a run at the paper's size
+FILES = {  # what a stage makes of a run, by its option
+    "transport": {"output": "plan.safetensors"},
+    "maps": {"output": "model.safetensors"},
+    "fit": {"output": "model.safetensors"},
+    "retrieval": {"predictions": "predictions/retrieval.parquet", "record": "metrics/retrieval.json"},
+    "classification": {"predictions": "predictions/classification.parquet", "record": "metrics/classification.json"},
+    "identifiability": {"record": "metrics/identifiability.json"},
+    "generate-captions": {
+        "captions": "predictions/captions.json", "nearest": "predictions/captions-nearest.json",
+        "record": "captions.json",
+    },
+    "generate-images": {
+        "images": "predictions/images.zip", "nearest": "predictions/images-nearest.json", "record": "images.json",
+    },
+    "vqa": {"predictions": "predictions/vqa.parquet", "record": "metrics/vqa.json"},
+}  # fmt: skip
+
+Cell = dict[str, Any]
+
+
+def base(name: str) -> str:
+    """The method after which a batch is called."""
+    return name.rstrip("~")
+
+
+class Batches:
+    """The config's runs, sorted into jobs.
+
+    A batch is called after its method, or its fusion.  `ngw~` are the runs that only the ablations' table wants, of ngw
+    and of what is derived from it; `ngw~~` those that only the full one wants.  `run.grain: budget` cuts those of long
+    stages into parts, a budget of pairs each.
+    """
+
+    def __init__(self, config: Sections) -> None:
+        self.config, self.whole = config, config.run.get("grain", "method") == "method"
+
+    @functools.cached_property
+    def _tables(self) -> dict[str, list[Cell]]:
+        """{stage: the runs that tables want of it}; those of the ablations stand last."""
+        config = self.config
+        ablations: list[Cell] = [*cells(config.ablation_grid()), *cells(config.ablation_grid(full=True))]
+        generated = config.generation.cells()
+        fused = [cell for cell in config.vqa.cells() if cell["fusion"] in config.vqa.staged("fuse")]
+        tables: dict[str, list[Cell]] = {
+            "identifiability": cells(config.identifiability_grid()),
+            "classification": self._fitted(config.classification.cells()),
+            "retrieval": self._fitted([*cells(config.grid()), *ablations]),
+        }
+        maps = [cell for some in tables.values() for cell in some]
+        maps = self._fitted([*config.vqa.aligned(), *generated, *maps])
+        return tables | dict.fromkeys(FITS, maps) | {
+            "generate-captions": generated,
+            "generate-images": generated if config.generation.images else [],
+            "fuse": fused,
+        }  # fmt: skip
+
+    def _fitted(self, some: Iterable[Cell]) -> list[Cell]:
+        """Those whose method is fitted to features."""
+        others = {*self.config.raw.names(), CEILING}
+        return [cell for cell in some if cell["method"] not in others]
+
+    @functools.cached_property
+    def _ablated(self) -> dict[str, str]:
+        """{run: the name of its batch} of the runs that only tables of ablations want."""
+        config = self.config
+        names: dict[str, str] = {}
+        for grid, mark in ((config.ablation_grid(full=True), "~~"), (config.ablation_grid(), "~")):
+            names |= {RUN.format(**cell): cell["method"].split("~")[0] + mark for cell in cells(grid)}
+        others = [*cells(config.grid()), *cells(config.identifiability_grid()), *config.vqa.aligned()]
+        for cell in [*others, *config.generation.cells(), *config.classification.cells()]:
+            names.pop(RUN.format(**cell), None)
+        return names
+
+    def name(self, cell: Cell) -> str:
+        """The name of a run's batch."""
+        return str(cell["fusion"] if "fusion" in cell else self._ablated.get(RUN.format(**cell), cell["method"]))
+
+    def part(self, stage: str, cell: Cell) -> str:
+        """The part of its batch in which a run is."""
+        return "runs" if self.whole or stage not in LONG else f"pairs{cell['pairs']}"
+
+    def names(self, stage: str) -> list[str]:
+        """The batches of a stage."""
+        names = dict.fromkeys(self.name(cell) for cell in self._tables[stage])
+        return [name for name in names if stage not in FITS or self._has_plan(name) == (stage != "fit")]
+
+    @functools.cached_property
+    def _own(self) -> dict[str, set[str]]:
+        """{stage: the names of its batches}."""
+        return {stage: set(self.names(stage)) for stage in self._tables}
+
+    def _has_plan(self, name: str) -> bool:
+        return self.config.method(base(name)).has_plan
+
+    def done(self, stage: str, cell: Cell) -> str:
+        """The file that says that a stage has made a run's files."""
+        key = "fusion" if "fusion" in cell else "method"
+        pattern, where = (FUSED if key == "fusion" else DONE), {name: cell[name] for name in PLACE}
+        return pattern.format(**where, **{key: self.name(cell)}, part=self.part(stage, cell), stage=stage)
+
+    def fitted(self, cell: Cell) -> str:
+        """The file that says that a run's method is fitted."""
+        return self.done("maps" if self._has_plan(cell["method"]) else "fit", cell)
+
+    def runs(self, stage: str, job: Any) -> list[Cell]:
+        """The runs of a job, by its wildcards."""
+        if stage == "vqa":  # one job beside a data set and pair of encoders
+            return [cell for cell in self.config.vqa.cells() if all(cell[name] == job[name] for name in PLACE)]
+        name = job.fusion if stage == "fuse" else job.method
+        return self._jobs[stage].get((job.dataset, job.vision, job.text, name, job.part), [])
+
+    @functools.cached_property
+    def _jobs(self) -> dict[str, dict[tuple, list[Cell]]]:
+        jobs: dict[str, dict[tuple, dict[str, Cell]]] = {}
+        for stage, some in self._tables.items():
+            of_stage = jobs.setdefault(stage, {})
+            for cell in some:
+                key = (*(cell[name] for name in PLACE), self.name(cell), self.part(stage, cell))
+                of_stage.setdefault(key, {})[(FUSION if "fusion" in cell else RUN).format(**cell)] = cell
+        return {stage: {key: list(runs.values()) for key, runs in some.items()} for stage, some in jobs.items()}
+
+    def counts(self) -> Counter[tuple[str, str]]:
+        """{(stage, data set): runs}, those of the full ablations left out."""
+        jobs = ((stage, key, runs) for stage, some in self._jobs.items() for key, runs in some.items())
+        counts: Counter[tuple[str, str]] = Counter()
+        for stage, (dataset, _, _, name, _), runs in jobs:
+            if not name.endswith("~~") and name in self._own[stage]:
+                counts[stage, dataset] += len(runs)
+        return counts
+
+    def made(self, stage: str, some: Iterable[Cell]) -> list[str]:
+        """What says that a stage has made the files of some runs, each once; a rule of one's own makes them itself."""
+        own = self._own[stage]
+        files: list[str] = []
+        for cell in some:
+            single = [f"{RUN}/{file}".format(**cell) for file in FILES[stage].values()]
+            files += [self.done(stage, cell)] if self.name(cell) in own else single
+        return list(dict.fromkeys(files))

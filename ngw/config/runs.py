@@ -1,0 +1,190 @@
+"""What a job of many runs is made of: the options of each, the files that it reads, those that it makes."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ngw.config.batches import FILES, FITS, PLACE, Batches
+from ngw.config.names import FUSION, RUN, as_text, module
+from ngw.config.sections import Sections
+from ngw.features.clouds import FOREIGN, NONE
+from ngw.tasks import CEILING
+
+DECODERS = {"generate-captions": "{text}/seed{seed}/captioner", "generate-images": "{vision}/seed{seed}/imager"}
+
+
+class Runs:
+    """Input and parameter functions of Snakemake for the stages that run in batches."""
+
+    def __init__(self, config: Sections) -> None:
+        self.config, self.batches = config, Batches(config)
+
+    def runs(self, stage: str, *outside: Callable) -> Callable:
+        """A parameter function: a job's runs, as `ngw batch` wants them; outside: fingerprints of files elsewhere."""
+
+        def text(wildcards):
+            cells = self.batches.runs(stage, wildcards)
+            shared = self._shared(stage, cells[0]) if cells else {}
+            others = [fingerprint(wildcards) for fingerprint in outside]
+            return as_text(shared | {"outside": others, "runs": [self._run(stage, cell) for cell in cells]})
+
+        return text
+
+    def _shared(self, stage: str, cell: Mapping[str, Any]) -> dict[str, Any]:
+        """What the runs of a job have in common: components' modules, files that each reads and makes in its folder."""
+        vqa = self.config.vqa
+        if stage == "vqa":
+            reads = {"training": "training.json", "results": f"predictions/{vqa.table['split']}.json"}
+            return {"parts": [], "reads": reads, "makes": FILES[stage]}
+        if stage == "fuse":
+            run = vqa.aligned_run(cell)
+            parts = module("fusion", vqa.spec(cell["fusion"]))
+            parts += module("methods", self.config.method_spec(run["method"])) if run else []
+            return {"parts": parts, "reads": {}, "makes": {}, "files": vqa.made()}
+        method, reads = cell["method"], {}
+        if stage == "maps":
+            reads = {"plan": "plan.safetensors"}
+        elif stage not in FITS and method != CEILING:
+            key = "bridge" if method in self.config.raw.names() else "model"
+            reads = {key: f"{key}.safetensors"}
+        parts = [] if method == CEILING else module("methods", self.config.method_spec(method))
+        return {"parts": parts, "reads": reads, "makes": FILES[stage]}
+
+    def _run(self, stage: str, cell: Mapping[str, Any]) -> dict[str, Any]:
+        """A run's folder, its own options, and what it reads elsewhere."""
+        options, reads = {}, {}
+        if stage == "fuse":
+            name, run = cell["fusion"], self.config.vqa.aligned_run(cell)
+            options = {"fusion": name, "spec": self.config.vqa.spec(name), "output": FUSION.format(**cell)}
+            options |= {"share": cell["labels"], "seed": cell["seed"]}
+            reads = {} if run is None else {"model": f"{RUN}/model.safetensors".format(**run)}
+        elif stage in FITS:
+            options = {"method": cell["method"], "spec": self.config.method_spec(cell["method"])}
+            options |= {name: cell[name] for name in ("pairs", "unpaired", "seed")}
+            reads = self._foreign(cell) | self._teacher(cell)
+        elif stage == "identifiability":
+            reads = self._foreign(cell)
+        elif stage in DECODERS:
+            reads = self._decoder(stage, cell)
+        folder = (FUSION if "fusion" in cell else RUN).format(**cell)
+        return {"folder": folder, "options": options, "reads": reads}
+
+    def _foreign(self, cell: Mapping[str, Any]) -> dict[str, str]:
+        """The features of another data set's captions, which are the unpaired ones in the setting `foreign`."""
+        if cell["unpaired"] != FOREIGN:
+            return {}
+        return {"foreign": f"results/features/{self.config.foreign[cell['dataset']]}/train/{cell['text']}.safetensors"}
+
+    def _teacher(self, cell: Mapping[str, Any]) -> dict[str, str]:
+        """The bridge of the jointly trained model that a method learns from, at its budget and seed."""
+        name = self.config.method(cell["method"]).teacher
+        run = {**cell, "method": name, "unpaired": NONE}
+        return {"teacher": f"{RUN}/bridge.safetensors".format(**run)} if name else {}
+
+    def _decoder(self, stage: str, cell: Mapping[str, Any]) -> dict[str, str]:
+        """The decoder by which a run's latents become captions or pictures."""
+        return {"decoder": f"results/decoders/{{dataset}}/{DECODERS[stage]}.safetensors".format(**cell)}
+
+    def fitted(self, stage: str) -> Callable:
+        """An input function: what says that the methods of the runs of a job are fitted."""
+        return self._of_runs(stage, lambda cell: [self.batches.fitted(cell)])
+
+    def plans(self, stage: str) -> Callable:
+        """An input function: what has the plans of the runs of a job."""
+        return self._of_runs(stage, lambda cell: [self.batches.done("transport", cell)])
+
+    def foreign(self, stage: str) -> Callable:
+        """An input function: the other captions that the runs of a job read."""
+        return self._of_runs(stage, lambda cell: self._foreign(cell).values())
+
+    def teachers(self, stage: str) -> Callable:
+        """An input function: the bridges from which the runs of a job learn."""
+        return self._of_runs(stage, lambda cell: self._teacher(cell).values())
+
+    def decoders(self, stage: str) -> Callable:
+        """An input function: the decoders of the runs of a job."""
+        return self._of_runs(stage, lambda cell: self._decoder(stage, cell).values())
+
+    def decoded(self, stage: str) -> Callable:
+        """An input function: what has the maps that carry latents to a decoder; nothing at its ceiling."""
+
+        def maps(cell):
+            if cell["method"] == CEILING:
+                return []
+            raw = cell["method"] in self.config.raw.names()
+            return [f"{RUN}/bridge.safetensors".format(**cell) if raw else self.batches.fitted(cell)]
+
+        return self._of_runs(stage, maps)
+
+    def aligners(self, wildcards: Any) -> list[str]:
+        """What has the maps of the fusions of a job."""
+        runs = (self.config.vqa.aligned_run(cell) for cell in self.batches.runs("fuse", wildcards))
+        return list(dict.fromkeys(self.batches.fitted(run) for run in runs if run is not None))
+
+    def answered(self, wildcards: Any) -> list[str]:
+        """What has the answers of all fusions beside one data set and pair of encoders."""
+        trained = self.batches.names("fuse")
+        files = (
+            [self.batches.done("fuse", cell)] if cell["fusion"] in trained else self.config.vqa.answered(cell)
+            for cell in self.batches.runs("vqa", wildcards)
+        )
+        return list(dict.fromkeys(file for some in files for file in some))
+
+    def _of_runs(self, stage: str, files: Callable) -> Callable:
+        """An input function: those files of the runs of a job, each once."""
+
+        def every(wildcards):
+            return list(dict.fromkeys(file for cell in self.batches.runs(stage, wildcards) for file in files(cell)))
+
+        return every
+
+    def generated(self, stage: str) -> Callable:
+        """An input function: what has captioned, or drawn, beside one data set and pair of encoders."""
+
+        def files(wildcards):
+            return self.batches.made(stage, self._generated(wildcards))
+
+        return files
+
+    def generated_runs(self, wildcards: Any) -> list[str]:
+        """The folders of those runs."""
+        return [RUN.format(**cell) for cell in self._generated(wildcards)]
+
+    def _generated(self, wildcards: Any) -> list[dict[str, Any]]:
+        cells = self.config.generation.cells()
+        return [cell for cell in cells if all(cell[name] == wildcards[name] for name in PLACE)]
+
+    def shown_method(self) -> str:
+        """The method whose alignment is drawn: the first of the table that has features."""
+        return next(name for name in self.config.tables["retrieval"]["methods"] if name not in self.config.raw.names())
+
+    def shown_run(self, wildcards: Any) -> dict[str, Any]:
+        """That method's run at a middle budget, in the first setting."""
+        name = self.shown_method()
+        budgets = list(self.config.grid()["methods"][name].items())
+        pairs, settings = budgets[len(budgets) // 2]
+        run = {"method": name, "pairs": pairs, "unpaired": settings[0], "seed": self.config.run["seeds"][0]}
+        return {place: wildcards[place] for place in PLACE} | run
+
+    def shown_fitted(self, wildcards: Any) -> str:
+        return self.batches.fitted(self.shown_run(wildcards))
+
+    def shown_model(self, wildcards: Any) -> str:
+        return f"{RUN}/model.safetensors".format(**self.shown_run(wildcards))
+
+    def examples(self, wildcards: Any) -> list[dict[str, Any]]:
+        """The runs on a page of examples."""
+        return self.config.vqa.examples(wildcards.dataset, wildcards.vision, wildcards.text)
+
+    def example_fitted(self, wildcards: Any) -> list[str]:
+        """What has that network, and what has its aligner."""
+        first = self.examples(wildcards)[0]
+        run = self.config.vqa.aligned_run(first)
+        return [self.batches.done("fuse", first), *([] if run is None else [self.batches.fitted(run)])]
+
+    def example_model(self, wildcards: Any) -> str:
+        """`--model FILE` of the aligner of that network, if it has one."""
+        run = self.config.vqa.aligned_run(self.examples(wildcards)[0])
+        return "" if run is None else f"--model {shlex.quote(f'{RUN}/model.safetensors'.format(**run))}"

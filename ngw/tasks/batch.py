@@ -1,0 +1,167 @@
+"""Many runs in one job: a stage for each of them, one after another in one process; what is done is not done again."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from ngw import io
+from ngw.arguments import NAMES, POSITIONAL, TEXT, shaped
+from ngw.cli import function, parser, stage, stages
+from ngw.errors import FullDisk, InputError
+from ngw.fingerprints.code import files, fingerprint
+from ngw.io import digests
+
+KINDS = ("reads", "makes")
+NAMED = {"type": "object", "additionalProperties": TEXT}
+RUN = {
+    "type": "object",
+    "required": ["folder", "options", "reads"],
+    "properties": {"folder": TEXT, "options": {"type": "object"}, "reads": NAMED},
+}
+RUNS = {
+    "type": "object",
+    "required": ["parts", "reads", "makes", "runs"],
+    "properties": {
+        "parts": NAMES, "reads": NAMED, "makes": NAMED, "files": NAMES, "outside": NAMES,
+        "runs": {"type": "array", "minItems": 1, "items": RUN},
+    },
+}  # fmt: skip
+
+
+@dataclass
+class Run:
+    """One of a job's runs: the stage's options for it, the files that it reads beside those of all, those it makes."""
+
+    options: dict[str, Any]
+    reads: list[str]
+    makes: list[str]
+
+    @classmethod
+    def of(cls, job: Mapping[str, Any], one: Mapping[str, Any]) -> Run:
+        """One of those that a job's JSON names: its files by the job's names for them, in its folder."""
+        reads, makes = ({name: f"{one['folder']}/{file}" for name, file in job[kind].items()} for kind in KINDS)
+        reads |= one["reads"]
+        files = [f"{one['folder']}/{file}" for file in job.get("files", [])]
+        return cls({**one["options"], **reads, **makes}, list(reads.values()), [*makes.values(), *files])
+
+    @property
+    def name(self) -> str:
+        return self.makes[0]
+
+
+@stage("Run one stage for each of several runs; what is done already is kept.")
+def batch(
+    task: Annotated[str, POSITIONAL, "the stage"],
+    runs: Annotated[Mapping, shaped(RUNS), "as JSON: folder and options of each; the files in it, the code of all"],
+    done: Annotated[Path, "where it is written by what each file was made (json)"],
+    inputs: Annotated[Sequence[Path], "files that all of them read"] = (),
+    options: Annotated[Sequence[str], POSITIONAL, "behind --: options that all have in common"] = (),
+) -> None:  # fmt: skip
+    """The command of rules whose runs share a job: a run that fails is told, and the others are made all the same.
+
+    A run is done where all that it was made of (code, options, the content of what it reads) is what it would be made
+    of now, and its files are those that were written: `.NAME` beside `done` notes that after each run.
+    """
+    state, whole = done.with_name(f".{done.name}"), f"{stages()[task].module}:{task.replace('-', '_')}"
+    all_of_them = [Run.of(runs, one) for one in runs["runs"]]
+    if any("spec" in run.options for run in all_of_them):
+        _import(whole, runs["parts"])
+    made_by = [fingerprint(whole, *runs["parts"]), runs.get("outside", []), list(options)]
+    noted, call, failed = _noted(state), _caller(task, options), []
+    for k, run in enumerate(all_of_them, 1):
+        try:
+            made_of = _made_of(made_by, run, inputs)
+            if _is_done(noted.get(run.name), made_of):
+                print(f"[{k}/{len(all_of_them)}] {run.name} is there already", flush=True)
+                continue
+            print(f"[{k}/{len(all_of_them)}] {run.name}", flush=True)
+            for path in run.makes:
+                Path(path).unlink(missing_ok=True)  # an old file must not pass for a new one
+            call(run.options)
+        except FullDisk:
+            raise
+        except InputError as error:
+            failed.append(f"{run.name}: {error}")
+            print(f"ngw {task}: {error}", file=sys.stderr, flush=True)
+        except Exception:  # told in full, and the job fails: no other run has to wait for its mending
+            failed.append(f"{run.name}: {traceback.format_exc(limit=0).strip().splitlines()[-1]}")
+            traceback.print_exc()
+        else:
+            noted[run.name] = {"made_of": made_of, "files": {path: digests.of(path) for path in run.makes}}
+            io.write_json(state, noted)
+    if failed:
+        raise InputError(
+            f"{task}: {len(failed)} of {len(all_of_them)} runs failed, the first of them {failed[0].rstrip('.')}; the "
+            "others are kept. Mend it and run again."
+        )
+    io.write_json(done, {run.name: noted[run.name] for run in all_of_them})
+
+
+def _import(stage: str, parts: Sequence[str]) -> None:
+    """Import all that a stage can reach, so that the measured cost of no run has what only the first one imports."""
+    for file in sorted(files(stage, *parts)):
+        importlib.import_module(".".join(["ngw", *Path(file).with_suffix("").parts]).removesuffix(".__init__"))
+
+
+def _noted(state: Path) -> dict[str, Any]:
+    """What earlier jobs have made; nothing where there is no whole note of it."""
+    try:
+        return json.loads(state.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _caller(task: str, options: Sequence[str]):
+    """Calls the stage with a run's own options beside those that all have."""
+    words, of_stage = parser(task), function(task)
+
+    def call(own: Mapping[str, Any]) -> None:
+        line = [word for name, value in own.items() for word in (f"--{name.replace('_', '-')}", _word(value))]
+        known = vars(words.parse_args([task, *options, *line]))
+        known.pop("stage")
+        of_stage(**known)
+
+    return call
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _made_of(made_by: Sequence[Any], run: Run, inputs: Sequence[Path]) -> str:
+    """Twelve digits that tell what a run is made of."""
+    content = {path: _content(path, *_stat(path)) for path in [*map(str, inputs), *run.reads]}
+    whole = json.dumps([made_by, run.options, content], sort_keys=True)
+    return hashlib.sha256(whole.encode()).hexdigest()[:12]
+
+
+def _is_done(note: Mapping[str, Any] | None, made_of: str) -> bool:
+    return note is not None and note["made_of"] == made_of and all(
+        Path(path).is_file() and digests.of(path) == digest for path, digest in note["files"].items()
+    )  # fmt: skip
+
+
+def _stat(path: str | os.PathLike) -> tuple[int, int]:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such file, though its job is noted as done; run Snakemake with --forcerun and that job's rule."
+        ) from None
+    return found.st_size, found.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=4096)
+def _content(path: str | os.PathLike, size: int, changed: int) -> str:
+    """A file's digest, made once a state of it."""
+    return digests.of(path)
