@@ -144,19 +144,19 @@ def read(path: str | os.PathLike, encoder: str | None = None) -> Features:
         found = os.stat(path)
     except OSError:  # told by the reader, with the reason
         return _checked(path, _opened(path))
-    known = _read(os.fspath(path), found.st_size, found.st_mtime_ns)
-    source = known.metadata.get("encoder")
+    return _read(os.fspath(path), encoder, found.st_size, found.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=6)
+def _read(path: str, encoder: str | None, size: int, changed: int) -> Features:
+    """The features of a file, read once a state of it."""
+    file = _opened(path)
+    source = file.metadata().get("encoder")
     if encoder is not None and source != encoder:
         raise InputError(
             f"{path}: expected features of {encoder!r}, found those of {source!r}; delete the file and rerun."
         )
-    return known
-
-
-@functools.lru_cache(maxsize=6)
-def _read(path: str, size: int, changed: int) -> Features:
-    """The features of a file, read once a state of it."""
-    known = _checked(path, _opened(path))
+    known = _checked(path, file)
     for array in (known.ids, known.image_ids, known.x):
         array.flags.writeable = False
     return known
