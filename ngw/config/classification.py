@@ -7,7 +7,7 @@ from typing import Any
 
 from ngw import data, encoders
 from ngw.config.definitions import Definitions
-from ngw.config.names import RUN, known
+from ngw.config.names import known
 from ngw.errors import InputError
 
 PROBE = "results/probes/{dataset}/{vision}"
@@ -76,10 +76,6 @@ class Classification:
             ):
                 runs[name].append(cell)
         return [cell for cells in runs.values() for cell in cells]
-
-    def files(self, file: str) -> list[str]:
-        """That file of every run of the table."""
-        return [f"{RUN}/{file}".format(**cell) for cell in self.cells()]
 
     def of_sets(self, pattern: str) -> list[str]:
         """That file of every labelled data set."""
