@@ -38,7 +38,10 @@ rule classification:
     wildcard_constraints:
         method=named("classification"),
     params:
-        code=code("ngw.tasks.classification.stages:classification", JOB.method_kind),
+        code=code(
+            "ngw.tasks.classification.stages:classification",
+            JOB.kinds("classification"),
+        ),
         runs=JOB.runs("classification"),
     shell:
         "python -m ngw batch classification --runs {params.runs:q} --inputs {input.images:q} {input.classes:q} {input.labels:q}"

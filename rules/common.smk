@@ -127,6 +127,12 @@ def joint_model(wildcards, input):
     return CONFIG.method(wildcards.method).model or input.folder
 
 
+def kept_option(wildcards, output):
+    """`--kept FILE` where the tokens are kept too."""
+    file = getattr(output, "kept", None)
+    return f"--kept {shlex.quote(file)}" if file else ""
+
+
 def output_folder(wildcards, output):
     return str(Path(output[0]).parent)
 

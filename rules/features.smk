@@ -16,9 +16,22 @@ rule encode:
         outside=outside(JOB.encoder_sources),
         spec=JOB.encoder_spec,
         tables=input_folder,
+        kept=kept_option,
     shell:
         "python -m ngw encode --tables {params.tables:q} --dataset {wildcards.dataset} --split {wildcards.split}"
-        " --encoder {wildcards.encoder} --spec {params.spec:q} --output {output.features:q} > {log} 2>&1"
+        " --encoder {wildcards.encoder} --spec {params.spec:q} --output {output.features:q} {params.kept} > {log} 2>&1"
+
+
+use rule encode as encode_keeping_tokens with:
+    output:
+        features=rules.encode.output.features,
+        kept="results/features/{dataset}/{split}/{encoder}.kept.safetensors",
+    wildcard_constraints:
+        dataset=names(CONFIG.run["datasets"]),
+        encoder=names(JOB.keepers()),
+
+
+ruleorder: encode_keeping_tokens > encode
 
 
 rule encode_shard:

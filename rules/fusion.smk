@@ -3,6 +3,7 @@ rule basis:
     input:
         images=rules.data.output.images,
         questions=rules.data.output.questions,
+        kept=JOB.kept("train"),
     output:
         basis="results/features/{dataset}/{encoder}.basis.safetensors",
     log:
@@ -15,9 +16,10 @@ rule basis:
         spec=JOB.encoder_spec,
         dims=json.dumps(CONFIG.vqa.table["tokens"]),
         tables=input_folder,
+        kept=option("kept"),
     shell:
         "python -m ngw basis --tables {params.tables:q} --dataset {wildcards.dataset} --encoder {wildcards.encoder}"
-        " --spec {params.spec:q} --dims {params.dims} --output {output.basis:q} > {log} 2>&1"
+        " --spec {params.spec:q} --dims {params.dims} {params.kept} --output {output.basis:q} > {log} 2>&1"
 
 
 rule tokens:
@@ -25,6 +27,7 @@ rule tokens:
         images=rules.data.output.images,
         questions=rules.data.output.questions,
         basis=rules.basis.output.basis,
+        kept=JOB.kept("{split}"),
     output:
         tokens="results/features/{dataset}/{split}/{encoder}.tokens.safetensors",
     log:
@@ -36,9 +39,10 @@ rule tokens:
         outside=outside(JOB.encoder_sources),
         spec=JOB.encoder_spec,
         tables=input_folder,
+        kept=option("kept"),
     shell:
         "python -m ngw tokens --tables {params.tables:q} --dataset {wildcards.dataset} --split {wildcards.split}"
-        " --encoder {wildcards.encoder} --spec {params.spec:q} --basis {input.basis:q} --output {output.tokens:q}"
+        " --encoder {wildcards.encoder} --spec {params.spec:q} --basis {input.basis:q} {params.kept} --output {output.tokens:q}"
         " > {log} 2>&1"
 
 

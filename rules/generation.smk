@@ -37,7 +37,10 @@ rule generate_captions:
     wildcard_constraints:
         method=named("generate-captions"),
     params:
-        code=code("ngw.tasks.captions.stages:generate_captions", JOB.decoded_kind),
+        code=code(
+            "ngw.tasks.captions.stages:generate_captions",
+            JOB.kinds("generate-captions"),
+        ),
         outside=outside(JOB.captioner_sources),
         runs=JOB.runs("generate-captions", outside(JOB.captioner_sources)),
         tables=input_folder,

@@ -16,7 +16,7 @@ rule identifiability:
     wildcard_constraints:
         method=named("identifiability"),
     params:
-        code=code("ngw.tasks.stages:identifiability", JOB.method_kind),
+        code=code("ngw.tasks.stages:identifiability", JOB.kinds("identifiability")),
         runs=JOB.runs("identifiability"),
         captions=CONFIG.captions,
     shell:

@@ -3,6 +3,7 @@ rule train_image_decoder:
     input:
         images=rules.data.output.images,
         vision="results/features/{dataset}/train/{vision}.safetensors",
+        kept=JOB.kept("train", "vision"),
     output:
         imager="results/decoders/{dataset}/{vision}/seed{seed}/imager.safetensors",
     log:
@@ -15,9 +16,10 @@ rule train_image_decoder:
         outside=outside(JOB.dataset_sources, JOB.vision_sources, JOB.imager_sources),
         options=verbatim(as_text(CONFIG.generation.table["imager"])),
         tables=input_folder,
+        kept=option("kept"),
     shell:
         "python -m ngw train-image-decoder --tables {params.tables:q} --vision {input.vision:q} --options {params.options:q}"
-        " --seed {wildcards.seed} --output {output.imager:q} > {log} 2>&1"
+        " {params.kept} --seed {wildcards.seed} --output {output.imager:q} > {log} 2>&1"
 
 
 rule generate_images:
@@ -36,7 +38,9 @@ rule generate_images:
     wildcard_constraints:
         method=named("generate-images"),
     params:
-        code=code("ngw.tasks.images.stages:generate_images", JOB.decoded_kind),
+        code=code(
+            "ngw.tasks.images.stages:generate_images", JOB.kinds("generate-images")
+        ),
         outside=outside(JOB.imager_sources),
         runs=JOB.runs("generate-images", outside(JOB.imager_sources)),
         size=(CONFIG.generation.images or {}).get("count"),

@@ -14,7 +14,7 @@ rule retrieval:
         method=named("retrieval"),
     priority: 5
     params:
-        code=code("ngw.tasks.stages:retrieval", JOB.method_kind),
+        code=code("ngw.tasks.stages:retrieval", JOB.kinds("retrieval")),
         runs=JOB.runs("retrieval"),
     shell:
         "python -m ngw batch retrieval --runs {params.runs:q} --inputs {input.vision:q} {input.text:q} --done {output.done:q}"

@@ -25,18 +25,12 @@ class Job:
 
     def words(self, *budgets: int, stage: str = "fit", **spec) -> list[str]:
         who = {"method": "ridge", "spec": {"kind": "ridge", **spec}, "seed": 0}
-        runs = {
-            "parts": ["ngw.methods.ridge"],
-            "reads": {},
-            "makes": {"output": "model.safetensors"},
-            "runs": [
-                {"folder": str(self.model(pairs).parent), "options": {**who, "pairs": str(pairs)}, "reads": {}}
-                for pairs in budgets
-            ],
-        }
+        runs = [{"folder": str(pairs), "options": {**who, "pairs": str(pairs)}, "reads": {}} for pairs in budgets]
+        group = {"parts": ["ngw.methods.ridge"], "folder": str(self.folder), "reads": {}, "runs": runs}
+        job = {"groups": [group | {"makes": {"output": "model.safetensors"}}]}
         clouds = [str(path) for path in self.pair]
         common = ["--inputs", *clouds, "--done", str(self.done)]
-        return ["batch", stage, "--runs", json.dumps(runs), *common, "--", "--vision", clouds[0], "--text", clouds[1]]
+        return ["batch", stage, "--runs", json.dumps(job), *common, "--", "--vision", clouds[0], "--text", clouds[1]]
 
 
 @pytest.fixture
@@ -127,10 +121,11 @@ def test_a_stage_for_plans_is_refused_for_other_methods(job, capsys):
 
 def test_a_run_reads_what_another_stage_has_made_in_its_folder(tmp_path, pair, capsys):
     clouds = [str(path) for path in pair]
-    one = {"folder": str(tmp_path), "options": {"method": "ngw", "spec": WARP, "pairs": "6", "seed": 0}, "reads": {}}
+    one = {"folder": "run", "options": {"method": "ngw", "spec": WARP, "pairs": "6", "seed": 0}, "reads": {}}
 
     def words(stage: str, reads: dict, made: str) -> list[str]:
-        job = {"parts": ["ngw.methods.warp"], "reads": reads, "makes": {"output": made}, "runs": [one]}
+        group = {"parts": ["ngw.methods.warp"], "folder": str(tmp_path), "reads": reads, "runs": [one]}
+        job = {"groups": [group | {"makes": {"output": made}}]}
         common = ["--inputs", *clouds, "--done", str(tmp_path / f"{stage}.json")]
         return ["batch", stage, "--runs", json.dumps(job), *common, "--", "--vision", clouds[0], "--text", clouds[1]]
 
@@ -140,5 +135,5 @@ def test_a_run_reads_what_another_stage_has_made_in_its_folder(tmp_path, pair, c
     capsys.readouterr()
     assert main(maps) == 0
     assert "is there already" in capsys.readouterr().out
-    (tmp_path / "plan.safetensors").unlink()
+    (tmp_path / "run/plan.safetensors").unlink()
     assert main(maps) == 2

@@ -101,7 +101,7 @@ def test_a_run_reads_foreign_captions_in_their_setting_alone():
     ablated, others = (SimpleNamespace(**place, method=name) for name in ("ngw~", "ngw"))
     assert (jobs.foreign("transport")(ablated), jobs.foreign("transport")(others)) == ([file], [])
     for job in (ablated, others):
-        for run in json.loads(jobs.runs("transport")(job))["runs"]:
+        for run in json.loads(jobs.runs("transport")(job))["groups"][0]["runs"]:
             assert run["reads"] == ({"foreign": file} if run["options"]["unpaired"] == "foreign" else {})
 
 
@@ -130,6 +130,12 @@ def test_runs_share_a_job_by_method_or_by_budget():
     ablated = whole.runs("transport", SimpleNamespace(**place, method="ngw~", part="runs"))
     assert {run["method"] for run in ablated} == {"ngw", "ngw~epsilon=0.1", "ngw~unpaired_rows=1"}
     assert {run["unpaired"] for run in ablated if run["method"] == "ngw"} == {"foreign"}
+    # What takes a second a run is one job for all methods, but for those of the ablations.
+    assert whole.names("retrieval") == ["all~", "all~~", "all~~~"]
+    assert {"ngw", "cca", "ridge~"}.isdisjoint(whole.names("classification"))
+    assert {"ngw", "cca", "ngw~"} <= {*cut.names("retrieval")}
+    scored = whole.runs("retrieval", SimpleNamespace(**place, method="all~", part="runs"))
+    assert {"ngw", "cca", "ridge"} <= {run["method"] for run in scored}
     fused = cut.runs("fuse", SimpleNamespace(**place, fusion="concat", part="runs"))
     assert {run["labels"] for run in fused} == {"50", "all"}
     assert cut.done("fuse", fused[0]) == "results/fusions/scenes/effnet-lite0__minilm-l6/concat/runs.fuse.json"

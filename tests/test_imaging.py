@@ -179,7 +179,7 @@ def test_pictures_are_kept_as_a_zip_of_png_by_id(tmp_path):
 
 def test_pictures_are_compared_as_squares_of_256_pixels(tmp_path):
     Image.new("RGB", (40, 20), (9, 8, 7)).save(tmp_path / "wide.png")
-    image = Image.open(codec.prepared([tmp_path / "wide.png"])[0])
+    image = codec.prepared([tmp_path / "wide.png"])[0]
     assert image.size == (256, 256)
     assert image.getpixel((128, 128)) == (9, 8, 7)
 
@@ -187,7 +187,7 @@ def test_pictures_are_compared_as_squares_of_256_pixels(tmp_path):
 def test_real_pictures_pass_through_the_size_of_drawn_ones(tmp_path):
     checks = np.indices((64, 64)).sum(0) % 2 * 255
     Image.fromarray(np.stack([checks] * 3, -1).astype(np.uint8)).save(tmp_path / "checks.png")
-    fine, coarse = (np.asarray(Image.open(codec.prepared([tmp_path / "checks.png"], n)[0])) for n in (256, 8))
+    fine, coarse = (np.asarray(codec.prepared([tmp_path / "checks.png"], n)[0]) for n in (256, 8))
     assert fine.shape == coarse.shape == (256, 256, 3)
     assert fine.std() > 50 > 5 > coarse.std()  # what 8 pixels can't show is grey
 

@@ -107,7 +107,7 @@ def test_an_edited_method_reruns_that_method_only(copy):
     jobs = scheduled(copy)
     assert {job for job in jobs if not job.endswith(("tables", "figures"))} == {"fit", "retrieval"}
     assert {"tables", "figures"} <= jobs.keys()
-    assert jobs["fit"] == jobs["retrieval"] == {"ridge"}
+    assert (jobs["fit"], jobs["retrieval"]) == ({"ridge"}, {"all~"})  # which keeps what it has scored of others
 
 
 def test_an_edited_building_block_reruns_what_is_built_of_it(copy):
@@ -142,17 +142,18 @@ def test_other_foreign_captions_rerun_their_setting_alone(copy):
 def test_a_changed_hyperparameter_reruns_that_method_only(copy):
     edit(copy / "tests/config.yaml", "cca: {kind: cca}", "cca: {kind: cca, ridge: 0.5}")
     jobs = scheduled(copy)
-    assert jobs["fit"] == jobs["retrieval"] == {"cca", "cca~"}
+    assert (jobs["fit"], jobs["retrieval"]) == ({"cca", "cca~"}, {"all~", "all~~"})
     assert "transport" not in jobs
     assert "encode" not in jobs
 
 
 def test_a_new_seed_adds_its_runs_and_makes_no_other_anew(copy):
     runs = copy / "results/runs/scenes/effnet-lite0__minilm-l6/ridge/pairs16/shared"
-    before = (runs / "seed0/model.safetensors").stat().st_mtime_ns
+    others = runs.parents[2] / "cca/pairs16/shared/seed0/metrics/retrieval.json"
+    before = [path.stat().st_mtime_ns for path in (runs / "seed0/model.safetensors", others)]
     edit(copy / "tests/config.yaml", "seeds: [0]\n  pairs: [0, 16, all]", "seeds: [0, 1]\n  pairs: [0, 16, all]")
-    target = runs.parents[1] / "runs.retrieval.json"
+    target = runs.parents[2] / "all~/runs.retrieval.json"
     done = snakemake(copy, "--show-failed-logs", "--", str(target.relative_to(copy)))
     assert done.returncode == 0, done.stdout + done.stderr
     assert (runs / "seed1/metrics/retrieval.json").exists()
-    assert (runs / "seed0/model.safetensors").stat().st_mtime_ns == before
+    assert [path.stat().st_mtime_ns for path in (runs / "seed0/model.safetensors", others)] == before

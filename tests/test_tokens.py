@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from ngw import io
+from ngw import features, io
 from ngw.encoders import Encoder, Encoding
 from ngw.errors import InputError
 from ngw.features import tokens
@@ -65,6 +65,26 @@ def test_the_basis_is_the_tokens_principal_components():
     kept = (rows - rows.mean(0)) @ basis.axes
     assert about["scale"] == pytest.approx(np.sqrt((kept**2).sum(1).mean()))
     assert basis.unit == pytest.approx(2)  # pooled is half the mean
+
+
+def test_kept_tokens_stand_for_the_encoder(tmp_path):
+    items, ids, encoder = ["7", "8", "9", "1", "2"], [70, 80, 90, 10, 20], Made("vision")
+    head = {"dataset": "made", "split": "train", "encoder": "made", "spec": "{}"}
+    features.encode(encoder, items, ids, ids, tmp_path / "x", head, batch=2, kept=tmp_path / "kept")
+    assert encoder.encoded == items  # once each
+    kept = features.Kept(encoder, tmp_path / "kept", "{}", items, ids)
+    (ours, _), (seen, _) = (fit_basis(one, ["9", "7", "2"], None) for one in (encoder, kept))
+    assert (seen.unit, seen.axes.tolist()) == (pytest.approx(ours.unit, rel=1e-3), ours.axes.tolist())
+    part, again = encoder.encode(["1", "8"], tokens=True), kept.encode(["1", "8"], tokens=True)
+    np.testing.assert_array_equal(again.pooled, features.read(tmp_path / "x").x[[3, 1]])
+    np.testing.assert_array_equal(again.tokens, part.tokens[:, :GRID].astype(np.float16).astype(np.float32))
+    with pytest.raises(InputError, match=r"kept: expected 5 in it, found 5 other images; set run.keep_tokens: false"):
+        kept.encode(["9", "5"])
+    with pytest.raises(InputError, match=r"expected encodings by \{\"size\": 2\}, found those by \{\}; encode again"):
+        features.Kept(encoder, tmp_path / "kept", '{"size": 2}', items, ids)
+    with pytest.raises(InputError, match="expected an encoder of images, found one of texts; leave --kept out"):
+        features.encode(Made(), ITEMS, IDS, IDS, tmp_path / "y", head, kept=tmp_path / "no")
+    assert not (tmp_path / "y").exists()
 
 
 def test_without_dimensions_tokens_stay_as_they_are():

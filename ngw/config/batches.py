@@ -1,4 +1,4 @@
-"""Which runs share a job: those of one method beside one data set and pair of encoders, or at one of its budgets."""
+"""Which runs share a job: those of a method, or at one of its budgets; of all methods where a run takes a second."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from ngw.tasks import CEILING
 PLACE = ("dataset", "vision", "text")
 FITS = ("transport", "maps", "fit")  # the stages that fit methods between features
 LONG = ("transport",)  # what takes hours a run at the paper's size
+SHORT = ("retrieval", "classification", "identifiability", "generate-captions", "generate-images")  # or seconds, here
+ALL = "all~"  # what a batch of all methods is called, with the marks of `Batches`
 FILES = {  # what a stage makes of a run, by its option
     "transport": {"output": "plan.safetensors"},
     "maps": {"output": "model.safetensors"},
@@ -43,8 +45,9 @@ class Batches:
     """The config's runs, sorted into jobs.
 
     A batch is called after its method, or its fusion.  `ngw~` are the runs that only the ablations' table wants, of ngw
-    and of what is derived from it; `ngw~~` those that only the full one wants.  `run.grain: budget` cuts those of long
-    stages into parts, a budget of pairs each.
+    and of what is derived from it; `ngw~~` those that only the full one wants.  All methods share the jobs of a short
+    stage: `all~`, `all~~`, `all~~~`.  `run.grain: budget` leaves these a job a method, and cuts the runs of long stages
+    into parts, a budget of pairs each.
     """
 
     def __init__(self, config: Sections) -> None:
@@ -87,9 +90,12 @@ class Batches:
             names.pop(RUN.format(**cell), None)
         return names
 
-    def name(self, cell: Cell) -> str:
+    def name(self, stage: str, cell: Cell) -> str:
         """The name of a run's batch."""
-        return str(cell["fusion"] if "fusion" in cell else self._ablated.get(RUN.format(**cell), cell["method"]))
+        if "fusion" in cell:
+            return str(cell["fusion"])
+        name = str(self._ablated.get(RUN.format(**cell), cell["method"]))
+        return ALL + name[len(base(name)) :] if self.whole and stage in SHORT else name
 
     def part(self, stage: str, cell: Cell) -> str:
         """The part of its batch in which a run is."""
@@ -97,22 +103,16 @@ class Batches:
 
     def names(self, stage: str) -> list[str]:
         """The batches of a stage."""
-        names = dict.fromkeys(self.name(cell) for cell in self._tables[stage])
-        return [name for name in names if stage not in FITS or self._has_plan(name) == (stage != "fit")]
-
-    @functools.cached_property
-    def _own(self) -> dict[str, set[str]]:
-        """{stage: the names of its batches}."""
-        return {stage: set(self.names(stage)) for stage in self._tables}
+        return list(dict.fromkeys(key[3] for key in self._jobs[stage]))
 
     def _has_plan(self, name: str) -> bool:
-        return self.config.method(base(name)).has_plan
+        return self.config.method(name).has_plan
 
     def done(self, stage: str, cell: Cell) -> str:
         """The file that says that a stage has made a run's files."""
         key = "fusion" if "fusion" in cell else "method"
         pattern, where = (FUSED if key == "fusion" else DONE), {name: cell[name] for name in PLACE}
-        return pattern.format(**where, **{key: self.name(cell)}, part=self.part(stage, cell), stage=stage)
+        return pattern.format(**where, **{key: self.name(stage, cell)}, part=self.part(stage, cell), stage=stage)
 
     def fitted(self, cell: Cell) -> str:
         """The file that says that a run's method is fitted."""
@@ -131,16 +131,26 @@ class Batches:
         for stage, some in self._tables.items():
             of_stage = jobs.setdefault(stage, {})
             for cell in some:
-                key = (*(cell[name] for name in PLACE), self.name(cell), self.part(stage, cell))
+                if stage in FITS and self._has_plan(cell["method"]) != (stage != "fit"):
+                    continue
+                key = (*(cell[name] for name in PLACE), self.name(stage, cell), self.part(stage, cell))
                 of_stage.setdefault(key, {})[(FUSION if "fusion" in cell else RUN).format(**cell)] = cell
         return {stage: {key: list(runs.values()) for key, runs in some.items()} for stage, some in jobs.items()}
+
+    @functools.cached_property
+    def _own(self) -> dict[str, set[str]]:
+        """{stage: the folders of its runs}."""
+        return {
+            stage: {RUN.format(**cell) for runs in some.values() for cell in runs if "fusion" not in cell}
+            for stage, some in self._jobs.items()
+        }
 
     def counts(self) -> Counter[tuple[str, str]]:
         """{(stage, data set): runs}, those of the full ablations left out."""
         jobs = ((stage, key, runs) for stage, some in self._jobs.items() for key, runs in some.items())
         counts: Counter[tuple[str, str]] = Counter()
         for stage, (dataset, _, _, name, _), runs in jobs:
-            if not name.endswith("~~") and name in self._own[stage]:
+            if not name.removeprefix(ALL).endswith("~~"):
                 counts[stage, dataset] += len(runs)
         return counts
 
@@ -150,5 +160,5 @@ class Batches:
         files: list[str] = []
         for cell in some:
             single = [f"{RUN}/{file}".format(**cell) for file in FILES[stage].values()]
-            files += [self.done(stage, cell)] if self.name(cell) in own else single
+            files += [self.done(stage, cell)] if RUN.format(**cell) in own else single
         return list(dict.fromkeys(files))

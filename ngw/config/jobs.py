@@ -13,7 +13,6 @@ from ngw.config.names import FUSION, RUN, as_text, module
 from ngw.config.runs import Runs
 from ngw.config.sections import Sections
 from ngw.encoders._huggingface import sources as model_sources
-from ngw.tasks import CEILING
 
 
 class Jobs(Runs):
@@ -44,6 +43,25 @@ class Jobs(Runs):
 
     def encoder_spec(self, wildcards: Any) -> str:
         return as_text(self.config.encoders[wildcards.encoder])
+
+    def kept(self, split: str, side: str = "encoder") -> Callable:
+        """An input function: the file of the tokens that an encoder's features were made with, where they are kept."""
+
+        def file(wildcards):
+            encoder = wildcards[side]
+            keeps = wildcards.dataset in self.config.run["datasets"] and encoder in self.keepers()
+            name = split.format(**wildcards)
+            return f"results/features/{wildcards.dataset}/{name}/{encoder}.kept.safetensors" if keeps else []
+
+        return file
+
+    def keepers(self) -> list[str]:
+        """The encoders whose images' tokens are kept."""
+        if not self.config.keeps_tokens:
+            return []
+        used = dict.fromkeys(name for pair in self.config.run["encoder_pairs"] for name in pair)
+        built = {name: encoders.build(self.config.encoders[name]) for name in used}
+        return [name for name, encoder in built.items() if encoder.modality == "vision" and not encoder.by_id]
 
     def encoder_kind(self, wildcards: Any) -> list[str]:
         return module("encoders", self.config.encoders[wildcards.encoder])
@@ -93,10 +111,6 @@ class Jobs(Runs):
         """The images on which the aligners are fitted, where that isn't the data set of the questions."""
         other = self.config.vqa.table["aligned_on"].get(wildcards.dataset)
         return [] if other is None else f"results/data/{other}/images.parquet"
-
-    def decoded_kind(self, wildcards: Any) -> list[str]:
-        """The kind of the method whose maps carry latents to a decoder; none at its ceiling."""
-        return [] if wildcards.method == CEILING else self.method_kind(wildcards)
 
     def captioner_sources(self, wildcards: Any) -> list[str]:
         """The language model that a captioner starts from."""

@@ -15,6 +15,12 @@ from ngw.tasks import CEILING
 DECODERS = {"generate-captions": "{text}/seed{seed}/captioner", "generate-images": "{vision}/seed{seed}/imager"}
 
 
+def _folder(cell: Mapping[str, Any]) -> str:
+    """Where the runs of a cell's method, or fusion, lie."""
+    pattern = FUSION if "fusion" in cell else RUN
+    return pattern.partition("/pairs")[0].format(**cell)
+
+
 class Runs:
     """Input and parameter functions of Snakemake for the stages that run in batches."""
 
@@ -25,15 +31,31 @@ class Runs:
         """A parameter function: a job's runs, as `ngw batch` wants them; outside: fingerprints of files elsewhere."""
 
         def text(wildcards):
-            cells = self.batches.runs(stage, wildcards)
-            shared = self._shared(stage, cells[0]) if cells else {}
-            others = [fingerprint(wildcards) for fingerprint in outside]
-            return as_text(shared | {"outside": others, "runs": [self._run(stage, cell) for cell in cells]})
+            groups: dict[str, list[dict[str, Any]]] = {}
+            for cell in self.batches.runs(stage, wildcards):
+                groups.setdefault(_folder(cell), []).append(cell)
+            some = [self._shared(stage, cells[0]) | {"folder": folder} for folder, cells in groups.items()]
+            for group, cells in zip(some, groups.values(), strict=True):
+                group["runs"] = [self._run(stage, cell) for cell in cells]
+            return as_text({"outside": [fingerprint(wildcards) for fingerprint in outside], "groups": some})
 
         return text
 
+    def kinds(self, stage: str) -> Callable:
+        """A function: the kinds of the methods of the runs of a job."""
+
+        def modules(wildcards):
+            names = dict.fromkeys(cell["method"] for cell in self.batches.runs(stage, wildcards))
+            return list(dict.fromkeys(part for name in names for part in self._parts(name)))
+
+        return modules
+
+    def _parts(self, method: str) -> list[str]:
+        """The module of a method's kind; none of the decoders' ceiling."""
+        return [] if method == CEILING else module("methods", self.config.method_spec(method))
+
     def _shared(self, stage: str, cell: Mapping[str, Any]) -> dict[str, Any]:
-        """What the runs of a job have in common: components' modules, files that each reads and makes in its folder."""
+        """What a group's runs have in common: components' modules, files that each reads and makes in its folder."""
         vqa = self.config.vqa
         if stage == "vqa":
             reads = {"training": "training.json", "results": f"predictions/{vqa.table['split']}.json"}
@@ -49,11 +71,10 @@ class Runs:
         elif stage not in FITS and method != CEILING:
             key = "bridge" if method in self.config.raw.names() else "model"
             reads = {key: f"{key}.safetensors"}
-        parts = [] if method == CEILING else module("methods", self.config.method_spec(method))
-        return {"parts": parts, "reads": reads, "makes": FILES[stage]}
+        return {"parts": self._parts(method), "reads": reads, "makes": FILES[stage]}
 
     def _run(self, stage: str, cell: Mapping[str, Any]) -> dict[str, Any]:
-        """A run's folder, its own options, and what it reads elsewhere."""
+        """A run's folder in its group's, its own options, and what it reads elsewhere."""
         options, reads = {}, {}
         if stage == "fuse":
             name, run = cell["fusion"], self.config.vqa.aligned_run(cell)
@@ -69,7 +90,7 @@ class Runs:
         elif stage in DECODERS:
             reads = self._decoder(stage, cell)
         folder = (FUSION if "fusion" in cell else RUN).format(**cell)
-        return {"folder": folder, "options": options, "reads": reads}
+        return {"folder": folder.removeprefix(f"{_folder(cell)}/"), "options": options, "reads": reads}
 
     def _foreign(self, cell: Mapping[str, Any]) -> dict[str, str]:
         """The features of another data set's captions, which are the unpaired ones in the setting `foreign`."""

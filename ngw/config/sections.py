@@ -31,6 +31,11 @@ class Sections(Definitions):
         self.tables = {name: table for name, table in values["tables"].items() if table is not None}  # null: left out
         self.energy = values.get("energy", {}).get("country")
         self.captions, self.shards = self.run.get("captions", 1), self.run.get("shards", 1)
+        self.keeps_tokens = self.run.get("keep_tokens", False)
+        if self.keeps_tokens and self.shards > 1:
+            raise InputError(
+                f"config: run.keep_tokens: expected false with shards, found true and {self.shards} shards; take one."
+            )
         single = {"pairs": ALL, "unpaired": self.unpaired[0]}
         self.identifiability = {"methods": [], **single} | self.tables.get("identifiability", {})
         self.ablations = {"vary": [], "full": {}, **single} | self.tables.get("ablations", {})

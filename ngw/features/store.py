@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from ngw import io
 from ngw.errors import InputError
+from ngw.features.kept import keep
 
 SCHEMA = "ngw-features-1"
 
@@ -64,15 +66,22 @@ def encode(
     path: str | os.PathLike,
     metadata: Mapping[str, str],
     batch: int = 32,
+    kept: str | os.PathLike | None = None,
 ) -> None:
-    """Run a frozen encoder over items, batch by batch, into a file of pooled features, in the order of `ids`."""
+    """Run a frozen encoder over items, batch by batch, into a file of pooled features, in the order of `ids`.
+
+    kept: a file for the images' tokens too, of the same pass (`ngw.features.kept`).
+    """
     n = len(items)
     if not n:
         raise InputError(f"{path}: expected items to encode, found none; check the split's size in the config.")
     arrays = {"ids": ("int64", (n,)), "image_ids": ("int64", (n,)), "pooled": ("float32", (n, encoder.width))}
-    with writer(path, arrays, {**encoder.card(), **metadata}) as out:
+    head = {**encoder.card(), **metadata}
+    with ExitStack() as files:
+        out = files.enter_context(writer(path, arrays, head))
         out["ids"][:], out["image_ids"][:] = ids, image_ids
-        for rows, encoding in batches(encoder, ids if encoder.by_id else items, batch=batch):
+        whole = None if kept is None else files.enter_context(keep(kept, encoder, ids, head))
+        for rows, encoding in batches(encoder, ids if encoder.by_id else items, kept is not None, batch):
             bad = ~np.isfinite(encoding.pooled).all(1)
             if bad.any():
                 raise InputError(
@@ -80,6 +89,9 @@ def encode(
                     "infinity; mend the item, or take another encoder."
                 )
             out["pooled"][rows] = encoding.pooled
+            if whole is not None:
+                whole["pooled"][rows] = encoding.pooled
+                whole["tokens"][rows] = encoding.tokens[encoding.mask].reshape(len(rows), encoder.n_tokens, -1)
 
 
 def shard(part: str, n: int) -> slice:

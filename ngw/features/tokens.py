@@ -6,7 +6,6 @@ EfficientNet-Lite0), a question of 10 tokens 2.5 KB.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from ngw.encoders import Encoder
 
 SCHEMA = "ngw-tokens-1"
-DTYPES = {code: dtype for dtype, code in io.CODES.items()}
 
 
 def write(
@@ -82,7 +80,8 @@ class TokenFile:
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
-        arrays, self.metadata = _mapped(self.path)
+        missing = "no such token file; run the tokens stage"
+        arrays, self.metadata = io.mapped_tensors(path, "a token file", SCHEMA, missing)
         self.ids, self._rows, self._starts = (np.array(arrays[name]) for name in ("ids", "rows", "starts"))
         self.basis = Basis(np.array(arrays["axes"]), np.array(arrays["mean"]), float(self.metadata["unit"]))
         self._tokens = arrays["tokens"]
@@ -111,21 +110,3 @@ class TokenFile:
         step = np.arange(count.max())
         mask = step < count[:, None]
         return self._tokens[np.minimum(first[:, None] + step, len(self._tokens) - 1)], mask
-
-
-def _mapped(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Arrays of a token file, mapped from it, and its metadata; the digest is checked, which reads the file once."""
-    io.check_tensors(path, "a token file", "no such token file; run the tokens stage")
-    with open(path, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        entries = json.loads(file.read(length))
-    metadata = entries.pop("__metadata__")
-    if metadata.get("schema") != SCHEMA:
-        raise InputError(f"{path}: expected schema {SCHEMA}, found {metadata.get('schema')}; delete it and rerun.")
-    arrays = {
-        name: np.memmap(
-            path, DTYPES[entry["dtype"]], "r", 8 + length + entry["data_offsets"][0], tuple(entry["shape"])
-        ).view(np.ndarray)
-        for name, entry in entries.items()
-    }
-    return arrays, metadata

@@ -229,3 +229,23 @@ def read_tensors(
     if needed is not None and needed not in metadata:
         raise InputError(f"{path}: expected {content}, found other tensors; check the path.")
     return arrays, metadata
+
+
+def mapped_tensors(
+    path: str | os.PathLike, content: str, schema: str, missing: str
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """(arrays, mapped from their file, metadata) of a safetensors file of a schema; the digest is checked first."""
+    check_tensors(path, content, missing)
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        entries = json.loads(file.read(length))
+    metadata, dtypes = entries.pop("__metadata__"), {code: dtype for dtype, code in CODES.items()}
+    if metadata.get("schema") != schema:
+        raise InputError(f"{path}: expected schema {schema}, found {metadata.get('schema')}; delete it and rerun.")
+    arrays = {
+        name: np.memmap(
+            path, dtypes[entry["dtype"]], "r", 8 + length + entry["data_offsets"][0], tuple(entry["shape"])
+        ).view(np.ndarray)
+        for name, entry in entries.items()
+    }
+    return arrays, metadata

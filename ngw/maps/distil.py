@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, kl_div, log_softmax, normalize, softmax
 
-from ngw.maps.linear import ridge, thin_svd
+from ngw.maps.linear import ridge, right_svd
 from ngw.nn.optim import Adam
 from ngw.seeds import torch_generator
 
@@ -56,7 +56,7 @@ def train(
     group [k]: as `ridge`'s, for the start.
     """
     w, b, _ = ridge(x, y, group=group)
-    _, s, vt = thin_svd(x)
+    s, vt = right_svd(x)
     white = (vt[:AXES].T * np.sqrt(len(x) / (s**2 + (s**2).mean()))[:AXES]).astype(np.float32)  # [d_x, r]
     z, base, target = (torch.tensor(a, dtype=torch.float32) for a in (x @ white, x @ w + b, y))
     sides = [] if joint is None else [torch.tensor(a, dtype=torch.float32) for a in joint]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, softplus
 
-from ngw.maps.linear import thin_svd
+from ngw.maps.linear import right_svd
 from ngw.nn.losses import infonce, sigmoid
 from ngw.nn.optim import Adam
 from ngw.seeds import torch_generator
@@ -89,7 +89,7 @@ class Side:
 
     def __init__(self, x: np.ndarray, start: np.ndarray, rest: np.ndarray | None = None) -> None:
         some = x[: 2 * AXES]  # enough pairs for the coordinates, at a third of the time of 3000
-        _, s, vt = thin_svd(some)
+        s, vt = right_svd(some)
         scale = np.sqrt(len(some) / (s**2 + RIDGE * (s**2).mean()))
         self.white = vt[:AXES].T * scale[:AXES]  # [d, r]
         self.start = start / max(float(np.sqrt(((x @ start) ** 2).sum(1).mean())), 1e-12)

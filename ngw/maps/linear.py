@@ -70,15 +70,27 @@ def thin_svd(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     By the eigenvalues of the smaller Gram matrix in float64: a tenth of the time of an SVD of x, and as good for a
     penalised regression, where the directions that squaring loses (s below 1e-7 of the largest) count for nothing.
     """
+    z, s, side = _shorter_side(x)
     tall = len(x) >= x.shape[1]
-    z = x.astype(np.float64)
-    values, vectors = np.linalg.eigh(z.T @ z if tall else z @ z.T)
-    kept = values > 1e-14 * values[-1]
-    kept[-1] = True  # of a constant x one direction stays, of no length
-    s, side = np.sqrt(values[kept][::-1].clip(np.finfo(np.float64).tiny)), vectors[:, kept][:, ::-1]
     other = ((z @ side) if tall else (z.T @ side)) / s
     u, v = (other, side) if tall else (side, other)
     return u.astype(x.dtype), s.astype(x.dtype), v.T.astype(x.dtype)
+
+
+def right_svd(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(s [r], vt [r, d]) of `thin_svd`, for less where x has more rows than columns."""
+    z, s, side = _shorter_side(x)
+    v = side if len(x) >= x.shape[1] else z.T @ side / s
+    return s.astype(x.dtype), v.T.astype(x.dtype)
+
+
+def _shorter_side(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(x, s [r], singular vectors [min(n, d), r] of the shorter side of x [n, d]), all in float64."""
+    z = x.astype(np.float64)
+    values, vectors = np.linalg.eigh(z.T @ z if len(x) >= x.shape[1] else z @ z.T)
+    kept = values > 1e-14 * values[-1]
+    kept[-1] = True  # of a constant x one direction stays, of no length
+    return z, np.sqrt(values[kept][::-1].clip(np.finfo(np.float64).tiny)), vectors[:, kept][:, ::-1]
 
 
 def procrustes(

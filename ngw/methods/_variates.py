@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ngw.maps.linear import thin_svd
+from ngw.maps.linear import right_svd
 from ngw.methods._selection import choose, matching
 from ngw.methods.base import Method, unit
 
@@ -81,7 +81,7 @@ def solve(
     whose pairs are then a sample, can exceed 1.
     """
     full = (x, y) if rest is None else [np.concatenate(rows) for rows in zip((x, y), rest, strict=True)]
-    (n, sx, vx), (m, sy, vy) = ((len(z), *thin_svd(z - z.mean(0))[1:]) for z in full)
+    (n, sx, vx), (m, sy, vy) = ((len(z), *right_svd(z - z.mean(0))) for z in full)
     left, right = (x - x.mean(0)) @ vx.T, (y - y.mean(0)) @ vy.T / len(x)  # [k, r_x], [k, r_y]
     cross, few = left.T @ right, len(x) < min(len(sx), len(sy))  # [r_x, r_y]; few: of rank k, with `rest` alone
     out = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ngw.maps.linear import thin_svd
+from ngw.maps.linear import right_svd
 from ngw.methods._matched import assignment, centroids
 from ngw.methods._rotation import Rotation
 from ngw.methods.base import EPS, unit
@@ -45,7 +45,7 @@ class MiniVec2Vec(Rotation):
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         x, y = (unit(z - z.mean(0)) for z in map(unit, (x, y)))
-        axes = tuple(thin_svd(z)[2] for z in (x, y))  # [r_x, d_x], [r_y, d_y]
+        axes = tuple(right_svd(z)[1] for z in (x, y))  # [r_x, d_x], [r_y, d_y]
         x, y = (z @ v.T for z, v in zip((x, y), axes, strict=True))
         rows, others = self._drawn(x, seed, "x"), self._drawn(y, seed, "y")
         partners = nearest_mean(*self._told(rows, others, seed), others, self.neighbours)

@@ -28,31 +28,42 @@ RUN = {
     "required": ["folder", "options", "reads"],
     "properties": {"folder": TEXT, "options": {"type": "object"}, "reads": NAMED},
 }
-RUNS = {
+GROUP = {  # the runs of one method, or fusion
     "type": "object",
-    "required": ["parts", "reads", "makes", "runs"],
+    "required": ["parts", "folder", "reads", "makes", "runs"],
     "properties": {
-        "parts": NAMES, "reads": NAMED, "makes": NAMED, "files": NAMES, "outside": NAMES,
+        "parts": NAMES, "folder": TEXT, "reads": NAMED, "makes": NAMED, "files": NAMES,
         "runs": {"type": "array", "minItems": 1, "items": RUN},
     },
 }  # fmt: skip
+RUNS = {
+    "type": "object",
+    "required": ["groups"],
+    "properties": {"outside": NAMES, "groups": {"type": "array", "minItems": 1, "items": GROUP}},
+}
 
 
 @dataclass
 class Run:
-    """One of a job's runs: the stage's options for it, the files that it reads beside those of all, those it makes."""
+    """One of a job's runs: the stage's options for it, the files that it reads beside those of all, those it makes.
+
+    parts: the modules of the components that it builds.
+    """
 
     options: dict[str, Any]
     reads: list[str]
     makes: list[str]
+    parts: list[str]
 
     @classmethod
-    def of(cls, job: Mapping[str, Any], one: Mapping[str, Any]) -> Run:
-        """One of those that a job's JSON names: its files by the job's names for them, in its folder."""
-        reads, makes = ({name: f"{one['folder']}/{file}" for name, file in job[kind].items()} for kind in KINDS)
+    def of(cls, group: Mapping[str, Any], one: Mapping[str, Any]) -> Run:
+        """One of those that a job's JSON names: its files by its group's names for them, in its folder."""
+        folder = f"{group['folder']}/{one['folder']}"
+        reads, makes = ({name: f"{folder}/{file}" for name, file in group[kind].items()} for kind in KINDS)
         reads |= one["reads"]
-        files = [f"{one['folder']}/{file}" for file in job.get("files", [])]
-        return cls({**one["options"], **reads, **makes}, list(reads.values()), [*makes.values(), *files])
+        files = [f"{folder}/{file}" for file in group.get("files", [])]
+        made = [*makes.values(), *files]
+        return cls({**one["options"], **reads, **makes}, list(reads.values()), made, group["parts"])
 
     @property
     def name(self) -> str:
@@ -62,7 +73,7 @@ class Run:
 @stage("Run one stage for each of several runs; what is done already is kept.")
 def batch(
     task: Annotated[str, POSITIONAL, "the stage"],
-    runs: Annotated[Mapping, shaped(RUNS), "as JSON: folder and options of each; the files in it, the code of all"],
+    runs: Annotated[Mapping, shaped(RUNS), "as JSON: folder and options of each, files and code of a group"],
     done: Annotated[Path, "where it is written by what each file was made (json)"],
     inputs: Annotated[Sequence[Path], "files that all of them read"] = (),
     options: Annotated[Sequence[str], POSITIONAL, "behind --: options that all have in common"] = (),
@@ -73,14 +84,14 @@ def batch(
     of now, and its files are those that were written: `.NAME` beside `done` notes that after each run.
     """
     state, whole = done.with_name(f".{done.name}"), f"{stages()[task].module}:{task.replace('-', '_')}"
-    all_of_them = [Run.of(runs, one) for one in runs["runs"]]
+    all_of_them = [Run.of(group, one) for group in runs["groups"] for one in group["runs"]]
     if any("spec" in run.options for run in all_of_them):
-        _import(whole, runs["parts"])
-    made_by = [fingerprint(whole, *runs["parts"]), runs.get("outside", []), list(options)]
+        _import(whole, *(group["parts"] for group in runs["groups"]))
+    others = [runs.get("outside", []), list(options)]
     noted, call, failed = _noted(state), _caller(task, options), []
     for k, run in enumerate(all_of_them, 1):
         try:
-            made_of = _made_of(made_by, run, inputs)
+            made_of = _made_of([fingerprint(whole, *run.parts), *others], run, inputs)
             if _is_done(noted.get(run.name), made_of):
                 print(f"[{k}/{len(all_of_them)}] {run.name} is there already", flush=True)
                 continue
@@ -107,9 +118,9 @@ def batch(
     io.write_json(done, {run.name: noted[run.name] for run in all_of_them})
 
 
-def _import(stage: str, parts: Sequence[str]) -> None:
+def _import(stage: str, *groups: Sequence[str]) -> None:
     """Import all that a stage can reach, so that the measured cost of no run has what only the first one imports."""
-    for file in sorted(files(stage, *parts)):
+    for file in sorted(set().union(*(files(stage, *parts) for parts in groups))):
         importlib.import_module(".".join(["ngw", *Path(file).with_suffix("").parts]).removesuffix(".__init__"))
 
 

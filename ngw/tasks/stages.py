@@ -52,6 +52,7 @@ def data(spec: Spec, output: Output) -> None:
 def encode(
     tables: Tables, split: Split, dataset: Dataset, encoder: Name, spec: Spec, output: Output,
     shard: Annotated[str | None, "a part of the split alone, 2/8 the second of eight"] = None,
+    kept: Annotated[Path | None, "where the images' tokens go too, for stages that need them later"] = None,
 ) -> None:  # fmt: skip
     """The features stage: one split, or a shard of it (2/8, say), through one frozen encoder."""
     frozen = encoders.build(spec)
@@ -68,7 +69,7 @@ def encode(
         )
     head = {"dataset": dataset, "split": split, "encoder": encoder, "spec": json.dumps(dict(spec)), "ngw": __version__}
     rows, part = (slice(None), {}) if shard is None else (features.shard(shard, len(ids)), {"shard": shard})
-    features.encode(frozen, items[rows], ids[rows], columns["image_id"][rows], output, head | part)
+    features.encode(frozen, items[rows], ids[rows], columns["image_id"][rows], output, head | part, kept=kept)
 
 
 @stage("Put the shards of an encoding together.")

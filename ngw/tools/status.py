@@ -34,21 +34,36 @@ def merged(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
 def wanted(config: Config) -> dict[str, dict[str, str]]:
     """{table: {the record of each of its runs: the output of the job that makes it}}, from the project's root."""
     generation, jobs = config.generation.cells(), Batches(config)
-    fitted = {
-        "retrieval": ("retrieval", cells(config.grid())),
-        "classification": ("classification", config.classification.cells()),
-        "identifiability": ("identifiability", cells(config.identifiability_grid())),
-        "ablations": ("retrieval", cells(config.ablation_grid())),
-    }
     records = {
         table: {f"{RUN}/metrics/{stage}.json".format(**cell): jobs.made(stage, [cell])[-1] for cell in runs}
-        for table, (stage, runs) in fitted.items()
+        for table, (stage, runs) in _fitted(config).items()
     }
     records["vqa"] = {f"{FUSION}/metrics/vqa.json".format(**c): SCORED.format(**c) for c in config.vqa.cells()}
     for table, file in (("captions", "captioning"), ("images", "imaging")):
         paths = [f"{RUN}/metrics/{file}.json".format(**c) for c in generation]
         records[table] = {path: path for path in paths} if file == "captioning" or config.generation.images else {}
     return {table: some for table, some in records.items() if some}
+
+
+def _fitted(config: Config) -> dict[str, tuple[str, list[dict[str, Any]]]]:
+    """{table: (the stage of its records, its runs)}, of the tables of fitted methods."""
+    return {
+        "retrieval": ("retrieval", cells(config.grid())),
+        "classification": ("classification", config.classification.cells()),
+        "identifiability": ("identifiability", cells(config.identifiability_grid())),
+        "ablations": ("retrieval", cells(config.ablation_grid())),
+    }
+
+
+def fits(config: Config) -> dict[str, str]:
+    """{a record of a fitted method: the output of the job that fits it}: one job scores all methods' runs."""
+    jobs, raw = Batches(config), config.raw.names()
+    return {
+        f"{RUN}/metrics/{stage}.json".format(**cell): jobs.fitted(cell)
+        for stage, runs in _fitted(config).values()
+        for cell in runs
+        if cell["method"] not in raw
+    }
 
 
 class Job(NamedTuple):
@@ -101,13 +116,21 @@ def causes(reason: str) -> list[str]:
     return reasons
 
 
-def lines(records: Mapping[str, Mapping[str, str]], todo: Sequence[Job], root: Path) -> list[str]:
-    """A line a table: runs that are done, stale and left, and the first to do; then what has changed."""
+def lines(
+    records: Mapping[str, Mapping[str, str]], todo: Sequence[Job], root: Path, fits: Mapping[str, str]
+) -> list[str]:
+    """A line a table: runs that are done, stale and left, and the first to do; then what has changed.
+
+    Of runs that are scored by one job those are stale whose methods are fitted anew, or all where none is.
+    """
     remade = {path for job in todo for path in job.outputs}
+    refitted = {path for path, fit in fits.items() if fit in remade}
+    some = {made_by for paths in records.values() for path, made_by in paths.items() if path in refitted}
     text = [f"{'table':16} {'done':>6} {'stale':>6} {'left':>6} {'of':>6}  next"]
     for table, paths in records.items():
         left = [path for path in paths if not (root / path).is_file()]
-        stale = [path for path, made_by in paths.items() if made_by in remade and path not in left]
+        again = {path for path, by in paths.items() if by in remade and (path in refitted or by not in some)}
+        stale = [path for path in paths if path in again and path not in left]
         total, then = len(paths), [*stale, *left, "-"][0]
         text.append(f"{table:16} {total - len(stale) - len(left):6} {len(stale):6} {len(left):6} {total:6}  {then}")
     why: dict[str, Counter] = {}
@@ -128,6 +151,6 @@ def status(configfile: ConfigFiles = (), root: Root = Path()) -> None:
         values = merged(values, read(path))
     config = Config(values, root / SCHEMA)
     todo = jobs(dry_run([path.resolve() for path in configfile], root))
-    print("\n".join(lines(wanted(config), todo, root)))
+    print("\n".join(lines(wanted(config), todo, root, fits(config))))
     page = root / "results" / "index.html"
     print(f"{page} is {'there' if page.is_file() else 'not there yet'}")

@@ -125,16 +125,12 @@ def read(path: str | os.PathLike) -> dict[int, memory.BytesIO]:
         return {int(Path(name).stem): memory.BytesIO(archive.read(name)) for name in archive.namelist()}
 
 
-def prepared(files: Sequence, drawn: int = EVALUATED) -> list[memory.BytesIO]:
-    """Images (paths or open files) as encoders get them for comparison: square, `EVALUATED` pixels, PNG.
+def prepared(files: Sequence, drawn: int = EVALUATED) -> list[Image]:
+    """Images (paths or open files) as encoders get them for comparison: square, `EVALUATED` pixels.
 
     drawn: the pixels that they pass through before, where those are fewer.
     """
-    encoded = []
-    for file in files:
-        png, picture = memory.BytesIO(), square(file, min(drawn, EVALUATED))
-        if drawn < EVALUATED:
-            picture = picture.resize((EVALUATED, EVALUATED), resample=3)  # bicubic
-        picture.save(png, "PNG", compress_level=0)
-        encoded.append(png)
-    return encoded
+    pictures = [square(file, min(drawn, EVALUATED)) for file in files]
+    if drawn >= EVALUATED:
+        return pictures
+    return [picture.resize((EVALUATED, EVALUATED), resample=3) for picture in pictures]  # bicubic

@@ -18,6 +18,7 @@ from ngw.arguments import (
     Count,
     DecoderOptions,
     Judges,
+    KeptFile,
     Output,
     RecordFile,
     Runs,
@@ -55,8 +56,9 @@ def _paths(tables: Path, ids: np.ndarray) -> list[str]:
 
 @stage("Make an image decoder of images alone.")
 def train_image_decoder(
-    tables: Tables, vision: Vision, seed: Seed, output: Output, options: DecoderOptions = MappingProxyType({})
-) -> None:
+    tables: Tables, vision: Vision, seed: Seed, output: Output, options: DecoderOptions = MappingProxyType({}),
+    kept: KeptFile = None,
+) -> None:  # fmt: skip
     """The train-image-decoder stage: a decoder of the training images and their latents; no text comes near it."""
     from ngw.tasks.images import diffusion
 
@@ -73,7 +75,10 @@ def train_image_decoder(
             from ngw import encoders
             from ngw.tasks.images.local_score import LocalScore
 
-            paths, encoder = _paths(tables, latents.ids), encoders.build(json.loads(latents.metadata["spec"]))
+            paths, spec = _paths(tables, latents.ids), latents.metadata["spec"]
+            encoder = encoders.build(json.loads(spec))
+            if kept is not None:
+                encoder = features.Kept(encoder, kept, spec, paths, latents.ids.tolist())
             model, training = LocalScore.of(chosen, paths, latents.x, encoder), {"steps": 0, "step": 0}
         else:
             checkpoint = output.with_name("checkpoint.safetensors")

@@ -10,7 +10,7 @@ from typing import Annotated
 import numpy as np
 
 from ngw import __version__, encoders, features, io
-from ngw.arguments import Dataset, LabelsFile, Name, Output, Spec, Split, Tables, count, dims
+from ngw.arguments import Dataset, KeptFile, LabelsFile, Name, Output, Spec, Split, Tables, count, dims
 from ngw.cli import stage
 from ngw.data import COLUMNS
 from ngw.errors import InputError, naming
@@ -45,10 +45,14 @@ def _items(tables: Path, split: str, modality: str) -> tuple[list[str], list[int
 def basis(
     tables: Tables, dataset: Dataset, encoder: Name, spec: Spec,
     dims: Annotated[int | None, dims, "dimensions kept; null: all, as they are"], output: Output,
+    kept: KeptFile = None,
 ) -> None:  # fmt: skip
     """The basis stage: principal axes of an encoder's training tokens, and how long these are."""
     frozen = encoders.build(spec)
-    items = list(dict.fromkeys(_items(tables, "train", frozen.modality)[0]))
+    every, ids = _items(tables, "train", frozen.modality)
+    items = list(dict.fromkeys(every))
+    if kept is not None:
+        frozen = features.Kept(frozen, kept, json.dumps(dict(spec)), every, ids)
     chosen = rng(0, "tokens", "basis", dataset).permutation(len(items))[:SAMPLE]
     with naming(str(tables)):
         space, about = fit_basis(frozen, [items[i] for i in np.sort(chosen)], dims)
@@ -60,7 +64,7 @@ def basis(
 @stage("Run a frozen encoder over one split's images or questions, token by token.")
 def tokens(
     tables: Tables, split: Split, dataset: Dataset, encoder: Name, spec: Spec,
-    basis: Annotated[Path, "file of the basis stage"], output: Output,
+    basis: Annotated[Path, "file of the basis stage"], output: Output, kept: KeptFile = None,
 ) -> None:  # fmt: skip
     """The tokens stage: one split's images or questions, token by token, in the basis of the training tokens."""
     frozen = encoders.build(spec)
@@ -71,6 +75,8 @@ def tokens(
             f"{about['dataset']}; run the basis stage again."
         )
     items, ids = _items(tables, split, frozen.modality)
+    if kept is not None:
+        frozen = features.Kept(frozen, kept, json.dumps(dict(spec)), items, ids)
     head = {"dataset": dataset, "split": split, "encoder": encoder, "spec": json.dumps(dict(spec)), "ngw": __version__}
     head |= {name: about[name] for name in ("scale", "explained")}
     write(frozen, items, ids, axes, output, head)
