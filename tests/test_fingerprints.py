@@ -180,7 +180,7 @@ def test_no_stage_runs_a_file_that_its_fingerprint_lacks(finished):
             words = shlex.split(made["shellcmd"].partition(" > ")[0])
             noted[tuple(words[words.index("-m") :])] = made
     traces = [json.loads(path.read_text()) for path in (finished / "traces").glob("*.json")]
-    assert len(traces) > 100
+    assert len(traces) > 80
     rules = set()
     # `make quick`, with which a first `make` begins, made some outputs that were made again afterwards.
     again = [trace["command"][3] for trace in traces if tuple(trace["command"][1:]) not in noted]
