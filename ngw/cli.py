@@ -34,6 +34,7 @@ MODULES = (  # those that define stages
     "ngw.report.sheets",
     "ngw.dual.align",
     "ngw.dual.stages",
+    "ngw.download.stages",
     "ngw.tools.status",
     "ngw.tools.plan",
     "ngw.tools.provenance",

@@ -1,0 +1,142 @@
+"""The download command: what configs need is told, its licences are accepted once, and it is fetched."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from ngw.arguments import POSITIONAL, Root, count
+from ngw.cli import stage
+from ngw.errors import FullDisk, InputError
+
+if TYPE_CHECKING:
+    from ngw.download.items import Item
+
+ACCEPTED = ".ngw-licences"  # in the project's folder: a line each
+
+
+@stage("Fetch the data sets and weights that configs need, or data sets by name.")
+def download(
+    what: Annotated[Sequence[str], POSITIONAL, "config files over config.yaml, or names: coco vqa2 flickr30k"] = (),
+    root: Root = Path(),
+    table: Annotated[Path | None, "another table of official files: a mirror's, say"] = None,
+    parallel: Annotated[int, count, "files at once"] = 4,
+    dry_run: Annotated[bool, "tell what is wanted, how large it is and what the disk has, and fetch nothing"] = False,
+    accept_licences: Annotated[bool, "say once that you have read the licences and accept them"] = False,
+) -> None:
+    """The download command, which the rule of that name runs; what is there already is left alone.
+
+    Raises:
+        InputError: what couldn't be fetched, once all else is; likewise what a person must ask for.
+    """
+    from ngw.download import items
+
+    wanted = _wanted(what, root, items.table(table or items.TABLE))
+    with ThreadPoolExecutor(parallel) as pool:
+        sizes = dict(zip(wanted, pool.map(lambda item: item.missing(), wanted), strict=True))
+    missing = [item for item in wanted if sizes[item] != 0]
+    width = max((len(item.name) for item in wanted), default=0)
+    for item in wanted:
+        print(f"{item.name:{width}} {_state(item, sizes[item]):>22}  {item.place}  {item.url or item.form}")
+    fetched = [item for item in missing if item.url]
+    _tell_room({item: sizes[item] for item in fetched}, check=not dry_run)
+    if dry_run:
+        return
+    _accept(fetched, root / ACCEPTED, accept_licences)
+    faults = _fetch(fetched, parallel)
+    faults += [InputError(f"{item.name}: {item.form}: put it at {item.root}") for item in missing if not item.url]
+    if faults:
+        kind = FullDisk if any(isinstance(fault, FullDisk) for fault in faults) else InputError
+        more = f" (and {len(faults) - 1} more, above)" if len(faults) > 1 else ""
+        for fault in faults[1:]:
+            print(fault)
+        raise kind(f"{faults[0]}{more}")
+
+
+def _wanted(what: Sequence[str], root: Path, table) -> list[Item]:
+    """What config files and names stand for; without names, config.yaml counts too."""
+    from ngw.config import Config, read
+    from ngw.download import needs
+    from ngw.tools.status import SCHEMA, merged
+
+    files = [word for word in what if word not in table["sets"] and word.endswith((".yaml", ".yml"))]
+    names = [word for word in what if word not in files]
+    found = needs.of_names(names, table, root)
+    if files or not names:
+        values = read(root / "config.yaml")
+        for path in files:
+            values = merged(values, read(path))
+        found += needs.of_config(Config(values, root / SCHEMA), table, root)
+    return list(dict.fromkeys(found))
+
+
+def _state(item: Item, size: int | None) -> str:
+    """In a few words, whether it is there."""
+    if size == 0:
+        return "there"
+    if not item.url:
+        return "by hand"
+    return "size unknown" if size is None else f"{_bytes(size)} to fetch"
+
+
+def _tell_room(fetched: Mapping[Item, int | None], check: bool) -> None:
+    """A line a disk: what is wanted at most, archives beside what is in them, and what is free.
+
+    check: raise a `FullDisk` error where that is too little.
+    """
+    disks: dict[int, list] = {}
+    for item, missing in fetched.items():
+        place = next(path for path in (item.root.absolute(), *item.root.absolute().parents) if path.exists())
+        disks.setdefault(place.stat().st_dev, [place, 0])[1] += item.room(missing)
+    for place, needed in disks.values():
+        free = shutil.disk_usage(place).free
+        print(f"{place}: at most {_bytes(needed)} are wanted while archives are unpacked, {_bytes(free)} are free")
+        if check and needed > free:
+            raise FullDisk(
+                f"{place}: expected {_bytes(needed)}, found {_bytes(free)} free; free some, or fetch by parts."
+            )
+    if not fetched:
+        print("nothing to fetch")
+
+
+def _accept(fetched: Sequence[Item], file: Path, accept: bool) -> None:
+    """Tell the licences that nobody has accepted in this project yet; go on if they are accepted now."""
+    from ngw import io
+
+    known = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    lines = [f"{item.name}: {item.licence or f'as its card says, {item.url}'}" for item in fetched]
+    new = [line for line in dict.fromkeys(lines) if line not in known]
+    if new:
+        print("Licences:", *new, sep="\n  ")
+    if new and not accept:
+        raise InputError(f"{file}: expected {len(new)} licences to be accepted; read them, and add --accept-licences.")
+    if new:
+        io.write_text(file, "\n".join([*known, *new]) + "\n")
+
+
+def _fetch(fetched: Sequence[Item], parallel: int) -> list[InputError]:
+    """Fetch some at once, each with its bar, and tell of each; those that fail don't keep the others."""
+    faults, stop = [], threading.Event()
+    with ThreadPoolExecutor(parallel) as pool:
+        running = {pool.submit(item.obtain, stop): item for item in fetched}
+        try:
+            for done in as_completed(running):
+                try:
+                    print(f"{running[done].name}: {done.result()}", flush=True)
+                except InputError as error:
+                    faults.append(error)
+        except BaseException:  # an end that was asked for: threads end too, and what they have is kept
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    return faults
+
+
+def _bytes(size: int) -> str:
+    """A size as people say it."""
+    power = 0 if size < 1000 else 1 if size < 10**6 else 2 if size < 10**9 else 3
+    return f"{size / 1000**power:.{1 if power else 0}f} {('bytes', 'kB', 'MB', 'GB')[power]}"
