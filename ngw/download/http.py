@@ -6,7 +6,6 @@ By requests: pooch and torch.hub begin anew after a break.
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 import threading
 from pathlib import Path
@@ -165,6 +164,6 @@ def _length(path: Path) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """A library's error in a few words."""
-    text = re.sub(r"<[^>]*>|\(Caused by ", "", str(error))
-    return " ".join(text.split())[:160] or type(error).__name__
+    """A library's error in a few words: of what it wraps, the innermost."""
+    inner = getattr(error.args[0], "reason", None) if error.args else None
+    return " ".join(str(inner or error).split())[:160] or type(error).__name__

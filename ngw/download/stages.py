@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +36,8 @@ def download(
     """
     from ngw.download import items
 
+    if find_spec("requests") is None:
+        raise InputError("download: expected the package requests, found none; pip install requests.")
     wanted = _wanted(what, root, items.table(table or items.TABLE))
     with ThreadPoolExecutor(parallel) as pool:
         sizes = dict(zip(wanted, pool.map(lambda item: item.missing(), wanted), strict=True))
@@ -48,7 +51,8 @@ def download(
         return
     _accept(fetched, root / ACCEPTED, accept_licences)
     faults = _fetch(fetched, parallel)
-    faults += [InputError(f"{item.name}: {item.form}: put it at {item.root}") for item in missing if not item.url]
+    by_hand = [item for item in missing if not item.url]
+    faults += [InputError(f"{item.name}: {item.form}: put it below {item.root}") for item in by_hand]
     if faults:
         kind = FullDisk if any(isinstance(fault, FullDisk) for fault in faults) else InputError
         more = f" (and {len(faults) - 1} more, above)" if len(faults) > 1 else ""

@@ -56,9 +56,8 @@ def unpack(archive: Path, folder: Path, inside: str, wanted: Sequence[str]) -> N
                 with source, open(target, "xb") as file:
                     shutil.copyfileobj(source, file, 1 << 20)
     except FAULTS as error:
-        raise InputError(
-            f"{archive}: expected a whole archive, found {str(error) or 'none'}; fetch it again."
-        ) from None
+        reason = " ".join(str(error).split()) or "none"
+        raise InputError(f"{archive}: expected a whole archive, found {reason}; fetch it again.") from None
     os.sync()  # before anything is renamed: once for all of its files
     missing = [name for name in wanted if not (folder / name).exists()]
     if missing:
