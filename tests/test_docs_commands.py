@@ -23,12 +23,19 @@ LINE = re.compile(
     r"^    ((?:make|snakemake|python|pip|ngw)\b(?:.*\\\n)*.*)$|`((?:make|snakemake|python|pip) [^`<]+)`", re.MULTILINE
 )
 REPORT = "test_workflow::test_snakemakes_own_report_has_tables_and_figures_and_is_quiet_in_a_browser"
+PAPER = "test_download::test_all_that_the_paper_needs_comes_by_one_command_and_the_rule_then_finds_it_offline"
 TUTORIAL = "test_search_tutorial::test_the_tutorial_is_followed"
 ELSEWHERE = {  # the test, or the fixture, that runs a command which isn't run here; CI: a line of .ci/run
     "make": "conftest::finished",
     "make test": "CI",
     "make test-long": "CI",
     "make test-slurm": "CI",
+    "snakemake --profile slurm download": PAPER,
+    "python -m ngw download paper.yaml": PAPER,
+    "python -m ngw download paper.yaml --accept-licences": PAPER,
+    "python -m ngw download coco vqa2 flickr30k": (
+        "test_download::test_what_a_form_stands_before_is_told_with_its_address_once_the_rest_is_there"
+    ),
     "python tests/slurm/load.py": "slurm/test_load::test_no_job_of_a_full_queue_is_lost",
     "snakemake --profile slurm": "slurm/test_cluster::test_a_run_through_slurm_gives_the_local_table",
     "snakemake --report report.html": REPORT,

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 from pathlib import Path
@@ -18,6 +19,7 @@ import miniatures
 import pytest
 import yaml
 from loopback import hub, serving
+from tiny_repository import run, tiny_repository
 
 from ngw import config, data
 from ngw.cli import main
@@ -27,6 +29,7 @@ from ngw.tools.status import SCHEMA, merged
 
 ROOT = Path(__file__).parents[1]
 OFFICIAL = items.table()
+AT_ONCE = ["--max-jobs-per-timespan", "1000/1s"]  # else Snakemake looks for further jobs for a minute
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -57,8 +60,8 @@ def zipped(folder: Path, *names: str) -> bytes:
     return content.getvalue()
 
 
-def official(server, project, archives: dict[str, bytes], **weights) -> Path:
-    """The official table with these archives in place of those of their names, served on loopback."""
+def official(server, project, archives: dict[str, bytes], **weights) -> None:
+    """The project's table, the official one with these archives in place of its own, served on loopback."""
     table = json.loads(json.dumps({**OFFICIAL, "weights": weights}))
     for entry in table["sets"].values():
         for file in entry["files"]:
@@ -66,13 +69,11 @@ def official(server, project, archives: dict[str, bytes], **weights) -> Path:
                 content = archives[file["name"]]
                 file["url"] = server.at(f"/{file['name']}", content)
                 file["size"], file["digest"] = len(content), f"sha256:{hashlib.sha256(content).hexdigest()}"
-    path = project / "table.yaml"
-    path.write_text(yaml.safe_dump(table), encoding="utf-8")
-    return path
+    (project / "table.yaml").write_text(yaml.safe_dump(table), encoding="utf-8")
 
 
-def coco(server, project, tmp_path) -> Path:
-    """COCO, Flickr30k and VQA v2 in miniature, in archives of the official names."""
+def coco(server, project, tmp_path) -> dict[str, bytes]:
+    """COCO, Flickr30k and VQA v2 in miniature, in archives of the official names, served by the project's table."""
     miniatures.data(tmp_path / "data")
     source = tmp_path / "data/coco"
     shutil.copy(tmp_path / "data/flickr30k/dataset_flickr30k.json", source)
@@ -83,7 +84,8 @@ def coco(server, project, tmp_path) -> Path:
         archives[f"v2_Questions_{split}_mscoco.zip"] = zipped(source, questions)
         if split != "Test":
             archives[f"v2_Annotations_{split}_mscoco.zip"] = zipped(source, f"v2_mscoco_{subset}_annotations.json")
-    return official(server, project, archives)
+    official(server, project, archives)
+    return archives
 
 
 def download(project, *words) -> int:
@@ -121,7 +123,7 @@ def test_data_sets_by_name_are_fetched_as_their_readers_want_them(server, projec
 
 def test_what_a_form_stands_before_is_told_with_its_address_once_the_rest_is_there(server, project, tmp_path, capsys):
     coco(server, project, tmp_path)
-    assert download(project, "flickr30k", "--accept-licences") == 2
+    assert download(project, "coco", "vqa2", "flickr30k", "--accept-licences") == 2
     told = capsys.readouterr()
     assert "flickr30k-images: https://shannon.cs.illinois.edu/DenotationGraph: put it below" in told.err
     assert (project / "data/flickr30k/dataset_flickr30k.json").is_file()
@@ -138,6 +140,7 @@ def test_a_dry_run_tells_sizes_and_room_and_fetches_nothing(server, project, cap
     assert "numbers.bin 7 bytes to fetch" in out
     assert "at most 7 bytes are wanted while archives are unpacked" in out
     assert "GB are free" in out
+    assert "numbers.bin: CC0" in out
     assert (sorted(project.rglob("*")), server.asked) == (before, [])
 
 
@@ -275,20 +278,20 @@ tables: {{generation: {{images: {{network: fid}}, imager: {{vae: models/my-vae}}
     command = [sys.executable, "-m", "ngw", "download", str(project / "more.yaml"), "--root", str(project)]
     command += ["--table", str(project / "table.yaml")]
 
-    def run(*words, **told):
+    def ran(*words, **told):
         started = {"cwd": ROOT, "env": {**environment, **told}, "capture_output": True, "text": True, "check": False}
         return subprocess.run([*command, *words], **started)
 
-    dry = run("--dry-run")
+    dry = ran("--dry-run")
     assert f"org/bert@{COMMIT[:12]} 300.0 kB to fetch" in " ".join(dry.stdout.split()), dry.stderr
     assert not (project / "cache").exists() or not list((project / "cache").rglob("*.safetensors"))
-    done = run("--accept-licences")
+    done = ran("--accept-licences")
     assert done.returncode == 0, done.stdout + done.stderr
     assert {path.name for path in (project / "models/my-vae").iterdir()} == {".cache", "config.json", "vae.safetensors"}
     assert (project / "models/fid.pth").read_bytes() == b"FID's"
     listed_or_fetched = [path for verb, path, _ in server.asked if verb == "GET" and COMMIT in path]
     assert not [path for path in listed_or_fetched if path.endswith((".bin", ".onnx"))]
-    again = run()
+    again = ran()
     assert again.returncode == 0, again.stderr
     assert again.stdout.endswith("nothing to fetch\n")
     assert [path for verb, path, _ in server.asked if verb == "GET" and COMMIT in path] == listed_or_fetched
@@ -297,7 +300,57 @@ tables: {{generation: {{images: {{network: fid}}, imager: {{vae: models/my-vae}}
     offline = {**environment, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "1"}
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=offline, capture_output=True, text=True)
     assert found.stdout.split() == sorted(weights), found.stderr
-    assert run(HF_HUB_OFFLINE="1").stdout.endswith("nothing to fetch\n")
+    assert ran(HF_HUB_OFFLINE="1").stdout.endswith("nothing to fetch\n")
+
+
+def others(folder: Path) -> dict[str, bytes]:
+    """The paper's classified sets in archives, as far as names go."""
+    eurosat = OFFICIAL["sets"]["eurosat"]["files"][0]["gives"]
+    names = ["sketch/n01440764/a.jpg", *(f"EuroSAT_RGB/{name}/a.jpg" for name in eurosat)]
+    names += [f"cifar-100-python/{name}" for name in ("train", "test", "meta")]
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w:gz") as archive:
+        archive.add(folder / "cifar-100-python", "cifar-100-python")
+    zips = {"ImageNet-Sketch.zip": zipped(folder, "sketch"), "EuroSAT_RGB.zip": zipped(folder, "EuroSAT_RGB")}
+    return {**zips, "cifar-100-python.tar.gz": tar.getvalue()}
+
+
+@pytest.mark.workflow
+def test_all_that_the_paper_needs_comes_by_one_command_and_the_rule_then_finds_it_offline(server, tmp_path):
+    folder = tiny_repository(tmp_path / "ngw repository")
+    (folder / "slurm").symlink_to("profiles/slurm")
+    archives = {**coco(server, folder, tmp_path), **others(tmp_path / "others")}
+    fid, vae = "pt_inception-2015-12-05-6726825d.pth", OFFICIAL["weights"]["sd-vae-ft-mse"]
+    weights = {**OFFICIAL["weights"][fid], "url": server.at("/fid", b"FID's"), "size": 5, "digest": None}
+    official(server, folder, archives, **{fid: weights, "sd-vae-ft-mse": vae})
+    for item in of("paper.yaml"):
+        if isinstance(item, items.Model):
+            hub(server, item.model, item.revision, {"config.json": b"{}", "model.safetensors": item.model.encode()})
+    told = {"HF_HOME": str(tmp_path / "cache"), "HF_ENDPOINT": server.at("/", b"").rstrip("/")}
+    command = ["python", "-m", "ngw", "download", "paper.yaml", "--accept-licences"]
+    first = run(folder, *command, "--table", "table.yaml", **told)
+    assert first.returncode == 2
+    assert "https://image-net.org/download.php" in first.stdout + first.stderr
+    for name in ("imagenet/train", "imagenet/val"):
+        (folder / "data" / name).mkdir(parents=True)
+    shutil.copytree(tmp_path / "data/flickr30k/flickr30k-images", folder / "data/flickr30k/flickr30k-images")
+    server.files.clear()
+    offline = {**told, "HF_HUB_OFFLINE": "1"}
+    done = run(folder, "snakemake", "--profile", "slurm", "download", *AT_ONCE, **offline)
+    assert done.returncode == 0, done.stdout + done.stderr
+    log = (folder / "results/logs/download.log").read_text().splitlines()
+    assert log[-1] == "nothing to fetch"
+    assert len(log) > 20
+    subsets = {"train": "train2014", "val": "val2014", "test": "test-dev2015"}
+    assert len(data.load("vqa2", root=str(folder / "data/coco"), subsets=subsets).questions["question_id"]) == 72
+    shutil.rmtree(folder / "data/eurosat")
+    (folder / ".ngw-licences").unlink()
+    undone = run(folder, "snakemake", "--cores", "1", "--configfile", "paper.yaml", "--", "download", **offline)
+    assert undone.returncode == 1
+    assert "expected 1 licences to be accepted" in undone.stderr
 
 
 def of(*files: str) -> list[items.Item]:
@@ -347,3 +400,24 @@ def test_every_digest_and_size_of_the_table_can_be_one():
         algorithm, _, digest = (entry.get("digest") or "").partition(":")
         assert len(digest) == {"": 0, "md5": 32, "sha256": 64}[algorithm]
         assert entry["licence"]
+
+
+def shown() -> list[str]:
+    """The official files as docs/download.md shows them."""
+    rows = ["| set | file | bytes | digest | licence |", "| --- | --- | --- | --- | --- |"]
+    weights = [(name, {"name": name, **entry}) for name, entry in OFFICIAL["weights"].items()]
+    sets = [(name, file) for name, entry in OFFICIAL["sets"].items() for file in entry["files"]]
+    for name, file in [*sets, *weights]:
+        url = file.get("url") or file.get("form") or f"https://huggingface.co/{file['model']}"
+        algorithm, _, digest = (file.get("digest") or "").partition(":")
+        digest = f"{algorithm} {digest[:8]}…" if digest else f"revision {file.get('revision', '')[:8]}…"
+        digest = "by a form" if "form" in file else digest if digest != "revision …" else "that of the first download"
+        size = f"{file['size']:,}" if file.get("size") else "not stated"
+        rows.append(f"| {name} | [{file['name']}]({url}) | {size} | {digest} | {file['licence']} |")
+    return rows
+
+
+def test_the_page_shows_the_table():
+    text = (ROOT / "docs/download.md").read_text(encoding="utf-8")
+    table = text.split("<!-- files -->\n")[1].split("<!-- /files -->")[0]
+    assert table.splitlines() == shown()

@@ -74,10 +74,13 @@ def tiny_repository(folder: Path) -> Path:
     return folder
 
 
-def run(folder: Path, *command: str) -> subprocess.CompletedProcess:
-    """Run a command in such a copy, with its package and this Python's programs; the limit is for what hangs."""
+def run(folder: Path, *command: str, **told: str) -> subprocess.CompletedProcess:
+    """Run a command in such a copy, with its package and this Python's programs; the limit is for what hangs.
+
+    told: by its environment.
+    """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PATH": path}
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PATH": path, **told}
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1800, check=False
     )

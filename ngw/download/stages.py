@@ -47,9 +47,10 @@ def download(
         print(f"{item.name:{width}} {_state(item, sizes[item]):>22}  {item.place}  {item.url or item.form}")
     fetched = [item for item in missing if item.url]
     _tell_room({item: sizes[item] for item in fetched}, check=not dry_run)
+    new = _licences(fetched, root / ACCEPTED)
     if dry_run:
         return
-    _accept(fetched, root / ACCEPTED, accept_licences)
+    _accept(new, root / ACCEPTED, accept_licences)
     faults = _fetch(fetched, parallel)
     by_hand = [item for item in missing if not item.url]
     faults += [InputError(f"{item.name}: {item.form}: put it below {item.root}") for item in by_hand]
@@ -107,19 +108,25 @@ def _tell_room(fetched: Mapping[Item, int | None], check: bool) -> None:
         print("nothing to fetch")
 
 
-def _accept(fetched: Sequence[Item], file: Path, accept: bool) -> None:
-    """Tell the licences that nobody has accepted in this project yet; go on if they are accepted now."""
-    from ngw import io
-
+def _licences(fetched: Sequence[Item], file: Path) -> list[str]:
+    """Tell the licences that nobody has accepted in this project yet; returns them."""
     known = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     lines = [f"{item.name}: {item.licence or f'as its card says, {item.url}'}" for item in fetched]
     new = [line for line in dict.fromkeys(lines) if line not in known]
     if new:
         print("Licences:", *new, sep="\n  ")
+    return new
+
+
+def _accept(new: Sequence[str], file: Path, accept: bool) -> None:
+    """Go on if there are no new licences, or if they are accepted now."""
+    from ngw import io
+
     if new and not accept:
         raise InputError(f"{file}: expected {len(new)} licences to be accepted; read them, and add --accept-licences.")
     if new:
-        io.write_text(file, "\n".join([*known, *new]) + "\n")
+        known = file.read_text(encoding="utf-8") if file.is_file() else ""
+        io.write_text(file, known + "".join(f"{line}\n" for line in new))
 
 
 def _fetch(fetched: Sequence[Item], parallel: int) -> list[InputError]:
