@@ -360,7 +360,7 @@ def of(*files: str) -> list[items.Item]:
     return needs.of_config(Config(values, ROOT / SCHEMA), OFFICIAL, Path())
 
 
-def test_the_default_needs_nothing_and_the_paper_all_that_its_first_lines_name():
+def test_the_default_needs_nothing_and_the_paper_all_that_its_jobs_read():
     assert of() == []
     wanted = of("paper.yaml")
     files = {(str(item.root), name) for item in wanted if isinstance(item, items.File) for name in item.gives}

@@ -104,6 +104,9 @@ def _tell_room(fetched: Mapping[Item, int | None], check: bool) -> None:
             raise FullDisk(
                 f"{place}: expected {_bytes(needed)}, found {_bytes(free)} free; free some, or fetch by parts."
             )
+    unknown = sum(size is None for size in fetched.values())
+    if unknown:
+        print(f"{unknown} of unknown size are not in these numbers")
     if not fetched:
         print("nothing to fetch")
 
