@@ -23,7 +23,7 @@ LINE = re.compile(
     r"^    ((?:make|snakemake|python|pip|ngw)\b(?:.*\\\n)*.*)$|`((?:make|snakemake|python|pip) [^`<]+)`", re.MULTILINE
 )
 REPORT = "test_workflow::test_snakemakes_own_report_has_tables_and_figures_and_is_quiet_in_a_browser"
-PAPER = "test_download::test_all_that_the_paper_needs_comes_by_one_command_and_the_rule_then_finds_it_offline"
+PAPER = "test_download_needs::test_all_that_the_paper_needs_comes_by_one_command_and_the_rule_then_finds_it_offline"
 TUTORIAL = "test_search_tutorial::test_the_tutorial_is_followed"
 ELSEWHERE = {  # the test, or the fixture, that runs a command which isn't run here; CI: a line of .ci/run
     "make": "conftest::finished",
