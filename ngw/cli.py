@@ -38,6 +38,7 @@ MODULES = (  # those that define stages
     "ngw.tools.status",
     "ngw.tools.plan",
     "ngw.tools.provenance",
+    "ngw.tools.exchange",
 )
 DEFINITION = re.compile(r'^@stage\("(.+)"\)\ndef (\w+)\(', re.MULTILINE)
 EPILOG = "Exit status: 0 done; 2 bad input or usage, in one sentence; 1 anything else, with its traceback."

@@ -22,17 +22,17 @@ from ngw.dual.encoder import DualEncoder, check_replaceable
 from ngw.dual.encoding import encoded
 from ngw.dual.files import pictures
 from ngw.encoders import Encoder
-from ngw.encoders.precomputed import npy
 from ngw.errors import InputError, naming
 from ngw.features import Features
+from ngw.io import arrays
 
-Array = Annotated[Path | None, "features [n, d], .npy; row k of both is one item"]
-Further = Annotated[Path | None, "features of training items of this side alone, [m, d], .npy"]
+Array = Annotated[Path | None, f"{arrays.FORMS}, [n, d]; row k of both is one item"]
+Further = Annotated[Path | None, "features of training items of this side alone, [m, d]"]
 Side = Annotated[str, "an encoder: effnet-lite0, minilm-l6, a model's folder, or an entry as JSON"]
 OnError = Annotated[Literal["stop", "skip"], "what happens at a picture that can't be read"]
 
 
-@stage("Align two encoders by your pictures and captions, or two .npy files, and rank what was held out.")
+@stage("Align two encoders by your pictures and captions, or two files of features, and rank what was held out.")
 def align(
     x: Array = None, y: Array = None,
     images: Annotated[Path | None, "folder of pictures, instead of --x and --y"] = None,
@@ -61,16 +61,28 @@ def align(
 
 
 def _features(x, y, pairs, test, methods, seed, output, x_unpaired, y_unpaired) -> None:
-    """Two .npy files to a table, and the first method's file."""
+    """Two files of features to a table, and the first method's file."""
     if output is not None:
         _check_writable(output)
     with naming(f"{x}, {y}"), warnings.catch_warnings(record=True) as caught:
-        further = [None if path is None else npy(path) for path in (x_unpaired, y_unpaired)]
-        comparison = compare(npy(x), npy(y), pairs, test, methods, seed, *further)
+        a, b = arrays.read(x), arrays.read(y)
+        _check_order(a, b)
+        further = [None if path is None else arrays.read(path).x for path in (x_unpaired, y_unpaired)]
+        comparison = compare(a.x, b.x, pairs, test, methods, seed, *further)
     _say(caught, f"{x}, {y}")
     print(comparison)
     if output is not None:
         next(iter(comparison.models.values())).save(output, x=str(x), y=str(y), pairs=pairs, seed=str(seed))
+
+
+def _check_order(a: arrays.Rows, b: arrays.Rows) -> None:
+    """Where both files have ids, row k of both must be of one item, captions by their image's id."""
+    ids, others = (rows.ids if rows.image_ids is None else rows.image_ids for rows in (a, b))
+    if ids is None or others is None or len(ids) != len(others):  # `compare` speaks of lengths
+        return
+    if (odd := np.flatnonzero(ids != others)).size:
+        k = int(odd[0])
+        raise InputError(f"row {k}: expected the same item in both, found ids {ids[k]} and {others[k]}; sort by id.")
 
 
 def _say(caught: Sequence[warnings.WarningMessage], where: str) -> None:

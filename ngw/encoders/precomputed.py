@@ -1,4 +1,4 @@
-"""One's own features, made elsewhere: npy, safetensors or parquet files with ids."""
+"""One's own features, made elsewhere: npy, safetensors or parquet files, or a folder of `datasets`, with ids."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ngw import io
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
+from ngw.io import arrays
 from ngw.options import option
 
 
@@ -23,8 +23,8 @@ class Precomputed(Encoder):
     token_width, n_tokens = 1, 1  # pooled features alone
 
     modality: str = option("vision", among=("vision", "text"))
-    # .npy [n, width]; .safetensors with `features` and `ids`; or .parquet with columns `id` and `features` (lists). One
-    # file for all splits.
+    # .npy [n, width]; .safetensors with `features` and `ids`; .parquet, or a folder of datasets' save_to_disk, with
+    # `id` and `features` (lists) or columns of floats: see `ngw.io.arrays.read`. One file for all splits.
     file: str = "features.safetensors"
     width: int = 768
     ids: str | None = None  # of an .npy: another, of n whole numbers in the same order
@@ -33,10 +33,8 @@ class Precomputed(Encoder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        suffix = Path(self.file).suffix
-        if suffix not in (".npy", ".safetensors", ".parquet"):
-            raise ValueError(f"file ends in .npy, .safetensors or .parquet, not {self.file!r}")
-        if (suffix == ".npy") != (self.ids is not None):
+        arrays.check_name(self.file)
+        if (Path(self.file).suffix == ".npy") != (self.ids is not None):
             raise ValueError("ids, a file, goes with an .npy file, and with no other")
         self.preprocessing, self.version = "none here", self.file
 
@@ -68,30 +66,11 @@ class Precomputed(Encoder):
 
     def _read(self) -> tuple[np.ndarray, np.ndarray]:
         """Ids and features as the file has them."""
-        if self.ids is not None:
-            return npy(Path(self.ids)), npy(Path(self.file))
-        if Path(self.file).suffix == ".parquet":
-            columns = io.read_table(self.file, ["id", "features"], foreign=True)
-            return np.asarray(columns["id"]), self._rows(columns["features"])
-        arrays, _ = io.read_tensors(self.file, "features and ids", foreign=True)
-        for name in ("features", "ids"):
-            if name not in arrays:
-                raise InputError(f"{self.file}: expected a tensor {name!r}, found {', '.join(arrays)}; mend the file.")
-        return arrays["ids"], arrays["features"]
-
-    def _rows(self, rows: Sequence) -> np.ndarray:
-        """Lists of numbers, all of one length, as [n, width]."""
-        widths = sorted({len(row) if isinstance(row, list) else 0 for row in rows})
-        if len(widths) != 1:
-            raise InputError(
-                f"{self.file}: expected features of one length, found lengths {widths[:5]}; mend the file."
-            )
-        try:
-            return np.asarray(rows, np.float32)
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                f"{self.file}: expected lists of numbers, found others ({error}); mend the file."
-            ) from None
+        rows = arrays.read(self.file)
+        ids = arrays.npy(Path(self.ids)) if self.ids is not None else rows.ids
+        if ids is None:
+            raise InputError(f"{self.file}: expected ids (a tensor 'ids', a column 'id'), found none; write them.")
+        return ids, rows.x
 
     def encode(self, items: Sequence, tokens: bool = False) -> Encoding:
         """The features of some ids, pooled [b, width]."""
@@ -105,13 +84,3 @@ class Precomputed(Encoder):
                 "write them, or take the item out of the data set."
             )
         return Encoding(np.asarray(x[[row[i] for i in items]], np.float32))
-
-
-def npy(path: Path) -> np.ndarray:
-    """An .npy file, mapped; pickled objects are refused."""
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; mend the path in the config.") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: expected an .npy file of numbers, found {error}; write it again.") from None

@@ -97,12 +97,14 @@ def check_vouched(record: str | os.PathLike, file: str | os.PathLike | None = No
                 )
 
 
-def write_table(path: str | os.PathLike, columns: Mapping[str, Sequence | np.ndarray]) -> None:
-    """Write equally long columns (lists or arrays) as a parquet file, its digest in the file's metadata."""
+def write_table(
+    path: str | os.PathLike, columns: Mapping[str, Any], metadata: Mapping[str, str] | None = None
+) -> None:  # fmt: skip
+    """Write equally long columns (lists, NumPy's or Arrow's arrays) as a parquet file, its digest in the metadata."""
     import pyarrow
     import pyarrow.parquet
 
-    table = pyarrow.table(dict(columns))
+    table = pyarrow.table(dict(columns), metadata=dict(metadata or {}) or None)
     with atomic(path) as temporary:
         with pyarrow.parquet.ParquetWriter(temporary, table.schema, compression="zstd") as writer:
             writer.write_table(table)
