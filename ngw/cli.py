@@ -32,6 +32,7 @@ MODULES = (  # those that define stages
     "ngw.report.stages",
     "ngw.report.labelled",
     "ngw.report.sheets",
+    "ngw.report.export",
     "ngw.dual.align",
     "ngw.dual.stages",
     "ngw.download.stages",
