@@ -49,7 +49,9 @@ CARD = {"licence": "MIT", "training_data": "none"}  # else from a folder, which 
 
 def test_every_family_states_its_card():
     for kind in encoders.kinds():
-        encoder = encoders.build({"kind": kind, **(CARD if kind in ("transformers-vision", "clip") else {})})
+        encoder = encoders.build(
+            {"kind": kind, **(CARD if kind in ("transformers-vision", "clip", "open-clip") else {})}
+        )
         card = encoder.card()
         assert encoder.modality in ("vision", "text")
         assert encoder.width > 0

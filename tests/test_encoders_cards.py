@@ -21,7 +21,9 @@ def card(**spec) -> tuple[str, str]:
     return found["licence"], found["training_data"]
 
 
-@pytest.mark.parametrize("kind", ["transformers-text", "transformers-vision", "clip"])
+@pytest.mark.parametrize(
+    "kind", ["transformers-text", "transformers-vision", "clip", "sentence-transformers", "open-clip"]
+)
 def test_a_folder_says_what_its_model_card_says_and_the_entry_has_the_last_word(kind, tmp_path):
     spec = {"kind": kind, "model": str(tmp_path)}
     assert card(**spec) == ("not stated", "not stated")

@@ -70,3 +70,18 @@ def edit(where: Path, change, file: str = "model.safetensors") -> None:
     """Change a folder's weights, {name: tensor}."""
     found = change(load_file(where / file))
     save_file({name: value.contiguous() for name, value in found.items()}, where / file, {"format": "pt"})
+
+
+def sentence_folder(where: Path) -> Path:
+    """A model as sentence-transformers saves it: a tiny BERT, the mean over its words, a dense layer, unit length."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import modules
+    from transformers import PreTrainedTokenizerFast
+
+    trunk = text_folder(where / "trunk", "BertModel", **BERT)
+    own = {"tokenizer_file": str(trunk / "tokenizer.json"), "pad_token": "[PAD]", "unk_token": "[UNK]"}
+    PreTrainedTokenizerFast(**own).save_pretrained(trunk)
+    parts = [modules.Transformer(str(trunk)), modules.Pooling(16, "mean"), modules.Dense(16, 6), modules.Normalize()]
+    model = SentenceTransformer(modules=parts, device="cpu", prompts={"query": "query: "})
+    model.save(str(where / "model"), create_model_card=False)
+    return where / "model"

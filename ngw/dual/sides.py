@@ -110,7 +110,7 @@ def identity(encoder: Encoder) -> str:
     known: Any = encoder
     fields = dataclasses.fields(known) if dataclasses.is_dataclass(known) else ()
     options = {field.name: getattr(encoder, field.name) for field in fields}
-    places = {name for name in ("model", "merged_with") if os.path.isdir(str(options.get(name)))}
+    places = {name for name in ("model", "merged_with", "pretrained") if os.path.exists(str(options.get(name)))}
     what = {name: str(value) for name, value in sorted(options.items()) if name not in {*places, *NO_FEATURE}}
     facts = [type(encoder).__name__, encoder.preprocessing, json.dumps(what), *map(content, encoder.sources())]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()

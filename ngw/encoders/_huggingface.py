@@ -23,13 +23,15 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 RECORD = "joint.json"  # of a model that was trained here: how, and the digests of its files
 
 
-def folder(model: str, revision: str | None = None, pickle: bool = False) -> Path:
+def folder(
+    model: str, revision: str | None = None, pickle: bool = False, patterns: Sequence[str] = PATTERNS
+) -> Path:  # fmt: skip
     """Where a model's files lie.
 
     model: a folder, `package:<name>`, the pip package that carries one as `model/`, or a name on the hub, which wants a
     `revision` (a commit; name@revision says both), so that a table means the same weights tomorrow.  A hub model is
     taken from the cache, and downloaded where it isn't there; its weights are safetensors unless `pickle` allows
-    pytorch_model.bin.
+    pytorch_model.bin.  patterns: of the files that are wanted of the hub's.
     """
     if model.startswith("package:"):
         return _packages.folder(model.removeprefix("package:")) / "model"
@@ -45,7 +47,7 @@ def folder(model: str, revision: str | None = None, pickle: bool = False) -> Pat
             f"{model}: expected a folder, or a hub model with its `revision`, found neither; add the commit's hash, "
             f"which https://huggingface.co/{model}/commits shows."
         )
-    return _snapshot(model, revision, [*PATTERNS, *["pytorch_model.bin"] * pickle])
+    return _snapshot(model, revision, [*patterns, *["pytorch_model.bin"] * pickle])
 
 
 def _check_record(folder: Path) -> None:
@@ -89,9 +91,11 @@ def version(model: str, revision: str | None, merged_with: str | None = None, me
     return own if merged_with is None else f"{own}, merged with {merge_weight:g} of {merged_with}"
 
 
-def about(model: str, revision: str | None = None, merged_with: str | None = None) -> dict[str, str]:
+def about(
+    model: str, revision: str | None = None, merged_with: str | None = None, patterns: Sequence[str] = PATTERNS
+) -> dict[str, str]:  # fmt: skip
     """Licence and training data of a model, and of the other where it is the mean of two, as their own cards say."""
-    own = _cards.PACKAGES.get(model) or _cards.read(folder(model, revision) / "README.md")
+    own = _cards.PACKAGES.get(model) or _cards.read(folder(model, revision, patterns=patterns) / "README.md")
     return own if merged_with is None else _cards.both(own, about(merged_with))
 
 

