@@ -45,6 +45,7 @@ def test_what_is_written_is_read_again_with_ids_and_card(form, tmp_path):
         found = arrays.Rows(found.x, *(np.load(file) for file in files[1:]))
     np.testing.assert_array_equal(found.ids, IDS)
     np.testing.assert_array_equal(found.image_ids, OWNERS)
+    assert "." not in form or form == "x.npy" or found.metadata["licence"] == "MIT"
     spec = {"kind": "precomputed", "file": str(files[0]), "width": 4}
     spec |= {"ids": str(files[1])} if form == "x.npy" else {}
     np.testing.assert_array_equal(encoders.build(spec).encode([5, 7]).pooled, X[[2, 0]])
@@ -210,11 +211,14 @@ def test_cached_features_are_exported_with_their_card(pair, tmp_path, capsys):
     np.testing.assert_array_equal(found.x, cached.x)
     np.testing.assert_array_equal(found.ids, cached.ids)
     assert found.metadata["encoder"] == "vision-encoder"
-    content = bytearray((tmp_path / "x.safetensors").read_bytes())
-    content[-1] ^= 1
-    (tmp_path / "x.safetensors").write_bytes(content)
-    assert main(["export-features", str(tmp_path / "x.safetensors"), "--output", str(tmp_path / "x.npy")]) == 2
-    assert "found content that differs from its digest" in capsys.readouterr().err
+    assert main(["export-features", str(tmp_path / "x.safetensors"), "--output", str(tmp_path / "x.parquet")]) == 0
+    for name, place in (("x.safetensors", -1), ("x.parquet", 40)):
+        content = bytearray((tmp_path / name).read_bytes())
+        content[place] ^= 1
+        (tmp_path / name).write_bytes(content)
+        assert main(["export-features", str(tmp_path / name), "--output", str(tmp_path / "x.npy")]) == 2
+        assert f"{name}: expected" in capsys.readouterr().err
+    assert not (tmp_path / "x.npy").exists()
 
 
 def test_embeddings_of_a_method_are_exported_side_by_side(pair, tmp_path, capsys):
@@ -225,6 +229,10 @@ def test_embeddings_of_a_method_are_exported_side_by_side(pair, tmp_path, capsys
         assert main(["export-features", str(file), "--model", str(model), "--output", str(output)]) == 0
         np.testing.assert_allclose(arrays.read(output).x, embed(features.read(file).x), atol=1e-6)
     assert pyarrow.parquet.read_schema(output).metadata[b"embedded_by"] == b"m ridge"
+    assert main(["export-features", str(pair[0]), "--output", str(output)]) == 0  # and so does a parquet of them
+    again = ["export-features", str(output), "--model", str(model), "--output", str(tmp_path / "again.npy")]
+    assert main(again) == 0
+    np.testing.assert_allclose(np.load(tmp_path / "again.npy"), method.embed_x(features.read(pair[0]).x), atol=1e-6)
     np.save(tmp_path / "x.npy", features.read(pair[0]).x)
     words = ["export-features", str(tmp_path / "x.npy"), "--model", str(model), "--output", str(output)]
     capsys.readouterr()
@@ -235,6 +243,23 @@ def test_embeddings_of_a_method_are_exported_side_by_side(pair, tmp_path, capsys
     assert "x.npy: y: expected rows of 5 features" in capsys.readouterr().err
     assert main([*words[:-1], str(tmp_path / "out.csv"), "--side", "x"]) == 2
     assert "out.csv: expected features" in capsys.readouterr().err
+
+
+def test_what_a_form_cannot_hold_is_told_before_anything_is_written(tmp_path):
+    from safetensors.numpy import save_file
+
+    texts = np.array(list("abc"), object)
+    arrays.write(tmp_path / "x.parquet", arrays.Rows(X, texts))
+    assert arrays.read(tmp_path / "x.parquet").ids.tolist() == list("abc")
+    for name in ("x.npy", "x.safetensors"):
+        with pytest.raises(InputError, match=f"{name}: expected whole numbers as ids, found others; name a .parquet"):
+            arrays.write(tmp_path / name, arrays.Rows(X, texts))
+    with pytest.raises(InputError, match=r"y\.parquet: expected features \[n, d\] of numbers to write, found \[3\]"):
+        arrays.write(tmp_path / "y.parquet", arrays.Rows(X[:, 0]))
+    assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
+    save_file({"features": X, "ids": IDS[:2]}, tmp_path / "z.safetensors")
+    with pytest.raises(InputError, match=r"z\.safetensors: expected 3 ids, one a row, found \[2\]; write one"):
+        arrays.read(tmp_path / "z.safetensors")
 
 
 def test_a_data_set_of_features_is_encoded_from_a_parquet_of_columns(scenes, tmp_path):

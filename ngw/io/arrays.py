@@ -22,6 +22,8 @@ SUFFIXES = (".npy", ".safetensors", ".parquet")
 FORMS = "features (.npy, .safetensors, .parquet, or a folder of datasets' save_to_disk)"
 MISSING = "no such file; check the path"
 KEYS = {"ids": "id", "image_ids": "image_id"}  # names of tensors, and of columns
+SEAL = "ngw"  # the key by which the metadata of this suite's files are known, a parquet table's by its digest
+FOREIGN = (SEAL, "ARROW:schema", "pandas", "huggingface")  # keys of a table that say nothing of its features
 DATASET, SPLITS = "state.json", "dataset_dict.json"  # in a folder of a Dataset, or of a DatasetDict
 
 
@@ -79,7 +81,7 @@ def _tensors(path: Path) -> Rows:
         arrays, metadata = io.read_tensors(path, "features and ids", foreign=True)
     except TypeError as error:  # NumPy lacks bfloat16 and the eight-bit ones
         raise InputError(f"{path}: expected numbers that NumPy has, found {error}; save them as float32.") from None
-    if "ngw" in metadata:
+    if SEAL in metadata:
         io.check_tensors(path, "features", MISSING)
     matrices = [name for name, array in arrays.items() if array.ndim == 2]
     alone = matrices[0] if len(matrices) == 1 else None
@@ -88,7 +90,13 @@ def _tensors(path: Path) -> Rows:
         raise InputError(
             f"{path}: expected a tensor 'features', or one [n, d] alone, found {', '.join(arrays)}; rename it."
         )
-    return Rows(arrays[name], arrays.get("ids"), arrays.get("image_ids"), metadata)
+    rows = Rows(arrays[name], arrays.get("ids"), arrays.get("image_ids"), metadata)
+    for key in KEYS:
+        if (ids := getattr(rows, key)) is not None and ids.shape != rows.x.shape[:1]:
+            raise InputError(
+                f"{path}: expected {len(rows.x)} {key}, one a row, found {list(ids.shape)}; write one for each row."
+            )
+    return rows
 
 
 def _table(path: Path) -> Rows:
@@ -99,10 +107,14 @@ def _table(path: Path) -> Rows:
     try:  # not read_table, which imports pandas
         with digests.opened(path, "a parquet table", MISSING) as content, pyarrow.parquet.ParquetFile(content) as file:
             names = _feature_columns(path, file.schema_arrow)
-            return _rows(path, file.read([*names, *_id_columns(file.schema_arrow)]), names)
+            rows = _rows(path, file.read([*names, *_id_columns(file.schema_arrow)]), names)
+            head = {key.decode(): text.decode() for key, text in (file.metadata.metadata or {}).items()}
     except pyarrow.ArrowInvalid as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: expected a whole parquet table, found {reason}; write it again.") from None
+    if SEAL in head:
+        digests.check(path, "a whole parquet table", MISSING)
+    return rows._replace(metadata={name: text for name, text in head.items() if name not in FOREIGN})
 
 
 def _dataset(path: Path) -> Rows:
@@ -192,6 +204,13 @@ def write(path: str | os.PathLike, rows: Rows) -> list[Path]:
     path = Path(path)
     check_name(path)
     ids = {name: values for name in KEYS if (values := getattr(rows, name)) is not None}
+    if rows.x.ndim != 2 or rows.x.dtype.kind not in "fiu":
+        raise InputError(
+            f"{path}: expected features [n, d] of numbers to write, found {list(rows.x.shape)} of {rows.x.dtype}; mend "
+            "what was read."
+        )
+    if path.suffix in (".npy", ".safetensors") and any(values.dtype.kind not in "iu" for values in ids.values()):
+        raise InputError(f"{path}: expected whole numbers as ids, found others; name a .parquet, or a folder.")
     if path.suffix == ".npy":
         return [_write_npy(path, rows.x), *(_write_npy(path.with_suffix(f".{name}.npy"), ids[name]) for name in ids)]
     if path.suffix == ".safetensors":
@@ -202,7 +221,7 @@ def write(path: str | os.PathLike, rows: Rows) -> list[Path]:
     lists = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(np.ascontiguousarray(rows.x).ravel()), rows.x.shape[1])
     columns = {**{KEYS[name]: values for name, values in ids.items()}, "features": lists}
     if path.suffix == ".parquet":
-        io.write_table(path, columns, rows.metadata)
+        io.write_table(path, columns, {name: text for name, text in rows.metadata.items() if name not in FOREIGN})
     else:
         _write_dataset(path, columns, rows.metadata)
     return [path]
