@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from loopback import hub, serving
 from official_archives import OFFICIAL, ROOT, coco, new_project, official, others
+from tiny_encoders import sentence_folder
 from tiny_repository import run, tiny_repository
 
-from ngw import config, data
+from ngw import config, data, encoders, io
 from ngw.config import Config
 from ngw.download import items, needs
 from ngw.tools.status import SCHEMA, merged
@@ -74,6 +76,42 @@ tables: {{generation: {{images: {{network: fid}}, imager: {{vae: models/my-vae}}
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=offline, capture_output=True, text=True)
     assert found.stdout.split() == sorted(weights), found.stderr
     assert ran(HF_HUB_OFFLINE="1").stdout.endswith("nothing to fetch\n")
+
+
+def test_a_model_of_sentence_transformers_comes_with_its_modules_and_is_then_read_offline(server, project, tmp_path):
+    folder = sentence_folder(tmp_path)
+    (project / "workflow/scorers/scenes-clip").mkdir(parents=True)
+    whole = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    hub(server, "sentence-transformers/tiny", COMMIT, {**whole, "pytorch_model.bin": b"a pickle", "code.py": b"harm"})
+    official(server, project, {})
+    spec = {"kind": "sentence-transformers", "model": "tiny", "revision": COMMIT, "width": 6}
+    io.write_json(project / "more.yaml", {"encoders": {"minilm-l6": spec}})  # JSON is YAML
+    environment = {**os.environ, "HF_HOME": str(project / "cache"), "HF_ENDPOINT": server.at("/", b"").rstrip("/")}
+    command = [sys.executable, "-m", "ngw", "download", str(project / "more.yaml"), "--root", str(project)]
+    command += ["--table", str(project / "table.yaml"), "--accept-licences"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    asked = [path for verb, path, _ in server.asked if verb == "GET" and COMMIT in path]
+    assert not [path for path in asked if path.endswith((".bin", ".py"))]
+    code = f"from ngw import encoders; print(*encoders.build({spec}).encode(['a cat']).pooled[0])"
+    offline = {**environment, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "1"}
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=offline, capture_output=True, text=True)
+    wanted = encoders.build(spec | {"model": str(folder), "revision": None}).encode(["a cat"]).pooled[0]
+    np.testing.assert_allclose(np.array(found.stdout.split(), float), wanted, atol=1e-6, err_msg=found.stderr)
+
+
+def test_two_loaders_of_one_model_want_the_files_of_both():
+    values = merged(config.read(ROOT / "config.yaml"), {
+        "encoders": {
+            "images": {"kind": "clip", "model": "org/clip", "revision": COMMIT},
+            "texts": {"kind": "open-clip", "side": "text", "model": "org/clip", "revision": COMMIT},
+        },
+        "run": {"encoder_pairs": [["images", "texts"]]},
+        "tables": {"classification": None, "vqa": None, "generation": None, "ablations": None},
+    })  # fmt: skip
+    wanted = needs.of_config(Config(values, ROOT / SCHEMA), OFFICIAL, Path())
+    assert {item.name for item in wanted} == {f"org/clip@{COMMIT[:12]}"}
+    assert {"open_clip_config.json", "preprocessor_config.json"} <= {name for item in wanted for name in item.patterns}
 
 
 def of(*files: str) -> list[items.Item]:

@@ -107,6 +107,7 @@ class Model(NamedTuple):
     into: Path | None = None
     licence: str = ""
     form: str = ""
+    patterns: tuple[str, ...] = PATTERNS  # of its files
 
     @property
     def name(self) -> str:
@@ -160,7 +161,7 @@ class Model(NamedTuple):
         """The files that encoders ask for (`ngw.encoders._huggingface`), at the revision."""
         from huggingface_hub import snapshot_download
 
-        patterns = [*PATTERNS, *["pytorch_model.bin"] * self.pickle]
+        patterns = [*self.patterns, *["pytorch_model.bin"] * self.pickle]
         return snapshot_download(
             self.model, revision=self.revision, allow_patterns=patterns, local_dir=self.into, **how
         )

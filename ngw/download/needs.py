@@ -12,7 +12,7 @@ from ngw import data, encoders
 from ngw.config import Config
 from ngw.data.vqa2 import image_subset
 from ngw.download.items import File, Item, Model
-from ngw.encoders._huggingface import HUB
+from ngw.encoders._huggingface import HUB, PATTERNS
 from ngw.encoders.inception import URL as INCEPTION
 from ngw.errors import InputError, did_you_mean
 from ngw.registry import kinds
@@ -49,7 +49,7 @@ def _once(items: Iterable[Item]) -> list[Item]:
     """Each of them once; of a model's two ways the one with more files."""
     first: dict[tuple, Item] = {}
     for item in items:
-        key = (item.name, item.root) if isinstance(item, File) else (item.name, item.into)
+        key = (item.name, item.root) if isinstance(item, File) else (item.name, item.into, item.patterns)
         if key not in first or getattr(item, "pickle", False):
             first[key] = item
     return list(first.values())
@@ -138,7 +138,10 @@ def _encoder(encoder: Any, weights: Mapping[str, Any], project: Path) -> Iterato
         yield from _weights(encoder.weights or _torch_cache(), None, False, weights, project)
         return
     model, other = getattr(encoder, "model", ""), getattr(encoder, "merged_with", None)
-    if hasattr(encoder, "revision"):
+    if hasattr(encoder, "hub"):  # by another library's loader
+        if (wanted := encoder.hub()) is not None:
+            yield from _weights(wanted[0], encoder.revision, False, weights, project, tuple(wanted[1]))
+    elif hasattr(encoder, "revision"):
         yield from _weights(model, encoder.revision, getattr(encoder, "pickle", False), weights, project)
     for source in encoder.sources():
         if not source.startswith("package:") and not (project / source).exists():
@@ -148,8 +151,9 @@ def _encoder(encoder: Any, weights: Mapping[str, Any], project: Path) -> Iterato
 
 
 def _weights(
-    model: str, revision: str | None, pickle: bool, weights: Mapping[str, Any], project: Path
-) -> Iterator[Item]:
+    model: str, revision: str | None, pickle: bool, weights: Mapping[str, Any], project: Path,
+    patterns: tuple[str, ...] = PATTERNS,
+) -> Iterator[Item]:  # fmt: skip
     """A model of the hub, or the table's weights where a folder or a file of that name is wanted."""
     place, entry = project / model, weights.get(Path(model).name)
     name, _, commit = model.partition("@")
@@ -160,7 +164,7 @@ def _weights(
     elif model.startswith("package:") or place.is_dir():
         return
     elif HUB.fullmatch(name) and (revision or commit):
-        yield Model(name, revision or commit, pickle)
+        yield Model(name, revision or commit, pickle, patterns=patterns)
     else:
         yield File(model, project, (model,), form=YOURS)
 

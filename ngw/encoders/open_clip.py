@@ -67,6 +67,10 @@ class OpenClip(Encoder):
         """The user's file of weights, where `pretrained` names one."""
         return self.pretrained if self.pretrained is not None and os.path.isfile(self.pretrained) else None
 
+    def hub(self) -> tuple[str, Sequence[str]] | None:
+        """The model as `_huggingface.folder` takes it, and patterns of its files; None of a file of the user's."""
+        return None if self._own_file else (self._source(), self._patterns())
+
     def about(self) -> Mapping[str, str]:
         """What the model card says; a file of weights has none."""
         return {} if self._own_file else _huggingface.about(self._source(), self.revision, patterns=self._patterns())

@@ -55,6 +55,10 @@ class SentenceTransformers(Encoder):
     def sources(self) -> list[str]:
         return _huggingface.sources(self.model)
 
+    def hub(self) -> tuple[str, Sequence[str]]:
+        """The model as `_huggingface.folder` takes it, and patterns of the files that are wanted of the hub's."""
+        return self.source, PATTERNS
+
     @property
     def source(self) -> str:
         """The model as `_huggingface.folder` takes it."""
