@@ -12,6 +12,7 @@ from commands import WARP
 from ngw import features
 from ngw.cli import main
 from ngw.methods import load
+from ngw.tasks import batch
 
 
 class Job:
@@ -85,6 +86,27 @@ def test_what_has_changed_is_made_anew(job, pair, rewrite, capsys, change):
     assert main(job.words(4, 6, **spec)) == 0
     assert made(capsys) == (["4", "6"] if change in ("an option", "a cloud") else ["6"])
     assert load(job.model(6))
+
+
+def test_of_methods_that_share_a_job_the_edited_one_alone_is_made_anew(tmp_path, pair, capsys, monkeypatch):
+    def words() -> list[str]:
+        groups = []
+        for name in ("ridge", "cca"):
+            options = {"method": name, "spec": {"kind": name}, "pairs": "6", "seed": 0}
+            run = {"folder": "pairs6", "options": options, "reads": {}}
+            group = {"parts": [f"ngw.methods.{name}"], "folder": str(tmp_path / name), "reads": {}, "runs": [run]}
+            groups.append(group | {"makes": {"output": "model.safetensors"}})
+        common = ["--inputs", *map(str, pair), "--done", str(tmp_path / "runs.fit.json")]
+        files = ["--vision", str(pair[0]), "--text", str(pair[1])]
+        return ["batch", "fit", "--runs", json.dumps({"groups": groups}), *common, "--", *files]
+
+    assert main(words()) == 0
+    capsys.readouterr()
+    real = batch.fingerprint
+    monkeypatch.setattr(batch, "fingerprint", lambda *parts: real(*parts) + " edited" * ("ngw.methods.cca" in parts))
+    assert main(words()) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("/")[-3] for line in lines if not line.endswith("already")] == ["cca"]
 
 
 def test_a_run_that_fails_is_told_and_the_others_are_kept(job, capsys):

@@ -125,7 +125,7 @@ def test_other_templates_rerun_prompts_and_classification_alone(copy):
     edit(copy / "tests/config.yaml", '["a picture of a {}.", "{}"]', '["one {}."]')
     assert scheduled(copy) == {
         "encode_classes": {""},
-        "classification": {"ngw", "cca", "random", "oracle"},
+        "classification": {"all~"},
         "joint_classification": {"joint"},
         "classification_tables": {""},
         "classification_figures": {""},

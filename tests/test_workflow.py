@@ -164,7 +164,7 @@ def test_a_new_baseline_is_one_file_and_one_entry(copy):
     jobs = scheduled(copy)
     assert {job for job in jobs if not job.endswith(("tables", "figures"))} == {"fit", "retrieval"}
     assert {"tables", "figures"} <= jobs.keys()
-    assert jobs["fit"] == jobs["retrieval"] == {"foo"}
+    assert (jobs["fit"], jobs["retrieval"]) == ({"foo"}, {"all~"})
     done = snakemake(copy, "--show-failed-logs")
     assert done.returncode == 0, done.stdout + done.stderr
     rows = table(copy / "results/tables/retrieval.csv")
@@ -179,7 +179,7 @@ def test_a_broken_feature_file_is_named_and_a_rerun_continues(copy):
     edit(copy / "ngw/methods/ridge.py", "import numpy as np", "import numpy as np\n\n# edited")
     run = copy / "results/runs/scenes/effnet-lite0__minilm-l6/ridge/pairs16/shared/seed0"
     record, model = run / "metrics/retrieval.json", run / "model.safetensors"
-    before, target = model.stat().st_mtime_ns, str(run.parents[2].relative_to(copy) / "runs.retrieval.json")
+    before, target = model.stat().st_mtime_ns, str(run.parents[3].relative_to(copy) / "all~/runs.retrieval.json")
     done = snakemake(copy, "--show-failed-logs", "--", target)
     assert done.returncode != 0
     assert "minilm-l6.safetensors: expected" in done.stdout + done.stderr

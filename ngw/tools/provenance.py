@@ -11,6 +11,7 @@ from typing import Annotated
 
 from ngw.arguments import POSITIONAL, count
 from ngw.cli import stage
+from ngw.config.batches import ALL
 from ngw.errors import InputError
 from ngw.record.origin import stamp
 
@@ -39,7 +40,7 @@ def job(file: str, store: Path) -> dict | None:
 def batch(file: str, root: Path) -> str | None:
     """The output of the job that made a file among those of other runs, as it noted itself (`ngw batch`)."""
     for folder in Path(file).parents:
-        for note in sorted((root / folder).glob("*.json")):
+        for note in sorted([*(root / folder).glob("*.json"), *(root / folder).glob(f"{ALL}*/*.json")]):
             name = note.relative_to(root).as_posix()
             if job(name, root / ".snakemake" / "metadata") is None:
                 continue
