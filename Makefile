@@ -2,12 +2,8 @@
 PYTHON ?= python3
 CORES ?= $(shell nproc)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# Bars of jobs where a terminal shows them, plain lines elsewhere.
-WATCHED := $(shell test -t 2 && echo --logger rich)
-# Snakemake looks for ready jobs again one timespan after each look, once more for every job that has ended: with its
-# own second, 600 looks a second at the end of a run.
-SNAKEMAKE := snakemake $(WATCHED) --cores $(CORES) --rerun-incomplete --show-failed-logs --quiet host reason rules \
-	--scheduler greedy --scheduler-subsample 40 --max-jobs-per-timespan 1000/10s
+# Snakemake with the options of profiles/local.
+SNAKEMAKE := python -m ngw run --cores $(CORES)
 READY := .venv/.ready
 
 .PHONY: all quick all-ablations judge env lint test test-long test-slurm docs bench clean

@@ -40,6 +40,7 @@ MODULES = (  # those that define stages
     "ngw.tools.plan",
     "ngw.tools.provenance",
     "ngw.tools.exchange",
+    "ngw.tools.study",
 )
 DEFINITION = re.compile(r'^@stage\("(.+)"\)\ndef (\w+)\(', re.MULTILINE)
 EPILOG = "Exit status: 0 done; 2 bad input or usage, in one sentence; 1 anything else, with its traceback."
@@ -100,7 +101,8 @@ def parser(name: str | None = None) -> argparse.ArgumentParser:
             call = function(each)
             hints = get_type_hints(call, include_extras=True)
             for parameter in inspect.signature(call).parameters.values():
-                _add(one, parameter, hints[parameter.name])
+                if parameter.kind is not parameter.VAR_POSITIONAL:  # words for another program
+                    _add(one, parameter, hints[parameter.name])
     return top
 
 
@@ -132,6 +134,16 @@ def _add(p: argparse.ArgumentParser, parameter: inspect.Parameter, hint: Any) ->
         p.add_argument(f"--{parameter.name.replace('_', '-')}", required=required, **settings)
 
 
+def _apart(words: list[str], end: int) -> tuple[list[str], list[str]]:
+    """The command line, and behind the name of a stage, at `end`, what it hands on as it is: `def run(*options)`."""
+    asked = words[end:]
+    if end > len(words) or asked in (["--help"], ["-h"]):
+        return words, []
+    parameters = inspect.signature(function(words[end - 1])).parameters.values()
+    handed_on = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
+    return (words[:end], asked) if handed_on else (words, [])
+
+
 def terminal() -> int | None:
     """Where a rule's shell had its standard error before that became a log: a copy of the descriptor `NGW_TERMINAL`.
 
@@ -159,10 +171,12 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin starve one another where cores are shared
     words = sys.argv[1:] if argv is None else argv
     known = stages()
-    options = vars(parser(next((word for word in words if word in known), None)).parse_args(words))
+    first = next((k for k, word in enumerate(words) if word in known), len(words))
+    words, further = _apart(words, first + 1)
+    options = vars(parser(words[first] if first < len(words) else None).parse_args(words))
     name = options.pop("stage")
     try:
-        function(name)(**options)
+        function(name)(*further, **options)
         print(end="", flush=True)  # a log that lies on a full disk says so here
     except InputError as error:
         report(f"ngw {name}: {error}", isinstance(error, FullDisk), elsewhere)

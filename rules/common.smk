@@ -1,9 +1,19 @@
 # The config, checked; wildcard constraints; input and parameter functions. The only file of rules with `def`.
 import json
+import os
 import re
 import shlex
 from pathlib import Path
 
+from snakemake.exceptions import WorkflowError
+
+try:
+    import ngw.project
+except ModuleNotFoundError as error:
+    raise WorkflowError(
+        "ngw: expected the package beside Snakemake, whose rules these are, found none; "
+        "pip install 'ngw[bench]' into the environment that runs Snakemake."
+    ) from error
 import ngw.fingerprints.code
 import ngw.config
 import ngw.fingerprints.outside
@@ -12,10 +22,18 @@ from ngw.config.jobs import Jobs
 from ngw.config.names import DONE, FUSED, SCORED, as_text
 from ngw.record import origin
 
-ROOT = Path(workflow.basedir).parent
+ROOT = ngw.project.ROOT
+OWN = Path(workflow.source_path("common.smk")).read_text().strip()
+if OWN != (ROOT / "rules/common.smk").read_text().strip():
+    raise WorkflowError(
+        f"ngw: expected the rules of the package, {ngw.__version__} in {ROOT}, found those of another version in "
+        f"{workflow.current_basedir}; install the version whose rules these are, or name that one's tag."
+    )
+# For envs/ngw.post-deploy.sh, which installs the same.
+os.environ |= {"NGW_ROOT": str(ROOT), "NGW_VERSION": ngw.__version__}
 for path in workflow.configfiles:
     ngw.config.read(path)  # for keys that stand twice: Snakemake keeps the last one
-CONFIG = ngw.config.Config(config, ROOT / "workflow/schemas/config.schema.yaml")
+CONFIG = ngw.config.Config(config)
 JOB = Jobs(CONFIG)  # what a job is made of, from its wildcards
 RUN = ngw.config.RUN
 FUSION = ngw.config.FUSION

@@ -14,6 +14,7 @@ from ngw.config.names import FUSION, RUN, Once, known, with_name
 from ngw.config.sections import Sections, cells
 from ngw.errors import InputError
 from ngw.options import schema as of_options
+from ngw.project import SCHEMA, placed
 from ngw.schema import check_plain, check_schema
 from ngw.tasks.captions.options import CaptionerOptions
 from ngw.tasks.images.options import ImagerOptions
@@ -44,12 +45,13 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
 class Config(Sections):
     """A checked config. Building one raises an `InputError` for the first thing that is wrong."""
 
-    def __init__(self, values: Mapping[str, Any], schema: str | os.PathLike) -> None:
+    def __init__(self, values: Mapping[str, Any], schema: str | os.PathLike = SCHEMA) -> None:
         check_plain("config", values)
         rules = read(schema)
         rules["$defs"] |= {name: of_options(each) for name, each in OPTIONS.items()}
         check_schema(values, rules)
         super().__init__(values)
+        self._scorers = {name: _placed(scorer) for name, scorer in self._scorers.items()}
         self._check_names()
         _ = self.vqa, self.generation  # which check themselves
         self._check_components()
@@ -92,3 +94,8 @@ class Config(Sections):
         for name, scorer in self.generation.scorers.items():
             with_name(f"scorers.{name}", methods.build, {"kind": "joint", **scorer.get("training", {})})
         selection.check(self)
+
+
+def _placed(scorer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A scorer's entry; the folder of one that the project holds is found from elsewhere too."""
+    return {**scorer, "model": placed(scorer["model"])} if "model" in scorer else scorer

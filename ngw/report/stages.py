@@ -136,7 +136,7 @@ def page(
     from ngw.report.page import page as written
     from ngw.report.page import sections
     from ngw.tools.provenance import about
-    from ngw.tools.status import SCHEMA, wanted
+    from ngw.tools.status import wanted
 
     documents = {path.stem: read_text(path) for path in sorted(tables.glob("*.md"))}
     if not documents:
@@ -145,7 +145,7 @@ def page(
     text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
     records = {
         table: [Path(file).relative_to("results").as_posix() for file in files]
-        for table, files in wanted(Config(config, SCHEMA)).items()
+        for table, files in wanted(Config(config)).items()
     }
     io.write_text(output, written("Neural Geometry Warping", about(), text, sections(documents, shown, records)))
 

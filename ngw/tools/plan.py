@@ -120,13 +120,13 @@ def plan(configfile: ConfigFiles = (), root: Root = Path()) -> None:
     """The plan command, which no rule runs: what the config files, over config.yaml, will ask for."""
     from ngw.config import Config, read
     from ngw.config.batches import Batches
-    from ngw.tools.status import SCHEMA, dry_run, merged
+    from ngw.tools.status import dry_run, merged
 
     values = read(root / "config.yaml")
     for path in configfile:
         values = merged(values, read(path))
     jobs = counted(dry_run(configfile, root, "--forceall"))
-    counts = Batches(Config(values, root / SCHEMA)).counts()
+    counts = Batches(Config(values)).counts()
     runs = {(stage.replace("-", "_"), dataset): count for (stage, dataset), count in counts.items()}
     print("\n".join(lines(jobs, values["datasets"], runs)))
     print("Orders of magnitude at these constants (ngw/tools/plan.py), not measurements.")

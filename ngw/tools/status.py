@@ -19,7 +19,6 @@ from ngw.config.names import SCORED
 from ngw.errors import InputError
 
 ENTRY = re.compile(r"([^\s'\",]+):([0-9a-f]{10}|missing|unreadable)\b")  # of a fingerprint
-SCHEMA = Path("workflow/schemas/config.schema.yaml")  # from the project's root
 
 
 def merged(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,7 +148,7 @@ def status(configfile: ConfigFiles = (), root: Root = Path()) -> None:
     values = read(root / "config.yaml")
     for path in configfile:
         values = merged(values, read(path))
-    config = Config(values, root / SCHEMA)
+    config = Config(values)
     todo = jobs(dry_run([path.resolve() for path in configfile], root))
     print("\n".join(lines(wanted(config), todo, root, fits(config))))
     page = root / "results" / "index.html"

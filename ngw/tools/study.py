@@ -1,0 +1,64 @@
+"""A study of one's own outside of a clone: the folder that it starts with, and Snakemake with the project's defaults."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from ngw import io
+from ngw.arguments import POSITIONAL
+from ngw.cli import stage
+from ngw.errors import InputError
+from ngw.project import ROOT
+
+SNAKEFILE = """\
+# The workflow of the package ngw, with this folder's config.yaml. Rules of your own go below.
+from ngw.project import SNAKEFILE
+
+
+configfile: "config.yaml"
+
+
+module ngw:
+    snakefile:
+        SNAKEFILE
+    config:
+        config
+
+
+use rule * from ngw
+"""
+PROFILE = Path("profiles/local")
+OWN = ("--profile", "--workflow-profile")  # options by which a user names another profile
+
+
+@stage("Start a study in a new folder: a config, a Snakefile, a profile; `ngw run` there runs it.")
+def init(folder: Annotated[Path, POSITIONAL, "the folder, new or empty of these"]) -> None:
+    """The init command, which no rule runs: config.yaml and the profile are the project's own, to be changed."""
+    texts = {"Snakefile": SNAKEFILE} | {
+        name: (ROOT / name).read_text(encoding="utf-8") for name in ("config.yaml", f"{PROFILE}/config.yaml")
+    }
+    for name in texts:
+        if (folder / name).exists():
+            raise InputError(f"{folder / name}: expected no such file yet, found one; name a new folder.")
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        io.write_text(folder / name, text)
+    print(f"{folder}: {', '.join(texts)}. Change config.yaml, then: cd {folder} && ngw run")
+
+
+@stage("Run Snakemake with the project's defaults; what follows goes to Snakemake as it is.")
+def run(*options: str) -> None:
+    """The run command, which no rule runs: this process becomes Snakemake's.
+
+    The defaults are those of profiles/local, this folder's or the package's, unless another profile is named.  Bars of
+    jobs where a terminal shows them, plain lines elsewhere.
+    """
+    command = [sys.executable, "-m", "snakemake"]
+    if not any(word.split("=")[0] in OWN for word in options):
+        command += ["--profile", str(PROFILE if PROFILE.is_dir() else ROOT / PROFILE)]
+    if sys.stderr.isatty() and not any(word.split("=")[0] == "--logger" for word in options):
+        command += ["--logger", "rich"]
+    os.execv(sys.executable, [*command, *options])
