@@ -1,4 +1,4 @@
-"""What pyproject.toml can't say: a wheel carries the workflow's folders, which stand at the top level, in ngw/project."""
+"""What pyproject.toml can't say: a wheel carries the top-level folders of the workflow, in ngw/project."""
 
 import shutil
 from pathlib import Path

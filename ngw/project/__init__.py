@@ -1,4 +1,4 @@
-"""Where the workflow lies: in a clone beside this package, in a wheel inside of it (setup.py). Imports nothing of ngw."""
+"""Where the workflow lies: in a clone beside this package, in a wheel inside of it (setup.py)."""
 
 from __future__ import annotations
 

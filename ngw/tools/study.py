@@ -1,4 +1,4 @@
-"""A study of one's own outside of a clone: the folder that it starts with, and Snakemake with the project's defaults."""
+"""A study outside of a clone: the folder that it starts with, and Snakemake with the project's defaults."""
 
 from __future__ import annotations
 
