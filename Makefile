@@ -1,6 +1,6 @@
 # `make` runs the main job and prints its table; `make test` runs the suite. Whichever comes first installs.
 PYTHON ?= python3
-CORES ?= $(shell nproc)
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Snakemake with the options of profiles/local.
 SNAKEMAKE := python -m ngw run --cores $(CORES)

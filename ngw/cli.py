@@ -23,6 +23,7 @@ Function = TypeVar("Function", bound=Callable[..., None])
 MODULES = (  # those that define stages
     "ngw.tasks.stages",
     "ngw.tasks.batch",
+    "ngw.tasks.outside",
     "ngw.tasks.classification.stages",
     "ngw.tasks.vqa.inputs",
     "ngw.tasks.vqa.stages",

@@ -14,6 +14,7 @@ from ngw.errors import InputError
 ENERGY = "NGW_ENERGY"  # the environment's ISO code of a country, where energy shall be estimated
 PEAKS = ("peak_memory_mb", "gpu_memory_mb")  # of two stages the larger one counts; of the other costs, the sum
 COSTS = ("train_seconds", "cpu_seconds", "gpu_seconds", *PEAKS, "energy_wh", "co2_g")
+MAXRSS = 2**20 if sys.platform == "darwin" else 2**10  # units of getrusage's in a MB: macOS counts bytes, Linux kB
 
 
 class Meter:
@@ -31,7 +32,7 @@ class Meter:
     def read(self) -> dict[str, float]:
         """Some of `COSTS`: seconds and peak memory always, the others where there is a GPU, or energy is wanted."""
         costs = {"train_seconds": time.perf_counter() - self._start, "cpu_seconds": time.process_time() - self._cpu}
-        costs["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        costs["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MAXRSS
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():
             costs |= {"gpu_seconds": costs["train_seconds"], "gpu_memory_mb": torch.cuda.max_memory_allocated() / 2**20}

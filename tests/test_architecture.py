@@ -8,7 +8,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "ngw"
 LAYERS = [  # bottom to top; a module belongs to the longest name that begins its own
-    {"ngw", "ngw.errors"},
+    {"ngw", "ngw.errors", "ngw.project"},
     {"ngw.schema", "ngw.registry", "ngw.options", "ngw.seeds"},
     {"ngw.arguments"},
     {"ngw.io", "ngw.meter"},
@@ -27,7 +27,7 @@ LAYERS = [  # bottom to top; a module belongs to the longest name that begins it
     {"ngw.download"},
     {"ngw.report"},
     {"ngw.tasks.stages", "ngw.tasks.vqa.stages", "ngw.tasks.captions.stages"},
-    {"ngw.tasks.images.stages", "ngw.tasks.joint.stages"},
+    {"ngw.tasks.images.stages", "ngw.tasks.joint.stages", "ngw.tasks.outside"},
     {"ngw.tasks.classification.stages"},
     {"ngw.__main__"},
     {"ngw.fingerprints"},

@@ -15,7 +15,7 @@ D_A, D_B, B, T, S = 6, 5, 3, 4, 5  # widths of the clouds, items, tokens a side
 
 
 def kinds_of_maps():
-    return [(kind, None) for kind in methods.kinds() if kind not in ("joint", "weight-averaging")] + [
+    return [(kind, None) for kind in methods.kinds() if kind not in ("joint", "outside", "weight-averaging")] + [
         ("warp", index) for index in range(len(WARPS))
     ]
 

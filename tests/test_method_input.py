@@ -135,7 +135,7 @@ def test_columns_of_a_data_frame_keep_their_order(tmp_path):
 # Features have no unit
 
 
-@pytest.mark.parametrize("kind", [k for k in methods.kinds() if k not in ("joint", "weight-averaging")])
+@pytest.mark.parametrize("kind", [k for k in methods.kinds() if k not in ("joint", "outside", "weight-averaging")])
 def test_the_unit_of_features_changes_nothing(kind):
     a, b = 2.0**-43, 2.0**43  # about 1e-13 and 1e13; powers of two, so that nothing is rounded
     spec = {"kind": kind} | ({"steps": 20} if kind in ("warp", "sotalign", "contrastive", "structure") else {})

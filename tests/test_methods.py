@@ -18,7 +18,8 @@ OTHERS = [
     {"kind": "warp", "cost": "procrustes", "map": "residual", "hidden": 16, "pinned": False},
     {"kind": "unaligned", "axes": "zero-pad"},
 ]
-KINDS = [kind for kind in methods.kinds() if not getattr(methods.build({"kind": kind}), "raw", False)]
+UNFITTED = ("joint", "outside", "weight-averaging")  # by other stages than fit
+KINDS = [kind for kind in methods.kinds() if kind not in UNFITTED]
 SPECS = [{"kind": kind} for kind in KINDS] + OTHERS
 IGNORE_UNPAIRED = ["procrustes", "ridge", "cca", "relative", "oracle", "random", "unaligned"]
 

@@ -67,7 +67,8 @@ class Batches:
         }
         maps = [cell for some in tables.values() for cell in some]
         maps = self._fitted([*config.vqa.aligned(), *generated, *maps])
-        return tables | dict.fromkeys(FITS, maps) | {
+        fits = [cell for cell in maps if cell["method"] not in self._outside]
+        return tables | dict.fromkeys(FITS, fits) | {
             "generate-captions": generated,
             "generate-images": generated if config.generation.images else [],
             "fuse": fused,
@@ -105,6 +106,11 @@ class Batches:
         """The batches of a stage."""
         return list(dict.fromkeys(key[3] for key in self._jobs[stage]))
 
+    @functools.cached_property
+    def _outside(self) -> set[str]:
+        """The methods that a user's rule fits, a job a run."""
+        return set(self.config.outside())
+
     def _has_plan(self, name: str) -> bool:
         return self.config.method(name).has_plan
 
@@ -116,6 +122,8 @@ class Batches:
 
     def fitted(self, cell: Cell) -> str:
         """The file that says that a run's method is fitted."""
+        if cell["method"] in self._outside:
+            return f"{RUN}/model.safetensors".format(**cell)
         return self.done("maps" if self._has_plan(cell["method"]) else "fit", cell)
 
     def runs(self, stage: str, job: Any) -> list[Cell]:

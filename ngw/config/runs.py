@@ -92,7 +92,7 @@ class Runs:
         folder = (FUSION if "fusion" in cell else RUN).format(**cell)
         return {"folder": folder.removeprefix(f"{_folder(cell)}/"), "options": options, "reads": reads}
 
-    def _foreign(self, cell: Mapping[str, Any]) -> dict[str, str]:
+    def _foreign(self, cell: Any) -> dict[str, str]:
         """The features of another data set's captions, which are the unpaired ones in the setting `foreign`."""
         if cell["unpaired"] != FOREIGN:
             return {}
@@ -119,6 +119,10 @@ class Runs:
     def foreign(self, stage: str) -> Callable:
         """An input function: the other captions that the runs of a job read."""
         return self._of_runs(stage, lambda cell: self._foreign(cell).values())
+
+    def foreign_of(self, wildcards: Any) -> str | list:
+        """Those of a single run."""
+        return self._foreign(wildcards).get("foreign", [])
 
     def teachers(self, stage: str) -> Callable:
         """An input function: the bridges from which the runs of a job learn."""

@@ -73,6 +73,10 @@ class Sections(Definitions):
         named = [*self.tables["retrieval"]["methods"], *self.generation.methods, *self.of_features()]
         return list(dict.fromkeys([*named, *self.ablation_grid(full=True)["methods"]]))
 
+    def outside(self) -> list[str]:
+        """The selected methods whose maps a rule of the user's finds."""
+        return [name for name in self.selected() if self.method_spec(name)["kind"] == "outside"]
+
     def of_features(self) -> list[str]:
         """The methods of which a table or a fusion wants maps between the encoders' features."""
         return [*self.identifiability["methods"], *self.vqa.aligners()]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from ngw.io.atomic import atomic
 
 NUMBERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64")
 CODES = {"bool": "BOOL"} | {name: re.sub("[a-z]+", name[0].upper(), name) for name in NUMBERS}  # of safetensors
+CHUNK = 1 << 24  # bytes
 NO_TABLE = "no such table; run the stage that writes it"
 NO_JSON = "no such file; check the path in the config"
 NO_RECORD = "no such record; run the stage that writes it"
@@ -175,6 +176,15 @@ def _header(arrays: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping
     return len(text).to_bytes(8, "little") + text, offsets, 8 + len(text) + end
 
 
+def _reserve(file: BinaryIO, size: int) -> None:
+    """Make a file as long as it will be, its space taken; where the system can't be asked for it (macOS) by zeros."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    for start in range(file.tell(), size, CHUNK):
+        file.write(bytes(min(CHUNK, size - start)))
+
+
 @contextmanager
 def tensors_writer(
     path: str | os.PathLike, arrays: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str]
@@ -188,7 +198,7 @@ def tensors_writer(
     with atomic(path) as temporary:
         with open(temporary, "wb") as file:
             file.write(head)
-            os.posix_fallocate(file.fileno(), 0, size)  # a full disk is told here, not after an hour
+            _reserve(file, size)  # a full disk is told here, not after an hour
         yield {name: Rows(temporary, dtype, offsets[name], shape) for name, (dtype, shape) in arrays.items()}
         digests.seal(temporary, first=True)
 

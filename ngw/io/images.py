@@ -144,7 +144,8 @@ def stack(pixels: Callable[[str], np.ndarray], paths: Sequence[str]) -> np.ndarr
 
     Pillow lets other threads run while it decodes and resizes.
     """
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()  # macOS has none
+    with ThreadPoolExecutor(own) as pool:
         return np.stack(list(pool.map(pixels, paths)))
 
 
