@@ -1,11 +1,18 @@
 #!/usr/bin/env bash
-# What goes into the environment of ngw.yaml: this checkout and its pins. Snakemake runs it once, in the folder that it
-# was started in. (Paths in ngw.yaml would be looked up in .snakemake/conda, where conda reads a copy of it.)
+# What goes into the environment of ngw.yaml: the package whose rules run, and its pins. Snakemake runs it once, in the
+# folder that it was started in; rules/common.smk says where the workflow lies. (Paths in ngw.yaml would be looked up in
+# .snakemake/conda, where conda reads a copy of it.)
 # The pins' digest stands here, since an environment is made anew where this file has changed. Of constraints.txt:
-# sha256 c3958ce756586e927c3852bbaa853d1eaae2dbe3f8879e3ebfa92108e553fdf5
+# sha256 59a4b2d1ccf193add0224c3a3102453d9650949c56a02e14587e7eb6b61134d9
 set -euo pipefail
-if [ ! -f constraints.txt ]; then
-    echo "constraints.txt: expected in $PWD, found nothing; start Snakemake in the folder of the checkout." >&2
+root="${NGW_ROOT:-$PWD}"
+if [ ! -f "$root/constraints.txt" ]; then
+    echo "constraints.txt: expected in $root, found nothing; start Snakemake in the folder of the checkout." >&2
     exit 1
 fi
-"$CONDA_PREFIX/bin/python" -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+if [ -f "$root/pyproject.toml" ]; then # a checkout
+    set -- --editable "$root[bench]"
+else # an installed package
+    set -- "ngw[bench]==$NGW_VERSION"
+fi
+"$CONDA_PREFIX/bin/python" -m pip install --disable-pip-version-check --constraint "$root/constraints.txt" "$@"

@@ -50,7 +50,7 @@ def test_the_conda_environment_is_python_and_the_same_pins():
     # No paths: conda reads a copy in another folder. No nodefaults: conda 26.7 takes it for a channel.
     assert environment["channels"] == ["conda-forge"]
     script = (ENVS / "ngw.post-deploy.sh").read_text()
-    assert "pip install --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'" in script
+    assert 'pip install --disable-pip-version-check --constraint "$root/constraints.txt" "$@"' in script
 
 
 def test_changed_pins_make_a_new_conda_environment():
@@ -59,11 +59,31 @@ def test_changed_pins_make_a_new_conda_environment():
 
 
 def test_the_conda_environment_says_where_it_must_be_made(tmp_path):
-    told = os.environ | {"CONDA_PREFIX": str(tmp_path)}
+    told = {k: v for k, v in os.environ.items() if k != "NGW_ROOT"} | {"CONDA_PREFIX": str(tmp_path)}
     script = ["bash", str(ENVS / "ngw.post-deploy.sh")]
     run = subprocess.run(script, cwd=tmp_path, env=told, capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert f"constraints.txt: expected in {tmp_path}, found nothing; start Snakemake in" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("checkout", "installed"), [(True, ["--editable", "{root}[bench]"]), (False, ["ngw[bench]==1.2.3"])]
+)
+def test_the_conda_environment_gets_the_package_whose_rules_run(tmp_path, checkout, installed):
+    root, python = tmp_path / "where it lies", tmp_path / "bin/python"
+    root.mkdir()
+    (root / "constraints.txt").touch()
+    if checkout:
+        (root / "pyproject.toml").touch()
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\nfor word; do echo "$word"; done\n')
+    python.chmod(0o755)
+    told = os.environ | {"CONDA_PREFIX": str(tmp_path), "NGW_ROOT": str(root), "NGW_VERSION": "1.2.3"}
+    script = ["bash", str(ENVS / "ngw.post-deploy.sh")]
+    run = subprocess.run(script, cwd=tmp_path, env=told, capture_output=True, text=True, check=True)
+    words = run.stdout.splitlines()
+    assert words[-len(installed) :] == [word.format(root=root) for word in installed]
+    assert words[words.index("--constraint") + 1] == f"{root}/constraints.txt"
 
 
 @pytest.mark.skipif(shutil.which("conda") is None, reason="needs a conda of 24.7.1 or later on the PATH")

@@ -15,8 +15,11 @@ from ngw import config
 from ngw.tools.status import merged
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("benchmarks", "docs", "envs", "examples", "ngw", "profiles", "rules", "workflow")
-FILES = ("CHANGELOG.md", "Makefile", "README.md", "constraints.txt", "mkdocs.yml", "paper.yaml", "pyproject.toml")
+FOLDERS = ("benchmarks", "config", "docs", "envs", "examples", "ngw", "profiles", "rules", "workflow")
+FILES = (
+    "CHANGELOG.md", "CITATION.cff", "LICENSE", "MANIFEST.in", "Makefile", "README.md", "constraints.txt", "mkdocs.yml",
+    "paper.yaml", "pyproject.toml", "setup.py",
+)  # fmt: skip
 ONE_MODALITY = [  # train and test images, known pairs, methods
     ("train: 1000", "train: 48"),
     ("test: 500", "test: 24"),

@@ -61,4 +61,5 @@ def run(*options: str) -> None:
         command += ["--profile", str(PROFILE if PROFILE.is_dir() else ROOT / PROFILE)]
     if sys.stderr.isatty() and not any(word.split("=")[0] == "--logger" for word in options):
         command += ["--logger", "rich"]
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # jobs call this `python`
     os.execv(sys.executable, [*command, *options])
