@@ -66,7 +66,7 @@ def test_a_tag_is_deployed_into_an_empty_folder_and_gives_a_table_and_a_report(e
 
 @snakedeploy
 def test_a_folder_is_deployed_with_its_path_mended(elsewhere, tmp_path):
-    deploy(str(elsewhere), tmp_path)
+    deploy(str(elsewhere), tmp_path, "--tag", "v0.1.0")
     edit(tmp_path / "workflow/Snakefile", '"workflow/Snakefile"', f'"{elsewhere}/workflow/Snakefile"')
     done = snakemake(tmp_path, "--dry-run")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -76,7 +76,7 @@ def test_a_folder_is_deployed_with_its_path_mended(elsewhere, tmp_path):
 def test_a_module_has_another_workflow_s_config_and_rules_beside_its_own(tmp_path):
     (tmp_path / "Snakefile").write_text(block("from ngw.project"))
     write_config(tmp_path / "config.yaml", {"mine": 1, "alignment": config()})
-    done = snakemake(tmp_path)
+    done = snakemake(tmp_path)  # the main workflow's default target
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "results/best.txt").read_text().count("\n") == 1
     assert "ngw" in (tmp_path / TABLE).read_text()

@@ -80,7 +80,7 @@ def test_a_study_runs_from_the_wheel_without_a_clone(wheel, tmp_path):
     judged = subprocess.run([ngw, "run", "--dry-run", "--forcerun", "score_images"], cwd=study, **options)
     assert judged.returncode == 0, judged.stdout + judged.stderr  # the judge of pictures is found where it lies
     write_config(study / "config.yaml", config())
-    done = subprocess.run([ngw, "run"], cwd=study, **options)
+    done = subprocess.run([ngw, "run", TABLE], cwd=study, **options)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ridge" in (study / TABLE).read_text()
     told = subprocess.run([ngw, "status"], cwd=study, **options)
