@@ -76,6 +76,8 @@ def test_a_folder_is_deployed_with_its_path_mended(elsewhere, tmp_path):
 def test_a_module_has_another_workflow_s_config_and_rules_beside_its_own(tmp_path):
     (tmp_path / "Snakefile").write_text(block("from ngw.project"))
     write_config(tmp_path / "config.yaml", {"mine": 1, "alignment": config()})
+    lint = snakemake(tmp_path, "--lint")  # environments and images are given to the module's own rules alone
+    assert re.findall(r"^Lints for rule (\w+)", lint.stdout + lint.stderr, re.MULTILINE) == ["best"]
     done = snakemake(tmp_path)  # the main workflow's default target
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "results/best.txt").read_text().count("\n") == 1
