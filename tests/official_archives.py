@@ -16,17 +16,15 @@ from loopback import Server
 
 from ngw.cli import main
 from ngw.download import items
-from ngw.tools.status import SCHEMA
 
 ROOT = Path(__file__).parents[1]
 OFFICIAL = items.table()
 
 
 def new_project(folder: Path) -> Path:
-    """A project's folder: its config and its schema."""
-    (folder / SCHEMA).parent.mkdir(parents=True)
+    """A project's folder with its config."""
+    folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "config.yaml", folder)
-    shutil.copy(ROOT / SCHEMA, folder / SCHEMA)
     return folder
 
 

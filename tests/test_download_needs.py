@@ -18,7 +18,8 @@ from tiny_repository import run, tiny_repository
 from ngw import config, data, encoders, io
 from ngw.config import Config
 from ngw.download import items, needs
-from ngw.tools.status import SCHEMA, merged
+from ngw.project import SCHEMA
+from ngw.tools.status import merged
 
 AT_ONCE = ["--max-jobs-per-timespan", "1000/1s"]  # else Snakemake looks for further jobs for a minute
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -118,7 +119,7 @@ def of(*files: str) -> list[items.Item]:
     values = config.read(ROOT / "config.yaml")
     for file in files:
         values = merged(values, config.read(ROOT / file))
-    return needs.of_config(Config(values, ROOT / SCHEMA), OFFICIAL, Path())
+    return needs.of_config(Config(values, SCHEMA), OFFICIAL, Path())
 
 
 @pytest.mark.workflow
@@ -184,7 +185,7 @@ def test_what_no_table_has_is_told_as_yours(tmp_path):
         "run": {"datasets": ["mine"], "encoder_pairs": [["effnet-lite0", "mine"]]},
         "tables": {"classification": None, "vqa": None, "generation": None, "ablations": None},
     })  # fmt: skip
-    wanted = needs.of_config(Config(values, ROOT / SCHEMA), OFFICIAL, tmp_path)
+    wanted = needs.of_config(Config(values, SCHEMA), OFFICIAL, tmp_path)
     assert {(item.name, item.form) for item in wanted} == {
         (name, needs.YOURS) for name in ("data/photographs", "t.npy", "i.npy")
     }

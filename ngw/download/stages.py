@@ -66,7 +66,7 @@ def _wanted(what: Sequence[str], root: Path, table) -> list[Item]:
     """What config files and names stand for; without names, config.yaml counts too."""
     from ngw.config import Config, read
     from ngw.download import needs
-    from ngw.tools.status import SCHEMA, merged
+    from ngw.tools.status import merged
 
     files = [word for word in what if word not in table["sets"] and word.endswith((".yaml", ".yml"))]
     names = [word for word in what if word not in files]
@@ -75,7 +75,7 @@ def _wanted(what: Sequence[str], root: Path, table) -> list[Item]:
         values = read(root / "config.yaml")
         for path in files:
             values = merged(values, read(path))
-        found += needs.of_config(Config(values, root / SCHEMA), table, root)
+        found += needs.of_config(Config(values), table, root)
     return list(dict.fromkeys(found))
 
 
