@@ -39,6 +39,7 @@ ELSEWHERE = {  # the test, or the fixture, that runs a command which isn't run h
     "python tests/slurm/load.py": "slurm/test_load::test_no_job_of_a_full_queue_is_lost",
     "snakemake --profile slurm": "slurm/test_cluster::test_a_run_through_slurm_gives_the_local_table",
     "snakemake --report report.html": REPORT,
+    "python -m build": "test_release::test_both_packages_are_built_without_a_warning_and_pass_twine",
     "snakemake --sdm conda": "test_envs::test_conda_plans_the_environment",
     "python benchmarks/sinkhorn.py --size full --output DIRECTORY": (
         "test_benchmarks::test_transport_reaches_the_accuracy_of_its_peer"
