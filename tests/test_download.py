@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -187,7 +188,8 @@ def test_a_run_that_is_stopped_is_gone_on_from(how, server, project):
     server.faults["/numbers.bin"], server.pause = ["slow"], 3.0  # a minute in all
     command = [sys.executable, "-m", "ngw", "download", "mine", "--root", str(project)]
     command += ["--table", str(project / "table.yaml"), "--accept-licences"]
-    started = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a suite in the background ignores it
+    started = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, preexec_fn=heeding)
     part = project / "data/mine/.downloads/numbers.bin.part"
     while started.poll() is None and not (part.is_file() and part.stat().st_size > 50_000):
         time.sleep(0.02)

@@ -123,6 +123,7 @@ def of(*files: str) -> list[items.Item]:
 
 
 @pytest.mark.workflow
+@pytest.mark.long
 def test_all_that_the_paper_needs_comes_by_one_command_and_the_rule_then_finds_it_offline(server, tmp_path):
     folder = tiny_repository(tmp_path / "ngw repository")
     (folder / "slurm").symlink_to("profiles/slurm")

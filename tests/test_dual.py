@@ -96,11 +96,11 @@ def test_a_class_is_the_mean_of_its_prompts(model, photos):
     assert np.mean([label == COLOUR_NAMES[k % 4] for k, label in enumerate(found.labels)]) > 0.6  # chance: 0.25
 
 
-def test_a_thousand_classes_with_long_names(model, photos):
-    names = [f"{k} {'a very small cat ' * 20}"[:300] for k in range(1000)]
+def test_hundreds_of_classes_with_long_names(model, photos):
+    names = [f"{k} {'a very small cat ' * 20}"[:300] for k in range(300)]
     with pytest.warns(UserWarning, match="texts fill the encoder's 64 tokens"):
         found = model.classify(paths(photos)[:1], names)
-    assert found.scores.shape == (1, 1000)
+    assert found.scores.shape == (1, 300)
     assert found.labels[0] in names
 
 

@@ -102,6 +102,7 @@ def methods_of(folder: Path, table: str) -> set[str]:
         return {row["method"] for row in csv.DictReader(file)}
 
 
+@pytest.mark.long
 def test_a_baseline_from_outside_is_a_rule_and_an_entry(tmp_path):
     folder, values = tmp_path / "study", config()
     values["tables"]["retrieval"]["methods"] = ["ngw", "my-baseline"]

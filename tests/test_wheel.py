@@ -63,6 +63,7 @@ def test_the_tutorial_runs_from_the_wheel(wheel, tmp_path):
 
 
 @pytest.mark.workflow
+@pytest.mark.long
 def test_a_study_runs_from_the_wheel_without_a_clone(wheel, tmp_path):
     place, study = tmp_path / "venv", tmp_path / "my-study"
     venv.create(place)

@@ -83,9 +83,10 @@ def test_a_number_leads_back_to_the_data_command_by_command(finished):
     done = run(finished, sys.executable, "-m", "ngw", "provenance", record)
     assert done.returncode == 0, done.stderr
     rules = re.findall(r": rule (\w+), 20", done.stdout)
-    assert set(rules) == {"retrieval", "encode", "data", "maps", "transport"}
+    assert set(rules) == {"retrieval", "encode", "encode_keeping_tokens", "data", "maps", "transport"}
     assert rules[0] == "retrieval"
-    assert done.stdout.startswith(f"{record}: one of the runs of results/runs/scenes/effnet-lite0__minilm-l6/ngw/runs.")
+    shared = "results/runs/scenes/effnet-lite0__minilm-l6/all~/runs.retrieval.json"
+    assert done.stdout.startswith(f"{record}: one of the runs of {shared}\n")
     assert done.stdout.count("$ python -m ngw ") == len(rules)
     again = run(finished, sys.executable, "-m", "ngw", "provenance", "nothing")
     assert again.returncode == 2
@@ -176,10 +177,10 @@ def test_a_broken_feature_file_is_named_and_a_rerun_continues(copy):
     features = copy / "results/features/scenes/test/minilm-l6.safetensors"
     whole = features.read_bytes()
     features.write_bytes(whole[:-100])
-    edit(copy / "ngw/methods/ridge.py", "import numpy as np", "import numpy as np\n\n# edited")
-    run = copy / "results/runs/scenes/effnet-lite0__minilm-l6/ridge/pairs16/shared/seed0"
-    record, model = run / "metrics/retrieval.json", run / "model.safetensors"
-    before, target = model.stat().st_mtime_ns, str(run.parents[3].relative_to(copy) / "all~/runs.retrieval.json")
+    edit(copy / "ngw/methods/cca.py", "from dataclasses", "# edited\nfrom dataclasses")
+    run = copy / "results/runs/scenes/effnet-lite0__minilm-l6/cca/pairs16/shared/seed0"
+    record, model = run / "metrics/identifiability.json", run / "model.safetensors"
+    before, target = model.stat().st_mtime_ns, str(run.parents[3].relative_to(copy) / "all~/runs.identifiability.json")
     done = snakemake(copy, "--show-failed-logs", "--", target)
     assert done.returncode != 0
     assert "minilm-l6.safetensors: expected" in done.stdout + done.stderr

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import atexit
 import json
+import marshal
 import os
 import sys
 from importlib.machinery import PathFinder, SourceFileLoader
@@ -20,9 +21,20 @@ ran: set[str] = set()
 
 
 class Noting(SourceFileLoader):
-    """Loads a module whose functions note its file; from its source alone, as there is no cache of such code."""
+    """Loads a module whose functions note its file; their code is kept, since it takes a second to make."""
 
     def get_code(self, fullname: str):
+        cache = FOLDER / "traces" / f"{fullname}.code"
+        if cache.is_file():
+            return marshal.loads(cache.read_bytes())
+        code = self.noting()
+        temporary = cache.with_suffix(f".{os.getpid()}")
+        temporary.write_bytes(marshal.dumps(code))
+        temporary.replace(cache)
+        return code
+
+    def noting(self):
+        """The module's code, each of its functions with a note at its beginning."""
         tree = ast.parse(self.get_data(self.path), self.path)
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

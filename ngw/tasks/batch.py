@@ -108,7 +108,8 @@ def batch(
             failed.append(f"{run.name}: {traceback.format_exc(limit=0).strip().splitlines()[-1]}")
             traceback.print_exc()
         else:
-            noted[run.name] = {"made_of": made_of, "files": {path: digests.of(path) for path in run.makes}}
+            files = {path: digests.of(path) for path in run.makes}
+            noted[run.name] = {"made_of": made_of, "reads": run.reads, "files": files}
             io.write_json(state, noted)
     if failed:
         raise InputError(

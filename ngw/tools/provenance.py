@@ -37,18 +37,20 @@ def job(file: str, store: Path) -> dict | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def batch(file: str, root: Path) -> str | None:
-    """The output of the job that made a file among those of other runs, as it noted itself (`ngw batch`)."""
+def batch(file: str, root: Path) -> tuple[str, list[str]] | None:
+    """The job, by its output, that made a file among those of other runs, and what it read for that run alone.
+
+    As it noted itself (`ngw batch`).
+    """
     for folder in Path(file).parents:
         for note in sorted([*(root / folder).glob("*.json"), *(root / folder).glob(f"{ALL}*/*.json")]):
             name = note.relative_to(root).as_posix()
             if job(name, root / ".snakemake" / "metadata") is None:
                 continue
             entries = json.loads(note.read_text(encoding="utf-8"))
-            if isinstance(entries, dict) and any(
-                isinstance(made, dict) and file in made.get("files", ()) for made in entries.values()
-            ):
-                return name
+            for made in entries.values() if isinstance(entries, dict) else ():
+                if isinstance(made, dict) and file in made.get("files", ()):
+                    return name, made.get("reads", [])
     return None
 
 
@@ -58,13 +60,15 @@ def trace(file: str, root: Path, depth: int = 9) -> list[str]:
     file: as seen from `root`, where Snakemake ran.  Raises `InputError` where Snakemake has no note of it.
     """
     store = root / ".snakemake" / "metadata"
-    made_by = file if job(file, store) is not None else batch(file, root)
-    if made_by is None:
+    of_run = None if job(file, store) is not None else batch(file, root)
+    made_by = file if of_run is None else of_run[0]
+    if job(made_by, store) is None:
         raise InputError(
             f"{file}: expected a file that Snakemake has made in {root}, found no note of it; give its path as the "
             "workflow writes it, such as results/tables/retrieval.csv, from the folder in which it ran."
         )
     seen, lines = set(), [] if made_by == file else [f"{file}: one of the runs of {made_by}"]
+    own = None if of_run is None else {maker for maker, _ in filter(None, (batch(other, root) for other in of_run[1]))}
 
     def follow(name: str, level: int) -> None:
         seen.add(name)
@@ -78,6 +82,8 @@ def trace(file: str, root: Path, depth: int = 9) -> list[str]:
         if sources:
             lines.append(f"{pad}  by {', '.join(sources)}")
         rest = [other for other in made["input"] if other not in sources and other not in seen]
+        if own and name == made_by:  # of the jobs whose runs it reads, that of this run
+            rest = [other for other in rest if other in own or not (root / other).match("runs/*/*/*/*.json")]
         for other in rest if level < depth else []:
             if other not in seen:
                 follow(other, level + 1)
