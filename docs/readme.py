@@ -1,7 +1,7 @@
-"""The README's tables, filled in from the tables of the last `make`: run `python docs/readme.py` after it.
+"""The pages' tables, filled in from the tables of the last `make`: run `python docs/readme.py` after it.
 
-The numbers go to docs/numbers.csv first, and from there into the README, where `<!-- table NAME -->` stands.
-Without `results/tables` the README is filled in from docs/numbers.csv alone; a test checks that nothing would change.
+The numbers go to docs/numbers.csv first, and from there into README.md and docs/benchmark.md, where `<!-- table NAME -->`
+stands.  Without `results/tables` the pages are filled in from docs/numbers.csv alone; a test checks that nothing would change.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 DOCS = Path(__file__).parent
-NUMBERS, README, TABLES = DOCS / "numbers.csv", DOCS.parent / "README.md", DOCS.parent / "results" / "tables"
+NUMBERS, TABLES = DOCS / "numbers.csv", DOCS.parent / "results" / "tables"
+PAGES = (DOCS.parent / "README.md", DOCS / "benchmark.md")
+SHORT = ("ngw", "sotalign", "wasserstein-procrustes", "contrastive", "cca", "ridge", "procrustes", "shuffled")  # rows
 COLUMNS = ("table", "method", "pairs", "unpaired", "labels", "metric", "mean", "n_seeds", "role", "converged")
 KEPT = {
     "retrieval": ("i2t_recall_1", "t2i_recall_1"),
@@ -28,7 +30,7 @@ Row = dict[str, str]
 
 
 def taken(folder: Path) -> list[Row]:
-    """The numbers that the README shows, from the csv tables in a folder; of generation the shared setting's."""
+    """The numbers that the pages show, from the csv tables in a folder; of generation the shared setting's."""
     found = []
     for table, metrics in KEPT.items():
         for row in csv.DictReader((folder / f"{table}.csv").open(encoding="utf-8")):
@@ -94,6 +96,27 @@ def grid(corner: str, columns: list[str], lines: list[tuple[str, str, list[tuple
     return "\n".join(text)
 
 
+def recall(numbers: Numbers, method: str, pairs: str) -> tuple[float | None, str]:
+    """A method's R@1 both ways at a budget: their sum, and both as text."""
+    found = numbers.cells("retrieval", method, pairs, KEPT["retrieval"])
+    mark = numbers.marked("retrieval", method, pairs, "i2t_recall_1")
+    return (sum(found), f"{found[0]:.1f} / {found[1]:.1f}{mark}") if found else (None, "–")
+
+
+def overview(rows: Iterable[Row]) -> str:
+    """R@1 both ways of some methods, at some budgets of both settings."""
+    shared, disjoint = Numbers(rows), Numbers(rows, disjoint=True)
+    columns = {
+        "100 pairs, shared": (shared, "100"), "300": (shared, "300"),
+        "100, disjoint": (disjoint, "100"), "300 ": (disjoint, "300"), "all": (shared, "all"),
+    }  # fmt: skip
+    known = {row["method"]: row["role"] for row in shared.methods("retrieval")}
+    lines = [
+        (name, known[name], [recall(numbers, name, pairs) for numbers, pairs in columns.values()]) for name in SHORT
+    ]
+    return grid("", list(columns), lines)
+
+
 def retrieval(numbers: Numbers) -> str:
     """R@1 both ways, a column a budget."""
     budgets = sorted(
@@ -101,12 +124,7 @@ def retrieval(numbers: Numbers) -> str:
     )
     lines = []
     for row in numbers.methods("retrieval"):
-        cells = []
-        for pairs in budgets:
-            found = numbers.cells("retrieval", row["method"], pairs, KEPT["retrieval"])
-            mark = numbers.marked("retrieval", row["method"], pairs, "i2t_recall_1")
-            both = f"{found[0]:.1f} / {found[1]:.1f}{mark}" if found else "–"
-            cells.append((sum(found) if found else None, both))
+        cells = [recall(numbers, row["method"], pairs) for pairs in budgets]
         seeds = ", one seed" if row["n_seeds"] == "1" and row["role"] != "control" else ""
         lines.append((row["method"] + seeds, row["role"], cells))
     return grid("known pairs", budgets, lines)
@@ -169,16 +187,21 @@ def pictures(numbers: Numbers) -> str:
     return grid("300 known pairs", ["score", "cosine", "nearest", "Frechet, 32 axes", "kernel"], lines)
 
 
-BLOCKS: dict[str, Callable[[Numbers], str]] = {
-    "shared": retrieval, "disjoint": retrieval, "vqa": vqa, "captions": captions, "pictures": pictures,
-}  # fmt: skip
+BLOCKS: dict[str, Callable[[list[Row]], str]] = {
+    "overview": overview,
+    "shared": lambda rows: retrieval(Numbers(rows)),
+    "disjoint": lambda rows: retrieval(Numbers(rows, disjoint=True)),
+    "vqa": lambda rows: vqa(Numbers(rows)),
+    "captions": lambda rows: captions(Numbers(rows)),
+    "pictures": lambda rows: pictures(Numbers(rows)),
+}
 
 
 def filled(text: str, rows: list[Row]) -> str:
-    """The README with its tables made of these numbers."""
+    """A page with its tables made of these numbers."""
 
     def block(match: re.Match) -> str:
-        return f"<!-- table {match[1]} -->\n{BLOCKS[match[1]](Numbers(rows, match[1] == 'disjoint'))}\n<!-- end -->"
+        return f"<!-- table {match[1]} -->\n{BLOCKS[match[1]](rows)}\n<!-- end -->"
 
     return re.sub(r"<!-- table (\w+) -->\n.*?<!-- end -->", block, text, flags=re.DOTALL)
 
@@ -187,4 +210,5 @@ if __name__ == "__main__":
     if TABLES.is_dir():
         NUMBERS.write_text(written(taken(TABLES)), encoding="utf-8")
     known = list(csv.DictReader(NUMBERS.open(encoding="utf-8")))
-    README.write_text(filled(README.read_text(encoding="utf-8"), known), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8"), known), encoding="utf-8")

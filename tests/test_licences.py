@@ -1,4 +1,4 @@
-"""The README names the licence of every package of weights and data that a config uses, as the package itself says."""
+"""The pages name the licence of every package of weights and data that a config uses, as the package itself says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ngw import encoders
 
 ROOT = Path(__file__).parents[1]
 ROW = re.compile(r"^\| ([^|]+) \| ([^|]+) \| `([\w-]+)` \|$", re.MULTILINE)
-NAMES = {  # what packages call a licence, in the README's words
+NAMES = {  # what packages call a licence, in the page's words
     "Apache-2.0": r"Apache",
     "MIT": r"\bMIT\b",
     "CC-BY-SA-4.0": r"CC-BY-SA-4\.0",
@@ -24,8 +24,8 @@ NAMES = {  # what packages call a licence, in the README's words
 
 
 def rows() -> dict[str, str]:
-    """Licences by package, in the words of the README's tables."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").split("## Licences")[1]
+    """Licences by package, in the words of the page's tables."""
+    text = (ROOT / "docs/licences.md").read_text(encoding="utf-8")
     found: dict[str, str] = {}
     for _, licence, package in ROW.findall(text):
         found[package] = f"{found.get(package, '')} {licence}"

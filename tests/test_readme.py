@@ -1,4 +1,4 @@
-"""The README's Python is run as it stands: a promise to users is a test."""
+"""The Python of the README and of the page on own models is run as it stands: a promise to users is a test."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from ngw.cli import main
 from ngw.methods import Method
 
 README = Path(__file__).parents[1] / "README.md"
+OWN_MODELS = README.parent / "docs" / "own-models.md"
 
 
-def blocks() -> list[str]:
-    return re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+def blocks(page: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def rotated(n: int = 60, d: int = 6) -> tuple[np.ndarray, np.ndarray]:
@@ -35,7 +36,7 @@ def test_align_your_own_models(tmp_path, monkeypatch):
     x, y = rotated()
     pairs = np.stack([np.arange(20), np.arange(20)], axis=1)
     names = {"ngw": ngw, "x": x, "y": y, "z": y, "pairs": pairs, "x_new": x[40:], "y_new": y[40:]}
-    (code,) = [block for block in blocks() if "ngw.Warp" in block]
+    (code,) = [block for block in blocks(OWN_MODELS) if "ngw.Warp" in block]
     exec(code, names)
     assert (tmp_path / "warp.safetensors").is_file()
     assert names["plan"].converged
@@ -46,9 +47,11 @@ def test_two_files_to_a_table(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name, z in zip(("images", "texts"), rotated(1400), strict=True):
         np.save(f"{name}.npy", z)
-    (code,) = [block for block in blocks() if "ngw.compare" in block]
-    exec(code, {})
+    (code,) = [block for block in blocks(README) if "ngw.compare" in block]
+    names: dict = {}
+    exec(code, names)
     assert len(capsys.readouterr().out.splitlines()) == 6  # title, head, four methods
+    assert ((names["u"] @ names["v"].T).argmax(1) == np.arange(1400)).mean() > 0.9
     (line,) = re.findall(r"python -m ngw (align .*)", README.read_text(encoding="utf-8"))
     assert main(line.split()) == 0
     assert [row.split()[0] for row in capsys.readouterr().out.splitlines()[2:]] == ["warp", "cca"]
@@ -56,7 +59,7 @@ def test_two_files_to_a_table(tmp_path, monkeypatch, capsys):
 
 
 def test_the_entries_of_ones_own_data_and_encoders_exist():
-    (block,) = re.findall(r"```yaml\n(datasets:\n  mine.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (block,) = re.findall(r"```yaml\n(datasets:\n  mine.*?)```", OWN_MODELS.read_text(encoding="utf-8"), re.DOTALL)
     config = yaml.safe_load(block)
     assert data.check(config["datasets"]["mine"]).__name__ == "ngw.data.folder"
     found = {name: encoders.build(spec) for name, spec in config["encoders"].items()}
@@ -65,7 +68,7 @@ def test_the_entries_of_ones_own_data_and_encoders_exist():
 
 def test_the_baseline_is_a_method_that_recovers_a_rotation():
     names: dict = {"__name__": "least_squares"}
-    (code,) = [block for block in blocks() if "LeastSquares" in block]
+    (code,) = [block for block in blocks(README) if "LeastSquares" in block]
     exec(code, names)
     x, y = rotated()
     method = names["LeastSquares"]().fit(x, y, np.arange(40))
@@ -89,6 +92,6 @@ def test_the_tables_are_those_of_the_last_make():
     exec(compile((README.parent / "docs" / "readme.py").read_text(encoding="utf-8"), "readme.py", "exec"), names)
     with names["NUMBERS"].open(encoding="utf-8") as file:
         numbers = list(csv.DictReader(file))
-    text = README.read_text(encoding="utf-8")
-    assert re.findall(r"<!-- table (\w+) -->", text) == list(names["BLOCKS"])
-    assert names["filled"](text, numbers) == text
+    pages = [page.read_text(encoding="utf-8") for page in names["PAGES"]]
+    assert re.findall(r"<!-- table (\w+) -->", "".join(pages)) == list(names["BLOCKS"])
+    assert [names["filled"](page, numbers) for page in pages] == pages
