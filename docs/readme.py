@@ -1,7 +1,8 @@
 """The pages' tables, filled in from the tables of the last `make`: run `python docs/readme.py` after it.
 
-The numbers go to docs/numbers.csv first, and from there into README.md and docs/benchmark.md, where `<!-- table NAME -->`
-stands.  Without `results/tables` the pages are filled in from docs/numbers.csv alone; a test checks that nothing would change.
+The numbers go to docs/numbers.csv first, and from there into README.md and docs/benchmark.md, where
+`<!-- table NAME -->` stands.  Without `results/tables` the pages are filled in from docs/numbers.csv alone; a test
+checks that nothing would change.
 """
 
 from __future__ import annotations
