@@ -12,7 +12,7 @@ rule transport:
         f"results/benchmarks/transport/{BATCH_NAME}.tsv"
     wildcard_constraints:
         method=named("transport"),
-    priority: 8 # the longest of the fits
+    priority: 8  # the longest of the fits
     params:
         code=code("ngw.tasks.stages:transport", JOB.method_kind),
         runs=JOB.runs("transport"),

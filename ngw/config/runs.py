@@ -31,7 +31,7 @@ class Runs:
         """A parameter function: a job's runs, as `ngw batch` wants them; outside: fingerprints of files elsewhere."""
 
         def text(wildcards):
-            groups: dict[str, list[dict[str, Any]]] = {}
+            groups = {}
             for cell in self.batches.runs(stage, wildcards):
                 groups.setdefault(_folder(cell), []).append(cell)
             some = [self._shared(stage, cells[0]) | {"folder": folder} for folder, cells in groups.items()]
