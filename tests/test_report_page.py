@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
 import subprocess
+from io import BytesIO
 
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ngw.cli import main
 from ngw.config import read
@@ -83,6 +86,9 @@ def test_the_stage_writes_it_from_the_folders(tmp_path, capsys):
     assert "<td>cca</td>" in text.replace(' style="text-align: left;"', "")
     assert "seeds:" in text
     assert 'href="figures/retrieval.x.png"' in text
+    (shown,) = re.findall(r'src="data:image/webp;base64,([^"]+)"', text)
+    with Image.open(BytesIO(base64.b64decode(shown))) as figure, Image.open(BytesIO(PNG)) as drawn:
+        assert (figure.format, figure.size) == ("WEBP", drawn.size)
     assert "runs/scenes/effnet-lite0__minilm-l6/cca/pairs16/shared/seed0/metrics/retrieval.json</a>" in text
 
 

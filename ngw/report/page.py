@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import io as memory
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -80,12 +81,21 @@ def _section(part: Section) -> str:
     text = text.replace("<h2>", "<h3>").replace("</h2>", "</h3>")
     text = text.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
     shown = "".join(
-        f'<figure><img loading="lazy" alt="{html.escape(file)}" src="data:image/png;base64,'
-        f'{base64.b64encode(png).decode()}"><figcaption>{_link(f"figures/{file}", file)}</figcaption></figure>'
+        f'<figure><img loading="lazy" alt="{html.escape(file)}" src="data:image/webp;base64,'
+        f'{_webp(png)}"><figcaption>{_link(f"figures/{file}", file)}</figcaption></figure>'
         for file, png in part.figures.items()
     )
     head = f'<section id="{html.escape(part.name)}"><h2>{html.escape(part.title)}</h2>'
     return f"{head}{shown}{text}{_records(part)}</section>\n"
+
+
+def _webp(png: bytes) -> str:
+    """A figure in base64, as WebP: a quarter of the size of its png, which the caption leads to."""
+    from PIL import Image
+
+    figure = memory.BytesIO()
+    Image.open(memory.BytesIO(png)).convert("RGB").save(figure, "WEBP", quality=85)
+    return base64.b64encode(figure.getvalue()).decode()
 
 
 def _link(path: str, words: str) -> str:
