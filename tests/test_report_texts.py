@@ -11,10 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from hostile_texts import HOSTILE, MARKUP, WORDS, Elements
+from matplotlib.figure import Figure
 from retrieval_runs import PAIR, collated
 
 from ngw.report import examples, figures, layout, page, render, style
 from ngw.report.tables import ablations, efficiency, identifiability
+
+PNG = style.encode(Figure((0.1, 0.1)), "png")
 
 BROWSER = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom"]
 PICTURE = np.zeros((4, 4, 3), np.uint8)
@@ -116,7 +119,7 @@ def full(text: str) -> str:
         "own": f"# Own\n\n{render.markdown(table(text))}",
         text: f"# x\n\n## {text}\n\n{text}\n\n| a |\n|---|\n| {text} |\n",
     }
-    parts = page.sections(documents, {f"{text}.png": b"", "own.png": b""}, {"own": [text]})
+    parts = page.sections(documents, {f"{text}.png": PNG, "own.png": PNG}, {"own": [text]})
     return page.page(text, {text: text}, text, parts)
 
 
