@@ -30,6 +30,7 @@ ONE_MODALITY = [  # train and test images, known pairs, methods
 ]
 SMALLER = {  # what is replaced in a file, wherever it stands there
     "Makefile": [("--size small", "--size tiny")],
+    "profiles/local/config.yaml": [("1000/10s", "1000/1s")],  # jobs of a second each
     "paper.yaml": [
         ("      - {fusion: weight-averaging, seeds: [0]}\n", ""),  # no fusion of the tiny config
         ("  seeds: [0, 1, 2]\n  pairs: [0, 100, 1000, 10000, all]", "  seeds: [0]\n  pairs: [0, 10000, all]"),
