@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from filelock import FileLock
-from tiny_repository import run, tiny_repository
+from loopback import Server, serving
+from tiny_repository import ROOT, run, tiny_repository
 
 from ngw import features
 from ngw.cli import main
@@ -82,6 +83,22 @@ def copy(finished, tmp_path) -> Path:
     """The finished copy, again, to change: results keep their times."""
     folder = tmp_path / "again"
     shutil.copytree(finished, folder, symlinks=True)
+    return folder
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """An HTTP server on loopback, whose files have faults where a test gives them some."""
+    with serving() as one:
+        yield one
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    """A project's folder with its config, to which data is fetched."""
+    folder = tmp_path / "my project"
+    folder.mkdir()
+    shutil.copy(ROOT / "config.yaml", folder)
     return folder
 
 

@@ -21,13 +21,6 @@ ROOT = Path(__file__).parents[1]
 OFFICIAL = items.table()
 
 
-def new_project(folder: Path) -> Path:
-    """A project's folder with its config."""
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(ROOT / "config.yaml", folder)
-    return folder
-
-
 def zipped(folder: Path, *names: str) -> bytes:
     """Files and folders below a folder as a zip."""
     content = io.BytesIO()

@@ -13,26 +13,13 @@ import sys
 import time
 import zipfile
 from functools import partial
-from pathlib import Path
 
 import pytest
 import yaml
-from loopback import serving
-from official_archives import ROOT, coco, download, new_project, zipped
+from official_archives import ROOT, coco, download, zipped
 
 from ngw import data
 from ngw.cli import main
-
-
-@pytest.fixture
-def server():
-    with serving() as one:
-        yield one
-
-
-@pytest.fixture
-def project(tmp_path) -> Path:
-    return new_project(tmp_path / "my project")
 
 
 def one(server, project, content=b"numbers", digest=None, size=None, name="numbers.bin", **more) -> str:

@@ -7,7 +7,6 @@ import random
 import socket
 
 import pytest
-from loopback import serving
 
 from ngw.download.http import Patience, fetch
 from ngw.errors import InputError
@@ -16,12 +15,6 @@ CONTENT = random.Random(0).randbytes(1_000_000)
 SIZE, DIGEST = len(CONTENT), f"md5:{hashlib.md5(CONTENT).hexdigest()}"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 QUICK = Patience(tries=3, wait=0.01, timeout=0.5)
-
-
-@pytest.fixture
-def server():
-    with serving() as one:
-        yield one
 
 
 def fetched(server, folder, *faults, size=SIZE, digest=DIGEST, content=CONTENT, patience=QUICK):

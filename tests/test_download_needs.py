@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from loopback import hub, serving
-from official_archives import OFFICIAL, ROOT, coco, new_project, official, others
+from loopback import hub
+from official_archives import OFFICIAL, ROOT, coco, official, others
 from tiny_encoders import sentence_folder
 from tiny_repository import run, tiny_repository
 
@@ -23,17 +23,6 @@ from ngw.tools.status import merged
 
 AT_ONCE = ["--max-jobs-per-timespan", "1000/1s"]  # else Snakemake looks for further jobs for a minute
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-@pytest.fixture
-def server():
-    with serving() as one:
-        yield one
-
-
-@pytest.fixture
-def project(tmp_path) -> Path:
-    return new_project(tmp_path / "my project")
 
 
 def test_models_of_a_config_come_by_their_revision_and_are_then_read_offline(server, project):
