@@ -1,10 +1,11 @@
 """The paper's size without its data: 113,287 images and captions of 768 features, 10,000 known pairs, on any machine.
 
-    python benchmarks/scale.py FOLDER [--images 113287] [--rounds 6] [--memory 4000]
+    python benchmarks/scale.py FOLDER [--images 113287] [--runs rounds=1 rounds=6] [--memory 4000]
 
 Writes feature files of the official split sizes (COCO Karpathy: 113,287 training images, 5,000 test images with 25,000
 captions) of a synthetic pair of encoders, then runs the stages transport, maps and retrieval as the workflow does, each
-in a process, and prints what each took: seconds, CPU seconds, peak memory. Finished stages are not run again.
+in a process, for each of the runs (options of NGW, as behind the `~` of a derived name), and prints what each took:
+seconds, CPU seconds, peak memory. Finished stages are not run again. `rounds=6~early_rows=1000000` has no small rounds.
 Half of `--memory` (MB) goes to the plan's kernel, as in a SLURM job that has asked for so much.
 """
 
@@ -21,7 +22,7 @@ import numpy as np
 
 from ngw import features
 
-LATENT, WIDTH, CAPTIONS, BLOCK = 384, 768, 5, 8192
+LATENT, CAPTIONS, BLOCK = 384, 5, 8192
 SPECTRUM = np.arange(1, LATENT + 1) ** -0.5  # of what both encoders see: no few directions hold it all
 
 
@@ -33,11 +34,11 @@ def points(first: int, count: int, stream: int) -> np.ndarray:
     return np.concatenate(rows)[start : start + count] * SPECTRUM
 
 
-def write(path: Path, modality: str, items: int, per_item: int, stream: int, noise: float) -> None:
+def write(path: Path, modality: str, items: int, per_item: int, stream: int, noise: float, width: int) -> None:
     """A feature file of `per_item` views of each item, block by block: memory doesn't grow with it."""
-    n, mixing = items * per_item, np.random.default_rng(len(modality)).standard_normal((LATENT, WIDTH)) / LATENT**0.5
+    n, mixing = items * per_item, np.random.default_rng(len(modality)).standard_normal((LATENT, width)) / LATENT**0.5
     head = {"dataset": "synthetic", "split": path.parent.name, "encoder": modality, "modality": modality}
-    shapes = {"ids": ("int64", (n,)), "image_ids": ("int64", (n,)), "pooled": ("float32", (n, WIDTH))}
+    shapes = {"ids": ("int64", (n,)), "image_ids": ("int64", (n,)), "pooled": ("float32", (n, width))}
     with features.writer(path, shapes, head) as out:
         out["ids"][:], out["image_ids"][:] = np.arange(n), np.arange(n) // per_item
         for first in range(0, items, BLOCK):
@@ -58,6 +59,27 @@ def stage(name: str, *options: str) -> tuple[float, float, float]:
     return time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
+def stages(run: str, folder: Path, file: dict[tuple[str, str], Path], given: list[str]) -> None:
+    """The stages of a run that haven't run yet, and what they took; the recalls."""
+    changes = dict(change.split("=") for change in run.split("~"))
+    spec = json.dumps({"kind": "warp"} | {key: json.loads(value) for key, value in changes.items()})
+    clouds = ["--vision", str(file["train", "vision"]), "--text", str(file["train", "text"])]
+    who = ["--method", "ngw", "--spec", spec, "--seed", "0", *given]
+    plan, model, record = (folder / run / name for name in ("plan.safetensors", "model.safetensors", "retrieval.json"))
+    test = ["--model", str(model), "--vision", str(file["test", "vision"]), "--text", str(file["test", "text"])]
+    test += ["--predictions", str(folder / run / "ranks.parquet"), "--record", str(record)]
+    for name, output, options in (
+        ("transport", plan, [*clouds, *who, "--output", str(plan)]),
+        ("maps", model, [*clouds, *who, "--plan", str(plan), "--output", str(model)]),
+        ("retrieval", record, test),
+    ):
+        if not output.is_file():
+            seconds, cpu, memory = stage(name, *options)
+            print(f"{run}, {name}: {seconds:,.0f} s, {cpu:,.0f} CPU s, peak {memory:,.0f} MB", flush=True)
+    metrics = json.loads(record.read_text())["metrics"]
+    print({key: round(value, 3) for key, value in metrics.items() if "recall_1" in key or "mrr" in key}, flush=True)
+
+
 def main() -> None:
     """Write the features that aren't there, run the stages that haven't run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -65,7 +87,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=113_287)
     parser.add_argument("--test", type=int, default=5000, help="images, of five captions each")
     parser.add_argument("--pairs", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--unpaired", default="shared", choices=("shared", "disjoint"))
+    parser.add_argument("--width", type=int, default=768)
+    parser.add_argument("--runs", nargs="+", default=["rounds=1", "rounds=6"])
     parser.add_argument("--noise", type=float, default=0.05)
     parser.add_argument("--memory", type=int, default=4000)
     chosen = parser.parse_args()
@@ -75,23 +99,9 @@ def main() -> None:
     for (split, side), path in file.items():
         if not path.is_file():
             items, each = (chosen.images, 1) if split == "train" else (chosen.test, CAPTIONS if side == "text" else 1)
-            write(path, side, items, each, ("train", "test").index(split), chosen.noise)
-    run, spec = chosen.folder / f"rounds{chosen.rounds}", json.dumps({"kind": "warp", "rounds": chosen.rounds})
-    clouds = ["--vision", str(file["train", "vision"]), "--text", str(file["train", "text"])]
-    who = ["--method", "ngw", "--spec", spec, "--pairs", str(chosen.pairs), "--seed", "0"]
-    plan, model, record = run / "plan.safetensors", run / "model.safetensors", run / "retrieval.json"
-    test = ["--model", str(model), "--vision", str(file["test", "vision"]), "--text", str(file["test", "text"])]
-    test += ["--predictions", str(run / "ranks.parquet"), "--record", str(record)]
-    for name, output, options in (
-        ("transport", plan, [*clouds, *who, "--output", str(plan)]),
-        ("maps", model, [*clouds, *who, "--plan", str(plan), "--output", str(model)]),
-        ("retrieval", record, test),
-    ):
-        if not output.is_file():
-            seconds, cpu, memory = stage(name, *options)
-            print(f"{name}: {seconds:,.0f} s, {cpu:,.0f} CPU s, peak {memory:,.0f} MB", flush=True)
-    metrics = json.loads(record.read_text())["metrics"]
-    print({key: round(value, 3) for key, value in metrics.items() if "recall_1" in key or "mrr" in key})
+            write(path, side, items, each, ("train", "test").index(split), chosen.noise, chosen.width)
+    for run in chosen.runs:
+        stages(run, chosen.folder, file, ["--pairs", str(chosen.pairs), "--unpaired", chosen.unpaired])
 
 
 if __name__ == "__main__":

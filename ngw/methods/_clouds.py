@@ -9,6 +9,7 @@ import numpy as np
 from ngw.errors import InputError
 
 SMALLEST = 1e-36  # spread: float32 loses its digits below 1e-38
+BLOCK = 1 << 16  # rows that are looked at at a time
 LARGEST = 1e36  # float32 ends at 3.4e38, and the distances of rows to their centre must stay below it
 
 
@@ -26,7 +27,7 @@ def check_cloud(x: Any, name: str, width: int | None = None) -> np.ndarray:
         )
     with np.errstate(over="ignore"):  # what overflows is refused below
         x = given.astype(np.float32, copy=False)
-    fits = (np.abs(x) <= LARGEST).all(1)
+    fits = np.concatenate([(np.abs(x[i : i + BLOCK]) <= LARGEST).all(1) for i in range(0, len(x), BLOCK)])
     if not fits.all():
         row = int((~fits).argmax())
         if np.isfinite(given[row]).all():
@@ -85,7 +86,8 @@ def check_pairs(pairs: Any, n: int, m: int) -> np.ndarray:
 def moments(x: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Centre [d] and scale [] (root mean square distance to it)."""
     mean = x.mean(0, dtype=np.float64)
-    scale = np.sqrt(((x - mean) ** 2).sum(1).mean())
+    squares = [((x[i : i + BLOCK] - mean) ** 2).sum(1) for i in range(0, len(x), BLOCK)]  # float64, never all of it
+    scale = np.sqrt(np.concatenate(squares).mean())
     if (x == x[0]).all():
         rows = f"{len(x)} equal rows" if len(x) > 1 else "1 sample"
         raise InputError(f"{name}: expected features that differ, found {rows}; check the encoder.")

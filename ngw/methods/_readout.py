@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from ngw.methods._clouds import BLOCK
 from ngw.methods.base import unit
 
 if TYPE_CHECKING:
@@ -85,11 +86,15 @@ def moments(
 
     A known pair counts 1, another row of x or y half its weight, [n] or [m], times `trust`.
     """
-    alone_x, alone_y = (np.setdiff1d(np.arange(len(z)), known) for z, known in ((x, pairs[:, 0]), (y, pairs[:, 1])))
-    known = Moments.of(x[pairs[:, 0]], y[pairs[:, 1]], np.ones(len(pairs), np.float32))
-    left, right = np.vstack([x[alone_x], plan.to_x[alone_y]]), np.vstack([plan.to_y[alone_x], y[alone_y]])
-    others = Moments.of(left, right, np.concatenate([weights[0][alone_x], weights[1][alone_y]]) / 2)
-    return {False: known, True: known.plus(others, trust)}
+    alone = [np.setdiff1d(np.arange(len(z)), known) for z, known in ((x, pairs[:, 0]), (y, pairs[:, 1]))]
+    sums = {False: Moments.of(x[pairs[:, 0]], y[pairs[:, 1]], np.ones(len(pairs), np.float32))}
+    sums[True] = sums[False]
+    for i in range(0, max(1, *map(len, alone)), BLOCK):  # a block of each cloud at a time
+        of_x, of_y = (rows[i : i + BLOCK] for rows in alone)
+        left, right = np.vstack([x[of_x], plan.to_x[of_y]]), np.vstack([plan.to_y[of_x], y[of_y]])
+        others = Moments.of(left, right, np.concatenate([weights[0][of_x], weights[1][of_y]]) / 2)
+        sums[True] = sums[True].plus(others, trust)
+    return sums
 
 
 @dataclass(frozen=True)

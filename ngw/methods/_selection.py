@@ -13,6 +13,7 @@ from ngw.metrics.retrieval import mean_reciprocal_rank, ranks
 from ngw.seeds import rng
 
 MANY = 500  # groups of pairs from which one held-out fifth is enough
+HELD = 2000  # pairs held out of many
 FEW = 10  # groups of pairs below which held-out ones say nothing
 
 
@@ -22,7 +23,7 @@ def too_few(pairs: np.ndarray) -> bool:
 
 
 def folds(pairs: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(kept, held out) indices of the pairs [k, 2]: five folds, or one held-out fifth where there are many.
+    """(kept, held out) indices of the pairs [k, 2]: five folds, or of one fifth `HELD` at most where there are many.
 
     Pairs that share a row go together, so that no held-out image or caption is among the kept ones.
     Raises `InputError` where all of them hang together.
@@ -38,7 +39,7 @@ def folds(pairs: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     parts = [by_group[np.isin(group[by_group], part)] for part in np.array_split(order, min(5, len(heads)))]
     kept = [np.concatenate([p for j, p in enumerate(parts) if j != i]) for i in range(len(parts))]
     splits = list(zip(kept, parts, strict=True))
-    return splits[:1] if len(heads) >= MANY else splits
+    return [(kept[0], parts[0][:HELD])] if len(heads) >= MANY else splits
 
 
 def matching(u: np.ndarray, v: np.ndarray) -> float:
@@ -81,13 +82,15 @@ def choose(
 
 
 def withdraw(
-    x: np.ndarray, y: np.ndarray, pairs: np.ndarray, kept: np.ndarray
+    x: np.ndarray, y: np.ndarray, pairs: np.ndarray, kept: np.ndarray, most: int | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Clouds without the pairs that are not kept, for a transport in which those must take no part.
 
-    Returns (x, y, known): the kept pairs' rows first, in their order, then the rows without a pair; known [k, 2].
+    Returns (x, y, known): the kept pairs' rows first, in their order, then `most` of the rows without a pair, or all of
+    them; known [k, 2].
     """
     left, right = (
-        np.concatenate([z[pairs[kept, side]], np.delete(z, pairs[:, side], axis=0)]) for side, z in enumerate((x, y))
+        z[np.concatenate([known[kept], np.delete(np.arange(len(z)), known)[:most]])]
+        for z, known in zip((x, y), pairs.T, strict=True)
     )
     return left, right, np.stack([np.arange(len(kept))] * 2, axis=1)

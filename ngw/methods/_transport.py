@@ -125,36 +125,44 @@ def partial_problem(
 
 def couple(
     space: tuple[np.ndarray, np.ndarray] | np.ndarray, x: np.ndarray, y: np.ndarray, pinned: np.ndarray,
-    options: SinkhornOptions, truth: np.ndarray | None = None,
+    options: SinkhornOptions, truth: np.ndarray | None = None, wanted: Sequence[np.ndarray] | None = None,
 ) -> Transport:  # fmt: skip
     """The plan between all rows, of which the pinned pairs [k, 2] keep their mass, and its projections.
 
     space: unit rows (u [n, e], v [m, e]) or a cost matrix [n, m].  truth [t, 2]: the true pairs, for `true_mass` alone.
+    wanted: rows of x and of y whose projections are computed; others get those of their pinned mass.  None: all.
     """
     n, m = len(x), len(y)
     a, b = np.full(n, 1 / n), np.full(m, 1 / m)
     share, rest_a, rest_b = pin(a, b, pinned)
     rows, columns = np.flatnonzero(rest_a > 0), np.flatnonzero(rest_b > 0)
-    sides = [_Side(n, y.shape[1]), _Side(m, x.shape[1])]
-    for side, here, there, z in zip(sides, pinned.T, pinned.T[::-1], (y, x), strict=True):
-        np.add.at(side.sums, here, share[:, None] * z[there])
-        np.add.at(side.mass, here, share)
-    status, true = (0, 0.0, True, "every row is a known pair"), float("nan")
+    plan, status, true = None, (0, 0.0, True, "every row is a known pair"), float("nan")
     if len(rows):
         part = space[np.ix_(rows, columns)] if isinstance(space, np.ndarray) else (space[0][rows], space[1][columns])
         plan = options.plan(part, rest_a[rows], rest_b[columns])
-        for side, view, z, here, there in (
-            (sides[0], plan, y, rows, columns),
-            (sides[1], plan.T, x, columns, rows),
-        ):
-            side.add(here, view, z[there], view.row_mass() if options.tau is not None else view.a.numpy())
         status = (int(plan.n_iter), float(plan.marginal_error), bool(plan.converged), str(plan.reason))
         true = true_mass(plan, rows, columns, truth, n, m)
-    (to_y, mass_x), (to_x, mass_y) = sides[0].means(a), sides[1].means(b)
-    support = float(np.average(sides[0].support[rows], weights=rest_a[rows])) if len(rows) else 1.0
-    support_x, support_y = (s.support.astype(np.float32) for s in sides)
-    f, g = (s.potential for s in sides)
-    return Transport(to_y, to_x, mass_x, mass_y, support_x, support_y, f, g, *status, support, true)
+    some = [np.flatnonzero(np.isin(z, of)) for z, of in zip((rows, columns), wanted or (rows, columns), strict=True)]
+    sides = []  # one after the other: their sums are large
+    for k, (here, there, weights, z) in enumerate(((rows, columns, a, y), (columns, rows, b, x))):
+        side = _Side(len(weights), z.shape[1])
+        np.add.at(side.sums, pinned[:, k], share[:, None] * z[pinned[:, 1 - k]])
+        np.add.at(side.mass, pinned[:, k], share)
+        if plan is not None:
+            if wanted is None:
+                view = plan.T if k else plan
+            else:
+                view = plan.take(columns=some[1]).T if k else plan.take(some[0])
+            mass = view.row_mass() if options.tau is not None else view.a.numpy()
+            side.add(here[some[k]], view, z[there], mass)
+        side.close(weights)
+        sides.append(side)
+    one, other = sides
+    support = float(np.average(one.support[rows], weights=rest_a[rows])) if len(rows) else 1.0
+    return Transport(
+        one.means, other.means, one.share, other.share, one.support.astype(np.float32),
+        other.support.astype(np.float32), one.potential, other.potential, *status, support, true,
+    )  # fmt: skip
 
 
 class _Side:
@@ -178,10 +186,11 @@ class _Side:
         self.support[here] = support[: len(here)]
         self.potential[here] = plan.f[: len(here)]
 
-    def means(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(barycentric projections [n, d], share of each row's weight that was transported [n])."""
-        means = self.sums / np.maximum(self.mass, 1e-300)[:, None]
-        return means.astype(np.float32), (self.mass / weights).astype(np.float32)
+    def close(self, weights: np.ndarray) -> None:
+        """Barycentric projections [n, d], and the share of each row's weight [n] that was transported."""
+        np.divide(self.sums, np.maximum(self.mass, 1e-300)[:, None], out=self.sums)
+        self.means, self.share = self.sums.astype(np.float32), (self.mass / weights).astype(np.float32)
+        del self.sums
 
 
 def pin(a: np.ndarray, b: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from ngw.features.clouds import groups_of_rows
 from ngw.maps.linear import ridge
 from ngw.methods._choice import Choice, choose
 from ngw.methods._readout import Space, moments
+from ngw.methods._rounds import HINT, drawn, narrowed
 from ngw.methods._transport import SinkhornOptions, Transport, couple, mean
 from ngw.methods._whitened import Whitened
 from ngw.methods.base import Method, Role, in_both_spaces
@@ -75,6 +76,9 @@ class Warp(Whitened):
     rounds: int = option(6, least=1)  # at most: they end when targets move by less than `settled`
     settled: float = option(0.1, least=0)  # in units of their norm
     warmth: float = option(2.5, least=1)  # epsilon of the first round, in units of its value, to which it falls
+    # Of clouds with more unpaired rows than this, rounds before the last are hints: a few iterations, whose maps are
+    # fitted to so many of the rows, beside the known pairs.
+    early_rows: int = option(20_000, least=1)
     confidence: float = option(0.25, least=0)  # a row counts in the maps as its effective support to minus this power
     max_iter: int = option(2000, least=1)  # Sinkhorn's, like tol
     tol: float = option(1e-4, above=0)  # L1 error of the marginals
@@ -158,24 +162,33 @@ class Warp(Whitened):
         self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, epsilon: float, seed: int,
         truth: np.ndarray | None = None, rounds: int | None = None,
     ) -> Transport:  # fmt: skip
-        """A plan by rounds, `rounds` of them at most."""
+        """A plan by rounds, `rounds` of them at most; between large clouds all but the last are hints."""
         rounds = self.rounds if rounds is None else rounds
         teacher = COSTS[self.cost](hubness=False).fit(x, y, pairs, seed)
         # Where the first plan is made: unit rows (u [n, e], v [m, e]), or a cost matrix [n, m].
         space = teacher.cost(x, y) if hasattr(teacher, "cost") else teacher.embed(x, y)
-        pinned, before = pairs if self.pinned else pairs[:0], None
+        large = max(len(x), len(y)) - len(pairs) > self.early_rows
+        pinned, before, scale = pairs if self.pinned else pairs[:0], None, 1.0
         for done in range(rounds):
             heat = max(1.0, self.warmth * COOLING**done) if rounds > 1 else 1.0
-            options = SinkhornOptions(epsilon * heat, self.tau, self.mass, self.max_iter, self.tol)
-            plan = couple(space, x, y, pinned, options, truth)
+            hint = large and done + 1 < rounds
+            tol = max(self.tol, HINT) if hint else self.tol
+            options = SinkhornOptions(epsilon * heat, self.tau, self.mass, self.max_iter, tol)
+            if large and not isinstance(space, np.ndarray) and self.tau is None:  # whose plans a constant would change
+                space, options, scale = narrowed(space, options, hint, self.dims)
+            some = [drawn(len(z), k, self.early_rows, seed, s) for z, k, s in zip((x, y), pairs.T, "xy", strict=True)]
+            plan = couple(space, x, y, pinned, options, None if hint else truth, some if hint else None)
             plan.rounds = done + 1
             if before is not None:
-                plan.moved = float(np.linalg.norm(plan.to_y - before) / np.linalg.norm(plan.to_y))
+                seen = before.mass_x > 0
+                new, old = plan.to_y[seen], before.to_y[seen]
+                plan.moved = float(np.linalg.norm(new - old) / np.linalg.norm(new))
             fixed = len(pinned) == len(x) == len(y)  # all mass is pinned: no round changes that
-            settled = heat == 1 and plan.moved is not None and plan.moved < self.settled
+            settled = heat == 1 and not large and plan.moved is not None and plan.moved < self.settled
             if fixed or settled or plan.rounds == rounds:
                 break
-            before, space = plan.to_y, self._spanned(x, y, pairs, plan)
+            before, space = plan, self._spanned(x, y, pairs, plan)
+        plan.f, plan.g = 1 - scale + scale * plan.f, scale * plan.g
         if not teacher.converged_:
             plan.converged, plan.reason = False, f"cost {self.cost}: {teacher.note_} Plan: {plan.reason}"
         return plan
@@ -184,12 +197,11 @@ class Warp(Whitened):
         self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, plan: Transport
     ) -> tuple[np.ndarray, np.ndarray]:
         """Both clouds in the space that ridge maps to a plan span."""
-        (w_ab, b_ab, _), (w_ba, b_ba, _) = (
-            ridge(z, to, weights, groups_of_rows(pairs, len(z), side))
-            for side, (z, to, weights) in enumerate(
-                zip((x, y), (plan.to_y, plan.to_x), self._weights(plan), strict=True)
-            )
-        )
+        maps = []
+        for side, (z, to, w) in enumerate(zip((x, y), (plan.to_y, plan.to_x), self._weights(plan), strict=True)):
+            rows = w > 0  # of a hint those that it was asked for
+            maps.append(ridge(z[rows], to[rows], w[rows], groups_of_rows(pairs, len(z), side)[rows])[:2])
+        (w_ab, b_ab), (w_ba, b_ba) = maps
         return in_both_spaces(x @ w_ab + b_ab, x), in_both_spaces(y, y @ w_ba + b_ba)
 
     def _weights(self, plan: Transport) -> tuple[np.ndarray, np.ndarray]:

@@ -68,6 +68,12 @@ class Coupling:
             solved = KernelT(kernel, g - v.double().log() - top), torch.exp(log_u - top).to(kernel.a.dtype)
         return Coupling(self.cost.T, self.b, self.a, (g, f), self.status, self.dtype, self.numpy, solved=solved)
 
+    def take(self, rows=slice(None), columns=slice(None)) -> Coupling:
+        """The plan between some rows and some columns (index arrays)."""
+        (f, g), cost = self.potentials, self.cost.take(rows, columns)
+        potentials = f[rows], g[columns]
+        return Coupling(cost, self.a[rows], self.b[columns], potentials, self.status, self.dtype, self.numpy)
+
     @blas_threads_only()
     def barycenters(self, y):
         """Barycentric projection: row i is sum_j P_ij y_j / sum_j P_ij.  y [m, k] -> [n, k], y's kind of float."""
