@@ -10,7 +10,7 @@ from ngw.methods._transport import SinkhornOptions
 from ngw.seeds import rng
 
 HINT = 0.03  # L1 error of a hint's marginals
-BLUR, BLUR_OF_HINTS = 0.01, 0.1  # root mean square error of exponents, from fewer coordinates
+BLUR, BLUR_OF_HINTS = 0.01, 0.03  # root mean square error of exponents, from fewer coordinates
 LEAST = 1e-9  # of the largest eigenvalue: directions below hold nothing
 
 Space = tuple[np.ndarray, np.ndarray]  # unit rows u [n, e], v [m, e]

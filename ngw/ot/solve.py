@@ -61,13 +61,14 @@ def solve(kernel: Kernel, g: torch.Tensor, lam: float, max_iter: int, tol: float
     b = kernel.b.double()
     mixer, x, correct = Anderson(b), torch.zeros_like(g), 0.0  # x: what g has changed by since it was last absorbed
     best, since, rounding, look, looked = math.inf, 0, None, max(tol, ROUNDED_TOL), 0
+    rough = tol > ROUNDED_TOL  # which rounded rows meet by themselves: `_rounding` tells
     kernel.absorb(g, lam)
     for n_iter in range(1, max_iter + 1):
         v, h = x.exp().to(kernel.b.dtype), g + x
         masses, log_sums = kernel.walk(v)
         column, target = log_sums + x + correct, h * (1 - 1 / lam)  # [m] log of the column sums over b, have and want
         error = _l1(b, column, target)
-        if kernel.rounded and (error <= look or min(since, n_iter - looked) > ROUNDED_STALL):
+        if kernel.rounded and not rough and (error <= look or min(since, n_iter - looked) > ROUNDED_STALL):
             # Correct for what the exact rows show.
             masses, log_sums = kernel.walk(v, exact=True)
             mixer.shift(lam * (column - log_sums - x))
