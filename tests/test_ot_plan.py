@@ -95,6 +95,24 @@ def test_memory_given_is_memory_kept(small_blocks):
         assert held <= max(memory, 2 * 16 * 130 * 4)  # two blocks at least
 
 
+def test_a_rough_plan_keeps_to_its_tolerance(path):
+    x, y, a, b = problem()
+    coupling = sinkhorn(x, y, a=a, b=b, epsilon=0.05, memory=path[1], tol=0.03)
+    plan = coupling.dense()
+    assert coupling.converged
+    assert np.abs(plan.sum(1) - a).sum() + np.abs(plan.sum(0) - b).sum() <= 0.03
+
+
+def test_some_rows_and_columns_of_a_plan():
+    x, y, a, b = problem()
+    coupling, rows, columns = sinkhorn(x, y, a=a, b=b, epsilon=0.05), np.array([5, 2, 70]), np.arange(40, 90)
+    part = coupling.take(rows, columns)
+    np.testing.assert_allclose(part.dense(), coupling.dense()[np.ix_(rows, columns)], rtol=1e-6)
+    np.testing.assert_allclose(coupling.take(rows).barycenters(y), coupling.barycenters(y)[rows], rtol=1e-4, atol=1e-5)
+    whole = coupling.take(columns=columns)
+    np.testing.assert_allclose(whole.T.barycenters(x), coupling.T.barycenters(x)[columns], rtol=1e-4, atol=1e-5)
+
+
 def test_wrong_shapes_are_named():
     x, y, a, b = problem()
     coupling = sinkhorn(x, y, a=a, b=b, epsilon=0.1)

@@ -112,8 +112,7 @@ def gather(paths: Sequence[str | os.PathLike], output: str | os.PathLike) -> Non
     """
     files = [_opened(path) for path in paths]
     heads: list[dict[str, str]] = []
-    for k, (path, file) in enumerate(zip(paths, files, strict=True), 1):
-        head = file.metadata()
+    for k, (path, (_, head)) in enumerate(zip(paths, files, strict=True), 1):
         same = {name: value for name, value in head.items() if name not in ("sha256", "shard")}
         if head.get("shard") != f"{k}/{len(paths)}" or (heads and same != heads[0]):
             raise InputError(
@@ -121,64 +120,55 @@ def gather(paths: Sequence[str | os.PathLike], output: str | os.PathLike) -> Non
                 f"{head.get('encoder')}; delete it and rerun."
             )
         heads.append(same)
-    sizes = [len(file.get_slice("ids")[:]) for file in files]
-    width = files[0].get_slice("pooled").get_shape()[1]
-    n, metadata = sum(sizes), {name: value for name, value in heads[0].items() if name != "schema"}
+    width = files[0][0]["pooled"].shape[1]
+    n = sum(len(arrays["ids"]) for arrays, _ in files)
+    metadata = {name: value for name, value in heads[0].items() if name != "schema"}
     arrays = {"ids": ("int64", (n,)), "image_ids": ("int64", (n,)), "pooled": ("float32", (n, width))}
     with writer(output, arrays, metadata) as out:
         first = 0
         for path, file in zip(paths, files, strict=True):
-            part = _checked(path, file)
+            part = _checked(path, *file)
             rows = slice(first, first + len(part.ids))
             out["ids"][rows], out["image_ids"][rows], out["pooled"][rows] = part.ids, part.image_ids, part.x
             first = rows.stop
 
 
-def _opened(path: str | os.PathLike):
-    """The safetensors file, or an `InputError` that names it where it isn't a whole file of features."""
-    from safetensors import safe_open
-
-    io.check_tensors(path, "features", "no such feature file; run the encode stage")
-    file = safe_open(path, framework="np")
-    metadata = file.metadata()
-    if metadata.get("schema") != SCHEMA:
-        raise InputError(f"{path}: expected schema {SCHEMA}, found {metadata.get('schema')}; delete it and rerun.")
-    return file
+def _opened(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """(arrays, mapped from the file, metadata), or an `InputError` that names it where it isn't a file of features."""
+    return io.mapped_tensors(path, "features", SCHEMA, "no such feature file; run the encode stage")
 
 
 def read(path: str | os.PathLike, encoder: str | None = None) -> Features:
     """Read and check a feature file: its digest, whose it is, shapes, ids, finiteness.
 
     encoder: the name that the file must carry.  Raises `InputError` with the file, what was expected and found.
-    The last few are kept for a job of many runs: their arrays can't be written to.
+    The last few are kept for a job of many runs: their arrays are mapped from the file, and can't be
+    written to.
     """
     try:
         found = os.stat(path)
     except OSError:  # told by the reader, with the reason
-        return _checked(path, _opened(path))
+        return _checked(path, *_opened(path))
     return _read(os.fspath(path), encoder, found.st_size, found.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=6)
 def _read(path: str, encoder: str | None, size: int, changed: int) -> Features:
     """The features of a file, read once a state of it."""
-    file = _opened(path)
-    source = file.metadata().get("encoder")
+    arrays, metadata = _opened(path)
+    source = metadata.get("encoder")
     if encoder is not None and source != encoder:
         raise InputError(
             f"{path}: expected features of {encoder!r}, found those of {source!r}; delete the file and rerun."
         )
-    known = _checked(path, file)
-    for array in (known.ids, known.image_ids, known.x):
-        array.flags.writeable = False
-    return known
+    return _checked(path, arrays, metadata)
 
 
-def _checked(path: str | os.PathLike, file: Any) -> Features:
-    """The features of an open file, by the checks of their content."""
-    ids, image_ids, x = (file.get_tensor(name) for name in ("ids", "image_ids", "pooled"))
+def _checked(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: dict[str, str]) -> Features:
+    """The features of a file, by the checks of their content."""
+    ids, image_ids, x = (arrays[name] for name in ("ids", "image_ids", "pooled"))
     _check(path, ids, image_ids, x)
-    return Features(ids, image_ids, x, file.metadata())
+    return Features(ids, image_ids, x, metadata)
 
 
 def _check(path: str | os.PathLike, ids: np.ndarray, image_ids: np.ndarray, x: np.ndarray) -> None:
