@@ -13,6 +13,11 @@ BLOCK = 1 << 16  # rows that are looked at at a time
 LARGEST = 1e36  # float32 ends at 3.4e38, and the distances of rows to their centre must stay below it
 
 
+def blocks(n: int) -> list[slice]:
+    """The rows of a cloud of n, some at a time: no copy of it in float64 is whole."""
+    return [slice(i, min(i + BLOCK, n)) for i in range(0, n, BLOCK)]
+
+
 def check_cloud(x: Any, name: str, width: int | None = None) -> np.ndarray:
     """A cloud as float32 [n, d]: an array, lists, a data frame or a tensor, of whole or real numbers or booleans.
 
@@ -27,7 +32,7 @@ def check_cloud(x: Any, name: str, width: int | None = None) -> np.ndarray:
         )
     with np.errstate(over="ignore"):  # what overflows is refused below
         x = given.astype(np.float32, copy=False)
-    fits = np.concatenate([(np.abs(x[i : i + BLOCK]) <= LARGEST).all(1) for i in range(0, len(x), BLOCK)])
+    fits = np.concatenate([(np.abs(x[rows]) <= LARGEST).all(1) for rows in blocks(len(x))])
     if not fits.all():
         row = int((~fits).argmax())
         if np.isfinite(given[row]).all():
@@ -86,8 +91,7 @@ def check_pairs(pairs: Any, n: int, m: int) -> np.ndarray:
 def moments(x: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Centre [d] and scale [] (root mean square distance to it)."""
     mean = x.mean(0, dtype=np.float64)
-    squares = [((x[i : i + BLOCK] - mean) ** 2).sum(1) for i in range(0, len(x), BLOCK)]  # float64, never all of it
-    scale = np.sqrt(np.concatenate(squares).mean())
+    scale = np.sqrt(np.concatenate([((x[rows] - mean) ** 2).sum(1) for rows in blocks(len(x))]).mean())
     if (x == x[0]).all():
         rows = f"{len(x)} equal rows" if len(x) > 1 else "1 sample"
         raise InputError(f"{name}: expected features that differ, found {rows}; check the encoder.")

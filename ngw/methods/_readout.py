@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from ngw.methods._clouds import BLOCK
+from ngw.methods._clouds import blocks
 from ngw.methods.base import unit
 
 if TYPE_CHECKING:
@@ -89,11 +89,11 @@ def moments(
     alone = [np.setdiff1d(np.arange(len(z)), known) for z, known in ((x, pairs[:, 0]), (y, pairs[:, 1]))]
     sums = {False: Moments.of(x[pairs[:, 0]], y[pairs[:, 1]], np.ones(len(pairs), np.float32))}
     sums[True] = sums[False]
-    for i in range(0, max(1, *map(len, alone)), BLOCK):  # a block of each cloud at a time
-        of_x, of_y = (rows[i : i + BLOCK] for rows in alone)
+    for rows in blocks(max(map(len, alone))):  # of each cloud at a time
+        of_x, of_y = (others[rows] for others in alone)
         left, right = np.vstack([x[of_x], plan.to_x[of_y]]), np.vstack([plan.to_y[of_x], y[of_y]])
-        others = Moments.of(left, right, np.concatenate([weights[0][of_x], weights[1][of_y]]) / 2)
-        sums[True] = sums[True].plus(others, trust)
+        some = Moments.of(left, right, np.concatenate([weights[0][of_x], weights[1][of_y]]) / 2)
+        sums[True] = sums[True].plus(some, trust)
     return sums
 
 

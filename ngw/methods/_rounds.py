@@ -10,7 +10,7 @@ from ngw.methods._transport import SinkhornOptions
 from ngw.seeds import rng
 
 HINT = 0.03  # L1 error of a hint's marginals
-BLUR, BLUR_OF_HINTS = 0.01, 0.03  # root mean square error of exponents, from fewer coordinates
+BLUR, BLUR_OF_HINTS = 0.01, 0.05  # root mean square error of exponents, from fewer coordinates
 LEAST = 1e-9  # of the largest eigenvalue: directions below hold nothing
 
 Space = tuple[np.ndarray, np.ndarray]  # unit rows u [n, e], v [m, e]
@@ -51,9 +51,10 @@ def cut(space: Space, error: float, most: int) -> tuple[Space, float]:
     root = np.sqrt(singular[:r])
     axes = (p / s) @ left[:, :r] * root, (q / t) @ right[:r].T * root
     short = [z @ a.astype(z.dtype) for z, a in zip(space, axes, strict=True)]
-    squares = [(z**2).sum(1) for z in short]
+    squares = [np.einsum("ij,ij->i", z, z) for z in short]
     scale = float(max(square.max() for square in squares))
-    u, v = (np.pad(z / np.float32(np.sqrt(scale)), ((0, 0), (0, 2))) for z in short)
+    u, v = (np.pad(z, ((0, 0), (0, 2))) for z in short)
     for z, place, square in ((u, -2, squares[0]), (v, -1, squares[1])):
+        z /= np.float32(np.sqrt(scale))
         z[:, place] = np.sqrt((1 - square / scale).clip(0))
     return (u, v), scale

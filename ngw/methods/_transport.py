@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ngw.methods._clouds import blocks
+
 APART = 3.0  # the partial plan's two extra points, in units of the points' length: no mass goes from one to the other
 
 
@@ -181,15 +183,17 @@ class _Side:
         if left:
             share = means[: len(here), -1].clip(1e-9)
             means, mass = means[:, :-1][: len(here)] / share[:, None], mass * share
-        self.sums[here] += mass[:, None] * means
+        for rows in blocks(len(here)):
+            self.sums[here[rows]] += mass[rows, None] * means[rows]
         self.mass[here] += mass
         self.support[here] = support[: len(here)]
         self.potential[here] = plan.f[: len(here)]
 
     def close(self, weights: np.ndarray) -> None:
         """Barycentric projections [n, d], and the share of each row's weight [n] that was transported."""
-        np.divide(self.sums, np.maximum(self.mass, 1e-300)[:, None], out=self.sums)
-        self.means, self.share = self.sums.astype(np.float32), (self.mass / weights).astype(np.float32)
+        self.means, self.share = np.empty(self.sums.shape, np.float32), (self.mass / weights).astype(np.float32)
+        for rows in blocks(len(weights)):
+            self.means[rows] = self.sums[rows] / np.maximum(self.mass[rows], 1e-300)[:, None]
         del self.sums
 
 

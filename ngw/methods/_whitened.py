@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ngw.methods._clouds import BLOCK
+from ngw.methods._clouds import blocks
 from ngw.methods.base import Method
 
 Axes = tuple[np.ndarray, np.ndarray]
@@ -69,9 +69,9 @@ class Whitened(Method):
 def principal_axes(x: np.ndarray) -> Axes:
     """(variances [d], axes [d, d]) of a centred cloud x [n, d], the largest first, in float64."""
     mean, products = x.mean(0, dtype=np.float64), np.zeros((x.shape[1],) * 2)
-    for i in range(0, len(x), BLOCK):  # never all of it in float64
-        block = x[i : i + BLOCK].astype(np.float64) - mean
-        products += block.T @ block
+    for rows in blocks(len(x)):
+        centred = x[rows].astype(np.float64) - mean
+        products += centred.T @ centred
     values, vectors = np.linalg.eigh(products * (1 / len(x)))
     return values[::-1].clip(0), vectors[:, ::-1]
 

@@ -32,7 +32,9 @@ def in_both_spaces(in_y: np.ndarray, in_x: np.ndarray) -> np.ndarray:
 
     in_y [n, d_y], in_x [n, d_x]: the rows and their images, in either space.
     """
-    return np.hstack([unit(in_y), unit(in_x)]) / np.float32(np.sqrt(2))
+    rows = np.hstack([unit(in_y), unit(in_x)])
+    rows /= np.float32(np.sqrt(2))
+    return rows
 
 
 class Method(Given, Hubness):

@@ -76,9 +76,9 @@ class Warp(Whitened):
     rounds: int = option(6, least=1)  # at most: they end when targets move by less than `settled`
     settled: float = option(0.1, least=0)  # in units of their norm
     warmth: float = option(2.5, least=1)  # epsilon of the first round, in units of its value, to which it falls
-    # Of clouds with more unpaired rows than this, rounds before the last are hints: a few iterations, whose maps are
-    # fitted to so many of the rows, beside the known pairs.
-    early_rows: int = option(20_000, least=1)
+    # Between clouds with more unpaired rows than this, rounds before the last are hints: rough plans of all rows, whose
+    # maps are fitted to so many of them, beside the known pairs.
+    early_rows: int = option(10_000, least=1)
     confidence: float = option(0.25, least=0)  # a row counts in the maps as its effective support to minus this power
     max_iter: int = option(2000, least=1)  # Sinkhorn's, like tol
     tol: float = option(1e-4, above=0)  # L1 error of the marginals
@@ -176,12 +176,11 @@ class Warp(Whitened):
             options = SinkhornOptions(epsilon * heat, self.tau, self.mass, self.max_iter, tol)
             if large and not isinstance(space, np.ndarray) and self.tau is None:  # whose plans a constant would change
                 space, options, scale = narrowed(space, options, hint, self.dims)
-            some = [drawn(len(z), k, self.early_rows, seed, s) for z, k, s in zip((x, y), pairs.T, "xy", strict=True)]
-            plan = couple(space, x, y, pinned, options, None if hint else truth, some if hint else None)
+            some = self._drawn(x, y, pairs, seed) if hint else None
+            plan = couple(space, x, y, pinned, options, None if hint else truth, some)
             plan.rounds = done + 1
             if before is not None:
-                seen = before.mass_x > 0
-                new, old = plan.to_y[seen], before.to_y[seen]
+                new, old = plan.to_y[before.mass_x > 0], before.to_y[before.mass_x > 0]
                 plan.moved = float(np.linalg.norm(new - old) / np.linalg.norm(new))
             fixed = len(pinned) == len(x) == len(y)  # all mass is pinned: no round changes that
             settled = heat == 1 and not large and plan.moved is not None and plan.moved < self.settled
@@ -192,6 +191,11 @@ class Warp(Whitened):
         if not teacher.converged_:
             plan.converged, plan.reason = False, f"cost {self.cost}: {teacher.note_} Plan: {plan.reason}"
         return plan
+
+    def _drawn(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> list[np.ndarray]:
+        """The rows of both clouds that a hint's maps are fitted to."""
+        sides = zip((x, y), pairs.T, "xy", strict=True)
+        return [drawn(len(z), known, self.early_rows, seed, side) for z, known, side in sides]
 
     def _spanned(
         self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, plan: Transport
