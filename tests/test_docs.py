@@ -14,7 +14,7 @@ import pytest
 from ngw.cli import stages as stages_of
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "results/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "results/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [path.relative_to(ROOT).as_posix() for path in PAGES]
 FILE = re.compile(r"`((?:ngw|tests|rules|docs|examples|benchmarks|profiles|workflow|envs)/[\w./-]+\.\w+)`")
 OWN = re.compile(r"/(?:my_\w+|mine)\.")  # files that a reader is to write
@@ -61,5 +61,5 @@ def test_the_site_has_every_page_and_no_broken_link(tmp_path):
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr  # `strict` in mkdocs.yml
-    for page in (ROOT / "docs").glob("*.md"):
+    for page in (ROOT / "docs").rglob("*.md"):
         assert (tmp_path / ("index.html" if page.stem == "index" else f"{page.stem}/index.html")).is_file()

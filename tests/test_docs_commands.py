@@ -18,7 +18,7 @@ from ngw import io
 from ngw.cli import stages
 
 pytestmark = pytest.mark.workflow
-PAGES = [ROOT / "README.md", ROOT / "results/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "results/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINE = re.compile(
     r"^    ((?:make|snakemake|python|pip|ngw)\b(?:.*\\\n)*.*)$|`((?:make|snakemake|python|pip) [^`<]+)`", re.MULTILINE
 )

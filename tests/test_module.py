@@ -18,7 +18,7 @@ from ngw import io
 
 pytestmark = pytest.mark.workflow
 ADDRESS = "https://github.com/somebody/ngw"
-PAGE = (ROOT / "docs/deploying.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/how-to/deploying.md").read_text(encoding="utf-8")
 snakedeploy = pytest.mark.skipif(
     importlib.util.find_spec("snakedeploy") is None, reason="snakedeploy isn't installed: pip install '.[dev]'"
 )
