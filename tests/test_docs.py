@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,10 +57,40 @@ def test_the_stages_that_pages_name_exist():
     assert len(named) > 3
 
 
-@pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="mkdocs isn't installed: pip install '.[docs]'")
-def test_the_site_has_every_page_and_no_broken_link(tmp_path):
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path)]
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """The pages as `make docs` builds them: a broken link ends it."""
+    if importlib.util.find_spec("mkdocs") is None:
+        pytest.skip("mkdocs isn't installed: pip install '.[docs]'")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr  # `strict` in mkdocs.yml
-    for page in (ROOT / "docs").rglob("*.md"):
-        assert (tmp_path / ("index.html" if page.stem == "index" else f"{page.stem}/index.html")).is_file()
+    return folder
+
+
+def test_the_site_has_every_page(site):
+    pages = {page.relative_to(ROOT / "docs").with_suffix("") for page in (ROOT / "docs").rglob("*.md")}
+    assert pages <= {page.relative_to(site).with_suffix("") for page in site.rglob("*.html")}
+
+
+def test_a_page_asks_no_network_for_anything(site):
+    loaded = re.compile(r"""<(?:script|img|iframe)[^>]* src=["']?(https?:[^"' >]+)|<link[^>]* href=["']?(https?:[^"' >]+)""")
+    for page in site.rglob("*.html"):
+        assert loaded.findall(page.read_text(encoding="utf-8")) == [], page
+    for style in (site / "assets").rglob("*.css"):
+        assert not re.search(r"url\(['\"]?https?:", style.read_text(encoding="utf-8")), style
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium isn't installed")
+def test_a_browser_sets_every_equation(site):
+    written = (site / "explanation/method.html").read_text(encoding="utf-8").count('class="arithmatex"')
+    browser = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
+    done = subprocess.run(
+        [*browser, "--dump-dom", (site / "explanation/method.html").as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "CONSOLE" not in done.stderr
+    assert written > 20
+    assert done.stdout.count('class="katex-mathml"') == written
+    assert "katex-error" not in done.stdout
