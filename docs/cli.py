@@ -1,4 +1,4 @@
-"""docs/reference/cli.md, every command and option, from the stages' signatures: run `python docs/cli.py` after a change.
+"""docs/reference/cli.md, each command and option by the stages' signatures: run `python docs/cli.py` after a change.
 
 A test checks that nothing would change.
 """
