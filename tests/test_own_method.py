@@ -12,7 +12,7 @@ import pytest
 from tiny_repository import ROOT, run
 
 PAGE = (ROOT / "docs/tutorials/own-method.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r'^```(?:python|yaml)(?: title="(.+)")?\n(.*?)^```', re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r'^```(?:python|yaml)(?: title="([^"]+)")?\n(.*?)^```', re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"^    (snakemake .*)$", re.MULTILINE)
 QUICK = ["snakemake", "--cores", "2", "--configfile", "examples/quick.yaml"]
 
