@@ -15,7 +15,7 @@ PAGE = Path(__file__).parent / "reference" / "cli.md"
 HEAD = f"""\
 # The command line
 
-`ngw COMMAND --help` prints what stands here; without an installed program it is `python -m ngw`. {EPILOG}
+`ngw COMMAND --help` prints what stands here; `python -m ngw <COMMAND>` is the same. {EPILOG}
 
 """
 PARTS = {  # the modules that begin so

@@ -57,6 +57,15 @@ def test_the_stages_that_pages_name_exist():
     assert len(named) > 3
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/decisions").glob("[!i]*.md")), ids=lambda page: page.stem)
+def test_a_decision_has_context_choice_evidence_and_date_and_is_listed(page):
+    text = page.read_text(encoding="utf-8")
+    assert re.match(r"# .+\n\n\*\d+ .*20\d\d", text)
+    parts = re.findall(r"^\*\*(\w+)\.\*\* \S", text, re.MULTILINE)
+    assert parts[:3] == ["Context", "Choice", "Evidence"]
+    assert f"]({page.name})" in (ROOT / "docs/decisions/index.md").read_text(encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     """The pages as `make docs` builds them: a broken link ends it."""
