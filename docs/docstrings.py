@@ -19,7 +19,8 @@ class Docstrings(griffe.Extension):
 
     def on_attribute_instance(self, *, attr: griffe.Attribute, **kwargs: Any) -> None:
         """A field says in a comment what it is."""
-        if not attr.docstring and attr.parent and attr.parent.is_class and attr.lineno:
+        is_field = attr.parent and attr.parent.is_class and "property" not in attr.labels
+        if is_field and not attr.docstring and attr.lineno:
             text = comment(attr.lines_collection[attr.filepath], attr.lineno, attr.endlineno or attr.lineno)
             attr.docstring = griffe.Docstring(text, parent=attr) if text else None
 
