@@ -91,15 +91,27 @@ def test_a_page_asks_no_network_for_anything(site):
         assert not re.search(r"url\(['\"]?https?:", style.read_text(encoding="utf-8")), style
 
 
+def shown(address: str) -> str:
+    """A page as a browser has it after its scripts, none of which complained."""
+    browser = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
+    command = [*browser, "--virtual-time-budget=10000", "--dump-dom", address]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "CONSOLE" not in done.stderr
+    return done.stdout
+
+
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium isn't installed")
 def test_a_browser_sets_every_equation(site):
-    written = (site / "explanation/method.html").read_text(encoding="utf-8").count('class="arithmatex"')
-    browser = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
-    done = subprocess.run(
-        [*browser, "--dump-dom", (site / "explanation/method.html").as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    assert "CONSOLE" not in done.stderr
+    page = site / "explanation/method.html"
+    written = page.read_text(encoding="utf-8").count('class="arithmatex"')
+    text = shown(page.as_uri())
     assert written > 20
-    assert done.stdout.count('class="katex-mathml"') == written
-    assert "katex-error" not in done.stdout
+    assert text.count('class="katex-mathml"') == written
+    assert "katex-error" not in text
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium isn't installed")
+def test_the_search_finds_a_page_from_the_disk(site):
+    text = shown(f"{(site / 'index.html').as_uri()}?q=disjoint")
+    found = re.findall(r'<a href="([^"?#]+)[^"]*" class="md-search-result__link"', text)
+    assert any(address.endswith("explanation/disjoint.html") for address in found)
