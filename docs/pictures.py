@@ -1,7 +1,7 @@
 """The README's figure and the social preview: run `python docs/pictures.py` after `make`, as docs/readme.py.
 
-docs/retrieval.png is figure 1 at R@1 with the README's rows.  docs/social.png, 1280 x 640, is what a link to the
-repository or to the site shows.
+docs/retrieval.png is figure 1 at R@1 with the README's rows.  docs/social.png, 1280 x 640, stands for the project where
+it is linked: the site's pages name it, and a repository's host takes it among its settings.
 """
 
 from __future__ import annotations
@@ -18,51 +18,51 @@ from ngw.report.frames import encoder_pairs, read_csv
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 DOCS = Path(__file__).parent
-ACCENT, PAPER = "#D55E00", "#fbfbfa"
+PAPER, ACCENT, PEERS = "#fbfbfa", "#D55E00", "#b4b8be"
 
 
 def readme_figure(rows: pd.DataFrame) -> bytes:
-    """Figure 1 of the README's rows and the oracle, as png."""
+    """Figure 1 of the README's rows and the oracle; a png."""
     shown = rows[rows["method"].isin([*SHORT, "oracle"])]
     return style.encode(figures.recall_figure(shown, encoder_pairs(shown)[0], cutoffs=(1,)), "png")
 
 
 def social_preview(rows: pd.DataFrame) -> bytes:
-    """The name, what it does, and R@1 from images to texts against the known pairs, ngw before its peers; png."""
-    curves = rows[(rows["metric"] == "i2t_recall_1") & (rows["unpaired"] == "shared") & rows["method"].isin(SHORT)]
+    """The name, what it is for, and R@1 from images to texts against the known pairs, ngw before its peers; a png."""
+    from matplotlib.figure import Figure
+
+    rows = rows[(rows["metric"] == "i2t_recall_1") & (rows["unpaired"] == "shared")]
+    rows = rows[rows["method"].isin(SHORT) & (rows["role"] != "control")].assign(pairs=rows["pairs"].astype(int))
+    last = rows[rows["pairs"] == rows["pairs"].max()].sort_values("mean", ascending=False)
     with style.paper():
-        from matplotlib.figure import Figure
-
         figure = Figure(figsize=(12.8, 6.4), facecolor=PAPER)
-        figure.text(0.06, 0.80, "Neural\nGeometry\nWarping", size=46, weight="bold", color=style.INK, va="top")
+        figure.text(0.07, 0.80, "Neural\nGeometry\nWarping", size=48, weight="bold", color=style.INK, va="top")
         figure.text(
-            0.06, 0.30, "Two frozen encoders, a few pairs,\none space, by optimal transport.", size=19, va="top"
+            0.07, 0.36, "Two frozen encoders,\na few known pairs, one space.", size=20, color=style.INK, va="top"
         )
-        axes = figure.add_axes((0.55, 0.20, 0.36, 0.58), facecolor=PAPER)
-        for method, row in curves.groupby("method", sort=False):
-            x, y = row["pairs"].astype(int), 100 * row["mean"]
-            own = method == "ngw"
-            axes.plot(x, y, color=ACCENT if own else "#b8bcc2", linewidth=6 if own else 2.5, zorder=3 if own else 2)
-            if own:
-                axes.text(x.iloc[-1] * 1.06, y.iloc[-1], "ngw", size=22, weight="bold", color=ACCENT, va="center")
+        axes = figure.add_axes((0.53, 0.19, 0.35, 0.57), facecolor=PAPER)
+        for method, row in rows.groupby("method", sort=False):
+            look = (
+                {"color": ACCENT, "linewidth": 7, "zorder": 3} if method == "ngw" else {"color": PEERS, "linewidth": 3}
+            )
+            axes.plot(row["pairs"], 100 * row["mean"], **look)
+        for name, colour, end in zip(("ngw", "peers"), (ACCENT, style.GREY), last.head(2).itertuples(), strict=True):
+            axes.text(end.pairs * 1.08, 100 * end.mean, name, size=22, weight="bold", color=colour, va="center")
         axes.set_xscale("log")
-        axes.set_xticks(x, [f"{pairs} pairs" if pairs == x.max() else f"{pairs}" for pairs in x], size=16)
-        axes.set_yticks([0, 20, 40, 60], ["0", "20", "40", "60 %"], size=16)
-        axes.set_title("images that find their caption first", size=17, weight="normal", pad=14)
-        return _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+        axes.minorticks_off()
+        axes.set_xticks(known := sorted(set(rows["pairs"])), [f"{pairs}" for pairs in known], size=17)
+        axes.set_yticks(range(0, 61, 20), ["0", "20", "40", "60 %"], size=17)
+        axes.set_title("images that find their caption first", size=18, weight="normal", color=style.INK, pad=18)
+        axes.set_xlabel("known pairs", size=18)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
     return buffer.getvalue()
 
 
 def small(png: bytes) -> bytes:
-    """A png with a palette of 128 colours: drawings lose nothing that one sees."""
+    """A drawing as png with a palette of 128 colours."""
     buffer = io.BytesIO()
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     picture.quantize(128, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)

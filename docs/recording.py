@@ -26,6 +26,7 @@ from string import Template
 COLUMNS, LINES = 88, 28  # of the terminal
 SECONDS, HOLD, SCREENS = 20, 5, 36  # of the picture; of its last screen; screens at most
 CELL, LINE = 12.2, 24.4  # width and height of a character in Rich's pictures
+PLACES = (socket.gethostname(), str(Path.home()), str(Path.cwd()))  # in no picture, since it is published
 
 PICTURE = Template("""\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 $width $height">
@@ -40,11 +41,10 @@ $styles
 </style>
 <clipPath id="window"><rect width="$width" height="$window"/></clipPath>
 <rect width="$width" height="$height" rx="8" fill="#292929"/>
-<g fill="#6b6b6b"><circle cx="24" cy="22" r="7"/><circle cx="46" cy="22" r="7"/><circle cx="68" cy="22" r="7"/></g>
+<path d="M 24 22 h 0 m 22 0 h 0 m 22 0 h 0" stroke="#6b6b6b" stroke-width="14" stroke-linecap="round"/>
 <text class="title" x="50%" y="28">$command</text>
 <g transform="translate(10,42)" clip-path="url(#window)"><g class="strip">
-$backgrounds<g class="t-matrix">$matrix</g>
-</g></g>
+$backgrounds<g class="t-matrix">$matrix</g></g></g>
 </svg>
 """)
 
@@ -70,22 +70,16 @@ def screens(pieces: list[tuple[float, bytes]]) -> list[tuple[float, list]]:
 
     screen = pyte.Screen(COLUMNS, LINES)
     stream, found, fed = pyte.ByteStream(screen), [], 0
-    for moment in (pieces[-1][0] * k / SCREENS for k in range(1, SCREENS + 1)):
-        while fed < len(pieces) and (pieces[fed][0] <= moment or moment == pieces[-1][0]):
+    for moment in (pieces[-1][0] * (k / SCREENS) for k in range(1, SCREENS + 1)):
+        while fed < len(pieces) and pieces[fed][0] <= moment:
             stream.feed(pieces[fed][1])
             fed += 1
-        refuse_places("".join(screen.display))
+        if shown := [place for place in PLACES if place in "".join(screen.display)]:
+            sys.exit(f"the terminal shows {', '.join(shown)}, which is this machine's own: nothing is drawn")
         lines = [styled([screen.buffer[y][x] for x in range(COLUMNS)]) for y in range(LINES)]
         if not found or lines != found[-1][1]:
             found.append((moment, lines))
     return found
-
-
-def refuse_places(text: str) -> None:
-    """A picture is published: the machine's name and the folders of its user and of this project stand in none."""
-    for place in (socket.gethostname(), str(Path.home()), str(Path.cwd())):
-        if place in text:
-            sys.exit(f"the terminal shows {place}, which is this machine's own: nothing is drawn")
 
 
 def styled(row: list):
@@ -124,5 +118,7 @@ def picture(command: str, shown: list[tuple[float, list]]) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     file, *command = sys.argv[1:]
     Path(file).write_text(picture(shlex.join(command), screens(recorded(command))), encoding="utf-8")
