@@ -174,7 +174,9 @@ def legend(figure: Figure, panels: np.ndarray, rows: pd.DataFrame) -> None:
     heights = rows.groupby("method")["mean"].mean()
     handles = dict(zip(*reversed(panels[0, 0].get_legend_handles_labels()), strict=True))
     shown = {label: handles[label] for label in sorted(handles, key=lambda label: heights[label], reverse=True)}
-    shown |= {"95 % interval": style.band(style.GREY, 0.3), "control": style.line(**_CONTROL)}
+    if rows["low"].notna().any():
+        shown["95 % interval"] = style.band(style.GREY, 0.3)
+    shown["control"] = style.line(**_CONTROL)
     below = {"loc": "outside lower center", "ncols": 3 if max(map(len, shown)) < 25 else 2}
     place = below if panels.shape[1] > 1 else {"loc": "outside right upper"}
     figure.legend(shown.values(), map(style.name, shown), **place)
