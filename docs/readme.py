@@ -17,7 +17,9 @@ DOCS = Path(__file__).parent
 NUMBERS, TABLES = DOCS / "numbers.csv", DOCS.parent / "results" / "tables"
 PAGES = (DOCS.parent / "README.md", DOCS / "results" / "benchmark.md")
 SHORT = ("ngw", "sotalign", "wasserstein-procrustes", "contrastive", "cca", "ridge", "procrustes", "shuffled")  # rows
-COLUMNS = ("table", "method", "pairs", "unpaired", "labels", "metric", "mean", "n_seeds", "role", "converged")
+COLUMNS = (
+    "table", "method", "pairs", "unpaired", "labels", "metric", "mean", "low", "high", "n_seeds", "role", "converged",
+)  # fmt: skip
 KEPT = {
     "retrieval": ("i2t_recall_1", "t2i_recall_1"),
     "vqa": ("accuracy",),
