@@ -9,7 +9,7 @@ import numpy as np
 from ngw.errors import InputError
 
 SMALLEST = 1e-36  # spread: float32 loses its digits below 1e-38
-BLOCK = 1 << 16  # rows that are looked at at a time
+BLOCK = 1 << 14  # rows that are looked at at a time
 LARGEST = 1e36  # float32 ends at 3.4e38, and the distances of rows to their centre must stay below it
 
 

@@ -6,14 +6,35 @@ from dataclasses import replace
 
 import numpy as np
 
+from ngw.methods._clouds import blocks
 from ngw.methods._transport import SinkhornOptions
+from ngw.methods.base import in_both_spaces
 from ngw.seeds import rng
 
 HINT = 0.03  # L1 error of a hint's marginals
 BLUR, BLUR_OF_HINTS = 0.01, 0.05  # root mean square error of exponents, from fewer coordinates
 LEAST = 1e-9  # of the largest eigenvalue: directions below hold nothing
 
-Space = tuple[np.ndarray, np.ndarray]  # unit rows u [n, e], v [m, e]
+
+class InBoth:
+    """Unit rows [n, d_y + d_x] of one side in both spaces (`in_both_spaces`), made when they are asked for.
+
+    z [n, d]: the side's rows, of x or of y; w, b: the map to the other side.
+    """
+
+    def __init__(self, z: np.ndarray, w: np.ndarray, b: np.ndarray, of_x: bool) -> None:
+        self.z, self.w, self.b, self.of_x = z, w, b, of_x
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        here = self.z[rows]
+        there = here @ self.w + self.b
+        return in_both_spaces(there, here) if self.of_x else in_both_spaces(here, there)
+
+
+Side = np.ndarray | InBoth  # unit rows [n, e]
 
 
 def drawn(n: int, known: np.ndarray, count: int, seed: int, side: str) -> np.ndarray:
@@ -21,7 +42,9 @@ def drawn(n: int, known: np.ndarray, count: int, seed: int, side: str) -> np.nda
     return np.union1d(known, rng(seed, "rounds", side).permutation(np.setdiff1d(np.arange(n), known))[:count])
 
 
-def narrowed(space: Space, options: SinkhornOptions, hint: bool, most: int) -> tuple[Space, SinkhornOptions, float]:
+def narrowed(
+    space: tuple[Side, Side], options: SinkhornOptions, hint: bool, most: int
+) -> tuple[tuple[np.ndarray, np.ndarray], SinkhornOptions, float]:
     """(unit rows of fewer coordinates, `most` and two at most; the options of the same plan between them; scale).
 
     The cost C between the rows of `space` is scale C' + 1 - scale, up to the exponents' blur, C' that between the new.
@@ -32,7 +55,7 @@ def narrowed(space: Space, options: SinkhornOptions, hint: bool, most: int) -> t
     return short, replace(options, epsilon=epsilon), scale
 
 
-def cut(space: Space, error: float, most: int) -> tuple[Space, float]:
+def cut(space: tuple[Side, Side], error: float, most: int) -> tuple[tuple[np.ndarray, np.ndarray], float]:
     """(unit rows (u' [n, r + 2], v' [m, r + 2]), scale) such that u v' = scale u' v'', up to an error.
 
     The matrix of products, of rank e, is cut to its largest singular values, those of S_u' S_v, where S_u S_u' is the
@@ -41,7 +64,8 @@ def cut(space: Space, error: float, most: int) -> tuple[Space, float]:
     """
     sides = []
     for z in space:
-        values, vectors = np.linalg.eigh((z.T @ z).astype(np.float64) / len(z))
+        moment = sum((part.T @ part).astype(np.float64) for part in (z[rows] for rows in blocks(len(z))))
+        values, vectors = np.linalg.eigh(moment / len(z))
         kept = values > LEAST * values[-1]
         sides.append((vectors[:, kept], np.sqrt(values[kept])))
     (p, s), (q, t) = sides
@@ -50,11 +74,13 @@ def cut(space: Space, error: float, most: int) -> tuple[Space, float]:
     r = max(1, min(int((rest > error).sum()), most))
     root = np.sqrt(singular[:r])
     axes = (p / s) @ left[:, :r] * root, (q / t) @ right[:r].T * root
-    short = [z @ a.astype(z.dtype) for z, a in zip(space, axes, strict=True)]
+    short = [np.zeros((len(z), r + 2), np.float32) for z in space]
+    for z, a, new in zip(space, axes, short, strict=True):
+        for rows in blocks(len(z)):
+            new[rows, :r] = z[rows] @ a.astype(np.float32)
     squares = [np.einsum("ij,ij->i", z, z) for z in short]
     scale = float(max(square.max() for square in squares))
-    u, v = (np.pad(z, ((0, 0), (0, 2))) for z in short)
-    for z, place, square in ((u, -2, squares[0]), (v, -1, squares[1])):
-        z /= np.float32(np.sqrt(scale))
-        z[:, place] = np.sqrt((1 - square / scale).clip(0))
-    return (u, v), scale
+    for new, square, place in zip(short, squares, (r, r + 1), strict=True):
+        new /= np.float32(np.sqrt(scale))
+        new[:, place] = np.sqrt((1 - square / scale).clip(0))
+    return (short[0], short[1]), scale

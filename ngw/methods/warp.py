@@ -14,10 +14,10 @@ from ngw.features.clouds import groups_of_rows
 from ngw.maps.linear import ridge
 from ngw.methods._choice import Choice, choose
 from ngw.methods._readout import Space, moments
-from ngw.methods._rounds import HINT, drawn, narrowed
+from ngw.methods._rounds import HINT, InBoth, drawn, narrowed
 from ngw.methods._transport import SinkhornOptions, Transport, couple, mean
 from ngw.methods._whitened import Whitened
-from ngw.methods.base import Method, Role, in_both_spaces
+from ngw.methods.base import Method, Role
 from ngw.methods.cca import CCA
 from ngw.methods.clusters import Clusters
 from ngw.methods.fused import Fused
@@ -174,8 +174,10 @@ class Warp(Whitened):
             hint = large and done + 1 < rounds
             tol = max(self.tol, HINT) if hint else self.tol
             options = SinkhornOptions(epsilon * heat, self.tau, self.mass, self.max_iter, tol)
-            if large and not isinstance(space, np.ndarray) and self.tau is None:  # whose plans a constant would change
+            if large and self.tau is None and isinstance(space, tuple):  # tau's plans change with a cost's constant
                 space, options, scale = narrowed(space, options, hint, self.dims)
+            elif isinstance(space, tuple):
+                space = space[0][:], space[1][:]
             some = self._drawn(x, y, pairs, seed) if hint else None
             plan = couple(space, x, y, pinned, options, None if hint else truth, some)
             plan.rounds = done + 1
@@ -197,16 +199,14 @@ class Warp(Whitened):
         sides = zip((x, y), pairs.T, "xy", strict=True)
         return [drawn(len(z), known, self.early_rows, seed, side) for z, known, side in sides]
 
-    def _spanned(
-        self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, plan: Transport
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _spanned(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, plan: Transport) -> tuple[InBoth, InBoth]:
         """Both clouds in the space that ridge maps to a plan span."""
-        maps = []
+        sides = []
         for side, (z, to, w) in enumerate(zip((x, y), (plan.to_y, plan.to_x), self._weights(plan), strict=True)):
             rows = w > 0  # of a hint those that it was asked for
-            maps.append(ridge(z[rows], to[rows], w[rows], groups_of_rows(pairs, len(z), side)[rows])[:2])
-        (w_ab, b_ab), (w_ba, b_ba) = maps
-        return in_both_spaces(x @ w_ab + b_ab, x), in_both_spaces(y, y @ w_ba + b_ba)
+            w, b, _ = ridge(z[rows], to[rows], w[rows], groups_of_rows(pairs, len(z), side)[rows])
+            sides.append(InBoth(z, w, b, side == 0))
+        return sides[0], sides[1]
 
     def _weights(self, plan: Transport) -> tuple[np.ndarray, np.ndarray]:
         """How much each row counts in the maps, [n] and [m], of mean 1."""
