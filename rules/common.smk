@@ -32,9 +32,9 @@ if OWN != (ROOT / "rules/common.smk").read_text().strip():
 HERE = Path(str(workflow.current_basedir)).parent
 if (HERE / "ngw/__init__.py").is_file() and not HERE.samefile(ROOT):
     raise WorkflowError(
-        f"ngw: expected the package beside these rules, in {HERE}, found that of {ROOT}, which this environment has: "
-        f"its code would check this config. Run `make` or `python -m ngw run` in {HERE}, set PYTHONPATH={HERE}, or "
-        f"install it: pip install --editable {HERE}"
+        f"ngw: expected the package beside these rules, in {HERE}, found that of {ROOT}, which this environment has and "
+        f"whose code would check this config; run `make` in {HERE}, put PYTHONPATH={HERE} before the command, or install "
+        f"it: pip install --editable {HERE}"
     )
 # For envs/ngw.post-deploy.sh, which installs the same.
 os.environ |= {"NGW_ROOT": str(ROOT), "NGW_VERSION": ngw.__version__}
