@@ -14,6 +14,13 @@ except ModuleNotFoundError as error:
         "ngw: expected the package beside Snakemake, whose rules these are, found none; "
         "pip install 'ngw[bench]' into the environment that runs Snakemake."
     ) from error
+HERE, FOUND = Path(str(workflow.current_basedir)).parent, Path(ngw.__file__).parents[1]
+if (HERE / "ngw").is_dir() and not (HERE / "ngw").samefile(FOUND / "ngw"):
+    raise WorkflowError(
+        f"ngw: expected the package beside these rules, in {HERE}, found that of {FOUND}, which this environment has and "
+        f"whose code would check this config; run `make` in {HERE}, put PYTHONPATH={HERE} before the command, or install "
+        f"it: pip install --editable {HERE}"
+    )
 import ngw.fingerprints.code
 import ngw.config
 import ngw.fingerprints.outside
@@ -28,13 +35,6 @@ if OWN != (ROOT / "rules/common.smk").read_text().strip():
     raise WorkflowError(
         f"ngw: expected the rules of the package, {ngw.__version__} in {ROOT}, found those of another version in "
         f"{workflow.current_basedir}; install the version whose rules these are, or name that one's tag."
-    )
-HERE = Path(str(workflow.current_basedir)).parent
-if (HERE / "ngw/__init__.py").is_file() and not HERE.samefile(ROOT):
-    raise WorkflowError(
-        f"ngw: expected the package beside these rules, in {HERE}, found that of {ROOT}, which this environment has and "
-        f"whose code would check this config; run `make` in {HERE}, put PYTHONPATH={HERE} before the command, or install "
-        f"it: pip install --editable {HERE}"
     )
 # For envs/ngw.post-deploy.sh, which installs the same.
 os.environ |= {"NGW_ROOT": str(ROOT), "NGW_VERSION": ngw.__version__}

@@ -164,6 +164,7 @@ def test_a_clone_s_rules_are_refused_with_another_clone_s_package(elsewhere):
 def test_rules_of_another_version_than_the_package_are_refused(elsewhere, tmp_path):
     old = tmp_path / "old"
     shutil.copytree(elsewhere, old, symlinks=True)
+    shutil.rmtree(old / "ngw")  # rules alone, as they are deployed
     edit(old / "rules/common.smk", "import json", "# older\nimport json")
     done = snakemake(old, "--dry-run", "--snakefile", "workflow/Snakefile")
     assert done.returncode != 0

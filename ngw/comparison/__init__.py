@@ -12,7 +12,7 @@ import numpy as np
 from ngw import methods
 from ngw.comparison.table import Comparison, Run
 from ngw.config.names import derived
-from ngw.errors import InputError, did_you_mean, naming
+from ngw.errors import InputError, did_you_mean
 from ngw.features import Features
 from ngw.features.clouds import budget as check_budget
 from ngw.features.clouds import clouds, repeated
@@ -186,9 +186,8 @@ def _specs(methods: Sequence[str | Mapping[str, Any]]) -> dict[str, dict[str, An
 def _spec(entry: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """What the table calls a method, and its spec."""
     if isinstance(entry, str):
-        base = entry.split("~")[0]
-        with naming("compare"):
-            return entry, derived(f"method {entry!r}", _base(base), entry, "a mapping {'kind': ..., option: value}")
+        base, where = entry.split("~")[0], "a mapping {'kind': ..., option: value}"
+        return entry, derived(f"compare: method {entry!r}", _base(base), entry, where)
     spec = dict(entry)
     name = "~".join([str(spec.get("kind")), *(f"{k}={value}" for k, value in spec.items() if k != "kind")])
     return name, {**spec, **_base(spec.get("kind"))}
