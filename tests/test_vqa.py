@@ -79,7 +79,7 @@ def test_scores_are_the_official_scorers(scenes, made, fused, tmp_path):
     assert "n_images_trained_on" not in told
 
 
-def test_test_images_that_training_asks_about_too_are_counted(scenes, fused, tmp_path):
+def test_test_images_that_training_asks_about_too_are_encoded_for_both_and_counted(scenes, made, fused, tmp_path):
     shared = data.Dataset.read(scenes)
     first = shared.questions["split"].index("train")
     shared.questions["image_id"][first] = asked(scenes, "test")["image_id"][0]
@@ -87,6 +87,9 @@ def test_test_images_that_training_asks_about_too_are_counted(scenes, fused, tmp
     assert main(score(tmp_path / "tables", fused, tmp_path)) == 0
     told = io.read_json(tmp_path / "r")
     assert (told["n_images_trained_on"], told["n_images"]) == (1, 4)
+    who = {"tables": tmp_path / "tables", "dataset": "scenes", "encoder": "vision", "spec": VISION, "split": "train"}
+    assert main(ngw("tokens", **who, basis=made / "vision.basis", output=tmp_path / "t")) == 0
+    assert len(tokens.TokenFile(tmp_path / "t").rows([shared.questions["image_id"][first]])) == 1
 
 
 def test_a_run_killed_in_its_middle_ends_as_an_unbroken_one(made, fused, tmp_path, monkeypatch):
