@@ -17,6 +17,7 @@ except ModuleNotFoundError as error:
 import ngw.fingerprints.code
 import ngw.config
 import ngw.fingerprints.outside
+import ngw.tools.status
 from ngw.config import cells
 from ngw.config.jobs import Jobs
 from ngw.config.names import DONE, FUSED, SCORED, as_text

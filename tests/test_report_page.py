@@ -88,6 +88,13 @@ def test_a_row_leads_to_the_records_and_logs_of_its_runs(parts):
     assert text.count("Records and logs of the runs") == 1  # sections without runs say nothing
 
 
+def test_rows_of_what_quality_costs_lead_to_the_runs_of_retrieval():
+    documents = {"retrieval": "# R\n", "efficiency": document("E", [Line("cca (30 pairs) †", [[Number("1.0")]])])}
+    text = page.page("t", {}, "", page.sections(documents, {}, {"retrieval": [run("cca")]}), NOTHING)
+    assert '<a href="#retrieval-runs-1">cca (30 pairs) †</a>' in text
+    assert text.count('id="retrieval-runs-1"') == 1
+
+
 def test_a_row_that_is_called_otherwise_than_its_method_leads_to_its_runs():
     table = Table("Ablations", "s", "option", ["value"], [Line("epsilon", [[Number("0.1")]], converged=False)])
     from ngw.report.render import markdown

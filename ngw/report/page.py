@@ -34,6 +34,7 @@ PARTS = {  # the sections of figures that are named otherwise, and of the tables
     "alignment": "retrieval", "retrieval-examples": "retrieval", "captions": "generation", "images": "generation",
     "vqa-examples": "vqa",
 }  # fmt: skip
+LENT = {"efficiency": "retrieval"}  # the sections whose rows are those of others' runs
 SHOWN = {  # what the figures show, for those who don't see them
     "retrieval": "Curves of R@1 and R@10 against the number of known pairs, a line a method, with its 95 % interval, in"
     " panels by direction and setting",
@@ -102,7 +103,8 @@ def page(title: str, about: Mapping[str, str], config: str, parts: Sequence[Sect
     about: what was run, where and by which versions; config: as YAML.
     """
     links = [link(f"#{part.id}", part.title) for part in parts]
-    tables = [_tables(part) for part in parts]
+    anchors = {part.name: runs.anchors(part.id, part.runs) for part in parts}
+    tables = [_tables(part, anchors.get(LENT.get(part.name, part.name), {})) for part in parts]
     texts = {
         "title": html.escape(title), "config": html.escape(config), "facts": _facts(about),
         "links": "".join(f"<li>{one}</li>" for one in links), "summary": _summary(summary),
@@ -140,11 +142,10 @@ def _items(texts: Sequence[str]) -> str:
     return f"<ul>{''.join(f'<li>{html.escape(text)}</li>' for text in texts)}</ul>" if texts else ""
 
 
-def _tables(part: Section) -> str:
-    """One part's tables, then their runs."""
-    rows = elements.Rows(runs.anchors(part.id, part.runs), part.names)
+def _tables(part: Section, anchors: Mapping[str, str]) -> str:
+    """One part's tables, then its runs.  anchors: see `elements.Rows`."""
     text = part.text.partition("\n")[2]  # without its heading, the part's own
-    return elements.html_of(text, part.id, rows) + runs.html_of(part.id, part.runs)
+    return elements.html_of(text, part.id, elements.Rows(anchors, part.names)) + runs.html_of(part.id, part.runs)
 
 
 def _section(part: Section, tables: str, scale: float) -> str:
