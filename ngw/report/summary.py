@@ -46,7 +46,7 @@ def summary(runs: Runs, frames: Frames) -> Summary:
     changes = {task: own for task, own in changes.items() if len(own)}
     findings = {
         "Largest leads": [text for task, own in changes.items() for text in _leads(task, own)],
-        "Level or behind": [text for task, own in changes.items() for text in _no_leads(task, own, frames)],
+        "Level or behind": [_no_leads(task, own, frames.get(f"{task}-against-ngw")) for task, own in changes.items()],
         "Controls and chance": _controls(runs.get("retrieval", []), frames.get("retrieval")),
     }
     return Summary(
@@ -101,34 +101,31 @@ def _leads(task: str, changes: pd.DataFrame) -> list[str]:
     for here in [own] if "labels" in own else [in_setting(own, setting) for setting in settings(own)]:
         row = here.loc[here["low"].idxmax()]
         unclear = "" if row["low"] > 0 else " No lead is clear there."
-        texts.append(f"{TASKS[task]} {_against(task, row, changes)}.{unclear}")
+        texts.append(
+            f"{TASKS[task]} {_at(row, changes)}: {row['method']} against {row['baseline']}, the best baseline,"
+            f" {_span(row, QUALITY[task][1])}.{unclear}"
+        )
     return texts
 
 
-def _no_leads(task: str, changes: pd.DataFrame, frames: Frames) -> list[str]:
+def _no_leads(task: str, changes: pd.DataFrame, rivals: pd.DataFrame | None) -> str:
     """How often the first method is level with the best baseline or behind it, and which rows are ahead of it."""
     own = _of_first(changes)
+    row = own.loc[own["difference"].idxmin()]
     behind, ahead = (own["high"] < 0).sum(), (own["low"] > 0).sum()
-    text = (
-        f"{TASKS[task]}: {own['method'].iloc[0]} is ahead of the best baseline in {ahead} of {len(own)} comparisons,"
-        f" level in {len(own) - ahead - behind} (the interval holds 0), behind in {behind}."
+    return (
+        f"{TASKS[task]}: {row['method']} is ahead of the best baseline in {ahead} of {len(own)} comparisons, level in"
+        f" {len(own) - ahead - behind} (the interval holds 0), behind in {behind}; lowest {_at(row, changes)} against"
+        f" {row['baseline']}, {_span(row)}.{'' if rivals is None or rivals.empty else _overtaken(rivals)}"
     )
-    if ahead < len(own):
-        text += f" Lowest {_against(task, own.loc[own['difference'].idxmin()], changes)}."
-    return [text, *_overtaken(task, frames.get(f"{task}-against-ngw"))]
 
 
-def _overtaken(task: str, rivals: pd.DataFrame | None) -> list[str]:
+def _overtaken(rivals: pd.DataFrame) -> str:
     """The rows that are significantly ahead of NGW, the clearest first."""
-    if rivals is None or rivals.empty:
-        return []
     won = rivals[(rivals["p_holm"].astype(float) < LEVEL) & (rivals["difference"] > 0)]
     won = won.sort_values("low", ascending=False, kind="stable").to_dict("records")
-    some = [f"{row['method']} {_at(row, rivals)}, {_span(row)}" for row in won]
-    return [
-        f"{TASKS[task]}: in {len(won)} of {len(rivals)} comparisons another row is significantly ahead of"
-        f" {rivals['reference'].iloc[0]} (Holm's correction within a budget){': ' * bool(won)}{_shortened(some)}."
-    ]
+    some = _shortened([f"{row['method']} {_at(row, rivals)}, {_span(row)}" for row in won])
+    return f" Significantly ahead of it by Holm's correction: {len(won)} of {len(rivals)} rows{': ' * bool(won)}{some}."
 
 
 def _of_first(changes: pd.DataFrame) -> pd.DataFrame:
@@ -140,12 +137,6 @@ def _shortened(texts: Sequence[str]) -> str:
     """The first of some texts, and how many there are besides."""
     more = [f"{len(texts) - SHOWN} more"] if len(texts) > SHOWN else []
     return "; ".join([*texts[:SHOWN], *more])
-
-
-def _against(task: str, row: Mapping[str, Any], changes: pd.DataFrame) -> str:
-    """A comparison: place, methods, points of what, interval."""
-    rivals = f"{row['method']} against {row['baseline']}, the best baseline there"
-    return f"{_at(row, changes)}: {rivals}, {_span(row, QUALITY[task][1])}"
 
 
 def _at(row: Mapping[str, Any], rows: pd.DataFrame) -> str:
@@ -160,28 +151,32 @@ def _at(row: Mapping[str, Any], rows: pd.DataFrame) -> str:
 
 def _span(row: Mapping[str, Any], what: str = "") -> str:
     """A difference with its interval."""
-    of = f" of {what}" if what else ""
+    of = what and f" of {what}"
     return f"{points(row['difference'])} points{of} (95 % interval {points(row['low'])} to {points(row['high'])})"
 
 
 def _controls(runs: Sequence[Run], rows: pd.DataFrame | None) -> list[str]:
-    """Whether each control is at chance in retrieval: the place where it is furthest above it."""
+    """Which controls are at chance in retrieval, each where it is furthest above."""
     n_images = {tuple(run.record[key] for key in PAIR): run.record["n_images"] for run in runs if run.record}
     if rows is None or not n_images:
         return []
     metric, what = QUALITY["retrieval"]
     own = rows[(rows["role"] == "control") & (rows["metric"] == metric)]
     chance = [1 / n_images[who] for who in own[PAIR].itertuples(index=False, name=None)]
-    own = own.assign(chance=chance, excess=own["low"] - chance)
-    texts = []
-    for method, here in own.groupby("method", sort=False):
-        row = here.loc[here["excess"].idxmax()]
-        level = "at chance" if row["excess"] <= 0 else "above chance"
-        texts.append(
-            f"{method} is {level} in retrieval: {what} {per_cent(row['mean'])} % {_at(row, own)} (95 % interval"
-            f" {per_cent(row['low'])} to {per_cent(row['high'])}); chance is {per_cent(row['chance'])} %."
-        )
-    return texts
+    own = own.assign(excess=own["low"] - chance)
+    furthest = [here.loc[here["excess"].idxmax()] for _, here in own.groupby("method", sort=False)]
+    level = " or ".join(dict.fromkeys(map(per_cent, chance)))
+    texts = {
+        f"At chance ({level} %) in {what}": [_rate(row, own) for row in furthest if row["excess"] <= 0],
+        "Above chance": [_rate(row, own) for row in furthest if row["excess"] > 0],
+    }
+    return [f"{head}: {'; '.join(some)}." for head, some in texts.items() if some]
+
+
+def _rate(row: Mapping[str, Any], rows: pd.DataFrame) -> str:
+    """A rate with its interval."""
+    low, high = per_cent(row["low"]), per_cent(row["high"])
+    return f"{row['method']} {_at(row, rows)}, {per_cent(row['mean'])} % (95 % interval {low} to {high})"
 
 
 def _absent(runs: Runs) -> list[str]:
