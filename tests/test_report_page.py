@@ -57,7 +57,7 @@ def parts() -> list[page.Section]:
     ]  # fmt: skip
     both = document("R", lines, "shared") + document("R", lines[:2], "disjoint").partition("scenes\n")[2]
     texts = {"stages": document("Time", lines), "own": document("Own", lines), "retrieval": both}
-    logs = ("logs/fit/a b.log", "logs/retrieval.log")
+    logs = ("logs/fit/a b.log", "logs/retrieval.x.log")
     records = {
         "retrieval": [run("low", seed=1), run("high", logs=logs), run("low", seed=0), run("chance", "0")],
         "captions": [run("low")],
@@ -84,7 +84,7 @@ def test_a_row_leads_to_the_records_and_logs_of_its_runs(parts):
     lists = {anchor: text.split(f'<details id="{anchor}"')[1].split("</details>")[0] for anchor in rows.values()}
     assert "low: 2 runs" in lists[rows["low"]]
     assert '<a href="runs/a%20b/low/pairs30/seed1/metrics/retrieval.json">30 pairs, seed 1</a>' in lists[rows["low"]]
-    assert '<a href="logs/fit/a%20b.log">fit</a>, <a href="logs/retrieval.log">retrieval</a>' in lists[rows["high"]]
+    assert '<a href="logs/fit/a%20b.log">fit</a>, <a href="logs/retrieval.x.log">retrieval</a>' in lists[rows["high"]]
     assert text.count("Records and logs of the runs") == 1  # sections without runs say nothing
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ngw.config import FUSION, Config
+from ngw.config import FUSION, RUN, Config
 from ngw.config.batches import Batches
 from ngw.record import Record
 from ngw.report.frames import count, in_words
@@ -60,7 +60,10 @@ class Run:
 def of_config(config: Config) -> dict[str, list[Run]]:
     """{table: its runs}, of a config, from the folder in which it ran; logs are those that Snakemake has noted."""
     jobs, trained = Batches(config), config.vqa.staged("fuse")
-    fitted = fits(config)
+    fitted = fits(config)  # and what answers, captions, draws: {record: the output of that job}
+    for cell in config.generation.cells():
+        fitted[f"{RUN}/metrics/captioning.json".format(**cell)] = jobs.done("generate-captions", cell)
+        fitted[f"{RUN}/metrics/imaging.json".format(**cell)] = jobs.done("generate-images", cell)
     for cell in config.vqa.cells():
         answered = jobs.done("fuse", cell) if cell["fusion"] in trained else config.vqa.answered(cell)[0]
         fitted[f"{FUSION}/metrics/vqa.json".format(**cell)] = answered
@@ -125,4 +128,4 @@ def _places(runs: Iterable[Run]) -> Iterator[str]:
 def _job(log: str) -> str:
     """The job that wrote a log: the folder of the logs of its rule, or its own name."""
     path = Path(log)
-    return path.parent.name if len(path.parts) > 2 else path.stem
+    return path.parent.name if len(path.parts) > 2 else path.stem.partition(".")[0]
