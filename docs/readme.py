@@ -1,6 +1,6 @@
 """The pages' tables, filled in from the tables of the last `make`: run `python docs/readme.py` after it.
 
-The numbers go to docs/numbers.csv first, and from there into README.md and docs/benchmark.md, where
+The numbers go to docs/numbers.csv first, and from there into README.md and docs/results/benchmark.md, where
 `<!-- table NAME -->` stands.  Without `results/tables` the pages are filled in from docs/numbers.csv alone; a test
 checks that nothing would change.
 """
@@ -15,9 +15,11 @@ from pathlib import Path
 
 DOCS = Path(__file__).parent
 NUMBERS, TABLES = DOCS / "numbers.csv", DOCS.parent / "results" / "tables"
-PAGES = (DOCS.parent / "README.md", DOCS / "benchmark.md")
+PAGES = (DOCS.parent / "README.md", DOCS / "results" / "benchmark.md")
 SHORT = ("ngw", "sotalign", "wasserstein-procrustes", "contrastive", "cca", "ridge", "procrustes", "shuffled")  # rows
-COLUMNS = ("table", "method", "pairs", "unpaired", "labels", "metric", "mean", "n_seeds", "role", "converged")
+COLUMNS = (
+    "table", "method", "pairs", "unpaired", "labels", "metric", "mean", "low", "high", "n_seeds", "role", "converged",
+)  # fmt: skip
 KEPT = {
     "retrieval": ("i2t_recall_1", "t2i_recall_1"),
     "vqa": ("accuracy",),

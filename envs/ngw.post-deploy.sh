@@ -3,7 +3,7 @@
 # folder that it was started in; rules/common.smk says where the workflow lies. (Paths in ngw.yaml would be looked up in
 # .snakemake/conda, where conda reads a copy of it.)
 # The pins' digest stands here, since an environment is made anew where this file has changed. Of constraints.txt:
-# sha256 59a4b2d1ccf193add0224c3a3102453d9650949c56a02e14587e7eb6b61134d9
+# sha256 55dd3f8b01831c6c610ba10816f17fdce7b9dca48a09e6c2fff41b71bb213b98
 set -euo pipefail
 root="${NGW_ROOT:-$PWD}"
 if [ ! -f "$root/constraints.txt" ]; then

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from ngw.cli import stages as stages_of
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "results/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "results/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [path.relative_to(ROOT).as_posix() for path in PAGES]
 FILE = re.compile(r"`((?:ngw|tests|rules|docs|examples|benchmarks|profiles|workflow|envs)/[\w./-]+\.\w+)`")
 OWN = re.compile(r"/(?:my_\w+|mine)\.")  # files that a reader is to write
@@ -56,10 +57,61 @@ def test_the_stages_that_pages_name_exist():
     assert len(named) > 3
 
 
-@pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="mkdocs isn't installed: pip install '.[docs]'")
-def test_the_site_has_every_page_and_no_broken_link(tmp_path):
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path)]
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/decisions").glob("[!i]*.md")), ids=lambda page: page.stem)
+def test_a_decision_has_context_choice_evidence_and_date_and_is_listed(page):
+    text = page.read_text(encoding="utf-8")
+    assert re.match(r"# .+\n\n\*\d+ .*20\d\d", text)
+    parts = re.findall(r"^\*\*(\w+)\.\*\* \S", text, re.MULTILINE)
+    assert parts[:3] == ["Context", "Choice", "Evidence"]
+    assert f"]({page.name})" in (ROOT / "docs/decisions/index.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """The pages as `make docs` builds them: a broken link ends it."""
+    if importlib.util.find_spec("mkdocs") is None:
+        pytest.skip("mkdocs isn't installed: pip install '.[docs]'")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--site-dir", str(folder)]  # not --quiet: it isn't strict then
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr  # `strict` in mkdocs.yml
-    for page in (ROOT / "docs").glob("*.md"):
-        assert (tmp_path / ("index.html" if page.stem == "index" else f"{page.stem}/index.html")).is_file()
+    return folder
+
+
+def test_the_site_has_every_page(site):
+    pages = {page.relative_to(ROOT / "docs").with_suffix("") for page in (ROOT / "docs").rglob("*.md")}
+    assert pages <= {page.relative_to(site).with_suffix("") for page in site.rglob("*.html")}
+
+
+def test_a_page_asks_no_network_for_anything(site):
+    loaded = re.compile(r"""<(?:(?:script|img|iframe)[^>]* src|link[^>]* href)=["']?(https?:[^"' >]+)""")
+    for page in site.rglob("*.html"):
+        assert loaded.findall(page.read_text(encoding="utf-8")) == [], page
+    for style in (site / "assets").rglob("*.css"):
+        assert not re.search(r"url\(['\"]?https?:", style.read_text(encoding="utf-8")), style
+
+
+def shown(address: str) -> str:
+    """A page as a browser has it after its scripts, none of which complained."""
+    browser = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
+    command = [*browser, "--virtual-time-budget=10000", "--dump-dom", address]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "CONSOLE" not in done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium isn't installed")
+def test_a_browser_sets_every_equation(site):
+    page = site / "explanation/method.html"
+    written = page.read_text(encoding="utf-8").count('class="arithmatex"')
+    text = shown(page.as_uri())
+    assert written > 20
+    assert text.count('class="katex-mathml"') == written
+    assert "katex-error" not in text
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium isn't installed")
+def test_the_search_finds_a_page_from_the_disk(site):
+    text = shown(f"{(site / 'index.html').as_uri()}?q=disjoint")
+    found = re.findall(r'<a href="([^"?#]+)[^"]*" class="md-search-result__link"', text)
+    assert any(address.endswith("explanation/disjoint.html") for address in found)

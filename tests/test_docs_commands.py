@@ -18,13 +18,14 @@ from ngw import io
 from ngw.cli import stages
 
 pytestmark = pytest.mark.workflow
-PAGES = [ROOT / "README.md", ROOT / "results/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "results/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINE = re.compile(
     r"^    ((?:make|snakemake|python|pip|ngw)\b(?:.*\\\n)*.*)$|`((?:make|snakemake|python|pip) [^`<]+)`", re.MULTILINE
 )
 REPORT = "test_workflow::test_snakemakes_own_report_has_tables_and_figures_and_is_quiet_in_a_browser"
 PAPER = "test_download_needs::test_all_that_the_paper_needs_comes_by_one_command_and_the_rule_then_finds_it_offline"
 TUTORIAL = "test_search_tutorial::test_the_tutorial_is_followed"
+METHOD = "test_own_method::test_a_method_of_ten_lines_comes_into_the_table_and_no_other_is_fitted_again"
 ELSEWHERE = {  # the test, or the fixture, that runs a command which isn't run here; CI: a line of .ci/run
     "make": "conftest::finished",
     "make test": "CI",
@@ -50,6 +51,7 @@ ELSEWHERE = {  # the test, or the fixture, that runs a command which isn't run h
     "python -m ngw index photos --model my-model --output photos.index": TUTORIAL,
     "python -m ngw search photos.index two dogs on a beach --top 12 --sheet found.png": TUTORIAL,
     "python -m ngw serve photos.index": TUTORIAL,
+    "snakemake --cores 2 --configfile examples/quick.yaml my-study.yaml": METHOD,
     "python benchmarks/search.py --size full": "test_benchmarks::test_searches_and_their_peers_find_the_same_pictures",
     "python benchmarks/scale.py DIRECTORY": "test_benchmarks::test_the_paper_s_size_runs_on_a_small_one",
 }

@@ -84,7 +84,7 @@ def test_wrong_bytes_are_refused_and_removed(digest, server, tmp_path):
 
 @pytest.mark.parametrize("status", ["401", "403", "404", "410"])
 def test_a_refusal_names_the_status_and_where_a_file_can_be_put(status, server, tmp_path):
-    with pytest.raises(InputError, match=rf"found status {status} .*; see docs/download.md .* put it at .*a\.zip, "):
+    with pytest.raises(InputError, match=rf"found status {status} .* docs/how-to/download.md .* put it at .*a\.zip, "):
         fetched(server, tmp_path, status)
     assert len(server.asked) == 1
     assert list(tmp_path.iterdir()) == []

@@ -190,7 +190,7 @@ def test_every_digest_and_size_of_the_table_can_be_one():
 
 
 def shown() -> list[str]:
-    """The official files as docs/download.md shows them."""
+    """The official files as docs/how-to/download.md shows them."""
     rows = ["| set | file | bytes | digest | licence |", "| --- | --- | --- | --- | --- |"]
     weights = [(name, {"name": name, **entry}) for name, entry in OFFICIAL["weights"].items()]
     sets = [(name, file) for name, entry in OFFICIAL["sets"].items() for file in entry["files"]]
@@ -205,6 +205,6 @@ def shown() -> list[str]:
 
 
 def test_the_page_shows_the_table():
-    text = (ROOT / "docs/download.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/how-to/download.md").read_text(encoding="utf-8")
     table = text.split("<!-- files -->\n")[1].split("<!-- /files -->")[0]
     assert table.splitlines() == shown()

@@ -25,7 +25,7 @@ NAMES = {  # what packages call a licence, in the page's words
 
 def rows() -> dict[str, str]:
     """Licences by package, in the words of the page's tables."""
-    text = (ROOT / "docs/licences.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/reference/licences.md").read_text(encoding="utf-8")
     found: dict[str, str] = {}
     for _, licence, package in ROW.findall(text):
         found[package] = f"{found.get(package, '')} {licence}"

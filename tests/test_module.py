@@ -18,15 +18,16 @@ from ngw import io
 
 pytestmark = pytest.mark.workflow
 ADDRESS = "https://github.com/somebody/ngw"
-PAGE = (ROOT / "docs/deploying.md").read_text(encoding="utf-8")
+PAGES = [(ROOT / f"docs/how-to/{page}.md").read_text(encoding="utf-8") for page in ("deploying", "outside")]
 snakedeploy = pytest.mark.skipif(
     importlib.util.find_spec("snakedeploy") is None, reason="snakedeploy isn't installed: pip install '.[dev]'"
 )
 
 
 def block(start: str) -> str:
-    """The Python of the page that begins so."""
-    (text,) = [text for text in re.findall(r"```python[^\n]*\n(.*?)```", PAGE, re.DOTALL) if text.startswith(start)]
+    """The Python of the pages that begins so."""
+    texts = [text for page in PAGES for text in re.findall(r"```python[^\n]*\n(.*?)```", page, re.DOTALL)]
+    (text,) = [text for text in texts if text.startswith(start)]
     return text
 
 

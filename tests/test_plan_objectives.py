@@ -1,4 +1,4 @@
-"""What each kind of plan minimises, as docs/method.md writes it: by hand, or by the condition that an optimum meets."""
+"""What each kind of plan minimises, by hand or by an optimum's condition: docs/explanation/method.md has them."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from ngw.cli import main
 from ngw.methods import Method
 
 README = Path(__file__).parents[1] / "README.md"
-OWN_MODELS = README.parent / "docs" / "own-models.md"
+OWN_MODELS = README.parent / "docs" / "how-to" / "own-models.md"
 
 
 def blocks(page: Path) -> list[str]:

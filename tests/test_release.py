@@ -16,6 +16,7 @@ import yaml
 from tiny_repository import tiny_repository
 
 import ngw
+from ngw.cli import stages
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,6 +33,12 @@ def python(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
 def test_the_page_of_the_config_is_that_of_the_schema():
     page = runpy.run_path(str(ROOT / "docs/config.py"))["page"]()
     assert (ROOT / "config/README.md").read_text(encoding="utf-8") == page, "run python docs/config.py"
+
+
+def test_the_page_of_the_command_line_is_that_of_the_stages():
+    page = runpy.run_path(str(ROOT / "docs/cli.py"))["page"]()
+    assert (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8") == page, "run python docs/cli.py"
+    assert set(stages()) == set(re.findall(r"^### ([\w-]+)$", page, re.MULTILINE))
 
 
 def test_every_key_of_the_default_config_stands_on_the_page():

@@ -1,4 +1,4 @@
-"""The tutorial of docs/search.md, followed from its first command to its last at a tiny size."""
+"""The tutorial of docs/tutorials/photographs.md, followed from its first command to its last at a tiny size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from photograph_albums import N, album
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs/search.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/tutorials/photographs.md").read_text(encoding="utf-8")
 
 
 def test_the_tutorial_is_followed(tmp_path, monkeypatch):

@@ -35,14 +35,16 @@ def compare(
     """Fit methods on two encoders' features of the same items, and rank items that none of them has seen.
 
     Args:
-        x, y: [n, d_x] and [n, d_y]; row k of both is one item.
+        x: [n, d_x], features of the items by one encoder.
+        y: [n, d_y], by the other; row k of both is one item.
         pairs: how many training rows are known to belong together, or a list of such budgets; the others enter in
             unknown order.
         test: how many rows are held out, a whole number, or a share of them, below 1.
         methods: as the tables of the benchmark name them, "ngw" or "ngw~epsilon=0.1" (`warp` is its kind); kinds of
             `ngw.methods`; or specs {"kind": "warp", "epsilon": 0.1}.
         seeds: of the split, of the pairs and of all fits; one, or a list of them, for a mean and its spread.
-        x_unpaired, y_unpaired: [l, d_x] and [m, d_y]; items of one side alone, which join its training cloud.
+        x_unpaired: [l, d_x], items of x's side alone, which join its training cloud.
+        y_unpaired: [m, d_y], items of y's.
 
     Raises:
         InputError: arrays of different lengths, rows that aren't finite numbers, too few of them, a method that does

@@ -115,8 +115,9 @@ def _go_on(url: str, part: Path, size: int | None, timeout: float, stop: threadi
             raise Broken(f"status {answer.status_code}")
         if answer.status_code not in (200, 206):
             raise InputError(
-                f"{url}: expected the file, found status {answer.status_code} ({answer.reason}); see docs/download.md "
-                f"for its page, or get it elsewhere and put it at {part.with_suffix('')}, where it will be checked."
+                f"{url}: expected the file, found status {answer.status_code} ({answer.reason}); see "
+                "docs/how-to/download.md for its page, or get it elsewhere and put it at "
+                f"{part.with_suffix('')}, where it will be checked."
             )
         done = done if resumed else 0
         length = answer.headers.get("Content-Length", "")

@@ -95,10 +95,12 @@ class Clip(Encoder):
         """Pooled [b, width], of unit length; token features are not offered."""
         import torch
 
+        from ngw.products import products
+
         if tokens:
             raise InputError(f"{self.model}: a CLIP gives pooled features alone; take another encoder for fusion.")
         network = self.network
-        with torch.inference_mode():
+        with torch.inference_mode(), products():
             if self.modality == "vision":
                 pixels = torch.from_numpy(items if isinstance(items, np.ndarray) else self.prepare(items))
                 with _huggingface.sized(self.model):

@@ -161,11 +161,13 @@ class OpenClip(Encoder):
         """Pooled [b, width], of unit length; token features are not offered."""
         import torch
 
+        from ngw.products import products
+
         if tokens:
             raise InputError(f"{self.model}: open_clip gives pooled features alone; take another encoder for fusion.")
         network, _, tokenizer = self.loaded
         weight = next(network.parameters())
-        with torch.inference_mode():
+        with torch.inference_mode(), products():
             if self.modality == "vision":
                 pixels = torch.from_numpy(items if isinstance(items, np.ndarray) else self.prepare(items))
                 features = network.encode_image(pixels.to(weight.device, weight.dtype))

@@ -146,11 +146,13 @@ class SentenceTransformers(Encoder):
         """Pooled [b, width]; token features are not offered."""
         import torch
 
+        from ngw.products import products
+
         if tokens:
             raise InputError(
                 f"{self.model}: sentence-transformers gives pooled features alone; take transformers-text for fusion."
             )
         how = {"prompt": self._prompt, "normalize_embeddings": self.normalise, "batch_size": max(1, len(items))}
-        with torch.inference_mode():
+        with torch.inference_mode(), products():
             x = self.network.encode(list(items), convert_to_tensor=True, show_progress_bar=False, **how)
         return Encoding(x.float().cpu().numpy())

@@ -77,10 +77,12 @@ class TransformersText(Encoder):
         """Features of texts: pooled [b, width]; tokens [b, max_length, width] with their mask."""
         import torch
 
+        from ngw.products import products
+
         model, rows = self.loaded[1], self._rows(items)
         ids = torch.tensor([row.ids for row in rows], device=model.device)
         mask = torch.tensor([row.attention_mask for row in rows], device=model.device)
-        with torch.inference_mode():
+        with torch.inference_mode(), products():
             hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()  # [b, t, width]
             mean = (hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
             pooled = mean if self.pooling == "mean" else hidden[:, 0]

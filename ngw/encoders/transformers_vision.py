@@ -106,8 +106,10 @@ class TransformersVision(Encoder):
         """Features of image files, or of their pixels: pooled [b, width]; tokens [b, rows * columns, width]."""
         import torch
 
+        from ngw.products import products
+
         network = self.network
-        with torch.inference_mode():
+        with torch.inference_mode(), products():
             pixels = torch.from_numpy(items if isinstance(items, np.ndarray) else self.prepare(items))
             with _huggingface.sized(self.model):
                 states = network(pixel_values=pixels.to(network.device, network.dtype))

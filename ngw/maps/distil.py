@@ -11,6 +11,7 @@ from torch.nn.functional import cosine_similarity, kl_div, log_softmax, normaliz
 
 from ngw.maps.linear import ridge, right_svd
 from ngw.nn.optim import Adam
+from ngw.products import products
 from ngw.seeds import torch_generator
 
 AXES = 256  # leading coordinates of the student's input in which it is trained
@@ -44,6 +45,7 @@ def across(student: Tensor, partners: Tensor, u: Tensor, v: Tensor, temperature:
     return kl_div(log_softmax(logits, 1), softmax(targets, 1), reduction="batchmean")
 
 
+@products()
 def train(
     x: np.ndarray, y: np.ndarray, relational: float, marks: Sequence[int], temperature: float, batch: int,
     learning_rate: float, seed: int, joint: tuple[np.ndarray, np.ndarray] | None = None,

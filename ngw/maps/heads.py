@@ -13,6 +13,7 @@ from torch.nn.functional import normalize, softplus
 from ngw.maps.linear import right_svd
 from ngw.nn.losses import infonce, sigmoid
 from ngw.nn.optim import Adam
+from ngw.products import products
 from ngw.seeds import torch_generator
 
 RIDGE = 1.0  # of the coordinates in which heads are trained, in units of the mean eigenvalue
@@ -125,6 +126,7 @@ class Side:
         return self.start + self.white @ self.delta.detach().numpy()
 
 
+@products()
 def train(
     sides: tuple[Side, Side], recipe: Recipe, marks: Sequence[int], seed: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -13,6 +13,7 @@ from ngw.nn import losses
 from ngw.nn.optim import Adam
 from ngw.ot import sinkhorn
 from ngw.ot.klot import klot
+from ngw.products import products
 
 BLOCK = 512  # rows of the plan that are made at a time
 
@@ -98,6 +99,7 @@ def infonce(u: Tensor, v: Tensor, pairs: Tensor, temperature: float) -> Tensor:
     return losses.infonce(scores.masked_fill(shared.fill_diagonal_(False), -torch.inf))
 
 
+@products()
 def fit(
     x: np.ndarray, y: np.ndarray, pairs: np.ndarray, teacher: Teacher, start: tuple[np.ndarray, np.ndarray],
     training: Training, generator: torch.Generator,

@@ -25,7 +25,7 @@ class Contrastive(Variates):
     CCA's ridge and power are chosen on held-out pairs, before pull and steps. Why from CCA: on validation, heads from
     random or principal axes stayed below it at 100 and 300 pairs, and an MLP beside the linear part lost points at 1000
     and 3000.
-    Rows without a pair as `negatives` (as SOTAlign's authors train SigLIP) gain nothing: see `docs/peers.md`.
+    Rows without a pair as `negatives` (as SOTAlign's authors train SigLIP) gain nothing: see `docs/reference/peers.md`.
     Sources: Zhai et al. 2022 (LiT), Zhang et al. 2025 (SAIL); Radford et al. 2021 (InfoNCE), Zhai et al. 2023 (SigLIP).
     """
 

@@ -42,7 +42,8 @@ class Outside(Method):
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         raise InputError(
-            "outside: expected maps of a program of one's own, found none; its rule makes them (docs/extending.md)."
+            "outside: expected maps of a program of one's own, found none; its rule makes them "
+            "(docs/how-to/outside.md)."
         )
 
     def _choose_hubness(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> bool:

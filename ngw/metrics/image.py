@@ -20,7 +20,8 @@ def frechet(x: np.ndarray, y: np.ndarray) -> float:
     It is biased upwards for few samples: compare sets of one size.
 
     Args:
-        x, y: [n, d], [m, d], finite, n and m at least d + 1.
+        x: [n, d], finite, n at least d + 1.
+        y: [m, d], likewise.
 
     Raises:
         ValueError: fewer samples than a covariance of that width needs (`mmd` takes fewer), or bad arrays.
@@ -51,7 +52,8 @@ def mmd(x: np.ndarray, y: np.ndarray) -> float:
     sets on Inception's features.
 
     Args:
-        x, y: [n, d] each, finite, n at least 2.
+        x: [n, d], finite, n at least 2.
+        y: [n, d], likewise.
     """
     import torch
     from torchmetrics.image.kid import poly_mmd

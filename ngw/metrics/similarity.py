@@ -40,7 +40,8 @@ def similarity(
     All three see the same permutations.  Memory: about five n x n float64 matrices.
 
     Args:
-        x, y: [n, d_x], [n, d_y], paired rows of two spaces, finite, n >= 4, n > k.
+        x: [n, d_x], rows of a space, finite, n >= 4, n > k.
+        y: [n, d_y], their partners in another.
         stream: draws the permutations.
     """
     x, y = paired(x, y)

@@ -25,6 +25,7 @@ from ngw.errors import InputError
 from ngw.io.atomic import remove_leftovers
 from ngw.nn import distributed
 from ngw.nn.optim import Adam
+from ngw.products import products
 
 Batch = TypeVar("Batch")
 
@@ -138,7 +139,7 @@ def train(
     before, last = run.trained.seconds, float("nan")
     start = time.perf_counter()
     try:
-        with _bar(schedule.steps, optimiser.done, label) as bar:
+        with products(), _bar(schedule.steps, optimiser.done, label) as bar:
             while True:
                 step = optimiser.done
                 due = step % schedule.every == 0 or step == schedule.steps

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ALL = "all"
 _DIRECTIONS = {"i2t": "Image to text", "t2i": "Text to image"}
+WIDTH = 5.4  # inches: words of a figure are legible where a page shows it 430 pixels wide
 _CONTROL = {"color": style.GREY, "linestyle": "--", "linewidth": 0.9}
 
 
@@ -52,7 +53,8 @@ def recall_figure(rows: pd.DataFrame, pair: Pair, cutoffs: Sequence[int] = (1, 1
     looks = style.looks(rows)
     with style.paper():
         kinds = [(k, unpaired) for k in cutoffs for unpaired in settings(rows)]
-        figure, panels = style.new(len(kinds), 2, 7.2, 0.5 + 2.3 * len(kinds), sharey=True, sharex=True)
+        height = 0.5 + 2.1 * len(kinds) + 0.06 * len(looks)
+        figure, panels = style.new(len(kinds), 2, WIDTH, height, sharey=True, sharex=True)
         for line, (k, unpaired) in zip(panels, kinds, strict=True):
             here = in_setting(rows, unpaired)
             for axes, (way, title) in zip(line, _DIRECTIONS.items(), strict=True):
@@ -79,7 +81,8 @@ def accuracy_figure(rows: pd.DataFrame, pair: Pair) -> Figure:
     axis = pair_axis(budgets((rows if curves.empty else curves)["pairs"]))
     looks, kinds = style.looks(rows), settings(rows)
     with style.paper():
-        figure, panels = style.new(1, len(kinds), 1.2 + 3.1 * len(kinds), 3.0, sharey=True)
+        width = max(WIDTH, 0.5 + 2.45 * len(kinds))
+        figure, panels = style.new(1, len(kinds), width, 2.8 + 0.06 * len(looks), sharey=True)
         for axes, unpaired in zip(panels[0], kinds, strict=True):
             _pair_ticks(axes, axis)
             axes.set_ylim(-9, 105)
@@ -103,7 +106,7 @@ def labels_figure(rows: pd.DataFrame, pair: Pair) -> Figure:
     per_cent = {share: "100" if share == ALL else share for share in shares}
     axis = Axis({share: math.log10(float(text)) for share, text in per_cent.items()}, [])
     with style.paper():
-        figure, panels = style.new(1, 1, 5.4, 3.0)
+        figure, panels = style.new(1, 1, WIDTH, 3.0)
         axes = panels[0, 0]
         axes.set_xticks(list(axis.place.values()), list(per_cent.values()))
         axes.set_xlabel("labelled questions (%)")
@@ -167,9 +170,13 @@ def _pair_ticks(axes: Axes, axis: Axis) -> None:
 
 
 def legend(figure: Figure, panels: np.ndarray, rows: pd.DataFrame) -> None:
-    """Methods beside the panels, in the order of their mean height over the budgets of the first panel."""
+    """Methods below the panels, beside a single one, in the order of their mean height over the first one's budgets."""
     heights = rows.groupby("method")["mean"].mean()
     handles = dict(zip(*reversed(panels[0, 0].get_legend_handles_labels()), strict=True))
     shown = {label: handles[label] for label in sorted(handles, key=lambda label: heights[label], reverse=True)}
-    shown |= {"95 % interval": style.band(style.GREY, 0.3), "control": style.line(**_CONTROL)}
-    figure.legend(shown.values(), map(style.name, shown), loc="outside right upper")
+    if rows["low"].notna().any():
+        shown["95 % interval"] = style.band(style.GREY, 0.3)
+    shown["control"] = style.line(**_CONTROL)
+    below = {"loc": "outside lower center", "ncols": 3 if max(map(len, shown)) < 25 else 2}
+    place = below if panels.shape[1] > 1 else {"loc": "outside right upper"}
+    figure.legend(shown.values(), map(style.name, shown), **place)

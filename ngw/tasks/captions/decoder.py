@@ -24,6 +24,7 @@ from ngw import io
 from ngw.encoders import _huggingface
 from ngw.errors import InputError
 from ngw.nn.training import Schedule, Trained, device, train
+from ngw.products import products
 from ngw.seeds import entropy, rng, torch_generator
 from ngw.tasks.captions.options import CaptionerOptions as Options
 from ngw.tasks.vqa.labels import held_out
@@ -130,6 +131,7 @@ class Captioner(nn.Module):
         return nn.functional.cross_entropy(logits.flatten(0, 1), batch.tokens.flatten(), ignore_index=-100)
 
     @torch.no_grad()
+    @products()
     def write(self, latents: np.ndarray) -> list[str]:
         """The caption of each latent [n, d], by beam search; a latent of another width is an `InputError`."""
         if latents.ndim != 2 or latents.shape[1] != len(self.mean):

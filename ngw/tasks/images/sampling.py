@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ngw.errors import InputError
 from ngw.nn.training import device
+from ngw.products import products
 from ngw.seeds import rng
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def check_width(latents: np.ndarray, width: int) -> np.ndarray:
 
 
 @torch.no_grad()
+@products()
 def sample(
     denoiser: Callable[[Tensor], Denoise], codec: Codec, latents: np.ndarray, ids: Sequence[int], seed: int, steps: int
 ) -> np.ndarray:

@@ -20,6 +20,7 @@ from ngw.fusion._network import linear
 from ngw.methods import Method
 from ngw.nn import training
 from ngw.nn.training import Trained, train
+from ngw.products import products
 from ngw.seeds import rng
 from ngw.tasks.vqa.labels import Labels, held_out
 from ngw.tasks.vqa.options import TrainingOptions as Options
@@ -218,7 +219,7 @@ def stream(n: int, start: int, count: int, seed: int) -> np.ndarray:
 def answer(model: Answerer, sides: Items, places: np.ndarray, device: str = "cpu") -> np.ndarray:
     """The column of the best answer to each question at some places: int64 [len(places)]."""
     columns = []
-    with torch.inference_mode():
+    with torch.inference_mode(), products():
         for start in range(0, len(places), EVALUATE):
             columns.append(model(sides.batch(places[start : start + EVALUATE], device)).argmax(1).cpu().numpy())
     return np.concatenate(columns)
@@ -230,7 +231,7 @@ def expected(model: Answerer, sides: Items, places: np.ndarray, targets: csr_arr
     A dozen questions tell more by it than by the accuracy of best answers, which is then a matter of luck.
     """
     total = 0.0
-    with torch.inference_mode():
+    with torch.inference_mode(), products():
         for start in range(0, len(places), EVALUATE):
             some = places[start : start + EVALUATE]
             batch = sides.batch(some, device, targets[some].toarray())

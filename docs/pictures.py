@@ -1,0 +1,83 @@
+"""The README's figure and the social preview, from docs/numbers.csv: `python docs/pictures.py`, after docs/readme.py.
+
+docs/figures/retrieval.png is figure 1 at R@1 with the README's rows.  docs/figures/social.png, 1280 x 640, stands for the project where
+it is linked: the site's pages name it, and a repository's host takes it among its settings.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+from readme import NUMBERS, SHORT
+
+from ngw.report import figures, style
+from ngw.report.frames import read_csv
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DOCS = Path(__file__).parent
+PAIR = ("scenes", "effnet-lite0", "minilm-l6")
+PAPER, ACCENT, PEERS = "#fbfbfa", "#D55E00", "#b4b8be"
+
+
+def known(numbers: str) -> pd.DataFrame:
+    """The retrieval table's rows in the text of docs/numbers.csv; an interval that it hasn't is missing."""
+    rows = read_csv(numbers)
+    rows = rows[rows["table"] == "retrieval"].assign(**dict(zip(("dataset", "vision", "text"), PAIR, strict=True)))
+    return rows.reindex(columns=[*rows, *({"low", "high"} - set(rows))])
+
+
+def readme_figure(rows: pd.DataFrame) -> bytes:
+    """Figure 1 of the README's rows and the oracle; a png."""
+    shown = rows[rows["method"].isin([*SHORT, "oracle"])]
+    return style.encode(figures.recall_figure(shown, PAIR, cutoffs=(1,)), "png")
+
+
+def social_preview(rows: pd.DataFrame) -> bytes:
+    """The name, what it is for, and R@1 from images to texts against the known pairs, ngw before its peers; a png."""
+    from matplotlib.figure import Figure
+
+    rows = rows[(rows["metric"] == "i2t_recall_1") & (rows["unpaired"] == "shared")]
+    rows = rows[rows["method"].isin(SHORT) & (rows["role"] != "control")].assign(pairs=rows["pairs"].astype(int))
+    last = rows[rows["pairs"] == rows["pairs"].max()].sort_values("mean", ascending=False)
+    with style.paper():
+        figure = Figure(figsize=(12.8, 6.4), facecolor=PAPER)
+        figure.text(0.07, 0.80, "Neural\nGeometry\nWarping", size=48, weight="bold", color=style.INK, va="top")
+        figure.text(
+            0.07, 0.36, "Two frozen encoders,\na few known pairs, one space.", size=20, color=style.INK, va="top"
+        )
+        axes = figure.add_axes((0.53, 0.19, 0.35, 0.57), facecolor=PAPER)
+        for method, row in rows.groupby("method", sort=False):
+            look = (
+                {"color": ACCENT, "linewidth": 7, "zorder": 3} if method == "ngw" else {"color": PEERS, "linewidth": 3}
+            )
+            axes.plot(row["pairs"], 100 * row["mean"], **look)
+        for name, colour, end in zip(("ngw", "peers"), (ACCENT, style.GREY), last.head(2).itertuples(), strict=True):
+            axes.text(end.pairs * 1.08, 100 * end.mean, name, size=22, weight="bold", color=colour, va="center")
+        axes.set_xscale("log")
+        axes.minorticks_off()
+        axes.set_xticks(budgets := sorted(set(rows["pairs"])), [f"{pairs}" for pairs in budgets], size=17)
+        axes.set_yticks(range(0, 61, 20), ["0", "20", "40", "60 %"], size=17)
+        axes.set_title("images that find their caption first", size=18, weight="normal", color=style.INK, pad=18)
+        axes.set_xlabel("known pairs", size=18)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def small(png: bytes) -> bytes:
+    """A drawing as png with a palette of 128 colours."""
+    buffer = io.BytesIO()
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    picture.quantize(128, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
+    return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    retrieval = known(NUMBERS.read_text(encoding="utf-8"))
+    for name, draw in (("retrieval", readme_figure), ("social", social_preview)):
+        (DOCS / "figures" / f"{name}.png").write_bytes(small(draw(retrieval)))
