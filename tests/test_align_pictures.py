@@ -73,7 +73,7 @@ def test_the_split_is_by_image(photos):
     x = np.random.default_rng(0).normal(size=(24, 8)).astype(np.float32)
     y = x[found.owner] @ np.random.default_rng(1).normal(size=(8, 6)).astype(np.float32)
     y += 0.01 * np.random.default_rng(2).normal(size=y.shape).astype(np.float32)
-    how = {"pairs": "all", "test": 5, "methods": ["ridge"], "seeds": 0}
+    how = {"pairs": "all", "test": 5, "methods": ["ridge"], "seed": 0}
     comparison, unpaired = align._compared(found, x, y, how)
     assert (comparison.models["ridge"].n_pairs_, unpaired) == (30, 4)
     assert comparison.repeated == {"x": 0}

@@ -34,7 +34,7 @@ def test_two_arrays_to_a_table_and_fitted_models(arrays):
 
 
 def test_the_table_is_a_function_of_the_seed(arrays):
-    first, again, other = (ngw.compare(*arrays, pairs=10, methods=["ridge"], seeds=seed).metrics for seed in (0, 0, 1))
+    first, again, other = (ngw.compare(*arrays, pairs=10, methods=["ridge"], seed=seed).metrics for seed in (0, 0, 1))
     assert first == again != other
 
 
@@ -58,9 +58,9 @@ def test_methods_have_the_names_of_the_tables(arrays):
 
 def test_several_budgets_and_seeds_are_one_table_of_means_and_spreads(arrays, tmp_path, capsys):
     budgets, seeds, methods = [4, "all"], [0, 3, 4], ["ridge", "cca"]
-    found = ngw.compare(*arrays, pairs=budgets, test=30, methods=methods, seeds=seeds)
+    found = ngw.compare(*arrays, pairs=budgets, test=30, methods=methods, seed=seeds)
     alone = {
-        (pairs, seed): ngw.compare(*arrays, pairs=pairs, test=30, methods=methods, seeds=seed)
+        (pairs, seed): ngw.compare(*arrays, pairs=pairs, test=30, methods=methods, seed=seed)
         for pairs in budgets
         for seed in seeds
     }
@@ -86,7 +86,7 @@ def test_several_budgets_and_seeds_are_one_table_of_means_and_spreads(arrays, tm
     for call, words in (
         (lambda: found.metrics, r"metrics: expected one budget of pairs, found 4, all; take at\('4'\)\.metrics"),
         (lambda: found.at(30), "expected one of the budgets 4, all, found 30"),
-        (lambda: ngw.compare(*arrays, seeds=[0, 0]), "seeds: expected one or more, each once"),
+        (lambda: ngw.compare(*arrays, seed=[0, 0]), "seed: expected one or more, each once"),
         (lambda: ngw.compare(*arrays, pairs=[]), "pairs: expected one or more, each once"),
         (lambda: ngw.compare(*arrays, pairs=[4, 200]), "a budget of 200 is larger"),
     ):

@@ -29,7 +29,7 @@ Sides = tuple[Features, Features]
 
 def compare(
     x: Any, y: Any, pairs: Budgets = "all", test: int | float = 0.2,
-    methods: Sequence[str | Mapping[str, Any]] = METHODS, seeds: Seeds = 0, x_unpaired: Any = None,
+    methods: Sequence[str | Mapping[str, Any]] = METHODS, seed: Seeds = 0, x_unpaired: Any = None,
     y_unpaired: Any = None,
 ) -> Comparison:  # fmt: skip
     """Fit methods on two encoders' features of the same items, and rank items that none of them has seen.
@@ -42,7 +42,7 @@ def compare(
         test: how many rows are held out, a whole number, or a share of them, below 1.
         methods: as the tables of the benchmark name them, "ngw" or "ngw~epsilon=0.1" (`warp` is its kind); kinds of
             `ngw.methods`; or specs {"kind": "warp", "epsilon": 0.1}.
-        seeds: of the split, of the pairs and of all fits; one, or a list of them, for a mean and its spread.
+        seed: of the split, of the pairs and of all fits; one, or a list of them, for a mean and its spread.
         x_unpaired: [l, d_x], items of x's side alone, which join its training cloud.
         y_unpaired: [m, d_y], items of y's.
 
@@ -65,7 +65,7 @@ def compare(
         order = rng(seed, "align", "split").permutation(len(x))
         return [_sides(x, y, np.sort(rows)) for rows in (order[held:], order[:held])]
 
-    runs, again = _runs(specs, split, pairs, seeds, {"x": x_unpaired, "y": y_unpaired})
+    runs, again = _runs(specs, split, pairs, seed, {"x": x_unpaired, "y": y_unpaired})
     if any(again.values()):
         warnings.warn(
             f"compare: {again['x']} of {held} test rows of x, and {again['y']} of y, equal a training row: what was "
@@ -77,7 +77,7 @@ def compare(
 
 def compare_captions(
     images: Features, captions: Features, pairs: Budgets = "all", test: int | float = 0.2,
-    methods: Sequence[str | Mapping[str, Any]] = METHODS, seeds: Seeds = 0, unpaired: np.ndarray | None = None,
+    methods: Sequence[str | Mapping[str, Any]] = METHODS, seed: Seeds = 0, unpaired: np.ndarray | None = None,
 ) -> Comparison:  # fmt: skip
     """As `compare`, of images with one caption or more each: what is held out are images with all their captions.
 
@@ -90,7 +90,7 @@ def compare_captions(
         order = rng(seed, "align", "split").permutation(images.ids)
         return [(_of(images, ids), _of(captions, ids)) for ids in (order[held:], order[:held])]
 
-    runs, again = _runs(specs, split, pairs, seeds, {"x": unpaired})
+    runs, again = _runs(specs, split, pairs, seed, {"x": unpaired})
     if again["x"]:
         warnings.warn(
             f"compare: {again['x']} of {held} test images equal a training image: what was trained on is tested; keep "
@@ -118,7 +118,7 @@ def _runs(
 
     split: gives a seed's training and test items.  further: items of one side alone.
     """
-    budgets, several = _each_once(pairs, "pairs"), _each_once(seeds, "seeds")
+    budgets, several = _each_once(pairs, "pairs"), _each_once(seeds, "seed")
     runs, again = [], {"x": 0, "y": 0}
     for seed in several:
         (a, b), test = split(seed)

@@ -50,7 +50,7 @@ def align(
     x_unpaired: Further = None, y_unpaired: Further = None, on_error: OnError = "stop",
 ) -> None:  # fmt: skip
     """The align command, which no rule runs: one's own features or pictures to a table, and the first method."""
-    how = {"pairs": pairs, "test": test, "methods": methods, "seeds": seeds}
+    how = {"pairs": pairs, "test": test, "methods": methods, "seed": seeds}
     given = tuple(value is not None for value in (x, y, images, captions))
     if given == (True, True, False, False):
         _features(x, y, how, output, x_unpaired, y_unpaired)
