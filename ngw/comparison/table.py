@@ -30,8 +30,12 @@ class Run(NamedTuple):
 class Comparison:
     """What `compare` found: a run a method, budget and seed; as text, a table.
 
-    test: how many items were held out; repeated: how many test rows of x and of y equal a training row, at most over
-    the seeds; copies of an item make the test easier than it is.  tested: the test in words; ways: both directions.
+    runs: one a method, budget and seed.
+    test: how many items were held out.
+    repeated: how many test rows of x and of y equal a training row, at most over the seeds; copies of an item make the
+        test easier than it is.
+    tested: the test in words.
+    ways: both directions in words.
     """
 
     runs: list[Run]
