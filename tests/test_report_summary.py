@@ -74,7 +74,7 @@ def test_where_a_baseline_is_level_or_ahead_is_said_too():
     behind = [("ngw", BAD, "method"), ("cca", best, "baseline"), ("random", BAD, "control")]
     (text,) = told([run(name, "30", 0, *rest) for name, *rest in behind])[0].findings["Level or behind"]
     assert "behind in 1;" in text
-    assert text.endswith("1 of 1 rows: cca with 30 pairs, +100.0 points (95 % interval +100.0 to +100.0).")
+    assert text.endswith("1 of 1: cca with 30 pairs, +100.0 points (95 % interval +100.0 to +100.0).")
 
 
 def test_controls_are_at_chance_or_not():
