@@ -64,8 +64,10 @@ def expected(action: argparse.Action) -> str:
 def default(action: argparse.Action) -> str:
     """An option's default; nothing where there is none."""
     value = action.default
-    words = " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    return "" if value is None or value is False or not words else f"`{words}`"
+    values = (
+        value if isinstance(value, (list, tuple)) else [] if value is None or value is False or value == "" else [value]
+    )
+    return " ".join(f"`{word}`" for word in values)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The README's figure and the social preview, from docs/numbers.csv: `python docs/pictures.py`, after docs/readme.py.
 
-docs/figures/retrieval.png is figure 1 at R@1 with the README's rows.  docs/figures/social.png, 1280 x 640, stands for the project where
-it is linked: the site's pages name it, and a repository's host takes it among its settings.
+docs/figures/retrieval.png is figure 1 at R@1 with the README's rows.  docs/figures/social.png, 1280 x 640, stands for
+the project where it is linked: the site's pages name it, and a repository's host takes it among its settings.
 """
 
 from __future__ import annotations

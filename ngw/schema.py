@@ -91,12 +91,14 @@ def _number(_: Any, value: Any) -> bool:
 
 
 def _hint(error: Any) -> str:
-    """What is to be done where YAML has read a text as something else, or a number as a text."""
+    """What is to be done where YAML has read a text as something else, or a number as a text; how a list is empty."""
     wanted = error.validator_value if error.validator == "type" else ""
     if wanted == "string" and isinstance(error.instance, bool | int | float):
         return ", in quotes where it is a text"
     if wanted == "number" and isinstance(error.instance, str):
         return ", YAML reads 1e-3 as text, write 1.0e-3"
+    if wanted == "array" and error.instance is None and not error.schema.get("minItems"):
+        return ", [] is none"
     return ""
 
 

@@ -14,9 +14,17 @@ except ModuleNotFoundError as error:
         "ngw: expected the package beside Snakemake, whose rules these are, found none; "
         "pip install 'ngw[bench]' into the environment that runs Snakemake."
     ) from error
+HERE, FOUND = Path(str(workflow.current_basedir)).parent, Path(ngw.__file__).parents[1]
+if (HERE / "ngw").is_dir() and not (HERE / "ngw").samefile(FOUND / "ngw"):
+    raise WorkflowError(
+        f"ngw: expected the package beside these rules, in {HERE}, found that of {FOUND}, which this environment has and "
+        f"whose code would check this config; run `make` in {HERE}, put PYTHONPATH={HERE} before the command, or install "
+        f"it: pip install --editable {HERE}"
+    )
 import ngw.fingerprints.code
 import ngw.config
 import ngw.fingerprints.outside
+import ngw.tools.status
 from ngw.config import cells
 from ngw.config.jobs import Jobs
 from ngw.config.names import DONE, FUSED, SCORED, as_text

@@ -26,6 +26,10 @@ if "vqa" in CONFIG.tables:
 if "generation" in CONFIG.tables:
     TABLES += rules.all_generation.input
 
+RECORDED = dict.fromkeys(  # what has the records of all runs
+    job for runs in ngw.tools.status.wanted(CONFIG).values() for job in runs.values()
+)
+
 
 rule stages:
     input:
@@ -47,6 +51,7 @@ rule page:
     input:
         TABLES,
         rules.stages.output,
+        runs=list(RECORDED),
     output:
         page="results/index.html",
     log:

@@ -81,6 +81,18 @@ def test_the_split_is_by_image(photos):
     assert align._compared(found, x, y, how)[0].models["ridge"].n_pairs_ == 28
 
 
+def test_several_seeds_of_pictures_show_a_spread_and_the_card_tells_of_the_first(photos, capsys):
+    assert main([*WORDS, "--pairs", "10", "all", "--seeds", "1", "0"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "by number of known pairs, 4 test images with 8 captions, mean ± standard deviation over 2 seeds" in lines[0]
+    assert [line.split()[:2] for line in lines[2:4]] == [["ridge", "10"], ["ridge", "all"]]
+    assert lines[2].count("±") == 6
+    about = io.read_record("my-model/config.json")["about"]
+    assert (about["seed"], about["known_pairs"]) == (1, 10)
+    assert main([*WORDS, "--pairs", "10", "--seeds", "1"]) == 0
+    assert io.read_record("my-model/config.json")["about"] == about
+
+
 def test_pictures_that_cannot_be_read(photos, refused, capsys):
     (photos / "b/001.png").write_bytes(b"none")
     refused(WORDS, "b/001.png: expected a readable image")

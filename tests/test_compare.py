@@ -38,6 +38,70 @@ def test_the_table_is_a_function_of_the_seed(arrays):
     assert first == again != other
 
 
+def test_methods_have_the_names_of_the_tables(arrays):
+    entries = ["ngw~epsilon=.05", "ngw~epsilon=0.2~rounds=1", {"kind": "warp", "epsilon": 0.05}, "warp", "ngw"]
+    found = ngw.compare(*arrays, pairs=10, methods=entries)
+    names = ["ngw~epsilon=.05", "ngw~epsilon=0.2~rounds=1", "warp~epsilon=0.05", "warp", "ngw"]
+    assert list(found.metrics) == names
+    assert [found.models[name].epsilon for name in names[:3]] == [0.05, 0.2, 0.05]
+    assert found.metrics[names[0]] == found.metrics[names[2]]
+    assert found.metrics["ngw"] == found.metrics["warp"]
+    for name, words in {
+        "nwg": "method 'nwg' does not exist. Did you mean 'ngw'",
+        "ngw~epsilo=1": "'warp' has no option 'epsilo'. Did you mean 'epsilon'",
+        "ngw~kind=cca": "method 'ngw~kind=cca': expected another option, found its kind",
+        "ngw~0.05": "method 'ngw~0.05': expected option=value after '~'",
+    }.items():
+        with pytest.raises(InputError, match=words):
+            ngw.compare(*arrays, methods=[name])
+
+
+def test_several_budgets_and_seeds_are_one_table_of_means_and_spreads(arrays, tmp_path, capsys):
+    budgets, seeds, methods = [4, "all"], [0, 3, 4], ["ridge", "cca"]
+    found = ngw.compare(*arrays, pairs=budgets, test=30, methods=methods, seed=seeds)
+    alone = {
+        (pairs, seed): ngw.compare(*arrays, pairs=pairs, test=30, methods=methods, seed=seed)
+        for pairs in budgets
+        for seed in seeds
+    }
+    for pairs in budgets:
+        part = found.at(pairs)
+        for metric in ("i2t_recall_1", "t2i_mrr"):
+            values = [alone[pairs, seed].metrics["ridge"][metric] for seed in seeds]
+            assert part.metrics["ridge"][metric] == pytest.approx(np.mean(values))
+            assert part.std["ridge"][metric] == pytest.approx(np.std(values, ddof=1))
+        np.testing.assert_array_equal(part.models["ridge"].w_ab_, alone[pairs, 0].models["ridge"].w_ab_)
+    assert alone[4, 0].std["cca"]["i2t_mrr"] == 0  # one seed
+    lines = str(found).splitlines()
+    assert lines[0] == (
+        "Retrieval in per cent, by number of known pairs, 30 test rows, mean ± standard deviation over 3 seeds; "
+        "chance: 3.3"
+    )
+    assert lines[1].split()[0] == "pairs"
+    assert [line.split()[:2] for line in lines[2:]] == [[m, p] for p in ("4", "all") for m in methods]
+    first = found.at(4)
+    shown = f"{100 * first.metrics['ridge']['i2t_recall_1']:.1f} ± {100 * first.std['ridge']['i2t_recall_1']:.1f}"
+    assert shown in lines[2]
+    assert first.std["ridge"]["i2t_recall_1"] > 0
+    for call, words in (
+        (lambda: found.metrics, r"metrics: expected one budget of pairs, found 4, all; take at\('4'\)\.metrics"),
+        (lambda: found.at(30), "expected one of the budgets 4, all, found 30"),
+        (lambda: ngw.compare(*arrays, seed=[0, 0]), "seed: expected one or more, each once"),
+        (lambda: ngw.compare(*arrays, pairs=[]), "pairs: expected one or more, each once"),
+        (lambda: ngw.compare(*arrays, pairs=[4, 200]), "a budget of 200 is larger"),
+    ):
+        with pytest.raises(InputError, match=words):
+            call()
+    for name, z in zip("xy", arrays, strict=True):
+        np.save(tmp_path / f"{name}.npy", z)
+    words = ["align", "--x", str(tmp_path / "x.npy"), "--y", str(tmp_path / "y.npy"), "--test", "30"]
+    words += ["--pairs", "4", "all", "--seeds", "0", "3", "4", "--methods", *methods]
+    assert main([*words, "--output", str(tmp_path / "ridge.safetensors")]) == 0
+    assert capsys.readouterr().out == f"{found}\n"
+    saved = ngw.methods.load(tmp_path / "ridge.safetensors")
+    np.testing.assert_array_equal(saved.w_ab_, first.models["ridge"].w_ab_)
+
+
 def test_items_of_one_side_join_its_training_cloud(arrays, tmp_path, capsys):
     x, y = arrays
     found = ngw.compare(x, y, "all", 30, ["cca"], 0, x_unpaired=x[:50] + 1, y_unpaired=y[:20] + 1).models["cca"]
@@ -71,7 +135,7 @@ def test_test_rows_are_unknown_to_the_fit(arrays):
 
 def test_a_method_that_does_not_exist_and_arrays_that_do_not_fit(arrays):
     x, y = arrays
-    with pytest.raises(InputError, match=r"method kind 'rigde' does not exist. Did you mean 'ridge'"):
+    with pytest.raises(InputError, match=r"method 'rigde' does not exist. Did you mean 'ridge'"):
         ngw.compare(x, y, methods=["rigde"])
     with pytest.raises(InputError, match=r"the same n items, found .120, 12. and .119, 8."):
         ngw.compare(x, y[1:])

@@ -138,6 +138,30 @@ def test_a_spec_is_a_mapping_with_a_kind(build, spec):
 # On top of one another.
 
 
+@pytest.mark.parametrize("path", [("vqa", "curve"), ("vqa", "examples"), ("vqa", "labels"), ("vqa", "answer")], ids=str)
+def test_a_list_that_a_config_inherits_is_switched_off_by_an_empty_one(path):
+    values = config.read(ROOT / "config.yaml")
+    update_config(values, {"tables": {path[0]: {path[1]: []}}})
+    assert Config(values, SCHEMA).vqa.table[path[1]] == []
+    update_config(values, {"tables": {path[0]: {path[1]: None}}})
+    refused(
+        values, f"config: tables.{path[0]}.{path[1]}: expected a value of type array, found null; mend it, [] is none"
+    )
+
+
+def test_without_a_curve_there_are_no_runs_on_fewer_labels():
+    values = config.read(ROOT / "config.yaml")
+    assert {cell["labels"] for cell in Config(values, SCHEMA).vqa.cells()} > {"all"}
+    values["tables"]["vqa"]["curve"] = []
+    assert {cell["labels"] for cell in Config(values, SCHEMA).vqa.cells()} == {"all"}
+
+
+def test_further_ablations_are_switched_off_and_the_table_s_own_by_null():
+    values = tiny("tables", "ablations", "full", value={"vary": []})
+    assert Config(values, SCHEMA).ablation_grid(full=True)["groups"] == Config(values, SCHEMA).ablation_grid()["groups"]
+    refused(tiny("tables", "ablations", "vary", value=[]), "config: tables.ablations.vary: expected 1 entries or more")
+
+
 @pytest.mark.parametrize("file", ["tests/config.yaml", "paper.yaml"])
 def test_a_config_of_this_repository_is_good_on_top_of_the_default(file):
     values = config.read(ROOT / "config.yaml")

@@ -197,6 +197,51 @@ def test_one_image_in_two_splits_is_refused(tmp_path):
         data.load("vqa2", root=tmp_path, subsets={"train": "a", "test": "b"}, check_images=False)
 
 
+def share_images(folder):
+    """Training asks about the images 9 and 8, the test about 9 alone."""
+    for subset, asked in (("a", {90: 9, 80: 8}), ("b", {91: 9})):
+        questions = [{"image_id": i, "question": "Why?", "question_id": q} for q, i in asked.items()]
+        label = {"question_type": "why", "answer_type": "other", "multiple_choice_answer": "fun"}
+        said = {"answers": [{"answer": "fun", "answer_id": k} for k in range(1, 11)]}
+        labels = [label | said | {"question_id": q, "image_id": i} for q, i in asked.items()]
+        for name, value in (("OpenEnded_mscoco_{}_questions", "questions"), ("mscoco_{}_annotations", "annotations")):
+            content = {value: questions if value == "questions" else labels}
+            (folder / f"v2_{name.format(subset)}.json").write_text(json.dumps(content))
+    return {"root": folder, "subsets": {"test": "b", "train": "a"}, "check_images": False}
+
+
+def test_images_that_official_splits_share_are_dropped_from_training_or_kept_and_counted(tmp_path, capsys):
+    options = share_images(tmp_path)
+    with pytest.raises(InputError, match="found 'train'; give both the same split, or set shared_images"):
+        data.load("vqa2", **options)
+    dropped = data.load("vqa2", **options, shared_images="drop")
+    assert dict(zip(dropped.questions["question_id"], dropped.questions["split"], strict=True)) == {
+        91: "test",
+        80: "train",
+    }
+    assert dropped.record["questions_left_out"] == {"train": 1}
+    assert "earlier split" not in capsys.readouterr().err
+    kept = data.load("vqa2", **options, shared_images="keep")
+    assert kept.sizes()["questions"] == {"test": 1, "train": 2}
+    assert dict(zip(kept.images["image_id"], kept.images["split"], strict=True)) == {9: "test", 8: "train"}
+    assert (kept.record["shared_images"], kept.record["repeated"]) == ("keep", {"questions": {"train/test": 1}})
+    assert "questions that have the image of one of an earlier split: 1 of 1 (train/test)" in capsys.readouterr().err
+    with pytest.raises(InputError, match="expected 'stop' or 'drop' or 'keep', found 'yes'"):
+        data.load("vqa2", **options, shared_images="yes")
+
+
+def test_dropping_shared_images_must_leave_something_to_train_on(tmp_path):
+    write_vqa(tmp_path, "a")
+    write_vqa(tmp_path, "b")
+    text = (tmp_path / "v2_OpenEnded_mscoco_b_questions.json").read_text().replace("90", "91")
+    (tmp_path / "v2_OpenEnded_mscoco_b_questions.json").write_text(text)
+    text = (tmp_path / "v2_mscoco_b_annotations.json").read_text().replace('"question_id": 90', '"question_id": 91')
+    (tmp_path / "v2_mscoco_b_annotations.json").write_text(text)
+    options = {"root": tmp_path, "subsets": {"train": "a", "test": "b"}, "check_images": False}
+    with pytest.raises(InputError, match="expected questions of split 'train' about images that no later split shares"):
+        data.load("vqa2", **options, shared_images="drop")
+
+
 def test_gzipped_files_are_read_and_cut_ones_refused(tmp_path):
     write_vqa(tmp_path, packed=True)
     names = {

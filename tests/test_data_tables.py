@@ -9,6 +9,7 @@ from PIL import Image
 from ngw import data
 from ngw.data import Dataset, table
 from ngw.errors import InputError
+from ngw.registry import kinds
 
 
 def two_images(**columns):
@@ -104,3 +105,11 @@ def test_skip_leaves_the_broken_image_out_with_all_that_is_said_of_it(tmp_path):
     ]
     assert rest.record["skipped_images"] == [{"path": paths[1], "reason": "a file of zero bytes"}]
     assert len(whole.images["image_id"]) == 3  # the caller's table is left as it was
+
+
+@pytest.mark.parametrize("kind", kinds("ngw.data"))
+def test_every_kind_takes_the_options_that_all_have(kind):
+    spec = {"kind": kind, "root": "x", **({"source": "x"} if kind == "cifar" else {})}
+    data.check(spec | {"on_error": "skip"})
+    if kind not in ("cifar", "easy-vqa", "image-folder", "vqa2"):  # which have no captions
+        data.check(spec | {"captions_per_image": 2})

@@ -69,7 +69,7 @@ def test_a_tag_is_deployed_into_an_empty_folder_and_gives_a_table_and_a_report(e
 def test_a_folder_is_deployed_with_its_path_mended(elsewhere, tmp_path):
     deploy(str(elsewhere), tmp_path, "--tag", "v0.1.0")
     edit(tmp_path / "workflow/Snakefile", '"workflow/Snakefile"', f'"{elsewhere}/workflow/Snakefile"')
-    done = snakemake(tmp_path, "--dry-run")
+    done = snakemake(tmp_path, "--dry-run", PYTHONPATH=str(elsewhere))
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^retrieval +[12]$", done.stdout + done.stderr, re.MULTILINE)
 
@@ -152,9 +152,20 @@ def test_rules_without_their_package_say_what_to_install(elsewhere, tmp_path):
     assert "pip install 'ngw[bench]' into the environment that runs Snakemake" in done.stdout + done.stderr
 
 
+def test_a_clone_s_rules_are_refused_with_another_clone_s_package(elsewhere):
+    done = snakemake(elsewhere, "--dry-run")  # PYTHONPATH has this checkout's package
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert f"expected the package beside these rules, in {elsewhere}, found that of {ROOT}" in said
+    assert f"put PYTHONPATH={elsewhere} before the command" in said
+    own = snakemake(elsewhere, "--dry-run", "--configfile", "tests/config.yaml", PYTHONPATH=str(elsewhere))
+    assert own.returncode == 0, own.stdout + own.stderr
+
+
 def test_rules_of_another_version_than_the_package_are_refused(elsewhere, tmp_path):
     old = tmp_path / "old"
     shutil.copytree(elsewhere, old, symlinks=True)
+    shutil.rmtree(old / "ngw")  # rules alone, as they are deployed
     edit(old / "rules/common.smk", "import json", "# older\nimport json")
     done = snakemake(old, "--dry-run", "--snakefile", "workflow/Snakefile")
     assert done.returncode != 0

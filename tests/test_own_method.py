@@ -36,7 +36,7 @@ def test_a_method_of_ten_lines_comes_into_the_table_and_no_other_is_fitted_again
     (trial,) = [text for name, text in blocks if not name]
     tried = run(folder, sys.executable, "-c", trial)
     assert tried.returncode == 0, tried.stderr
-    assert [line.split()[0] for line in tried.stdout.splitlines()[2:5]] == ["kernel-regression", "ridge", "warp"]
+    assert [line.split()[0] for line in tried.stdout.splitlines()[2:5]] == ["kernel-regression", "ridge", "ngw"]
     (command,) = COMMAND.findall(PAGE)
     done = run(folder, sys.executable, "-m", *command.split())
     assert done.returncode == 0, done.stdout + done.stderr

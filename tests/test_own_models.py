@@ -149,6 +149,19 @@ def test_a_folder_with_a_csv_is_a_data_set(folder):
     assert sum(split == "test" for split in load(folder, shares={"test": 0.5}).images["split"]) == 5
 
 
+def test_a_folder_takes_the_first_captions_of_each_image(folder):
+    found = load(folder, captions_per_image=1)
+    assert sorted(found.captions["text"]) == sorted(f"picture number {k}" for k in range(10))
+    assert found.record["captions_left_out"] == {"train": 8, "val": 1, "test": 1}
+    assert len(load(folder, captions_per_image=None).captions["text"]) == 20
+
+
+@pytest.mark.parametrize("shares", [0.2, [0.1, 0.1], {"train": 0.5}, {"val": "a"}, {"val": 1}])
+def test_shares_that_are_none_are_told_with_their_form(folder, shares):
+    with pytest.raises(InputError, match=r"folder: shares: expected .*val.*test"):
+        load(folder, shares=shares)
+
+
 def test_a_column_split_is_taken_as_it_is(folder):
     lines = (folder / "captions.csv").read_text().splitlines()
     splits = ["train", "train", "val", "test"]
@@ -167,6 +180,11 @@ def test_a_column_split_is_taken_as_it_is(folder):
     ("content", "words"),
     [
         ("", "expected a line a caption, found none"),
+        (
+            "0.png,a\n1.png,b\n",
+            r"in line 1, found 0\.png, a; if that is a caption already, put a line `image,caption` above",
+        ),
+        ("0.png,a\n", "put a line `image,caption` above"),
         ("picture,caption\n0.png,a\n", "expected a column 'image', found picture, caption"),
         ("image,capton\n0.png,a\n", "expected a column 'caption', found image, capton; .*Did you mean 'capton'"),
         (

@@ -20,7 +20,8 @@ def test_the_figure_and_the_preview_are_those_of_the_numbers(monkeypatch):
 
     rows = pictures.known((DOCS / "numbers.csv").read_text(encoding="utf-8"))
     for draw, name in ((pictures.readme_figure, "retrieval"), (pictures.social_preview, "social")):
-        drawn, kept = Image.open(BytesIO(draw(rows))).convert("L"), Image.open(DOCS / "figures" / f"{name}.png").convert("L")
+        files = BytesIO(draw(rows)), DOCS / "figures" / f"{name}.png"
+        drawn, kept = (Image.open(file).convert("L") for file in files)
         assert drawn.size == kept.size
         assert np.abs(np.subtract(drawn, kept, dtype=float)).mean() < 2  # of 255: the palette's, and another freetype's
     assert kept.size == (1280, 640)

@@ -54,7 +54,7 @@ def test_two_files_to_a_table(tmp_path, monkeypatch, capsys):
     assert ((names["u"] @ names["v"].T).argmax(1) == np.arange(1400)).mean() > 0.9
     (line,) = re.findall(r"python -m ngw (align .*)", README.read_text(encoding="utf-8"))
     assert main(line.split()) == 0
-    assert [row.split()[0] for row in capsys.readouterr().out.splitlines()[2:]] == ["warp", "cca"]
+    assert [row.split()[0] for row in capsys.readouterr().out.splitlines()[2:]] == ["ngw", "cca"]
     assert ngw.Warp.load("warp.safetensors").transform(np.load("images.npy")[:2]).shape == (2, 6)
 
 
@@ -82,7 +82,7 @@ def test_the_tutorial_prints_a_table_and_draws_a_figure(tmp_path):
     command = [sys.executable, str(script), str(tmp_path / "figure.png")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     rows = {line.split()[0]: float(line.split()[1]) for line in done.stdout.splitlines()[2:] if len(line.split()) == 7}
-    assert rows.keys() == {"warp", "cca", "ridge"}
+    assert rows.keys() == {"ngw", "cca", "ridge"}
     assert min(rows.values()) > 20  # chance is 1
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 

@@ -86,7 +86,7 @@ def test_features_without_an_encoder_that_shows_its_images_come_to_the_page(fold
         assert {f"alignment.{pair}.png", f"retrieval-examples.{pair}.png"} <= drawn
     assert "alignment.mine.made.called.png" not in drawn  # of two encoders of images
     page = (folder / "index.html").read_text(encoding="utf-8")
-    assert all(f'alt="{name}"' in page for name in drawn)
+    assert all(f'<a href="figures/{name}">' in page for name in drawn)
 
 
 @pytest.mark.workflow

@@ -196,6 +196,19 @@ def test_build_gives_every_file_and_checks_first(records, ranks):
         retrieval.build(records[1:], ranks, [cell(record) for record in records])
 
 
+def test_the_main_tables_have_recall_at_1_and_at_10_and_say_where_the_others_are(records, ranks):
+    files = retrieval.build(records, ranks, [cell(record) for record in records], draws=50)
+    first, second = re.findall(r"^R@\d+ in per cent", files["retrieval.txt"], re.MULTILINE)
+    assert (first, second) == ("R@1 in per cent", "R@10 in per cent")
+    shown = files["retrieval.txt"].split(second)[1]
+    assert re.search(r"^ngw † +– +100\.0†\* / 100\.0†\*", shown, re.MULTILINE)
+    assert "°" not in shown  # chance is not the same both ways
+    assert "R@5, MRR, median rank and FOSCTTM, budget by budget: retrieval.md, In full." in " ".join(shown.split())
+    assert "i2t R@5" in files["retrieval.md"].split("### In full")[1]
+    labels = re.findall(r"\\label\{(.*?)\}", files["retrieval.tex"])
+    assert len(labels) == len(set(labels))
+
+
 def test_only_numbers_whose_interval_holds_chance_are_marked(rows):
     # With 1,000 test images chance is 0.1 per cent: random's interval holds it, the oracle's doesn't.
     lines = render.markdown(retrieval.main_tables(rows, PAIR, (1000, 5000))[0]).splitlines()

@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from retrieval_runs import PAIR, collated
 
 from ngw.report import examples, figures, layout, page, render, style
+from ngw.report.runs import Run
+from ngw.report.summary import Summary, summary
 from ngw.report.tables import ablations, efficiency, identifiability
 
 PNG = style.encode(Figure((0.1, 0.1)), "png")
@@ -101,7 +103,7 @@ def shown(text: str) -> str:
 def test_a_text_in_a_table_of_the_page_is_what_one_reads(text):
     document = f"# Own\n\n{render.markdown(table(text))}"
     document.encode()
-    found = Elements(page.page("t", {}, "", page.sections({"own": document}, {}, {})))
+    found = Elements(alone(document))
     assert found.kinds == PLAIN.kinds
     assert found.addresses == PLAIN.addresses
     read = [" ".join(cell.split()) for cell in found.cells[:4]]
@@ -110,7 +112,12 @@ def test_a_text_in_a_table_of_the_page_is_what_one_reads(text):
     assert len(read[2]) == min(len(shown(text)), render.LONGEST) or len(text.split()) > render.LONGEST / 5
 
 
-PLAIN = Elements(page.page("t", {}, "", page.sections({"own": f"# Own\n\n{render.markdown(table('plain'))}"}, {}, {})))
+def alone(document: str) -> str:
+    """The page of one document."""
+    return page.page("t", {}, "", page.sections({"own": document}, {}, {}), Summary({}, {}, []))
+
+
+PLAIN = Elements(alone(f"# Own\n\n{render.markdown(table('plain'))}"))
 
 
 def full(text: str) -> str:
@@ -119,8 +126,11 @@ def full(text: str) -> str:
         "own": f"# Own\n\n{render.markdown(table(text))}",
         text: f"# x\n\n## {text}\n\n{text}\n\n| a |\n|---|\n| {text} |\n",
     }
-    parts = page.sections(documents, {f"{text}.png": PNG, "own.png": PNG}, {"own": [text]})
-    return page.page(text, {text: text}, text, parts)
+    record = {"method": text, "pairs": "30", "seed": 0, "converged": False, "note": text}
+    record |= dict.fromkeys(("dataset", "vision", "text", "unpaired", "task", "role"), text)
+    runs = {"own": [Run(text, record, (text,))]}
+    parts = page.sections(documents, {f"{text}.png": PNG, "own.png": PNG}, runs)
+    return page.page(text, {text: text}, text, parts, summary(runs, {}))
 
 
 @pytest.mark.parametrize("text", MARKUP, ids=range(len(MARKUP)))

@@ -63,6 +63,13 @@ def rows(text):
     return list(csv.DictReader(io.StringIO(text)))
 
 
+def test_images_that_were_trained_on_are_told_below_the_table():
+    told = "Training asks about 1 of the 2 images too, by other questions."
+    assert told not in built(runs())["vqa.txt"]
+    shared = [(record | {"n_images_trained_on": 1}, table) for record, table in runs()]
+    assert told in " ".join(built(shared)["vqa.txt"].split())
+
+
 def test_the_csv_has_means_spreads_and_intervals():
     found = rows(built(runs())["vqa.csv"])
     at = {(row["method"], row["labels"], row["metric"]): row for row in found}

@@ -12,7 +12,7 @@ import torch
 from commands import ngw
 from vqa_runs import CROSS, TEXT, VISION, fuse, made
 
-from ngw import fusion, io, methods
+from ngw import data, fusion, io, methods
 from ngw.cli import main
 from ngw.features import tokens
 from ngw.features.basis import read_basis, write_basis
@@ -76,6 +76,20 @@ def test_scores_are_the_official_scorers(scenes, made, fused, tmp_path):
     assert told["role"] == "method"
     assert (told["n_questions"], told["n_images"], told["split"]) == (len(expected), 4, "test")
     assert 0 < told["vocabulary"]["ceiling"] <= 1
+    assert "n_images_trained_on" not in told
+
+
+def test_test_images_that_training_asks_about_too_are_encoded_for_both_and_counted(scenes, made, fused, tmp_path):
+    shared = data.Dataset.read(scenes)
+    first = shared.questions["split"].index("train")
+    shared.questions["image_id"][first] = asked(scenes, "test")["image_id"][0]
+    shared.save(tmp_path / "tables")
+    assert main(score(tmp_path / "tables", fused, tmp_path)) == 0
+    told = io.read_json(tmp_path / "r")
+    assert (told["n_images_trained_on"], told["n_images"]) == (1, 4)
+    who = {"tables": tmp_path / "tables", "dataset": "scenes", "encoder": "vision", "spec": VISION, "split": "train"}
+    assert main(ngw("tokens", **who, basis=made / "vision.basis", output=tmp_path / "t")) == 0
+    assert len(tokens.TokenFile(tmp_path / "t").rows([shared.questions["image_id"][first]])) == 1
 
 
 def test_a_run_killed_in_its_middle_ends_as_an_unbroken_one(made, fused, tmp_path, monkeypatch):

@@ -58,7 +58,7 @@ def test_the_tutorial_runs_from_the_wheel(wheel, tmp_path):
     script = [sys.executable, str(ROOT / "examples" / "align_two_models.py"), str(tmp_path / "figure.png")]
     done = subprocess.run(script, timeout=300, **options)
     assert done.returncode == 0, done.stderr
-    assert "warp" in done.stdout
+    assert "ngw" in done.stdout
     assert (tmp_path / "figure.png").is_file()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from ngw.errors import InputError, did_you_mean
+from ngw.errors import InputError, did_you_mean, naming
 from ngw.schema import check_plain
 
 # The only places that know where a run lies; the rules use them as patterns, the tables as paths.
@@ -65,30 +65,34 @@ def with_name(where: str, check: Callable, spec: Mapping[str, Any]) -> Any:
 
 def derived_spec(where: str, label: str, specs: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The entry of a name among a section's; `base~option=value~...` is that of the base with other values."""
-    base, *changes = name.split("~")
+    base = name.split("~")[0]
     known(where, label, base, specs)
-    spec = dict(specs[base])
-    for change in changes:
+    with naming("config"):
+        return derived(f"{label} {name!r}", specs[base], name, where)
+
+
+def derived(label: str, spec: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
+    """The spec of a name `base~option=value~...`, of the base's.  label: the name in errors.  where: its section."""
+    spec = dict(spec)
+    for change in name.split("~")[1:]:
         parts = CHANGE.fullmatch(change)
         if parts is None:
             raise InputError(
-                f"config: {label} {name!r}: expected option=value after '~', with a value of letters, digits and . _ + "
-                f"-, found {change!r}; mend it, or give the value in {where}."
+                f"{label}: expected option=value after '~', with a value of letters, digits and . _ + -, found "
+                f"{change!r}; mend it, or give the value in {where}."
             )
         option, text = parts.groups()
         if option == "kind":
-            raise InputError(
-                f"config: {label} {name!r}: expected another option, found its kind; define it in {where}."
-            )
-        spec[option] = _value(f"{label} {name!r}", text)
+            raise InputError(f"{label}: expected another option, found its kind; define it in {where}.")
+        spec[option] = _value(label, text)
     return spec
 
 
-def _value(where: str, text: str) -> Any:
+def _value(label: str, text: str) -> Any:
     """A value as YAML reads it."""
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError):  # ValueError: a date in month 13
-        raise InputError(f"config: {where}: expected a value in YAML, found {text!r}; mend it.") from None
-    check_plain(f"config: {where}", value)
+        raise InputError(f"{label}: expected a value in YAML, found {text!r}; mend it.") from None
+    check_plain(label, value)
     return value

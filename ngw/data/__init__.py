@@ -32,7 +32,11 @@ __all__ = [
 ]  # fmt: skip
 ENTRY = ("kind", "templates")  # what an entry says beside its kind's options
 COUNTS = ("captions_per_image", "threads", "workers")  # options that are 1 or more, in every kind that has them
-CHOICES = {"on_error": ("stop", "skip"), "restval": ("train", "drop")}  # and those that name one of some
+CHOICES = {  # and those that name one of some
+    "on_error": ("stop", "skip"),
+    "restval": ("train", "drop"),
+    "shared_images": ("stop", "drop", "keep"),
+}
 
 
 def check(spec: Mapping[str, Any]) -> ModuleType:

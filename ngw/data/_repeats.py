@@ -1,4 +1,4 @@
-"""What stands in several splits: images of the same bytes and equal captions, counted, recorded and warned of."""
+"""What stands in several splits: images of the same bytes, equal captions, questions about one image; counted."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ngw.data.base import SPLITS, Dataset
 
 END = 4096  # bytes that tell most files of one size apart
+SAME = {"images": "the bytes of an image", "captions": "the words of a caption", "questions": "the image of one"}
 MUCH = 0.1  # share of captions said in an earlier split too that is warned of; COCO's val2017 has 0.01, scenes 0.006
 
 
@@ -71,6 +72,8 @@ def count(dataset: Dataset, images: bool, threads: int = 2) -> None:
     images: whether the files can be read; else captions alone are compared.
     """
     tables: dict[str, Sequence] = {"captions": dataset.captions["text"]} if dataset.captions["text"] else {}
+    if dataset.record.get("shared_images") == "keep":
+        tables["questions"] = dataset.questions["image_id"]
     if images:
         tables["images"] = contents(dataset.images["path"], dataset.images["split"], threads)
     dataset.record["repeated"] = {}
@@ -83,9 +86,8 @@ def count(dataset: Dataset, images: bool, threads: int = 2) -> None:
             f"{n} of {sizes[p.split('/')[1]]} ({p})" for p, n in repeated.items() if n > least * sizes[p.split("/")[1]]
         ]
         if shares:
-            feature = "the bytes of an image" if name == "images" else "the words of a caption"
             print(
-                f"{dataset.source}: {name} that have {feature} of an earlier split: {', '.join(shares)}; a test of "
+                f"{dataset.source}: {name} that have {SAME[name]} of an earlier split: {', '.join(shares)}; a test of "
                 "what was trained on says little, so give each to one split.",
                 file=sys.stderr,
             )

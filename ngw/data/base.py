@@ -60,7 +60,8 @@ class Dataset:
         check_paths(self.images, self.source)
         split_of = dict(zip(self.images["image_id"], self.images["split"], strict=True))
         for name in ("captions", "questions"):
-            check_references(name, getattr(self, name), split_of, self.source)
+            shared = name == "questions" and self.record.get("shared_images") == "keep"
+            check_references(name, getattr(self, name), split_of, self.source, shared)
         check_labels(self.labels, self.classes, split_of, self.source)
         if self.captions["image_id"]:
             silent = next(iter(split_of.keys() - set(self.captions["image_id"])), None)
@@ -128,8 +129,11 @@ def check_paths(images: Table, source: str) -> None:
             )
 
 
-def check_references(name: str, columns: Table, split_of: dict[int, str], source: str) -> None:
-    """Captions and questions must be about an image that is there, in its split, and must say something."""
+def check_references(name: str, columns: Table, split_of: dict[int, str], source: str, shared: bool = False) -> None:
+    """Captions and questions must be about an image that is there, in its split, and must say something.
+
+    shared: the splits may share images.
+    """
     key = COLUMNS[name][0]
     for item, image_id, split, text in zip(*(columns[k] for k in COLUMNS[name][:4]), strict=True):
         if image_id not in split_of:
@@ -137,10 +141,11 @@ def check_references(name: str, columns: Table, split_of: dict[int, str], source
                 f"{source}: {key} {item}: expected an image of the data set, found image {image_id}, which isn't "
                 "there; add the image or remove what is said of it."
             )
-        if split != split_of[image_id]:
+        if split != split_of[image_id] and not shared:
+            official = ", or set shared_images where the official splits share images" * (name == "questions")
             raise InputError(
                 f"{source}: {key} {item}: expected split {split_of[image_id]!r}, that of its image {image_id}, "
-                f"found {split!r}; give both the same split."
+                f"found {split!r}; give both the same split{official}."
             )
         if not isinstance(text, str) or not text.strip():
             raise InputError(f"{source}: {key} {item}: expected a text, found {text!r}; write one or remove the item.")

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from ngw.data import SPLITS, Dataset, check_columns, finish, table
+from ngw.data import SPLITS, Dataset, check_columns, finish, karpathy, table
 from ngw.data._files import image_path, read_text
 from ngw.errors import InputError, did_you_mean
 from ngw.seeds import rng
@@ -22,14 +22,16 @@ def load(
     images: str = "",
     shares: dict[str, float] | None = None,
     seed: int = 0,
+    captions_per_image: int | None = 5,
     check_images: bool = True,
     on_error: str = "stop",
     threads: int = 2,
 ) -> Dataset:
     """Read root/captions.csv (UTF-8): columns `image`, a path below root/images, `caption`, and `split` if it has one.
 
-    An image's lines may stand anywhere; ids are the order of first appearance.  shares: {"val": 0.1, "test": 0.1}, what
-    is drawn by `seed` where there is no column `split`.  Other options as `karpathy.load`'s.
+    An image's lines may stand anywhere; ids are the order of first appearance.  captions: the csv's name below root.
+    shares: {"val": 0.1, "test": 0.1}, what is drawn by `seed` where there is no column `split`.  Other options as
+    `karpathy.load`'s.
     """
     file = Path(root) / captions
     rows = lines(file)
@@ -39,11 +41,15 @@ def load(
     shares = {"val": 0.1, "test": 0.1} if shares is None else shares
     splits = _given(rows, paths, file) if "split" in rows[0][1] else _drawn(list(number), shares, seed)
     captioned = zip(paths, (row["caption"] for _, row in rows), strict=True)
+    kept, record = karpathy.first_captions(
+        [(k, number[path], splits[path], text) for k, (path, text) in enumerate(captioned)], captions_per_image
+    )
     return finish(
         Dataset(
             table("images", [(k, splits[path], path) for path, k in number.items()]),
-            table("captions", [(k, number[path], splits[path], text) for k, (path, text) in enumerate(captioned)]),
+            table("captions", kept),
             source=str(file),
+            record=record,
         ),
         check_images, on_error, threads,
     )  # fmt: skip
@@ -56,9 +62,15 @@ def lines(file: Path) -> list[tuple[int, dict[str, str]]]:
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise InputError(f"{file}: line {reader.line_num}: expected csv, found {error}; mend the quotes.") from None
+    header = reader.fieldnames or ()
+    if header and not set(COLUMNS) & set(header):
+        raise InputError(
+            f"{file}: expected the columns image and caption in line 1, found {', '.join(header)}; if that is "
+            "a caption already, put a line `image,caption` above it, else rename the columns."
+        )
     if not rows:
         raise InputError(f"{file}: expected a line a caption, found none; write some.")
-    check_columns(file, reader.fieldnames or (), COLUMNS)
+    check_columns(file, header, COLUMNS)
     width = len(rows[0][1].keys() - {None})
     for line, row in rows:
         if None in row or None in row.values() or not (row["image"] and row["caption"].strip()):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ngw.data import SPLITS, Dataset, check_ids, finish, table
+from ngw.data import SPLITS, Dataset, Table, check_ids, finish, table
 from ngw.data._files import present, read_json, take_id, take_list, take_text
 from ngw.errors import InputError, did_you_mean
 
@@ -91,6 +91,34 @@ def add_questions(dataset: Dataset, files: Mapping[str, tuple[Path, Path]]) -> D
     return replace(dataset, questions=table("questions", rows), source=source, record=record)
 
 
+def last_splits(questions: Table) -> dict[int, str]:
+    """The split of each image that is asked about; of several that which is held out the most: test, val, train."""
+    split_of: dict[int, str] = {}
+    for image_id, split in zip(questions["image_id"], questions["split"], strict=True):
+        split_of[image_id] = max(split_of.get(image_id, split), split, key=SPLITS.index)
+    return split_of
+
+
+def _share(dataset: Dataset, split_of: Mapping[int, str], shared_images: str) -> Dataset:
+    """The data set whose splits may share images: by leaving out questions, or as it is, which its record says."""
+    if shared_images == "stop":
+        return dataset
+    record = dataset.record | {"shared_images": shared_images}
+    if shared_images == "keep":
+        return replace(dataset, record=record)
+    questions, numbers = dataset.questions, range(len(dataset.questions["split"]))
+    own = [split_of[questions["image_id"][k]] == questions["split"][k] for k in numbers]
+    kept = {name: [values[k] for k in numbers if own[k]] for name, values in questions.items()}
+    gone = next((split for split in SPLITS if split in questions["split"] and split not in kept["split"]), None)
+    if gone is not None:
+        raise InputError(
+            f"{dataset.source}: expected questions of split {gone!r} about images that no later split shares, found "
+            "none; set shared_images: keep."
+        )
+    left_out = Counter(questions["split"][k] for k in numbers if not own[k])
+    return replace(dataset, questions=kept, record=record | {"questions_left_out": dict(left_out)})
+
+
 def image_subset(subset: str) -> str:
     """The subset that a subset's images stand in: test-dev asks about some of test2015's."""
     return subset.replace("test-dev", "test")
@@ -103,6 +131,7 @@ def load(
     annotations: str = "v2_mscoco_{subset}_annotations.json",
     images: str = "",
     image_name: str = "{subset}/COCO_{subset}_{image_id:012d}.jpg",
+    shared_images: str = "stop",
     check_images: bool = True,
     on_error: str = "stop",
     threads: int = 2,
@@ -111,13 +140,16 @@ def load(
 
     subsets: our split -> the name in the files' names, by default {"train": "train2014", "val": "val2014"}.
     questions, annotations: file names below root, .json or .json.gz; image_name: an image's path below root/images.
+    shared_images: what is done where splits share images: "stop", an error; "drop", such an image's questions are left
+    out but for those of its last split (test, then val); "keep", all stay, and tables say how many were trained on.
     check_images, on_error, threads: as `karpathy.load`'s.
     """
     root, subsets = Path(root), {"train": "train2014", "val": "val2014"} if subsets is None else subsets
     files = {s: (root / questions.format(subset=n), root / annotations.format(subset=n)) for s, n in subsets.items()}
     present((file for split, two in files.items() for file in two[: 1 if split == "test" else 2]), HOW)
     dataset = add_questions(Dataset(table("images")), files)
-    owners = dict(zip(dataset.questions["image_id"], dataset.questions["split"], strict=True))
+    owners = last_splits(dataset.questions)
+    dataset = _share(dataset, owners, shared_images)
     rows = [
         (i, split, str(root / images / image_name.format(subset=image_subset(subsets[split]), image_id=i)))
         for i, split in owners.items()

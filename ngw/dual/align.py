@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 
-from ngw.arguments import Seed, pairs
+from ngw.arguments import pairs
 from ngw.cli import stage
 from ngw.comparison import Comparison, compare, compare_captions
 from ngw.data._files import image_path
@@ -30,6 +30,10 @@ Array = Annotated[Path | None, f"{arrays.FORMS}, [n, d]; row k of both is one it
 Further = Annotated[Path | None, "features of training items of this side alone, [m, d]"]
 Side = Annotated[str, "an encoder: effnet-lite0, minilm-l6, a model's folder, or an entry as JSON"]
 OnError = Annotated[Literal["stop", "skip"], "what happens at a picture that can't be read"]
+Output = Annotated[
+    Path | None, "where the first method, of the first budget and seed, goes: a file or, of pictures, a model's folder"
+]
+METHODS = ("ngw", "cca", "ridge", "unaligned")
 
 
 @stage("Align two encoders by your pictures and captions, or two files of features, and rank what was held out.")
@@ -38,20 +42,20 @@ def align(
     images: Annotated[Path | None, "folder of pictures, instead of --x and --y"] = None,
     captions: Annotated[Path | None, "csv with the columns image, a path below the folder, and caption"] = None,
     vision: Side = "effnet-lite0", text: Side = "minilm-l6",
-    pairs: Annotated[str, pairs, "how many training pairs are known, or all"] = "all",
+    pairs: Annotated[Sequence[str], pairs, "budgets of known training pairs: numbers, or all"] = ("all",),
     test: Annotated[float, "rows or pictures held out: a number, or a share below 1"] = 0.2,
-    methods: Annotated[Sequence[str], "kinds, see ngw/methods"] = ("warp", "cca", "ridge", "unaligned"),
-    seed: Seed = 0,
-    output: Annotated[Path | None, "where the first method goes: a file or, of pictures, a model's folder"] = None,
+    methods: Annotated[Sequence[str], "ngw, ngw~epsilon=0.1, or kinds of ngw/methods"] = METHODS,
+    seeds: Annotated[Sequence[int], "of split, pairs and fits; of several the mean and its spread are shown"] = (0,),
+    output: Output = None,
     x_unpaired: Further = None, y_unpaired: Further = None, on_error: OnError = "stop",
 ) -> None:  # fmt: skip
     """The align command, which no rule runs: one's own features or pictures to a table, and the first method."""
+    how = {"pairs": pairs, "test": test, "methods": methods, "seed": seeds}
     given = tuple(value is not None for value in (x, y, images, captions))
     if given == (True, True, False, False):
-        _features(x, y, pairs, test, methods, seed, output, x_unpaired, y_unpaired)
+        _features(x, y, how, output, x_unpaired, y_unpaired)
     elif given == (False, False, True, True) and x_unpaired is None and y_unpaired is None:
         names = {"vision": vision, "text": text}
-        how = {"pairs": pairs, "test": test, "methods": methods, "seed": seed}
         _pictures(Path(str(images)), Path(str(captions)), names, how, output, on_error)
     else:
         raise InputError(
@@ -60,7 +64,7 @@ def align(
         )
 
 
-def _features(x, y, pairs, test, methods, seed, output, x_unpaired, y_unpaired) -> None:
+def _features(x, y, how, output, x_unpaired, y_unpaired) -> None:
     """Two files of features to a table, and the first method's file."""
     if output is not None:
         _check_writable(output)
@@ -68,11 +72,12 @@ def _features(x, y, pairs, test, methods, seed, output, x_unpaired, y_unpaired) 
         a, b = arrays.read(x), arrays.read(y)
         _check_order(a, b)
         further = [None if path is None else arrays.read(path).x for path in (x_unpaired, y_unpaired)]
-        comparison = compare(a.x, b.x, pairs, test, methods, seed, *further)
+        comparison = compare(a.x, b.x, **how, x_unpaired=further[0], y_unpaired=further[1])
     _say(caught, f"{x}, {y}")
     print(comparison)
     if output is not None:
-        next(iter(comparison.models.values())).save(output, x=str(x), y=str(y), pairs=pairs, seed=str(seed))
+        run, model = comparison.first
+        model.save(output, x=str(x), y=str(y), pairs=run.pairs, seed=str(run.seed))
 
 
 def _check_order(a: arrays.Rows, b: arrays.Rows) -> None:
@@ -143,8 +148,8 @@ def _pictures(
     print(comparison)
     if output is None:
         return
-    about = _about(comparison, photos, unpaired, how, f"{images.absolute().name}, {captions.name}")
-    model = DualEncoder(vision, text, next(iter(comparison.models.values())), about)
+    about = _about(comparison, photos, unpaired, f"{images.absolute().name}, {captions.name}")
+    model = DualEncoder(vision, text, comparison.first[1], about)
     model.names = {side: sides.named(name) for side, name in names.items()}
     model.save(output)
     print(f"\n{output}: a dual encoder. Next: ngw index {images} --model {output} --output {images.name}.index")
@@ -169,9 +174,9 @@ def _compared(photos: Album, x: np.ndarray, y: np.ndarray, how: dict[str, Any]) 
     return compare_captions(a, b, **how, unpaired=unpaired if len(unpaired) else None), len(unpaired)
 
 
-def _about(comparison: Comparison, photos: Album, unpaired: int, how: dict[str, Any], data: str) -> dict[str, Any]:
-    """What the model card says of the fit."""
-    name, model = next(iter(comparison.models.items()))
+def _about(comparison: Comparison, photos: Album, unpaired: int, data: str) -> dict[str, Any]:
+    """What the model card says of the fit, the first one."""
+    run, model = comparison.first
     return {
         "data": data,
         "captioned_pictures": photos.captioned,
@@ -179,8 +184,8 @@ def _about(comparison: Comparison, photos: Album, unpaired: int, how: dict[str, 
         "known_pairs": model.n_pairs_,
         "pictures_without_a_caption": unpaired,
         "held_out": f"{comparison.tested}, of which the fit knows nothing",
-        "seed": how["seed"],
+        "seed": run.seed,
         "converged": model.converged_,
         **({"note": model.note_} if model.note_ else {}),
-        "metrics": comparison.metrics[name],
+        "metrics": run.metrics,
     }

@@ -1,17 +1,24 @@
-"""The report page: every table and figure of a run in one HTML file that needs no network and no other file."""
+"""The report page: a summary, then every table and figure, in one HTML file that needs no network and no other file."""
 
 from __future__ import annotations
 
 import base64
 import html
 import io as memory
+import re
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
-from urllib.parse import quote
+
+from ngw.report import elements, runs
+from ngw.report.runs import Run, link
+from ngw.report.summary import Summary
 
 TEMPLATE = Path(__file__).with_suffix(".html")
+LIMIT = 5_000_000  # bytes of a page
+SCALES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18)  # of its figures' sides, until it is small enough
 ORDER = (
     ("retrieval", "Retrieval"),
     ("classification", "Zero-shot classification"),
@@ -23,104 +30,148 @@ ORDER = (
     ("similarity", "Similarity before alignment"),
     ("stages", "Where the time went"),
 )
-FIGURES = {  # those named otherwise, and the tables of records
+PARTS = {  # the sections of figures that are named otherwise, and of the tables of records
     "alignment": "retrieval", "retrieval-examples": "retrieval", "captions": "generation", "images": "generation",
     "vqa-examples": "vqa",
 }  # fmt: skip
-
-_LINKS = (  # of Markdown's inline patterns those that lead elsewhere, and raw HTML
-    "html", "link", "image_link", "reference", "image_reference", "short_reference", "short_image_ref", "autolink",
-    "automail",
-)  # fmt: skip
+LENT = {"efficiency": "retrieval"}  # the sections whose rows are those of others' runs
+SHOWN = {  # what the figures show, for those who don't see them
+    "retrieval": "Curves of R@1 and R@10 against the number of known pairs, a line a method, with its 95 % interval, in"
+    " panels by direction and setting",
+    "alignment": "Test images and captions as points: each cloud by itself, both together after alignment with lines"
+    " between true pairs, and the transport plan of a small sample as a matrix",
+    "retrieval-examples": "Examples: some images with the captions found for them, some captions with the images found",
+    "classification": "Curves of top-1 accuracy against the number of known pairs, a line a method, with its interval",
+    "vqa": "Curves of accuracy against the share of labelled questions, a line a fusion, with its 95 % interval",
+    "vqa-examples": "Examples: questions, images faded where the fusion looks least, and the fusions' answers",
+    "captions": "Examples: test images, a reference caption each, and the caption of each method",
+    "images": "Examples: test captions, their real images, and the image that each method makes",
+    "efficiency": "Points of mean R@1 against the CPU seconds of training, a mark a method, with the front of the best",
+    "ablations": "Curves of mean R@1 against the values of each option, a panel an option",
+    "ablations-full": "Curves of mean R@1 against the values of each option, a panel an option",
+    "identifiability": "Singular values of both maps' Jacobians, a panel a method, beside those of shuffled pairs",
+}
 
 
 @dataclass
 class Section:
-    """One table's document (Markdown), its figures, {file name: png}, and the files of the runs in it."""
+    """One table's document (Markdown), its figures, {file name: png}, and the runs in it.
+
+    names: methods of rows, see `elements.Rows`.
+    """
 
     name: str
     title: str
     text: str
     figures: dict[str, bytes] = field(default_factory=dict)
-    records: list[str] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    names: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Its name as an address within the page."""
+        return re.sub(r"[^\w-]+", "-", self.name)
 
 
 def sections(
-    documents: Mapping[str, str], figures: Mapping[str, bytes], records: Mapping[str, Sequence[str]]
-) -> list[Section]:
+    documents: Mapping[str, str], figures: Mapping[str, bytes], records: Mapping[str, Sequence[Run]],
+    names: Mapping[str, Mapping[tuple[str, str], str]] | None = None,
+) -> list[Section]:  # fmt: skip
     """The page's parts in their order. documents: Markdown by the table's name; figures: png by file name.
 
-    records: the runs' records by table, as seen from the page's folder.
+    records: the runs by table.  names: the methods of rows that aren't called like them, by table.
     """
     titles = dict(ORDER)
     order = [name for name in titles if name in documents] + [name for name in documents if name not in titles]
-    parts = {name: Section(name, titles.get(name, name.capitalize()), documents[name]) for name in order}
+    parts = {
+        name: Section(name, titles.get(name, name.capitalize()), documents[name], names=(names or {}).get(name, {}))
+        for name in order
+    }
     for file, png in figures.items():
         name = file.split(".")[0]
-        if part := parts.get(FIGURES.get(name, name)):
+        if part := parts.get(PARTS.get(name, name)):
             part.figures[file] = png
-    for table, files in records.items():
-        if part := parts.get(FIGURES.get(table, table)):
-            part.records += files
+    for table, some in records.items():
+        if part := parts.get(PARTS.get(table, table)):
+            part.runs += some
     return list(parts.values())
 
 
-def page(title: str, about: Mapping[str, str], config: str, parts: Sequence[Section]) -> str:
-    """The HTML. about: what was run, where and by which versions; config: as YAML."""
-    facts = "".join(f"<dt>{html.escape(key)}</dt><dd>{html.escape(value)}</dd>" for key, value in about.items())
-    links = "".join(_link(f"#{part.name}", part.title) for part in parts)
-    texts = {"title": html.escape(title), "config": html.escape(config)}
-    return string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        texts, facts=facts, links=links, body="".join(map(_section, parts))
+def page(title: str, about: Mapping[str, str], config: str, parts: Sequence[Section], summary: Summary) -> str:
+    """The HTML, of `LIMIT` bytes at most where smaller figures can bring it there.
+
+    about: what was run, where and by which versions; config: as YAML.
+    """
+    links = [link(f"#{part.id}", part.title) for part in parts]
+    anchors = {part.name: runs.anchors(part.id, part.runs) for part in parts}
+    tables = [_tables(part, anchors.get(LENT.get(part.name, part.name), {})) for part in parts]
+    texts = {
+        "title": html.escape(title), "config": html.escape(config), "facts": _facts(about),
+        "links": "".join(f"<li>{one}</li>" for one in links), "summary": _summary(summary),
+    }  # fmt: skip
+    template = string.Template(TEMPLATE.read_text(encoding="utf-8"))
+    for scale in SCALES:
+        body = "".join(map(_section, parts, tables, repeat(scale)))
+        whole = template.substitute(texts, body=body)
+        if len(whole.encode()) <= LIMIT:
+            break
+    return whole
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    """A list of facts by name."""
+    items = "".join(f"<dt>{html.escape(key)}</dt><dd>{html.escape(value)}</dd>" for key, value in facts.items())
+    return f"<dl>{items}</dl>" if items else ""
+
+
+def _summary(summary: Summary) -> str:
+    """What ran, the findings, what failed."""
+    findings = "".join(
+        f"<li><strong>{html.escape(heading)}</strong>{_items(texts)}</li>"
+        for heading, texts in summary.findings.items()
+    )
+    none = "<p>The tables compare no method with a baseline.</p>"
+    return (
+        f"<h3>What ran</h3>{_facts(summary.ran) or '<p>No record is there.</p>'}"
+        f"<h3>Findings</h3>{f'<ol>{findings}</ol>' if findings else none}"
+        f"<h3>What failed or did not converge</h3>{_items(summary.failed) or '<p>The config asks for no run.</p>'}"
     )
 
 
-def _section(part: Section) -> str:
-    """One part: figures first, then the tables."""
-    text = _tables(part.text.partition("\n")[2])  # without its heading, the part's own
-    text = text.replace("<h2>", "<h3>").replace("</h2>", "</h3>")
-    text = text.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
-    shown = "".join(
-        f'<figure><img loading="lazy" alt="{html.escape(file)}" src="data:image/webp;base64,'
-        f'{_webp(png)}"><figcaption>{_link(f"figures/{file}", file)}</figcaption></figure>'
-        for file, png in part.figures.items()
+def _items(texts: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{html.escape(text)}</li>' for text in texts)}</ul>" if texts else ""
+
+
+def _tables(part: Section, anchors: Mapping[str, str]) -> str:
+    """One part's tables, then its runs.  anchors: see `elements.Rows`."""
+    text = part.text.partition("\n")[2]  # without its heading, the part's own
+    return elements.html_of(text, part.id, elements.Rows(anchors, part.names)) + runs.html_of(part.id, part.runs)
+
+
+def _section(part: Section, tables: str, scale: float) -> str:
+    """One part: figures first."""
+    shown = "".join(_figure(file, png, scale) for file, png in part.figures.items())
+    head = f'<section id="{part.id}"><h2>{html.escape(part.title)}</h2>'
+    return f"{head}{shown}{tables}</section>\n"
+
+
+def _figure(file: str, png: bytes, scale: float) -> str:
+    """A figure, said in words for those who don't see it; its caption leads to the png."""
+    name, *where, _ = file.split(".")
+    words = f"{SHOWN.get(name, name)}: {', '.join(where)}"
+    return (
+        f'<figure><img loading="lazy" alt="{html.escape(words)}" src="data:image/webp;base64,{_webp(png, scale)}">'
+        f"<figcaption>{link(f'figures/{file}', file)}</figcaption></figure>"
     )
-    head = f'<section id="{html.escape(part.name)}"><h2>{html.escape(part.title)}</h2>'
-    return f"{head}{shown}{text}{_records(part)}</section>\n"
 
 
-def _webp(png: bytes) -> str:
+def _webp(png: bytes, scale: float) -> str:
     """A figure in base64, as WebP: a quarter of the size of its png, which the caption leads to."""
     from PIL import Image
 
     figure = memory.BytesIO()
-    Image.open(memory.BytesIO(png)).convert("RGB").save(figure, "WEBP", quality=85)
+    picture = Image.open(memory.BytesIO(png)).convert("RGB")
+    if scale < 1:
+        picture = picture.resize([max(1, round(scale * side)) for side in picture.size])
+    picture.save(figure, "WEBP", quality=85)
     return base64.b64encode(figure.getvalue()).decode()
-
-
-def _link(path: str, words: str) -> str:
-    """A link to a path as seen from the page's folder."""
-    return f'<a href="{html.escape(quote(path, safe="/#"))}">{html.escape(words)}</a>'
-
-
-def _tables(text: str) -> str:
-    """The HTML of a document of tables: Markdown without HTML of its own, links and images, which no table of ours has.
-
-    So no text of a config, of data or of a file brings markup or an address into the page.
-    """
-    from markdown import Markdown
-
-    reader = Markdown(extensions=["tables"])
-    reader.ESCAPED_CHARS = list(string.punctuation)  # as GitHub has it
-    reader.preprocessors.deregister("html_block")
-    for pattern in _LINKS:
-        reader.inlinePatterns.deregister(pattern)
-    return reader.convert(text)
-
-
-def _records(part: Section) -> str:
-    """Links to what a part's numbers come from, folded away; none where there is nothing."""
-    if not part.records:
-        return ""
-    links = "".join(f"<li>{_link(file, file)}</li>" for file in part.records)
-    return f"<details><summary>The records of its {len(part.records)} runs</summary><ul>{links}</ul></details>"

@@ -133,21 +133,25 @@ def page(
     import yaml
 
     from ngw.config import Config
+    from ngw.report.frames import read_csv
     from ngw.report.page import page as written
     from ngw.report.page import sections
+    from ngw.report.runs import of_config
+    from ngw.report.summary import SOURCES, summary
+    from ngw.report.tables.ablations import methods
     from ngw.tools.provenance import about
-    from ngw.tools.status import wanted
 
     documents = {path.stem: read_text(path) for path in sorted(tables.glob("*.md"))}
     if not documents:
         raise InputError(f"{tables}: expected tables, found none; run the workflow first.")
     shown = {path.name: read_figure(path) for path in sorted(figures.glob("*.png"))}
+    frames = {name: read_csv(read_text(path)) for name in SOURCES if (path := tables / f"{name}.csv").is_file()}
+    varied = {name: read_csv(read_text(tables / f"{name}.csv")) for name in documents if name.startswith("ablations")}
+    runs = of_config(Config(config))
+    names = {name: methods(rows) for name, rows in varied.items()}
     text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-    records = {
-        table: [Path(file).relative_to("results").as_posix() for file in files]
-        for table, files in wanted(Config(config)).items()
-    }
-    io.write_text(output, written("Neural Geometry Warping", about(), text, sections(documents, shown, records)))
+    parts = sections(documents, shown, runs, names)
+    io.write_text(output, written("Neural Geometry Warping", about(), text, parts, summary(runs, frames)))
 
 
 def draw(table: Path, figure: Callable[[pd.DataFrame, Pair], Any], name: str, output: Path) -> None:

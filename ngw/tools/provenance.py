@@ -15,6 +15,8 @@ from ngw.config.batches import ALL
 from ngw.errors import InputError
 from ngw.record.origin import stamp
 
+RAW = "results/joint/"  # where the models of methods that read raw items lie
+
 
 def about() -> dict[str, str]:
     """Facts for people, by name: date, versions, machine."""
@@ -35,6 +37,18 @@ def job(file: str, store: Path) -> dict | None:
     parts = [name[k : k + 254] for k in range(0, len(name), 254)]  # as Snakemake cuts names that a disk can't hold
     path = store.joinpath(*(f"@{part}" for part in parts[:-1]), parts[-1])
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def logs(file: str, root: Path) -> list[str]:
+    """The logs of the job that made a file, after those of what it was made of by jobs for the same runs alone.
+
+    Those are files beside it (a plan, of the maps), and models of methods that read raw items.
+    """
+    made = job(file, root / ".snakemake" / "metadata")
+    if made is None:
+        return []
+    own = [other for other in made["input"] if Path(other).parent == Path(file).parent or other.startswith(RAW)]
+    return list(dict.fromkeys([*(log for other in own for log in logs(other, root)), *made["log"]]))
 
 
 def batch(file: str, root: Path) -> tuple[str, list[str]] | None:

@@ -114,10 +114,9 @@ def _table(here: pd.DataFrame, who: Pair, size: tuple[int, int]) -> Table:
 
 
 def _line(metrics: pd.DataFrame, base: str, budget: str) -> Line:
-    """One line; its label says where the base or the budget is another than the table's."""
+    """One line: its rates, the difference to its base, what training and the plan came to."""
     row = metrics.loc["mean_recall_1"]
-    label = row["option"] + ("" if row["base"] == base else f" (of {row['base']})")
-    value = _word(row["option"], row["value"]) + ("" if row["pairs"] == budget else f" ({row['pairs']} pairs)")
+    label, value = _label(row, base, budget)
     spread = row["n_seeds"] > 1
     rates = [
         [Number(per_cent(mean), per_cent(std) if spread else "")]
@@ -130,6 +129,22 @@ def _line(metrics: pd.DataFrame, base: str, budget: str) -> Line:
     kept = ["" if np.isnan(row[key]) else show(row[key]) for key, show in (("step", whole), ("support", tenths))]
     before, behind = text_line(label, [value]), text_line(label, [*change, *kept])
     return Line(label, [*before.cells, *rates, *behind.cells], converged=bool(row["converged"]))
+
+
+def _label(row: Mapping[str, Any], base: str, budget: str) -> tuple[str, str]:
+    """A line's option and value, and where the base or the budget is another than the table's."""
+    label = row["option"] + ("" if row["base"] == base else f" (of {row['base']})")
+    return label, _word(row["option"], row["value"]) + ("" if row["pairs"] == budget else f" ({row['pairs']} pairs)")
+
+
+def methods(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """{(option, value), as a line of the table has them: its method}, of the rows of the csv."""
+    named: dict[tuple[str, str], str] = {}
+    for who in encoder_pairs(rows):
+        here = of(rows, who)
+        base, budget = here["base"].iloc[0], here.loc[_is_base(here), "pairs"].iloc[0]
+        named |= {_label(row, base, budget): row["method"] for row in here.to_dict("records")}
+    return named
 
 
 def figure(rows: pd.DataFrame, pair: Pair) -> Figure:

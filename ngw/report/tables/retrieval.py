@@ -54,10 +54,12 @@ from ngw.report.statistics import (
 from ngw.report.tables import efficiency
 
 REFERENCE, QUALITY = "ngw", "mean_recall_1"
+CUTOFFS = (1, 10)  # of the main tables, as of figure 1
 SHOWN = ("recall_1", "recall_5", "recall_10", "mrr", "median_rank", "foscttm")
 _FOSCTTM = (
     "FOSCTTM: candidates closer than the true match, of an image's captions the closest; text to image, chance is 50."
 )
+_FURTHER = "R@5, MRR, median rank and FOSCTTM, budget by budget: retrieval.md, In full."
 _PUBLISHED = "Taken from the sources, not computed here; data, encoders and splits are theirs."
 
 
@@ -79,7 +81,7 @@ def build(
     changes = best_baseline_differences(long, QUALITY, sampled)
     rivals = reference_differences(long, QUALITY, REFERENCE, sampled)
     sizes = {pair(record): (record["n_images"], record["n_captions"]) for record in records}
-    main = {who: main_tables(of(long, who), who, sizes[who]) for who in encoder_pairs(long)}
+    main = {who: main_tables(of(long, who), who, sizes[who], cutoffs=CUTOFFS) for who in encoder_pairs(long)}
     full = {who: full_tables(of(long, who), changes, who, sizes[who]) for who in main}
     against = [
         table
@@ -136,9 +138,15 @@ def rows(records: Sequence[Record], sampled: Samples) -> pd.DataFrame:
     return over_seeds(records, lambda run: {m: run["metrics"].get(m) for m in metrics}, intervals(sampled))
 
 
-def main_tables(here: pd.DataFrame, who: Pair, size: tuple[int, int], folds: bool = False) -> list[Table]:
-    """R@1 of one encoder pair on one data set, a table a setting."""
-    return [_main_table(in_setting(here, unpaired), who, size, unpaired, folds) for unpaired in settings(here)]
+def main_tables(
+    here: pd.DataFrame, who: Pair, size: tuple[int, int], folds: bool = False, cutoffs: Sequence[int] = (1,)
+) -> list[Table]:
+    """R@1 of one encoder pair on one data set, a table a setting; or R@K of each cutoff."""
+    return [
+        _main_table(in_setting(here, unpaired), who, size, unpaired, k, folds)
+        for unpaired in settings(here)
+        for k in cutoffs
+    ]
 
 
 def full_tables(here: pd.DataFrame, changes: pd.DataFrame, who: Pair, size: tuple[int, int]) -> list[Table]:
@@ -154,25 +162,25 @@ def full_tables(here: pd.DataFrame, changes: pd.DataFrame, who: Pair, size: tupl
     ]
 
 
-def _main_table(here: pd.DataFrame, who: Pair, size: tuple[int, int], unpaired: str, folds: bool) -> Table:
-    """R@1 both ways: a line a method, a column a budget. size: test images and captions, part of what R@1 means.
+def _main_table(here: pd.DataFrame, who: Pair, size: tuple[int, int], unpaired: str, k: int, folds: bool) -> Table:
+    """R@K both ways: a line a method, a column a budget. size: test images and captions, part of what R@K means.
 
     folds: the mean over folds of 1,000 images instead, of test sets that are large enough; else without a line.
     """
-    metrics = [f"{way}_recall_1{'_1k' * folds}" for way in DIRECTIONS]
+    metrics = [f"{way}_recall_{k}{'_1k' * folds}" for way in DIRECTIONS]
     here = here[here["metric"].isin(metrics)]
     columns, kind = budgets(here["pairs"]), f"1k, the mean of {FOLDS} folds of {FOLD:,} images, " * folds
     budget = f"by number of pairs{in_words(unpaired)}"
     return metric_table(
         here,
         [[(pairs, metric) for metric in metrics] for pairs in columns],
-        title=f"R@1 in per cent, {kind}image to text / text to image, {budget}: {where(who, size)}",
-        slug=["retrieval", *who, unpaired, *["1k"] * folds],
+        title=f"R@{k} in per cent, {kind}image to text / text to image, {budget}: {where(who, size)}",
+        slug=["retrieval", *who, unpaired, *[f"r{k}"] * (k > 1), *["1k"] * folds],
         corner="pairs",
         header=columns,
         # At R@1 chance is the same both ways: 5 of 5,000 captions or 1 of 1,000 images.
-        chance=1 / (FOLD if folds else size[0]),
-        notes=[f"Unpaired rows {unpaired}: {SETTINGS[unpaired]}."],
+        chance=1 / (FOLD if folds else size[0]) if k == 1 else None,
+        notes=[f"Unpaired rows {unpaired}: {SETTINGS[unpaired]}.", *[_FURTHER] * (k > 1)],
     )
 
 

@@ -123,6 +123,8 @@ def main_table(here: pd.DataFrame, record: Record) -> Table:
         f"Vocabulary: the {known['n_answers']:,} answers with {known['min_count']} occurrences or more in "
         f"{' and '.join(known['splits'])}{reach}.",
     ]
+    if shared := record.get("n_images_trained_on"):
+        notes.append(f"Training asks about {shared:,} of the {record['n_images']:,} images too, by other questions.")
     if clouds:
         notes.append(f"Fitted on: {'; '.join(clouds)}, where a fusion has an aligner.")
     if set(ALPHAS) & set(metrics):

@@ -212,14 +212,22 @@ def vqa(
     io.check_vouched(training, results)
     predicted = read_results(results, table["question_id"])
     official, always = (accuracies(predicted, table["answers"], mode) for mode in ("official", "always"))
-    run = Record.read(training)
+    run, seen = Record.read(training), _trained_on(tables, split, table["image_id"])
     kept = ("question_id", "image_id", "question_type", "answer_type")
     io.write_table(predictions, {
         **{name: table[name] for name in kept}, "answer": predicted, "accuracy": official, "always": always
     })  # fmt: skip
     run.scored(
-        "vqa", VERSION, split=split, n_questions=len(predicted), n_images=len(set(table["image_id"])),
+        "vqa", VERSION, split=split, n_questions=len(predicted), n_images=len(set(table["image_id"])), **seen,
         metrics={**summary(official, table["answer_type"]), "always_accuracy": float(np.mean(always))},
         by_question_type=by_group(official, table["question_type"]),
         vocabulary=take(run["vocabulary"], split, f"{training}: vocabulary"),
     ).write(record)  # fmt: skip
+
+
+def _trained_on(tables: Path, split: str, image_ids: Sequence[int]) -> dict[str, int]:
+    """How many of a split's images training asks about too, where there are some: a data set may share images."""
+    if split == "train":
+        return {}
+    shared = set(image_ids) & set(io.read_table(tables / "questions.parquet", ["image_id"], "train")["image_id"])
+    return {"n_images_trained_on": len(shared)} if shared else {}
