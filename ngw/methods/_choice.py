@@ -47,7 +47,7 @@ class Trial:
         trust: float,
     ) -> None:  # fmt: skip
         self.held = len(held)
-        left, right, known = withdraw(x, y, pairs, kept, 2 * (DRAFT + RIVALS))
+        left, right, known = withdraw(x, y, pairs, kept, 2 * (DRAFT + RIVALS))  # more than are taken
         ends = (len(kept) + min(DRAFT, (len(z) - len(kept)) * 4 // 5) for z in (left, right))
         (self.x, left), (self.y, right) = (
             (z[:end], z[end:][:RIVALS]) for z, end in zip((left, right), ends, strict=True)
