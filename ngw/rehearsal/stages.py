@@ -23,7 +23,8 @@ from ngw.tools import plan, study
 from ngw.tools.measured import REHEARSAL, Work, works
 from ngw.tools.status import merged_files
 
-FAILED = re.compile(r"Error in rule (\w+):.*?\n    log: ([^\s]+)", re.DOTALL)
+# What Snakemake says of a job that fails: its command, whose output is in the log.
+FAILED = re.compile(r"^Command '.* -m ngw (?:batch )?([\w-]+) .* > (\S+) 2>&1' returned non-zero", re.MULTILINE)
 
 
 def portion(text: str) -> float:
@@ -45,13 +46,13 @@ def rehearse(
     values = merged_files(configfile, root)
     _check(only, values)
     _prepare(folder, config.rehearsed(values, share), share)
-    text = _run(folder, only, cores)
+    status, text = _run(folder, only, cores)
     jobs = works(merged_files((), folder), (), folder)
     print("\n".join(lines(jobs)))
     failed = FAILED.findall(text)
-    for rule, log in failed:
-        print(f"failed: {rule}: {folder / log}: {_last(folder / log)}")
-    if failed or "Exiting because a job execution failed" in text:
+    for name, log in failed:
+        print(f"failed: {name}: {_last(folder / log.strip("'"))} ({folder / log})")
+    if status:
         sys.exit(1)
 
 
@@ -80,8 +81,8 @@ def _prepare(folder: Path, values: dict[str, Any], share: float) -> None:
     io.write_text(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False, width=120))
 
 
-def _run(folder: Path, only: Sequence[str], cores: int | None) -> str:
-    """Run Snakemake there, whatever fails; what it says is shown and returned."""
+def _run(folder: Path, only: Sequence[str], cores: int | None) -> tuple[int, str]:
+    """Run Snakemake there, whatever fails: its exit status, and what it says, which is shown too."""
     command = [sys.executable, "-m", "ngw", "run", "--keep-going", "--cores", str(cores or "all")]
     command += [f"results/tables/{name}.csv" for name in only]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -93,7 +94,7 @@ def _run(folder: Path, only: Sequence[str], cores: int | None) -> str:
         for line in process.stdout:
             print(line, end="", flush=True)
             words.append(line)
-    return "".join(words)
+    return process.returncode, "".join(words)
 
 
 def _last(log: Path) -> str:
