@@ -24,7 +24,7 @@ from ngw.tools.measured import REHEARSAL, Work, works
 from ngw.tools.status import merged_files
 
 # What Snakemake says of a job that fails: its command, whose output is in the log.
-FAILED = re.compile(r"^Command '.* -m ngw (?:batch )?([\w-]+) .* > (\S+) 2>&1' returned non-zero", re.MULTILINE)
+FAILED = re.compile(r"^Command '.* -m ngw (?:batch )?([\w-]+) .* > '?(\S+?)'? 2>&1' returned non-zero", re.MULTILINE)
 
 
 def portion(text: str) -> float:
@@ -51,7 +51,7 @@ def rehearse(
     print("\n".join(lines(jobs)))
     failed = FAILED.findall(text)
     for name, log in failed:
-        print(f"failed: {name}: {_last(folder / log.strip("'"))} ({folder / log})")
+        print(f"failed: {name}: {_last(folder / log)} ({folder / log})")
     if status:
         sys.exit(1)
 
