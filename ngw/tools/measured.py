@@ -88,7 +88,8 @@ def works(values: Mapping[str, Any], configfile: Sequence[Path], root: Path) -> 
     text = dry_run([path.resolve() for path in configfile], root, "--forceall")
     batches, images = Batches(Config(values)), sizes(values["datasets"], root)
     made = (root / REHEARSAL).is_file()
-    return [_work(block, batches, images, root, made) for block in BLOCK.split(text) if _rule(block)]
+    blocks = [block for block in BLOCK.split(text) if _rule(block) and "    output: " in block]  # no mere target
+    return [_work(block, batches, images, root, made) for block in blocks]
 
 
 def _rule(block: str) -> str:

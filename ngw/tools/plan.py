@@ -52,6 +52,7 @@ JOBS = {
     "joint_classification": Job(0.15, 1, 16, 2, "140,000 images at 300 a second", 1, "test"),
     "linear_probe": Job(0, 0.05, 32, 2, "1,300,000 images of 1,024 features in half an hour, scaled"),
     "classification_tables": Job(0, 4, 32, 50, "1,000 bootstrap samples of 140,000 images a run", 1, "test"),
+    "vqa": Job(0, 0.02, 4, 6, "214,000 answers scored", 0),
     "fuse": Job(0.5, 1.0, 16, 30, FLOPS),
     "joint": Job(3.5, 28, 48, 800, FLOPS),
     "towers": Job(3.5, 28, 48, 800, FLOPS),
@@ -67,6 +68,7 @@ JOBS = {
     "identifiability": Job(0, 0.08, 8, 1, EMBEDDED),
 }
 SMALL = Job(0, 0.01, 4, 1, "not listed: tables, figures and other small jobs", 1, "test")
+OTHERS = "others"  # what the rules are called that are listed nowhere
 HEAD = ("jobs", "done", "GPU h", "core h", "longest h", "GB each", "GB kept")
 
 
@@ -138,10 +140,11 @@ def lines(jobs: Sequence[Work], known: Sequence[Work] = ()) -> list[str]:
 
 
 def _rows(jobs: Sequence[Work], known: Sequence[Work]) -> dict[str, Row]:
-    """Each rule's row."""
+    """Each rule's row; rules of small jobs, none of which is done anywhere, share one."""
     rules: dict[str, list[Work]] = {}
+    told = {*JOBS, *(work.rule for work in known)}
     for work in jobs:
-        rules.setdefault(work.rule, []).append(work)
+        rules.setdefault(work.rule if work.rule in told else OTHERS, []).append(work)
     return {rule: row(rule, some, known) for rule, some in rules.items()}
 
 
