@@ -17,6 +17,7 @@ import yaml
 from ngw import io
 from ngw.arguments import ConfigFiles, Root, count
 from ngw.cli import stage
+from ngw.config import Config
 from ngw.errors import InputError, did_you_mean
 from ngw.rehearsal import config, data
 from ngw.tools import plan, study
@@ -44,8 +45,11 @@ def rehearse(
 ) -> None:  # fmt: skip
     """The rehearse command, which no rule runs: made data in official layouts, then Snakemake, then a line a rule."""
     values = merged_files(configfile, root)
+    Config(values)
     _check(only, values)
-    _prepare(folder, config.rehearsed(values, share), share)
+    made = config.rehearsed(values, share)
+    Config(made)
+    _prepare(folder, made, share)
     status, text = _run(folder, only, cores)
     jobs = works(merged_files((), folder), (), folder)
     print("\n".join(lines(jobs)))
