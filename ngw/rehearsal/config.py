@@ -20,6 +20,7 @@ TOWER = {"layers": 1, "heads": 1, "dims": 16}
 JOINT = {**TOWER, "width": 16, "steps": 4, "looks": 1}
 FUSED = {"dims": 8, "hidden": 8, "width": 8}
 PASSES = 0.02  # epochs of a network
+FEWEST = 16  # images of a split, at any share
 
 
 def rehearsed(values: Mapping[str, Any], share: float) -> dict[str, Any]:
@@ -42,7 +43,8 @@ def rehearsed(values: Mapping[str, Any], share: float) -> dict[str, Any]:
     foreign = values["run"].get("foreign", {})
     made["run"]["foreign"] = {name: other for name, other in foreign.items() if {name, other} <= used}
     made["run"]["pairs"] = _budgets(values["run"]["pairs"], share)
-    made["tables"] = {name: table and _table(name, table, share) for name, table in made["tables"].items()}
+    widths = {name: spec["width"] for name, spec in made["encoders"].items()}
+    made["tables"] = {name: table and _table(name, table, share, widths) for name, table in made["tables"].items()}
     return made
 
 
@@ -101,8 +103,8 @@ def _fusion(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {**spec, **({**TOWER, "epochs": PASSES} if raw else FUSED)}
 
 
-def _table(name: str, table: Mapping[str, Any], share: float) -> dict[str, Any]:
-    """A table at budgets, numbers of pictures and passes of the rehearsal."""
+def _table(name: str, table: Mapping[str, Any], share: float, widths: Mapping[str, int]) -> dict[str, Any]:
+    """A table at budgets, numbers of pictures and passes of the rehearsal.  widths: of the encoders."""
     made = dict(table)
     if "pairs" in table:
         several = isinstance(table["pairs"], list)
@@ -112,14 +114,14 @@ def _table(name: str, table: Mapping[str, Any], share: float) -> dict[str, Any]:
             {**some, "pairs": _budgets(some["pairs"], share)} if "pairs" in some else some for some in table["only"]
         ]
     if name == "generation":
-        _generation(made, share)
+        _generation(made, share, widths)
     if name == "vqa":
         made["training"] = {**table.get("training", {}), "epochs": PASSES, "looks": 2}
         made["min_count"] = max(1, round(table.get("min_count", 9) * share))
     return made
 
 
-def _generation(table: dict[str, Any], share: float) -> None:
+def _generation(table: dict[str, Any], share: float, widths: Mapping[str, int]) -> None:
     """Tiny decoders, which are trained for a part of a pass."""
     short = {"epochs": PASSES, "looks": 2}
     captioner, imager = table.get("captioner", {}), table.get("imager", {})
@@ -127,9 +129,16 @@ def _generation(table: dict[str, Any], share: float) -> None:
     own = {**short, **TOWER} if imager.get("network", "transformer") != "local" else {}
     table["imager"] = {**imager, **own, **({"vae": AUTOENCODER} if imager.get("vae") else {}), "unclip": None}
     if table.get("count"):
-        table["count"] = max(32, round(table["count"] * share))
+        table["count"] = max(FEWEST, round(table["count"] * share))
     if table.get("images"):
-        table["images"] = {**table["images"], "count": max(32, round(table["images"].get("count", 1000) * share))}
+        table["images"] = {**table["images"], **_pictures(table["images"], share, widths)}
+
+
+def _pictures(images: Mapping[str, Any], share: float, widths: Mapping[str, int]) -> dict[str, Any]:
+    """How many pictures are judged, and on how many axes of the judge, which a covariance of so few allows."""
+    count = max(FEWEST, round(images.get("count", 1000) * share))
+    axes = min(images.get("axes") or widths[images["network"]], count // 2)
+    return {"count": count, "axes": images.get("axes") if axes == widths[images["network"]] else axes}
 
 
 def _budget(pairs: int | str, share: float) -> int | str:

@@ -32,8 +32,8 @@ def about(number: int, words: Iterable[int]) -> str:
 
 
 def often(draw: np.random.Generator, shape: tuple[int, ...], most: int) -> np.ndarray:
-    """Numbers below `most`, few of them often and most of them rarely, as words are."""
-    return (draw.zipf(1.25, shape) - 1) % most
+    """Numbers below `most`, the k-th with a probability of about 1 / k, as words are said (Zipf)."""
+    return np.floor(most ** draw.random(shape)).astype(np.int64) - 1
 
 
 def captioned(numbers: Iterable[int], split: str, stream: str, each: int = 5) -> Iterator[Captioned]:

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from ngw.rehearsal import content, layouts, networks
-from ngw.rehearsal.config import AUTOENCODER, CLIP, GPT2
+from ngw.rehearsal.config import AUTOENCODER, CLIP, FEWEST, GPT2
 from ngw.seeds import rng
 from ngw.tools.sizes import OFFICIAL
 
@@ -24,7 +24,7 @@ QUESTIONS = {"train": 443_757, "val": 214_354, "test": 107_394}  # of VQA v2; of
 
 def part(count: int, share: float) -> int:
     """A share of so many items, a few at least."""
-    return max(16, round(count * share))
+    return max(FEWEST, round(count * share))
 
 
 def images_of(share: float) -> dict[str, range]:

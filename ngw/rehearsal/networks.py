@@ -40,7 +40,7 @@ def clip(folder: Path, words: Iterable[str], size: int, patch: int, length: int)
     torch.manual_seed(0)
     tower = {**SHAPE, "projection_dim": 16}
     text = {**tower, "vocab_size": tokenizer(folder, words), "max_position_embeddings": length}
-    text |= {"pad_token_id": 0, "eos_token_id": 3}
+    text |= {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
     sides = {"text_config": text, "vision_config": {**tower, "image_size": size, "patch_size": patch}}
     transformers.CLIPModel(transformers.CLIPConfig(**sides, projection_dim=16)).save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor(size)), encoding="utf-8")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ngw.config import Config
-from ngw.config.batches import FILES, Batches
+from ngw.config.batches import FILES, PLACE, Batches
 from ngw.errors import InputError
 from ngw.tools.sizes import OFFICIAL, Size, sizes
 from ngw.tools.status import dry_run
@@ -22,6 +22,7 @@ SHORT = 2.0  # seconds beyond the start, below which a job says nothing of how i
 APART = 1.5  # times: sizes between which growth shows
 MOST_POWER = 2.0
 BLOCK = re.compile(r"\n(?=(?:local)?rule )")
+SCORING = ("score_captions", "score_images")  # those of a data set and pair of encoders
 BATCHED = {"fuse", *(stage.replace("-", "_") for stage in FILES)}  # rules whose jobs have many runs
 
 
@@ -102,11 +103,20 @@ def _work(block: str, batches: Batches, images: Mapping[str, Size], root: Path, 
     entries = dict(re.findall(r"^    (benchmark|wildcards): (.*)$", block, re.MULTILINE))
     wildcards = Wildcards(re.findall(r"(\w+)=([^,\s]+)", entries.get("wildcards", "")))
     rule, dataset = _rule(block), wildcards.get("dataset", "")
-    runs = len(batches.runs(rule.replace("_", "-"), wildcards)) if rule in BATCHED else 1
     file = root / entries.get("benchmark", "-")
     cost = read(file) if "benchmark" in entries and file.is_file() else None
     size = images.get(dataset) or images[batches.config.run["datasets"][0]]
-    return Work(rule, _name(wildcards), dataset, max(runs, 1), size, cost, made)
+    return Work(rule, _name(wildcards), dataset, _runs(rule, wildcards, batches), size, cost, made)
+
+
+def _runs(rule: str, wildcards: Wildcards, batches: Batches) -> int:
+    """How many runs a job has."""
+    if rule in BATCHED:
+        return len(batches.runs(rule.replace("_", "-"), wildcards))
+    if rule in SCORING:
+        cells = batches.config.generation.cells()
+        return sum(all(cell[name] == wildcards[name] for name in PLACE) for cell in cells)
+    return 1
 
 
 def _name(wildcards: Mapping[str, str]) -> str:
