@@ -109,7 +109,7 @@ def _last(log: Path) -> str:
 
 def lines(jobs: Sequence[Work]) -> list[str]:
     """A line a rule, that with the longest job first: what it took beside what `ngw plan` would have said of it."""
-    heads = f"{'jobs':>8}{'done':>8}{'longest s':>11}{'planned s':>11}{'most GB':>9}{'planned GB':>12}  the longest"
+    heads = f"{'jobs':>8}{'done':>8}{'longest s':>11}{'its CPU s':>11}{'planned s':>11}{'most GB':>9}{'planned GB':>12}  the longest"
     text = [f"{'rule':24}{heads}"]
     done = [work for work in jobs if work.cost is not None]
     rules = {rule: [work for work in done if work.rule == rule] for rule in dict.fromkeys(work.rule for work in done)}
@@ -118,7 +118,7 @@ def lines(jobs: Sequence[Work]) -> list[str]:
         planned, asked = plan.constant(longest), sum(work.rule == rule for work in jobs)
         memory = max((work.took.memory for work in some if not math.isnan(work.took.memory)), default=math.nan)
         text.append(
-            f"{rule:24}{asked:8,}{len(some):8,}{longest.took.seconds:11,.1f}{planned.seconds:11,.1f}{memory:9,.2f}"
-            f"{planned.memory:12,.1f}  {longest.name or '-'} {longest.dataset}".rstrip()
+            f"{rule:24}{asked:8,}{len(some):8,}{longest.took.seconds:11,.1f}{longest.took.cpu_seconds:11,.1f}"
+            f"{planned.seconds:11,.1f}{memory:9,.2f}{planned.memory:12,.1f}  {longest.name or '-'} {longest.dataset}".rstrip()
         )
     return text

@@ -52,7 +52,7 @@ JOBS = {
     "joint_classification": Job(0.15, 1, 16, 2, "140,000 images at 300 a second", 1, "test"),
     "linear_probe": Job(0, 0.05, 32, 2, "1,300,000 images of 1,024 features in half an hour, scaled"),
     "classification_tables": Job(0, 4, 32, 50, "1,000 bootstrap samples of 140,000 images a run", 1, "test"),
-    "vqa": Job(0, 0.02, 4, 6, "214,000 answers scored", 0),
+    "vqa": Job(0, 0.001, 1, 6, "214,354 made answers scored in 4 seconds", 0),
     "fuse": Job(0.5, 1.0, 16, 30, FLOPS),
     "joint": Job(3.5, 28, 48, 800, FLOPS),
     "towers": Job(3.5, 28, 48, 800, FLOPS),
