@@ -107,18 +107,19 @@ def _last(log: Path) -> str:
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it says nothing")
 
 
+HEADS = ("jobs", "done", "longest s", "its CPU s", "planned s", "most GB", "planned GB")
+
+
 def lines(jobs: Sequence[Work]) -> list[str]:
     """A line a rule, that with the longest job first: what it took beside what `ngw plan` would have said of it."""
-    heads = f"{'jobs':>8}{'done':>8}{'longest s':>11}{'its CPU s':>11}{'planned s':>11}{'most GB':>9}{'planned GB':>12}  the longest"
-    text = [f"{'rule':24}{heads}"]
+    text = [f"{'rule':24}{''.join(f'{name:>11}' for name in HEADS)}  the longest"]
     done = [work for work in jobs if work.cost is not None]
     rules = {rule: [work for work in done if work.rule == rule] for rule in dict.fromkeys(work.rule for work in done)}
     for rule, some in sorted(rules.items(), key=lambda item: -max(work.took.seconds for work in item[1])):
         longest = max(some, key=lambda work: work.took.seconds)
         planned, asked = plan.constant(longest), sum(work.rule == rule for work in jobs)
         memory = max((work.took.memory for work in some if not math.isnan(work.took.memory)), default=math.nan)
-        text.append(
-            f"{rule:24}{asked:8,}{len(some):8,}{longest.took.seconds:11,.1f}{longest.took.cpu_seconds:11,.1f}"
-            f"{planned.seconds:11,.1f}{memory:9,.2f}{planned.memory:12,.1f}  {longest.name or '-'} {longest.dataset}".rstrip()
-        )
+        numbers = (longest.took.seconds, longest.took.cpu_seconds, planned.seconds, memory, planned.memory)
+        words = f"{asked:11,}{len(some):11,}{''.join(f'{number:11,.2f}' for number in numbers)}"
+        text.append(f"{rule:24}{words}  {longest.name or '-'} {longest.dataset}".rstrip())
     return text
