@@ -93,6 +93,6 @@ def _pool(folder: Path, size: tuple[int, int]) -> list[Path]:
         if files[-1].is_file():  # two data sets may share a pool, and a rehearsal goes on
             continue
         coarse = Image.fromarray(draw.integers(0, 256, (12, 16, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
-        pixels = np.asarray(coarse) + draw.normal(0, 6, (size[1], size[0], 3))
-        Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(files[-1], quality=85)
+        pixels = np.asarray(coarse) + draw.normal(0, 12, (size[1], size[0], 3))
+        Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(files[-1], quality=92)
     return files
