@@ -53,6 +53,7 @@ def gpt2(folder: Path, words: Iterable[str], length: int) -> None:
 
     torch.manual_seed(0)
     shape = {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": length, "pad_token_id": 0}
+    shape |= {"bos_token_id": 2, "eos_token_id": 3}
     config = transformers.GPT2Config(vocab_size=tokenizer(folder, words), **shape)
     transformers.GPT2LMHeadModel(config).save_pretrained(folder)
 

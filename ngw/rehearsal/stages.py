@@ -80,7 +80,7 @@ def _prepare(folder: Path, values: dict[str, Any], share: float) -> None:
     if before is None:
         data.make(folder, values["datasets"], share)
         data.models(folder)
-        study.init(folder)
+        study.start(folder)
         io.write_json(folder / REHEARSAL, about)
     io.write_text(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False, width=120))
 
