@@ -24,6 +24,7 @@ from ngw.tools import plan, study
 from ngw.tools.measured import REHEARSAL, Work, works
 from ngw.tools.status import merged_files
 
+MEMORY = "16000"  # MB that a plan's kernel may take half of, as in a job of profiles/slurm
 # What Snakemake says of a job that fails: its command, whose output is in the log.
 FAILED = re.compile(r"^Command '.* -m ngw (?:batch )?([\w-]+) .* > '?(\S+?)'? 2>&1' returned non-zero", re.MULTILINE)
 
@@ -89,7 +90,10 @@ def _run(folder: Path, only: Sequence[str], cores: int | None) -> tuple[int, str
     """Run Snakemake there, whatever fails: its exit status, and what it says, which is shown too."""
     command = [sys.executable, "-m", "ngw", "run", "--keep-going", "--cores", str(cores or "all")]
     command += [f"results/tables/{name}.csv" for name in only]
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment = os.environ | {
+        "HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "SLURM_MEM_PER_NODE": MEMORY,
+    }  # fmt: skip
     words = []
     with subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
