@@ -52,7 +52,7 @@ ELSEWHERE = {  # the test, or the fixture, that runs a command which isn't run h
     "python -m ngw search photos.index two dogs on a beach --top 12 --sheet found.png": TUTORIAL,
     "python -m ngw serve photos.index": TUTORIAL,
     "python benchmarks/search.py --size full": "test_benchmarks::test_searches_and_their_peers_find_the_same_pictures",
-    "python -m ngw rehearse paper.yaml --folder DIRECTORY --share 0.02": REHEARSAL,
+    "python -m ngw rehearse paper.yaml --folder DIRECTORY --share 0.1": REHEARSAL,
     "python -m ngw plan paper.yaml --measured DIRECTORY": REHEARSAL,
     "python benchmarks/scale.py DIRECTORY": "test_benchmarks::test_the_paper_s_size_runs_on_a_small_one",
 }

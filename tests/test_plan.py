@@ -35,7 +35,7 @@ def test_the_rest_of_a_rule_is_told_by_its_jobs_that_are_done():
     text = {line.split()[0]: line for line in plan.lines(jobs)}
     row = text["transport"].split()
     assert row[1:3] == ["2", "1"]
-    # Two core hours a run at COCO's size, a quarter of that at half of it.
+    # Four core hours of two runs at COCO's size, a quarter of one's at half of it.
     assert float(row[4]) == pytest.approx(4.5, abs=0.06)
     assert float(row[5]) == pytest.approx(2.0, abs=0.01)  # the longest's hours: the one that is done
     assert text["transport"].endswith("measured; 1 by jobs that are done")
@@ -57,6 +57,14 @@ def test_two_sizes_show_how_seconds_and_memory_grow():
     one = predict(Work("fit", "cca", "coco", 1, sizes[2]), done[1:], "train", 1)
     assert one.seconds == pytest.approx(START + 100, rel=0.01)  # one size shows no power: the given one
     assert one.memory == pytest.approx(RESIDENT + 5 * (1.5 - RESIDENT), rel=0.01)
+
+
+def test_what_is_far_smaller_tells_nothing():
+    tenth, hundredth = (Size(COCO.train // n, 0, 0) for n in (10, 100))
+    job = Work("fit", "cca", "coco", 1, COCO)
+    near, far = (Work("fit", "cca", "coco", 1, size, Cost(50, 50, 1)) for size in (tenth, hundredth))
+    assert table([job], [near])["fit"][-1] == "done"
+    assert table([job], [far])["fit"] == [*table([job])["fit"]]
 
 
 def test_a_rehearsal_tells_no_hours_of_what_runs_on_a_gpu_but_its_memory():

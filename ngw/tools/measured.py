@@ -16,10 +16,11 @@ from ngw.tools.sizes import OFFICIAL, Size, sizes
 from ngw.tools.status import dry_run
 
 REHEARSAL = "rehearsal.json"  # what `ngw rehearse` leaves in its folder: there networks are tiny
-START = 3.0  # seconds: Python and libraries, at any size
+START = 2.0  # CPU seconds: Python and libraries, at any size
 RESIDENT = 0.4  # GB: the same
-SHORT = 2.0  # seconds beyond the start, below which a job says nothing of how its time grows
+SHORT = 5.0  # CPU seconds beyond the start, below which a job says nothing of how its time grows
 APART = 1.5  # times: sizes between which growth shows
+FAR = 12.0  # times: sizes that are farther apart say nothing of one another
 MOST_POWER = 2.0
 BLOCK = re.compile(r"\n(?=(?:local)?rule )")
 SCORING = ("score_captions", "score_images")  # those of a data set and pair of encoders
@@ -126,14 +127,20 @@ def _name(wildcards: Mapping[str, str]) -> str:
     return " ".join(filter(None, [*(wildcards.get(key, "") for key in ("method", "fusion", "encoder")), budget]))
 
 
-def alike(work: Work, known: Sequence[Work]) -> list[Work]:
-    """Of the jobs that are done those of the same rule and name, or, where there are none, of the rule."""
-    same = [other for other in known if other.rule == work.rule and other.cost is not None]
+def alike(work: Work, known: Sequence[Work], split: str) -> list[Work]:
+    """Of the jobs that are done those of the same rule and name, or, where there are none, of the rule; none by far
+    smaller or larger."""
+    scale = work.scale(split)
+    same = [
+        other
+        for other in known
+        if other.rule == work.rule and other.cost is not None and scale <= FAR * other.scale(split) <= FAR**2 * scale
+    ]
     return [other for other in same if other.name == work.name] or same
 
 
 def growth(some: Sequence[Work], split: str, power: float) -> float:
-    """By which power of the images' number the seconds of alike jobs grow: as two sizes show it, else the one given."""
+    """By which power of the images' number the CPU seconds of alike jobs grow: as two sizes show it, else the given."""
     small, large = (choose(some, key=lambda work: work.scale(split)) for choose in (min, max))
     ratio = large.scale(split) / small.scale(split) if small.scale(split) else 1.0
     if ratio < APART or len({work.name for work in some}) > 1:
@@ -145,8 +152,8 @@ def growth(some: Sequence[Work], split: str, power: float) -> float:
 
 
 def _beyond(work: Work) -> float:
-    """Seconds of a job's run beyond its start."""
-    return max(work.took.seconds - START, 0.0) / work.runs
+    """CPU seconds of a job's run beyond its start."""
+    return max(work.took.cpu_seconds - START, 0.0) / work.runs
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -113,11 +113,13 @@ def _cost(work: Work, each: Job, known: Sequence[Work]) -> tuple[Cost, bool]:
     """
     if work.cost is not None and not (work.made and each.gpu):
         return work.cost, True
-    hours, some = constant(work), alike(work, known)
+    hours, some = constant(work), alike(work, known, each.split)
     if not some:
         return hours, False
     cost = predict(work, some, each.split, each.power)
-    real = [other for other in some if not (other.made and each.gpu)]
+    if not each.gpu:
+        return cost._replace(seconds=cost.cpu_seconds), True  # of one core, however busy the others' machine was
+    real = [other for other in some if not other.made]
     if real:
         return predict(work, real, each.split, each.power)._replace(memory=cost.memory), True
     return hours._replace(memory=max(hours.memory, cost.memory)), False
