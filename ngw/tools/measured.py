@@ -18,7 +18,7 @@ from ngw.tools.status import dry_run
 REHEARSAL = "rehearsal.json"  # what `ngw rehearse` leaves in its folder: there networks are tiny
 START = 2.0  # CPU seconds: Python and libraries, at any size
 RESIDENT = 0.4  # GB: the same
-SHORT = 5.0  # CPU seconds beyond the start, below which a job says nothing of how its time grows
+SHORT = 2.0  # CPU seconds beyond the start, below which a job says nothing of how its time grows
 APART = 1.5  # times: sizes between which growth shows
 FAR = 12.0  # times: sizes that are farther apart say nothing of one another
 MOST_POWER = 2.0
@@ -127,16 +127,21 @@ def _name(wildcards: Mapping[str, str]) -> str:
     return " ".join(filter(None, [*(wildcards.get(key, "") for key in ("method", "fusion", "encoder")), budget]))
 
 
-def alike(work: Work, known: Sequence[Work], split: str) -> list[Work]:
-    """Of the jobs that are done those of the same rule and name, or, where there are none, of the rule; none by far
-    smaller or larger."""
-    scale = work.scale(split)
-    same = [
-        other
-        for other in known
-        if other.rule == work.rule and other.cost is not None and scale <= FAR * other.scale(split) <= FAR**2 * scale
-    ]
+def alike(work: Work, known: Sequence[Work]) -> list[Work]:
+    """Of the jobs that are done those of the same rule and name, or, where there are none, of the rule."""
+    same = [other for other in known if other.rule == work.rule and other.cost is not None]
     return [other for other in same if other.name == work.name] or same
+
+
+def telling(work: Work, some: Sequence[Work], split: str) -> list[Work]:
+    """Of alike jobs those that tell what this one takes: of its size, or near it and longer than their start."""
+    own = work.scale(split)
+
+    def tells(other: Work) -> bool:
+        scale = other.scale(split)
+        return scale == own or (own <= FAR * scale <= FAR**2 * own and other.took.cpu_seconds - START >= SHORT)
+
+    return [other for other in some if tells(other)]
 
 
 def growth(some: Sequence[Work], split: str, power: float) -> float:
@@ -160,12 +165,14 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def predict(work: Work, some: Sequence[Work], split: str, power: float) -> Cost:
-    """What a job will take by alike ones that are done.
+def predict(work: Work, some: Sequence[Work], split: str, power: float) -> Cost | None:
+    """What a job will take by alike ones that are done; None where they are too far from its size to tell.
 
     Seconds beyond the start grow with the runs and with a power of the images, memory beyond Python's with the images.
     """
-    power = growth(some, split, power)
+    power, some = growth(some, split, power) if some else power, telling(work, some, split)
+    if not some:
+        return None
 
     def weight(each: Work) -> float:
         return each.runs * each.scale(split) ** power

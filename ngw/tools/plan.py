@@ -113,15 +113,15 @@ def _cost(work: Work, each: Job, known: Sequence[Work]) -> tuple[Cost, bool]:
     """
     if work.cost is not None and not (work.made and each.gpu):
         return work.cost, True
-    hours, some = constant(work), alike(work, known, each.split)
-    if not some:
-        return hours, False
+    hours, some = constant(work), alike(work, known)
     cost = predict(work, some, each.split, each.power)
+    if cost is None:
+        return hours, False
     if not each.gpu:
         return cost._replace(seconds=cost.cpu_seconds), True  # of one core, however busy the others' machine was
-    real = [other for other in some if not other.made]
-    if real:
-        return predict(work, real, each.split, each.power)._replace(memory=cost.memory), True
+    real = predict(work, [other for other in some if not other.made], each.split, each.power)
+    if real is not None:
+        return real._replace(memory=cost.memory), True
     return hours._replace(memory=max(hours.memory, cost.memory)), False
 
 
