@@ -145,7 +145,7 @@ def telling(work: Work, some: Sequence[Work], split: str) -> list[Work]:
 
 
 def growth(some: Sequence[Work], split: str, power: float) -> float:
-    """By which power of the images' number the CPU seconds of alike jobs grow: as two sizes show it, else the given."""
+    """By which power of the images' number the CPU seconds of alike jobs grow: the given one, or more as sizes show."""
     small, large = (choose(some, key=lambda work: work.scale(split)) for choose in (min, max))
     ratio = large.scale(split) / small.scale(split) if small.scale(split) else 1.0
     if ratio < APART or len({work.name for work in some}) > 1:
@@ -153,7 +153,7 @@ def growth(some: Sequence[Work], split: str, power: float) -> float:
     times = [_mean([_beyond(work) for work in some if work.size == end.size]) for end in (small, large)]
     if min(times) < SHORT:
         return power
-    return min(MOST_POWER, max(0.0, math.log(times[1] / times[0]) / math.log(ratio)))
+    return max(power, min(MOST_POWER, math.log(times[1] / times[0]) / math.log(ratio)))
 
 
 def _beyond(work: Work) -> float:
