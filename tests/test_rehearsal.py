@@ -17,6 +17,7 @@ from ngw.data._leaks import refuse_leaks
 from ngw.errors import InputError
 from ngw.rehearsal import config, content
 from ngw.rehearsal.data import images_of, make
+from ngw.tools.plan import JOBS
 from ngw.tools.status import merged_files
 
 ROOT = Path(__file__).parents[1]
@@ -154,7 +155,10 @@ def test_the_whole_paper_is_rehearsed_and_its_plan_told_by_it(tmp_path, capsys):
     assert {"data", "transport", "joint_vqa", "train_image_decoder", "linear_probe", "score_images"} <= rules.keys()
     assert all(row[1] == row[2] for row in rules.values())  # every job is done
     assert "failed: " not in out
+    assert main(["plan", "--root", str(place)]) == 0
+    own = capsys.readouterr().out
+    assert re.search(r"^transport .*  measured$", own, re.MULTILINE)
+    assert re.search(r"^left of it +0 ", own, re.MULTILINE)
     assert main(["plan", *configs, "--root", str(ROOT), "--measured", str(place)]) == 0
-    plan = capsys.readouterr().out
-    assert re.search(r"^transport .* by jobs that are done$", plan, re.MULTILINE)
-    assert re.search(r"^joint_vqa .* operations at 100 TFLOP/s$", plan, re.MULTILINE)  # whose network was tiny
+    paper = capsys.readouterr().out  # whose jobs are a thousand times as large
+    assert re.search(rf"^transport .*  {JOBS['transport'].source}$", paper, re.MULTILINE)
