@@ -90,7 +90,7 @@ def works(values: Mapping[str, Any], configfile: Sequence[Path], root: Path) -> 
     text = dry_run([path.resolve() for path in configfile], root, "--forceall")
     batches, images = Batches(Config(values)), sizes(values["datasets"], root)
     made = (root / REHEARSAL).is_file()
-    blocks = [block for block in BLOCK.split(text) if _rule(block) and "    output: " in block]  # no mere target
+    blocks = [block for block in BLOCK.split(text) if _rule(block) and "    benchmark: " in block]  # no mere target
     return [_work(block, batches, images, root, made) for block in blocks]
 
 
@@ -104,8 +104,8 @@ def _work(block: str, batches: Batches, images: Mapping[str, Size], root: Path, 
     entries = dict(re.findall(r"^    (benchmark|wildcards): (.*)$", block, re.MULTILINE))
     wildcards = Wildcards(re.findall(r"(\w+)=([^,\s]+)", entries.get("wildcards", "")))
     rule, dataset = _rule(block), wildcards.get("dataset", "")
-    file = root / entries.get("benchmark", "-")
-    cost = read(file) if "benchmark" in entries and file.is_file() else None
+    file = root / entries["benchmark"]
+    cost = read(file) if file.is_file() else None
     size = images.get(dataset) or images[batches.config.run["datasets"][0]]
     return Work(rule, _name(wildcards), dataset, _runs(rule, wildcards, batches), size, cost, made)
 
