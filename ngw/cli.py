@@ -42,6 +42,7 @@ MODULES = (  # those that define stages
     "ngw.tools.provenance",
     "ngw.tools.exchange",
     "ngw.tools.study",
+    "ngw.rehearsal.stages",
 )
 DEFINITION = re.compile(r'^@stage\("(.+)"\)\ndef (\w+)\(', re.MULTILINE)
 EPILOG = "Exit status: 0 done; 2 bad input or usage, in one sentence; 1 anything else, with its traceback."

@@ -11,7 +11,7 @@ rule ablation_tables:
         "results/logs/ablation-tables.log",
     benchmark:
         "results/benchmarks/ablation-tables.tsv"
-    localrule: True
+    localrule: LOCAL
     params:
         code=code("ngw.report.stages:ablation_tables"),
         grid=verbatim(json.dumps(CONFIG.ablation_grid())),

@@ -89,7 +89,7 @@ rule classification_tables:
         "results/logs/classification-tables.log",
     benchmark:
         "results/benchmarks/classification-tables.tsv"
-    localrule: True
+    localrule: LOCAL
     params:
         code=code("ngw.report.labelled:classification_tables"),
         cells=verbatim(json.dumps(CONFIG.classification.cells())),

@@ -43,6 +43,8 @@ for path in workflow.configfiles:
     ngw.config.read(path)  # for keys that stand twice: Snakemake keeps the last one
 CONFIG = ngw.config.Config(config)
 JOB = Jobs(CONFIG)  # what a job is made of, from its wildcards
+# Are tables of all runs made in seconds, where Snakemake runs? Not where jobs are cut to a budget.
+LOCAL = JOB.batches.whole
 RUN = ngw.config.RUN
 FUSION = ngw.config.FUSION
 

@@ -18,7 +18,7 @@ rule tables:
         "results/logs/tables.log",
     benchmark:
         "results/benchmarks/tables.tsv"
-    localrule: True
+    localrule: LOCAL
     params:
         code=code("ngw.report.stages:collate"),
         grid=verbatim(json.dumps(CONFIG.grid())),

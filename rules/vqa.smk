@@ -33,7 +33,7 @@ rule vqa_tables:
         "results/logs/vqa-tables.log",
     benchmark:
         "results/benchmarks/vqa-tables.tsv"
-    localrule: True
+    localrule: LOCAL
     params:
         code=code("ngw.report.stages:vqa_tables"),
         grid=verbatim(json.dumps(CONFIG.vqa.cells())),

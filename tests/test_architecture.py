@@ -25,7 +25,7 @@ LAYERS = [  # bottom to top; a module belongs to the longest name that begins it
     {"ngw.comparison"},
     {"ngw.dual"},
     {"ngw.tools"},
-    {"ngw.download"},
+    {"ngw.download", "ngw.rehearsal"},
     {"ngw.report"},
     {"ngw.tasks.stages", "ngw.tasks.vqa.stages", "ngw.tasks.captions.stages"},
     {"ngw.tasks.images.stages", "ngw.tasks.joint.stages", "ngw.tasks.outside"},

@@ -24,6 +24,7 @@ LINE = re.compile(
 )
 REPORT = "test_workflow::test_snakemakes_own_report_has_tables_and_figures_and_is_quiet_in_a_browser"
 PAPER = "test_download_needs::test_all_that_the_paper_needs_comes_by_one_command_and_the_rule_then_finds_it_offline"
+REHEARSAL = "test_rehearsal::test_the_whole_paper_is_rehearsed_and_its_plan_told_by_it"
 TUTORIAL = "test_search_tutorial::test_the_tutorial_is_followed"
 METHOD = "test_own_method::test_a_method_of_ten_lines_comes_into_the_table_and_no_other_is_fitted_again"
 ELSEWHERE = {  # the test, or the fixture, that runs a command which isn't run here; CI: a line of .ci/run
@@ -53,6 +54,8 @@ ELSEWHERE = {  # the test, or the fixture, that runs a command which isn't run h
     "python -m ngw serve photos.index": TUTORIAL,
     "snakemake --cores 2 --configfile examples/quick.yaml my-study.yaml": METHOD,
     "python benchmarks/search.py --size full": "test_benchmarks::test_searches_and_their_peers_find_the_same_pictures",
+    "python -m ngw rehearse paper.yaml --folder DIRECTORY --share 0.1": REHEARSAL,
+    "python -m ngw plan paper.yaml --measured DIRECTORY": REHEARSAL,
     "python benchmarks/scale.py DIRECTORY": "test_benchmarks::test_the_paper_s_size_runs_on_a_small_one",
 }
 # pip has no network here: it looks whether what is installed is what the command wants, and installs nothing.

@@ -147,10 +147,11 @@ def test_every_decorated_function_is_a_stage():
 
 
 DUAL = {f"dual/{path.name}" for path in (ROOT / "ngw/dual").glob("*.py")}
+REHEARSAL = {f"rehearsal/{path.name}" for path in (ROOT / "ngw/rehearsal").glob("*.py")}
 NO_STAGE = {  # reached by no rule: commands for people, and what the workflow itself is read with
-    "comparison/__init__.py", "comparison/table.py", "config/jobs.py", "config/runs.py", *DUAL,
-    "fingerprints/__init__.py", "fingerprints/outside.py", "tools/plan.py", "tools/study.py", "tools/exchange.py",
-    "report/export.py", *COMMAND_LINE,
+    "config/jobs.py", "config/runs.py", *DUAL, *REHEARSAL, "fingerprints/__init__.py", "fingerprints/outside.py",
+    "tools/plan.py", "tools/measured.py", "tools/sizes.py", "tools/study.py", "tools/exchange.py", "report/export.py",
+    "comparison/__init__.py", "comparison/table.py", *COMMAND_LINE,
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 from tiny_repository import tiny_repository
 
 from ngw.cli import main
-from ngw.tools import plan, status
+from ngw.tools import status
 from ngw.tools.status import merged
 
 ROOT = Path(__file__).parents[1]
@@ -91,35 +91,6 @@ def test_a_config_lies_over_another_key_by_key():
 
 def test_a_missing_config_is_told(root, refused):
     refused(["status", "--root", str(root), "gone.yaml"], "gone.yaml: no such config file")
-
-
-DRY = """
-rule encode:
-    input: a
-    wildcards: dataset=coco, split=test, encoder=v
-
-rule transport:
-    wildcards: dataset=coco, vision=v
-localrule tables:
-    output: t
-
-rule transport:
-    wildcards: dataset=small, vision=v
-"""
-
-
-def test_jobs_are_counted_by_rule_and_data_set():
-    found = plan.counted(DRY)
-    assert found == {("encode", "coco"): 1, ("transport", "coco"): 1, ("transport", "small"): 1, ("tables", ""): 1}
-
-
-def test_hours_follow_the_training_images_as_the_rule_does():
-    small = {"kind": "scenes", "sizes": {"train": plan.COCO // 2}}
-    text = plan.lines(plan.counted(DRY), {"coco": {"kind": "coco"}, "small": small})
-    (line,) = [line.split() for line in text if line.startswith("transport")]
-    assert line[1] == "2"
-    assert float(line[3]) == pytest.approx(1.25 * plan.JOBS["transport"].cpu, abs=0.06)  # half the images: a quarter
-    assert text[-1].split()[:2] == ["all", "4"]
 
 
 @pytest.mark.workflow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -152,15 +151,6 @@ class Batches:
             stage: {RUN.format(**cell) for runs in some.values() for cell in runs if "fusion" not in cell}
             for stage, some in self._jobs.items()
         }
-
-    def counts(self) -> Counter[tuple[str, str]]:
-        """{(stage, data set): runs}, those of the full ablations left out."""
-        jobs = ((stage, key, runs) for stage, some in self._jobs.items() for key, runs in some.items())
-        counts: Counter[tuple[str, str]] = Counter()
-        for stage, (dataset, _, _, name, _), runs in jobs:
-            if not name.removeprefix(ALL).endswith("~~"):
-                counts[stage, dataset] += len(runs)
-        return counts
 
     def made(self, stage: str, some: Iterable[Cell]) -> list[str]:
         """What says that a stage has made the files of some runs, each once; a rule of one's own makes them itself."""

@@ -54,11 +54,13 @@ class Inception(Encoder):
     @cached_property
     def network(self):
         """The network, loaded once."""
+        import torch
+
         module = _module()
         module.load_state_dict_from_url = lambda *_, **__: self._state()  # its own way unpickles whatever a file holds
         with whole(self.weights or URL, "Inception's weights", "name others"):
             network = module.FeatureExtractorInceptionV3("inception", ["2048"])
-        return network.eval().requires_grad_(False)
+        return network.eval().requires_grad_(False).to("cuda" if torch.cuda.is_available() else "cpu")
 
     def _state(self) -> dict:
         """The weights, checked; as tensors and nothing else."""
@@ -86,9 +88,10 @@ class Inception(Encoder):
                 "inception: expected to be a judge of pictures, which has no tokens; name another encoder."
             )
         network = self.network
-        pixels = np.stack([np.asarray(read(item)) for item in items])
+        device = next(network.parameters()).device
+        pixels = torch.from_numpy(np.stack([np.asarray(read(item)) for item in items]))
         with torch.inference_mode():
-            return Encoding(network(torch.from_numpy(pixels).permute(0, 3, 1, 2))[0].numpy())
+            return Encoding(network(pixels.permute(0, 3, 1, 2).to(device))[0].cpu().numpy())
 
 
 def _module() -> ModuleType:

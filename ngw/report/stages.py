@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -37,9 +37,31 @@ RANKS = ["direction", "image_id", "rank"]  # columns of predictions/retrieval.pa
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
+class PredictionFiles(Mapping[tuple, dict]):
+    """Columns of the predictions of runs by cell, read when a run's are asked for: those of all need not fit in memory.
+
+    At the paper's size those of its 858 rows of answers would take 87 GB.
+    """
+
+    def __init__(self, files: Mapping[tuple, str], columns: Sequence[str]) -> None:
+        self.files, self.columns = files, columns
+
+    def __getitem__(self, cell: tuple) -> dict[str, list]:
+        return io.read_table(self.files[cell], self.columns)
+
+    def __iter__(self) -> Iterator[tuple]:
+        return iter(self.files)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __contains__(self, cell: object) -> bool:
+        return cell in self.files
+
+
 def read_runs(
     cells: Sequence[Mapping[str, Any]], task: str, columns: Sequence[str] = ()
-) -> tuple[list[Record], dict[tuple, dict], list[tuple]]:
+) -> tuple[list[Record], Mapping[tuple, dict], list[tuple]]:
     """Records of a task's runs, by cell these columns of their predictions, and the cells that the table expects."""
     from ngw.config import FUSION, RUN
     from ngw.report.records import cell
@@ -49,8 +71,8 @@ def read_runs(
     records = [Record.read(f"{folder}/metrics/{task}.json") for folder in folders]
     if not columns:
         return records, {}, expected
-    tables = [io.read_table(f"{folder}/predictions/{task}.parquet", columns) for folder in folders]
-    return records, dict(zip(expected, tables, strict=True)), expected
+    files = [f"{folder}/predictions/{task}.parquet" for folder in folders]
+    return records, PredictionFiles(dict(zip(expected, files, strict=True)), columns), expected
 
 
 @stage("Collate the runs of a config into tables.")

@@ -1,4 +1,4 @@
-"""What a config will ask for before it runs: jobs by rule from Snakemake's dry run, hours and storage by constants.
+"""What a config will ask for: jobs from Snakemake's dry run, hours and memory by jobs that are done, else by constants.
 
 The constants are orders of magnitude for one A100-class GPU and one core of a server, each with where it comes from.
 They are no measurement of the paper's run, which hasn't been run; a cluster's scheduler needs no better.
@@ -6,18 +6,14 @@ They are no measurement of the paper's run, which hasn't been run; a cluster's s
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 from ngw.arguments import ConfigFiles, Root
 from ngw.cli import stage
-
-OFFICIAL = {"coco": 113_287, "flickr30k": 29_000, "vqa2": 82_783, "easy-vqa": 4_000}  # training images of a kind
-COCO = OFFICIAL["coco"]
-OTHER = 2_000  # training images of what says nothing of its size
+from ngw.tools.measured import Cost, Work, alike, predict, works
 
 
 class Job(NamedTuple):
@@ -25,7 +21,7 @@ class Job(NamedTuple):
 
     gpu, cpu: hours (of a GPU; of a core).  memory: GB.  storage: MB that stay.
 
-    power: by which of the training images' number the hours grow.
+    power: by which of the images' number the hours grow; split: of whose images (`all`: of all splits').
     """
 
     gpu: float
@@ -34,99 +30,156 @@ class Job(NamedTuple):
     storage: float
     source: str
     power: int = 1
+    split: str = "train"
 
 
 SCALE = "benchmarks/scale.py at 6,000 images, scaled"
-EMBEDDED = "the embedded run, times the number of images"
+REHEARSED = "a rehearsal at 11,329 images, scaled"
 FLOPS = "operations at 100 TFLOP/s"
 JOBS = {
-    "data": Job(0, 0.6, 4, 200, "every image decoded once, 50 a second and core"),
+    "data": Job(0, 0.6, 4, 200, "every image decoded once, 50 a second and core", 1, "all"),
     "encode_shard": Job(0.04, 0.4, 8, 0, "28,000 images at 300 a second"),
-    "encode": Job(0.01, 0.1, 8, 80, "5,000 images or 25,000 texts at 300 a second"),
+    "encode": Job(0.01, 0.1, 8, 80, "5,000 images or 25,000 texts at 300 a second", 1, "test"),
     "encode_keeping_tokens": Job(0.2, 2.0, 8, 50_000, "100,000 images at 300 a second; 257 tokens of 1,024 float16"),
     "gather": Job(0, 0.02, 4, 350, "copies 350 MB"),
-    "basis": Job(0.01, 0.1, 8, 5, "2,000 images at 300 a second"),
+    "basis": Job(0.01, 0.1, 8, 5, "2,000 images at 300 a second", 0),
     "tokens": Job(0.15, 0.8, 16, 10_000, "100,000 images at 300 a second; 197 tokens of 256 float16"),
-    "transport": Job(0, 2.0, 6, 700, SCALE, 2),
-    "maps": Job(0, 0.02, 4, 5, SCALE),
-    "fit": Job(0, 0.05, 8, 5, EMBEDDED),
-    "retrieval": Job(0, 0.001, 2, 1, SCALE, 0),
-    "classification": Job(0, 0.02, 16, 2, "140,000 images among 1,000 classes", 0),
-    "joint_classification": Job(0.15, 1, 16, 2, "140,000 images at 300 a second", 0),
-    "linear_probe": Job(0, 0.5, 32, 2, "1,300,000 images of 1,024 features: one matrix of theirs", 0),
-    "classification_tables": Job(0, 4, 32, 50, "1,000 bootstrap samples of 140,000 images a run", 0),
+    "transport": Job(0, 2.0, 14, 700, REHEARSED, 2),
+    "maps": Job(0, 0.015, 5, 5, REHEARSED),
+    "fit": Job(0, 0.04, 14, 5, REHEARSED + " (the mean of methods)"),
+    "retrieval": Job(0, 0.001, 2, 1, SCALE, 2, "test"),
+    "classification": Job(0, 0.02, 16, 2, "140,000 images among 1,000 classes", 1, "test"),
+    "joint_classification": Job(0.15, 1, 16, 2, "140,000 images at 300 a second", 1, "test"),
+    "linear_probe": Job(0, 0.05, 32, 2, "1,300,000 images of 1,024 features in half an hour, scaled"),
+    "tables": Job(0, 0.2, 1, 50, "samples of 4,560 runs, 0.16 seconds each", 1, "test"),
+    "vqa_tables": Job(0, 0.15, 2, 50, "samples of 858 runs, 0.6 seconds each", 0),
+    "classification_tables": Job(0, 0.9, 8, 50, "samples of 2,104 runs, 1.5 seconds each", 0),
+    "vqa": Job(0, 0.001, 1, 6, "214,354 made answers scored in 4 seconds", 0),
     "fuse": Job(0.5, 1.0, 16, 30, FLOPS),
-    "joint": Job(3.5, 28, 48, 800, FLOPS),
-    "towers": Job(3.5, 28, 48, 800, FLOPS),
+    "joint": Job(3.5, 28, 32, 800, FLOPS),
+    "towers": Job(3.5, 28, 32, 800, FLOPS),
     "joint_bridge": Job(0.3, 2, 16, 600, "all images and captions at 300 a second"),
-    "joint_retrieval": Job(0.03, 0.2, 8, 1, "5,000 images and 25,000 texts at 300 a second"),
-    "joint_vqa": Job(3, 24, 32, 200, FLOPS),
+    "joint_retrieval": Job(0.03, 0.2, 8, 1, "5,000 images and 25,000 texts at 300 a second", 1, "test"),
+    "joint_vqa": Job(3, 24, 28, 200, FLOPS),
     "train_captioner": Job(0.7, 1, 8, 500, FLOPS),
-    "generate_captions": Job(0.1, 0.2, 8, 1, "5,000 captions, 15 a second", 0),
-    "score_captions": Job(0, 0.02, 4, 2, "the embedded run, 5,000 images", 0),
+    "generate_captions": Job(0.1, 0.2, 8, 1, "5,000 captions, 15 a second", 1, "test"),
+    "score_captions": Job(0, 0.02, 4, 2, "the embedded run, 5,000 images", 1, "test"),
     "train_image_decoder": Job(3, 24, 32, 600, FLOPS),
-    "generate_images": Job(0.3, 0.4, 8, 500, "5,000 pictures, 5 a second", 0),
-    "score_images": Job(0.02, 0.1, 8, 1, "15,000 pictures at 300 a second", 0),
-    "identifiability": Job(0, 0.08, 8, 1, EMBEDDED),
+    "generate_images": Job(0.3, 0.4, 8, 500, "5,000 pictures, 5 a second", 1, "test"),
+    "score_images": Job(0.005, 0.08, 8, 1, "5,000 pictures at 300 a second; 17 distances of 2,048 features", 1, "test"),
+    "identifiability": Job(0, 0.6, 14, 1, REHEARSED),
 }
-SMALL = Job(0, 0.01, 4, 1, "not listed: tables, figures and other small jobs", 0)
+SMALL = Job(0, 0.01, 4, 1, "not listed: tables, figures and other small jobs", 1, "test")
+OTHERS = "others"  # what the rules are called that are listed nowhere
+HEAD = ("jobs", "done", "GPU h", "core h", "longest h", "GB each", "GB kept")
 
 
-def counted(text: str) -> Counter:
-    """Jobs by (rule, data set) of what `snakemake -n` has printed; data set "" where a rule has none."""
-    counts: Counter = Counter()
-    for block in re.split(r"\n(?=(?:local)?rule )", text):
-        rule = re.match(r"(?:local)?rule (\w+):", block)
-        if rule:
-            dataset = re.search(r"^    wildcards: .*?\bdataset=([\w-]+)", block, re.MULTILINE)
-            counts[rule[1], dataset[1] if dataset else ""] += 1
-    return counts
+class Row(NamedTuple):
+    """What a rule's jobs take together: their number, those that are done and those that are told by such; hours of
+    GPUs and of cores, hours of the longest, GB of the largest, GB that stay."""
+
+    jobs: int
+    done: int
+    told: int
+    gpu: float
+    cpu: float
+    longest: float
+    memory: float
+    kept: float
 
 
-def images(spec: Mapping[str, Any]) -> int:
-    """The training images of a data set's config entry."""
-    return (spec.get("sizes") or {}).get("train") or OFFICIAL.get(spec["kind"], OTHER)
+def row(rule: str, some: Sequence[Work], known: Sequence[Work]) -> Row:
+    """A rule's row.  known: jobs that are done, of this project or of others."""
+    each, costs, kept = JOBS.get(rule, SMALL), [], 0.0
+    told = 0
+    for work in some:
+        cost, by_others = _cost(work, each, known)
+        costs.append(cost)
+        told += by_others and work.cost is None
+        kept += work.runs * each.storage * work.scale(each.split) / 1024
+    seconds, cores = sum(cost.seconds for cost in costs), sum(cost.cpu_seconds for cost in costs)
+    memories = [cost.memory for cost in costs if not math.isnan(cost.memory)]
+    done = sum(work.cost is not None for work in some)
+    return Row(
+        len(some), done, told, seconds / 3600 if each.gpu else 0.0, cores / 3600,
+        max(cost.seconds for cost in costs) / 3600, max(memories, default=each.memory), kept,
+    )  # fmt: skip
 
 
-def lines(
-    jobs: Mapping[tuple[str, str], int], datasets: Mapping[str, Mapping[str, Any]],
-    runs: Mapping[tuple[str, str], int] | None = None,
-) -> list[str]:  # fmt: skip
-    """A line a rule: jobs, GPU hours, core hours, the memory of one, what stays on disk; their sum, and the sources.
+def _cost(work: Work, each: Job, known: Sequence[Work]) -> tuple[Cost, bool]:
+    """What a job took, or will take, and whether by jobs that are done.
 
-    runs: how many those of a (rule, data set) have together, where a job has many.
+    The hours of what runs on a GPU are not told by rehearsals, whose networks are tiny; what memory data take is.
     """
-    rules: dict[str, list[float]] = {}
-    for (rule, dataset), count in jobs.items():
-        each = JOBS.get(rule, SMALL)
-        size = images(datasets[dataset]) / COCO if dataset in datasets else 1.0
-        row = rules.setdefault(rule, [0, 0.0, 0.0, 0.0])
-        row[0] += count
-        count = (runs or {}).get((rule, dataset), count)
-        row[1] += count * each.gpu * size**each.power
-        row[2] += count * each.cpu * size**each.power
-        row[3] += count * each.storage * (size if each.power else 1) / 1024
-    text = [f"{'rule':20}{'jobs':>7}{'GPU h':>9}{'core h':>9}{'GB each':>9}{'GB kept':>9}  by"]
-    for rule, (jobs_of, gpu, cpu, kept) in sorted(rules.items(), key=lambda item: -item[1][1] - item[1][2] / 16):
-        each = JOBS.get(rule, SMALL)
-        text.append(f"{rule:20}{jobs_of:7,}{gpu:9,.1f}{cpu:9,.1f}{each.memory:9.0f}{kept:9,.1f}  {each.source}")
-    total = [sum(row[k] for row in rules.values()) for k in range(4)]
-    text.append(f"{'all':20}{total[0]:7,}{total[1]:9,.1f}{total[2]:9,.1f}{'':9}{total[3]:9,.1f}")
-    return text
+    if work.cost is not None and not (work.made and each.gpu):
+        return work.cost, True
+    hours, some = constant(work), alike(work, known)
+    cost = predict(work, some, each.split, each.power)
+    if cost is None:
+        return hours, False
+    if not each.gpu:
+        return cost._replace(seconds=cost.cpu_seconds), True  # of one core, however busy the others' machine was
+    real = predict(work, [other for other in some if not other.made], each.split, each.power)
+    if real is not None:
+        return real._replace(memory=cost.memory), True
+    return hours._replace(memory=max(hours.memory, cost.memory)), False
 
 
-@stage("Estimate jobs, hours, memory and storage of a config before it runs.")
-def plan(configfile: ConfigFiles = (), root: Root = Path()) -> None:
+def constant(work: Work) -> Cost:
+    """What a job takes by the constants: seconds of its GPU, or of one core; those of cores; GB."""
+    each = JOBS.get(work.rule, SMALL)
+    scaled = work.runs * work.scale(each.split) ** each.power * 3600
+    return Cost((each.gpu or each.cpu) * scaled, each.cpu * scaled, each.memory)
+
+
+def lines(jobs: Sequence[Work], known: Sequence[Work] = ()) -> list[str]:
+    """A line a rule, the longest first: `Row`, and by what it is told; their sum, and what of it is left."""
+    known = [*(work for work in jobs if work.cost is not None), *known]
+    rows, left = _rows(jobs, known), _rows([work for work in jobs if work.cost is None], known)
+    text = [f"{'rule':24}" + "".join(f"{name:>10}" for name in HEAD) + "  by"]
+    for rule, one in sorted(rows.items(), key=lambda item: -item[1].gpu - item[1].cpu / 16):
+        text.append(_line(rule, one, f"{one.longest:10,.2f}{one.memory:10,.1f}", _by(rule, one)))
+    text.append(_line("all", _total(rows), f"{'':20}", ""))
+    return text + ([_line("left of it", _total(left), f"{'':20}", "")] if known else [])
+
+
+def _rows(jobs: Sequence[Work], known: Sequence[Work]) -> dict[str, Row]:
+    """Each rule's row; rules of small jobs, none of which is done anywhere, share one."""
+    rules: dict[str, list[Work]] = {}
+    told = {*JOBS, *(work.rule for work in known)}
+    for work in jobs:
+        rules.setdefault(work.rule if work.rule in told else OTHERS, []).append(work)
+    return {rule: row(rule, some, known) for rule, some in rules.items()}
+
+
+def _total(rows: Mapping[str, Row]) -> Row:
+    """The sums of all rows."""
+    return Row(**{name: sum(getattr(one, name) for one in rows.values()) for name in Row._fields})
+
+
+def _line(name: str, one: Row, middle: str, by: str) -> str:
+    counts = f"{one.jobs:10,}{one.done:10,}"
+    return f"{name:24}{counts}{one.gpu:10,.1f}{one.cpu:10,.1f}{middle}{one.kept:10,.1f}  {by}".rstrip()
+
+
+def _by(rule: str, one: Row) -> str:
+    """Where a rule's numbers come from."""
+    rest = one.jobs - one.done - one.told
+    parts = ["measured"] * bool(one.done) + [f"{one.told:,} by jobs that are done"] * bool(one.told)
+    return "; ".join([*parts, *[JOBS.get(rule, SMALL).source] * bool(rest)])
+
+
+@stage("Estimate jobs, hours, memory and storage of a config before it runs, or while it does.")
+def plan(
+    configfile: ConfigFiles = (), root: Root = Path(),
+    measured: Annotated[Sequence[Path], "other projects' folders, by whose jobs these are told: of `ngw rehearse`, say"]
+    = (),
+) -> None:  # fmt: skip
     """The plan command, which no rule runs: what the config files, over config.yaml, will ask for."""
-    from ngw.config import Config, read
-    from ngw.config.batches import Batches
-    from ngw.tools.status import dry_run, merged
+    from ngw.tools.status import merged_files
 
-    values = read(root / "config.yaml")
-    for path in configfile:
-        values = merged(values, read(path))
-    jobs = counted(dry_run(configfile, root, "--forceall"))
-    counts = Batches(Config(values)).counts()
-    runs = {(stage.replace("-", "_"), dataset): count for (stage, dataset), count in counts.items()}
-    print("\n".join(lines(jobs, values["datasets"], runs)))
-    print("Orders of magnitude at these constants (ngw/tools/plan.py), not measurements.")
+    jobs = works(merged_files(configfile, root), configfile, root)
+    known = [work for folder in measured for work in works(merged_files((), folder), (), folder)]
+    print("\n".join(lines(jobs, known)))
+    if not any(work.cost for work in [*jobs, *known]):
+        print("Orders of magnitude at these constants (ngw/tools/plan.py), not measurements.")

@@ -30,6 +30,14 @@ def merged(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     return union
 
 
+def merged_files(configfile: Sequence[Path], root: Path) -> dict[str, Any]:
+    """A project's config.yaml with config files over it."""
+    values = read(root / "config.yaml")
+    for path in configfile:
+        values = merged(values, read(path))
+    return values
+
+
 def wanted(config: Config) -> dict[str, dict[str, str]]:
     """{table: {the record of each of its runs: the output of the job that makes it}}, from the project's root."""
     generation, jobs = config.generation.cells(), Batches(config)
@@ -145,10 +153,7 @@ def lines(
 @stage("Tell what of a config's runs is done, what is stale and why, and what is left.")
 def status(configfile: ConfigFiles = (), root: Root = Path()) -> None:
     """The status command, which no rule runs: config.yaml, other config files over it, and what is done of them."""
-    values = read(root / "config.yaml")
-    for path in configfile:
-        values = merged(values, read(path))
-    config = Config(values)
+    config = Config(merged_files(configfile, root))
     todo = jobs(dry_run([path.resolve() for path in configfile], root))
     print("\n".join(lines(wanted(config), todo, root, fits(config))))
     page = root / "results" / "index.html"

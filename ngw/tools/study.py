@@ -37,6 +37,12 @@ OWN = ("--profile", "--workflow-profile")  # options by which a user names anoth
 @stage("Start a study in a new folder: a config, a Snakefile, a profile; `ngw run` there runs it.")
 def init(folder: Annotated[Path, POSITIONAL, "the folder, new or empty of these"]) -> None:
     """The init command, which no rule runs: config.yaml and the profile are the project's own, to be changed."""
+    names = start(folder)
+    print(f"{folder}: {', '.join(names)}. Change config.yaml, then: cd {folder} && ngw run")
+
+
+def start(folder: Path) -> list[str]:
+    """Write a study's first files, and return their names; an `InputError` where one of them is there."""
     texts = {"Snakefile": SNAKEFILE} | {
         name: (ROOT / name).read_text(encoding="utf-8") for name in ("config.yaml", f"{PROFILE}/config.yaml")
     }
@@ -46,7 +52,7 @@ def init(folder: Annotated[Path, POSITIONAL, "the folder, new or empty of these"
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         io.write_text(folder / name, text)
-    print(f"{folder}: {', '.join(texts)}. Change config.yaml, then: cd {folder} && ngw run")
+    return list(texts)
 
 
 @stage("Run Snakemake with the project's defaults; what follows goes to Snakemake as it is.")

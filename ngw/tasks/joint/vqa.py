@@ -74,10 +74,7 @@ class Reader:
     def __init__(self, spec: Joint, paths: dict[int, str], questions: dict[int, str], known: Sequence[str]) -> None:
         """paths: of images by id.  questions: by id.  known: the training questions, whose words are known."""
         self.place = {i: k for k, i in enumerate(paths)}
-        side = spec.size + spec.size // 4
-        pixels = stored(list(paths.values()), spec.size).float()
-        margin = (side - spec.size) // 2  # no augmentation: answers tell sides
-        self.pixels = pixels[:, :, margin : margin + spec.size, margin : margin + spec.size].to(torch.uint8)
+        self.pixels = stored(list(paths.values()), spec.size, crops=False)  # no augmentation: answers tell sides
         self.vocabulary = tokenizer(known, spec.words)
         encoded = self.vocabulary.encode_batch(list(questions.values()))
         self.tokens = {i: row.ids for i, row in zip(questions, encoded, strict=True)}
