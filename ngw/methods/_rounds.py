@@ -50,7 +50,8 @@ def narrowed(
     The cost C between the rows of `space` is scale C' + 1 - scale, up to the exponents' blur, C' that between the new.
     """
     short, scale = cut(space, options.epsilon * (BLUR_OF_HINTS if hint else BLUR), most)
-    inner = scale * float(short[0].mean(0) @ short[1].mean(0))
+    mean_u, mean_v = (z.mean(0, dtype=np.float64) for z in short)
+    inner = scale * float(mean_u @ mean_v)
     epsilon = options.epsilon * (1 - inner) / (scale - inner)  # in units of the mean cost, before and after
     return short, replace(options, epsilon=epsilon), scale
 
