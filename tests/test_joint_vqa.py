@@ -20,6 +20,7 @@ from ngw.fusion import Tokens
 from ngw.fusion.joint import Joint
 from ngw.fusion.weight_averaging import WeightAveraging
 from ngw.tasks.joint import vqa as joint_vqa
+from ngw.tasks.joint.clip import stored
 from ngw.tasks.vqa import answerer as vqa
 from ngw.tasks.vqa.answers import Vocabulary
 from ngw.tasks.vqa.labels import Labels
@@ -28,6 +29,15 @@ COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
 SIZE = {"size": 16, "patch": 8, "dims": 32, "layers": 1, "heads": 2}
 TINY = Joint(**SIZE, epochs=30, learning_rate=5e-3)
 OPTIONS = vqa.Options(epochs=30, learning_rate=5e-3, batch=16, looks=4, patience=4)
+
+
+def test_pixels_without_crops_are_the_middle_of_those_with_them(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    whole = stored([str(tmp_path / "a.png")], 16)
+    assert whole.shape == (1, 3, 20, 20)
+    assert torch.equal(whole[0].permute(1, 2, 0), torch.from_numpy(pixels[:, 2:-2]))  # of the largest square's size
+    assert torch.equal(stored([str(tmp_path / "a.png")], 16, crops=False), whole[:, :, 2:18, 2:18])
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from retrieval_runs import FAIR, GOOD, IMAGES, PAIR, collated, find, run, runs
 
+from ngw import io
 from ngw.errors import InputError
 from ngw.report import layout, render
 from ngw.report.records import cell, check
+from ngw.report.stages import PredictionFiles
 from ngw.report.statistics import best_baseline_differences, holm, reference_differences
 from ngw.report.tables import retrieval
 
@@ -215,3 +217,14 @@ def test_only_numbers_whose_interval_holds_chance_are_marked(rows):
     marked = {line.split("|")[1].strip(" *"): "°" in line for line in lines if line.startswith("|")}
     assert marked["random"]
     assert not marked["oracle"]
+
+
+def test_predictions_are_read_when_they_are_asked_for(tmp_path):
+    io.write_table(tmp_path / "a.parquet", {"rank": [1.0, 3.0]})
+    files = PredictionFiles({("a",): str(tmp_path / "a.parquet"), ("b",): str(tmp_path / "gone.parquet")}, ["rank"])
+    assert list(files) == [("a",), ("b",)]
+    assert ("b",) in files
+    assert ("c",) not in files
+    assert files["a",] == {"rank": [1.0, 3.0]}
+    with pytest.raises(InputError, match=r"gone\.parquet: no such table"):
+        files["b",]
