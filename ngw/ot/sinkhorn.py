@@ -10,10 +10,12 @@ import torch
 
 from ngw.ot.cost import MatrixCost, PointCost, blas_threads_only, total
 from ngw.ot.kernel import Kernel, softmin
+from ngw.ot.newton import polish
 from ngw.ot.plan import Coupling, Status
 from ngw.ot.solve import anneal, first_guess
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64} | {z: z for z in (torch.float32, torch.float64)}
+REACH = 1e-6  # a tol below is for passes in float64, and for Newton steps where these are slow
 
 
 @blas_threads_only()
@@ -48,7 +50,8 @@ def sinkhorn(
     memory: bytes that the kernel may take; None is half of what is free (in a SLURM job: of what it has asked for), 0
         makes every block again in every pass.
     dtype: "float32" or "float64", of the kernel and its exponents; None is float32, with float64 exponents where
-        epsilon is so small that their rounding in float32 would show at tol.  Potentials are always float64.
+        epsilon is so small that their rounding in float32 would show at tol, and float64 for a tol below 1e-6.
+        Potentials are always float64.
     init: a Coupling of the same clouds, or potentials (f, g) in cost units, to start from.
     group: a torch.distributed process group; x and a are then this rank's rows, y and b are whole on every rank.
     """
@@ -57,7 +60,7 @@ def sinkhorn(
     def lam(epsilon: float) -> float:
         return 1.0 if tau is None else tau / (tau + epsilon)
 
-    exponents, dtype = DTYPES.get(dtype), DTYPES.get(dtype, torch.float32)
+    exponents, dtype = DTYPES.get(dtype), DTYPES.get(dtype, torch.float32 if tol >= REACH else torch.float64)
     cost, a, b, numpy = _problem(x, y, cost, a, b, epsilon, tau, device, exponents, tol, group)
     rows, cols = a > 0, b > 0
     whole = bool(rows.all() and cols.all())
@@ -66,7 +69,10 @@ def sinkhorn(
     if group is not None:
         torch.distributed.broadcast(g, torch.distributed.get_global_rank(group, 0), group=group)
     kernel = Kernel(part, a[rows], b[cols], dtype, _free(a.device) / 2 if memory is None else memory, True, group)
-    end = anneal(kernel, g, epsilon, lam, max_iter, tol, warm=init is not None)
+    newton = tol < REACH and dtype == torch.float64
+    end = anneal(kernel, g, epsilon, lam, max_iter, tol, init is not None, newton)
+    if newton and end.stalled and end.n_iter < max_iter:
+        end = polish(kernel, end, lam(epsilon), max_iter, tol)
     status = Status(end.n_iter, end.error, end.error <= tol, end.reason, *_path(kernel))
     kernel.drop()
     if whole:
