@@ -121,7 +121,8 @@ def _path(kernel: Kernel) -> tuple[str, str]:
 
 def _start(init, cost, cols: torch.Tensor) -> torch.Tensor:
     """Column potentials to start from, units of epsilon, of the columns with weight."""
-    g = init.potentials[1] * init.epsilon if isinstance(init, Coupling) else torch.as_tensor(np.asarray(init[1]))
+    g = init.potentials[1] * init.epsilon if isinstance(init, Coupling) else init[1]
+    g = g if isinstance(g, torch.Tensor) else torch.as_tensor(np.asarray(g))
     if g.shape != cols.shape or not bool(torch.isfinite(g).all()):
         raise ValueError(f"sinkhorn: init must hold {len(cols)} finite column potentials, found shape {list(g.shape)}.")
     return g.to(cols.device, torch.float64)[cols] / cost.epsilon
