@@ -1,6 +1,6 @@
 """Entropic transport side by side: the marginals' error against time, for ours and its peers.
 
-    python benchmarks/sinkhorn.py --size small                      (5 minutes; writes results/benchmarks-sinkhorn)
+    python benchmarks/sinkhorn.py --size small                      (a minute, with peers ten; in results/benchmarks-sinkhorn)
     python benchmarks/sinkhorn.py --size full --output DIRECTORY    (hours, most of them the peers')
 
 A solver's runs on a problem stand in a fresh process with one thread (`--threads`), one run for each tolerance from
@@ -14,7 +14,6 @@ installed (`pip install '.[peers]'`, on a GPU `.[peers-gpu]`) is named and left 
 from __future__ import annotations
 
 import argparse
-import csv
 import ctypes
 import json
 import os
@@ -26,6 +25,7 @@ from pathlib import Path
 
 import curves
 import numpy as np
+import problem
 import solvers
 
 REFERENCE, REFERENCE_TOL = "reference", 1e-11
@@ -37,34 +37,13 @@ SIZES = {
     "small": [(1000, 384, e, EVERY) for e in (0.05, 0.01, 0.002)],
     "medium": [
         *((1000, 384, e, EVERY) for e in (0.05, 0.01, 0.002)),
-        *((3000, d, e, BEST) for d, e in ((384, 0.05), (384, 0.01), (384, 0.002), (768, 0.01))),
-        *((10_000, 384, e, BEST) for e in (0.05, 0.01)),
+        (3000, 768, 0.01, BEST),
+        *((10_000, 384, e, BEST[:4]) for e in (0.05, 0.01)),
     ],
     "full": [
         (n, d, e, EVERY) for n in (1000, 10_000, 30_000, 100_000) for d in (384, 768) for e in (0.05, 0.01, 0.002)
     ],
 }
-
-
-def clouds(n: int, d: int, seed: int = 0, classes: int = 80, latent: int = 48) -> list[np.ndarray]:
-    """Two encoders' views of samples of one latent mixture: centred, power-law spectrum, different samples [n, d]."""
-    random = np.random.default_rng(seed)
-    centres, share = 1.6 * random.normal(size=(classes, latent)), random.dirichlet(np.full(classes, 2.0))
-    width = max(512, d)
-    hidden, bias = random.normal(size=(latent, width)) / latent**0.5, random.normal(size=width) / 2
-    spectrum = (1 + np.arange(width)) ** -0.5
-    output = spectrum[:, None] * np.linalg.qr(random.normal(size=(width, width)))[0][:, :d]
-    views = [(1.2 * hidden, output)]
-    other = random.normal(size=hidden.shape) / latent**0.5
-    views.append((1.2 * (0.55 * hidden + 0.835 * other), 0.55 * output + 0.45 * random.permutation(output)))
-    out = []
-    for inner, outer in views:
-        z = centres[random.choice(classes, n, p=share)] + 0.7 * random.normal(size=(n, latent))
-        features = np.maximum(z @ inner + bias, 0) @ outer
-        features += 0.15 * features.std() * random.normal(size=features.shape)
-        features -= features.mean(0)
-        out.append(features / np.sqrt((features**2).sum(1).mean()))
-    return out
 
 
 def resident_mb(field: str) -> float:
@@ -73,12 +52,12 @@ def resident_mb(field: str) -> float:
     return next(1.024e-3 * int(line.split()[1]) for line in lines if line.startswith(field))
 
 
-def work(name: str, problem: tuple[int, int, float], folder: Path, limit: float) -> None:
+def work(name: str, size: tuple[int, int, float], folder: Path, limit: float) -> None:
     """One solver's records on one problem, a line of JSON each.  The reference saves its projection."""
-    n, d, epsilon = problem
+    n, d, epsilon = size
     solver = solvers.REFERENCE if name == REFERENCE else solvers.SOLVERS[name]
-    x, y = clouds(n, d)
-    unit, saved = epsilon * solvers.mean_cost(x, y), folder / f"{n}-{d}-{epsilon}.npy"
+    x, y = problem.clouds(n, d)
+    unit, saved = epsilon * problem.mean_cost(x, y), folder / f"{n}-{d}-{epsilon}.npy"
     if name == REFERENCE:
         np.save(saved, solver.solve(x, y, unit, REFERENCE_TOL)["projection"])
         return
@@ -89,8 +68,8 @@ def work(name: str, problem: tuple[int, int, float], folder: Path, limit: float)
         if saved.exists():
             exact = np.load(saved)
             record["projection_error"] = float(np.linalg.norm(projection - exact) / np.linalg.norm(exact))
-        if f is not None:
-            record["l1"] = solvers.marginal_error(x, y, f, g, unit)
+        if "l1" in result or f is not None:
+            record["l1"] = result["l1"] if f is None else problem.marginal_error(x, y, f, g, unit)
         record |= {"n_iter": result["n_iter"], "note": result.get("note", "")}
         print(json.dumps({"n": n, "d": d, "epsilon": epsilon, "solver": name, "tol": tol} | record), flush=True)
         if record["seconds"] > limit or not record.get("l1", 0.0) <= 10 * tol:  # what follows would be no better
@@ -102,30 +81,32 @@ def timed(solver: solvers.Solver, x: np.ndarray, y: np.ndarray, unit: float, tol
     ctypes.CDLL(None).malloc_trim(0)  # what was freed before would hide a part of the growth
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts here
     before, seconds, clock = resident_mb("VmRSS"), [], time.perf_counter if solver.gpu else time.process_time
-    while not seconds or (len(seconds) < 3 and sum(seconds) < 3):
+    while not seconds or (len(seconds) < 3 and sum(seconds) < 1):
         start = clock()
         result = solver.solve(x, y, unit, tol)
         seconds.append(clock() - start)
     return {"seconds": float(np.median(seconds)), "peak_mb": resident_mb("VmHWM") - before}, result
 
 
-def measure(name: str, problem: tuple, folder: Path, threads: int, limit: float) -> list[dict]:
+def measure(name: str, size: tuple, folder: Path, threads: int, limit: float) -> list[dict]:
     """The same in a fresh process; a last record says why nothing, or nothing more, was measured."""
     numbers = {f"{k}_NUM_THREADS": str(threads) for k in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}
     numbers["XLA_FLAGS"] = (
         f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()} intra_op_parallelism_threads={threads}"
     )
-    command = [sys.executable, __file__, "--work", name, *map(str, problem), str(folder), str(limit)]
+    command = [sys.executable, __file__, "--work", name, *map(str, size), str(folder), str(limit)]
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         try:
-            done = subprocess.run(command, env=os.environ | numbers, stdout=out, stderr=errors, timeout=4 * limit + 60)
+            done = subprocess.run(
+                command, env=os.environ | numbers, stdout=out, stderr=errors, timeout=30 * limit + 120
+            )
             lines = [line for line in _text(errors).splitlines() if line.strip()] or ["no message"]
             missing = lines[-1].startswith(("ModuleNotFoundError", "ImportError"))
             note = f"{'not run' if missing else 'failed'}: {lines[-1][:200]}" if done.returncode else ""
         except subprocess.TimeoutExpired:
             note = "stopped for time"
         records = [json.loads(line) for line in _text(out).splitlines() if line.startswith("{")]
-    n, d, epsilon = problem
+    n, d, epsilon = size
     return records + [{"n": n, "d": d, "epsilon": epsilon, "solver": name, "note": note}] * bool(note)
 
 
@@ -140,7 +121,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("results/benchmarks-sinkhorn"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
-        "--limit", type=float, default=5, help="seconds of a run after which a solver's next is left out"
+        "--limit", type=float, default=4, help="seconds of a run after which a solver's next is left out"
     )
     parser.add_argument("--only", nargs="*", default=[], help="solvers whose name holds one of these words")
     parser.add_argument("--work", nargs=6, help=argparse.SUPPRESS)
@@ -151,12 +132,12 @@ def main() -> None:
         return
     records: list[dict] = []
     with tempfile.TemporaryDirectory() as scratch:
-        for *problem, names in SIZES[arguments.size]:
+        for *size, names in SIZES[arguments.size]:
             chosen = [z for z in names if not arguments.only or any(word in z for word in arguments.only)]
-            if problem[0] <= 10_000:
-                measure(REFERENCE, tuple(problem), Path(scratch), arguments.threads, 20 * arguments.limit)
-            for name in (z for z in chosen if problem[0] <= solvers.SOLVERS[z].largest):
-                records += measure(name, tuple(problem), Path(scratch), arguments.threads, arguments.limit)
+            if size[0] <= 10_000:
+                measure(REFERENCE, tuple(size), Path(scratch), arguments.threads, 20 * arguments.limit)
+            for name in (z for z in chosen if size[0] <= solvers.SOLVERS[z].largest):
+                records += measure(name, tuple(size), Path(scratch), arguments.threads, arguments.limit)
                 print(json.dumps(records[-1]), file=sys.stderr, flush=True)
                 curves.write(records, arguments.output)  # after each, so that a long run can be cut short
     print((arguments.output / "sinkhorn.md").read_text())

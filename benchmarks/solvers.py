@@ -2,7 +2,7 @@
 
 It returns {"f", "g", "projection", "n_iter"}, the plan being P_ij = exp((f_i + g_j - |x_i - y_j|^2) / epsilon) / (n m).
 The tolerance is that of the solver's own rule, in the unit that makes it an L1 error of the marginals or stricter; what
-was reached is measured alike for all (`marginal_error`).  A method without a rule takes a finer setting for each tol.
+was reached is judged alike for all (`problem.marginal_error`).  A method without a rule takes a finer setting a tol.
 Imports stand inside: a peer that is not installed (`pip install '.[peers]'`) raises ImportError and is left out.
 """
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from problem import mean_cost, project, squared_distances
 
 MAX_ITER = 1_000_000  # the time limit ends what does not converge
 
@@ -28,39 +29,15 @@ class Solver:
     gpu: bool = False  # timed by the clock: a processor only waits
 
 
-def squared_distances(x, y):
-    return (x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T
-
-
-def mean_cost(x, y) -> float:
-    return float(np.vdot(x, x) / len(x) + np.vdot(y, y) / len(y) - 2 * x.mean(0) @ y.mean(0))  # no temporaries
-
-
-def project(x, y, g, epsilon, block=512):
-    """Barycentric projection [n, d] from the column potentials, in float32 by blocks, for solvers that give no plan."""
-    out, x, y = np.empty_like(x), x.astype(np.float32), y.astype(np.float32)
-    column = ((g - (y.astype(float) ** 2).sum(1)) / epsilon).astype(np.float32)
-    for i in range(0, len(x), block):
-        z = x[i : i + block] @ (y * np.float32(2 / epsilon)).T + column
-        p = np.exp(z - z.max(1, keepdims=True))
-        out[i : i + block] = (p @ y) / p.sum(1, keepdims=True)
-    return out
-
-
-def marginal_error(x, y, f, g, epsilon, block=512) -> float:
-    """L1 error of both marginals, summed in float64 by definition: the same judge for every solver."""
-    rows, columns = np.empty(len(x)), np.zeros(len(y))
-    for i in range(0, len(x), block):
-        p = np.exp((f[i : i + block, None] + g - squared_distances(x[i : i + block], y)) / epsilon) / (len(x) * len(y))
-        rows[i : i + block] = p.sum(1)
-        columns += p.sum(0)
-    return float(np.abs(rows - 1 / len(x)).sum() + np.abs(columns - 1 / len(y)).sum())
-
-
 def potentials(log_u, log_v, epsilon) -> dict:
     """f and g from the logs of the scalings of exp(-C / epsilon) between uniform weights of total 1."""
     u, v = (np.asarray(z, float).ravel() for z in (log_u, log_v))
     return {"f": epsilon * (u + math.log(len(u))), "g": epsilon * (v + math.log(len(v)))}
+
+
+def setting(tol: float, first: int, factor: int) -> int:
+    """first for a tol of 1e-2, factor times that for each digit more: for methods whose setting is not a tolerance."""
+    return first * factor ** max(0, round(-math.log10(tol) - 2))
 
 
 def uniform(x, y):
@@ -94,7 +71,7 @@ def gpu():
     import torch
 
     if not torch.cuda.is_available():
-        raise ImportError("it needs a GPU of NVIDIA's")
+        raise ImportError("no GPU of NVIDIA's is here")
     return "cuda"
 
 
@@ -139,22 +116,23 @@ def pot_sample(**how):
 
 
 def pot_nystroem(x, y, epsilon, tol):
-    """The kernel from landmarks, 50, 200, 800, ...: its potentials under the exact kernel are what is judged."""
-    import ot
+    """The kernel from landmarks (what ot.solve_sample calls): its potentials are judged under the exact kernel."""
+    from ot.lowrank import kernel_nystroem, sinkhorn_low_rank_kernel
 
-    anchors = min(2 * len(x), 50 * 4 ** round(-math.log10(tol) - 2))
-    result = ot.solve_sample(
-        x, y, reg=epsilon, method="nystroem", rank=anchors, tol=1e-9, max_iter=10_000, random_state=0
-    )
-    del result
-    raise NotImplementedError
+    anchors = min(2 * len(x), setting(tol, 50, 4))
+    left, right = kernel_nystroem(x, y, anchors=anchors, sigma=math.sqrt(epsilon / 2), random_state=0)
+    u, v, _ = sinkhorn_low_rank_kernel(left, right, *uniform(x, y), numItermax=2000, stopThr=1e-9, log=True)
+    sums = left @ (right.T @ (v[:, None] * np.column_stack([y, np.ones(len(y))])))
+    with np.errstate(invalid="ignore", divide="ignore"):  # an approximate kernel can be negative
+        found = potentials(np.log(u), np.log(v), epsilon)
+    return found | {"projection": sums[:, :-1] / sums[:, -1:], "n_iter": None, "note": f"{anchors} landmarks"}
 
 
 def pot_low_rank(x, y, epsilon, tol):
-    """A plan of rank 10, 40, 160, ... in place of the entropic one: it has no potentials, only a projection."""
+    """A plan of low rank in place of the entropic one: it has no potentials, and its projection alone is judged."""
     import ot
 
-    rank = min(len(x) // 2, 10 * 4 ** round(-math.log10(tol) - 2))
+    rank = min(len(x) // 2, setting(tol, 10, 4))
     result = ot.solve_sample(x, y, reg=epsilon, method="lowrank", rank=rank, max_iter=1000, tol=1e-7)
     plan = result.lazy_plan[:]
     return {"projection": plan @ y / plan.sum(1)[:, None], "n_iter": None, "note": f"rank {rank}"}
@@ -165,7 +143,7 @@ def geomloss(backend):
         import torch
         from geomloss import SamplesLoss
 
-        scaling = 1 - 0.5 ** (round(-math.log10(tol)) - 1)  # .5, .75, .875, ...: no stopping rule, slower annealing
+        scaling = 1 - 0.5 / setting(tol, 1, 2)  # .5, .75, .875, ...: no stopping rule, slower annealing
         how = {"blur": math.sqrt(epsilon / 2), "scaling": scaling, "debias": False, "potentials": True}
         loss = SamplesLoss("sinkhorn", p=2, backend=backend, **how)  # its cost is |x - y|^2 / 2
         f, g = loss(torch.as_tensor(x, dtype=torch.float32), torch.as_tensor(y, dtype=torch.float32))
@@ -224,3 +202,87 @@ def keops(x, y, epsilon, tol):
         g = new
     f, g = (epsilon * np.asarray(z, float) for z in (f, g))
     return {"projection": project(x, y, g, epsilon), "f": f, "g": g, "n_iter": k}
+
+
+def regot(method):
+    """Quasi-Newton solvers of the dual (C++); their rule is the gradient's L2 norm."""
+
+    def solve(x, y, epsilon, tol):
+        import regot
+
+        a, b = uniform(x, y)
+        how = {"tol": tol / math.sqrt(len(x) + len(y)), "max_iter": 10_000}
+        result = getattr(regot, method)(squared_distances(x, y), a, b, epsilon, **how)
+        found = potentials(result.dual[: len(x)] / epsilon, np.append(result.dual[len(x) :], 0) / epsilon, epsilon)
+        projection = result.plan @ y / result.plan.sum(1)[:, None]
+        return found | {"projection": projection, "n_iter": result.niter}
+
+    return solve
+
+
+def mdot(x, y, epsilon, tol):
+    """The truncated Newton projector of MDOT-TNT, at one epsilon; it counts operations, four a pass."""
+    import torch
+    from mdot_tnt.truncated_newton import TruncatedNewtonProjector
+
+    cost = torch.as_tensor(squared_distances(x, y) / epsilon)[None]
+    a, b = (torch.as_tensor(z).log()[None] for z in uniform(x, y))
+    solver, goal = TruncatedNewtonProjector(cost.device, cost.dtype), torch.tensor([tol], dtype=cost.dtype)
+    u, v, log, _ = solver.project(cost, a, b, goal, a.clone(), b.clone())
+    found = potentials(u, v, epsilon)
+    return found | {"projection": project(x, y, found["g"], epsilon), "n_iter": log["n_iter"] // 4}
+
+
+def flash_sinkhorn(x, y, epsilon, tol):
+    """Its rule is the largest change of a potential."""
+    import torch
+
+    xt, yt = (torch.as_tensor(z, dtype=torch.float32, device=gpu()) for z in (x, y))
+    from flash_sinkhorn.sinkhorn_solvers import sinkhorn_flashstyle_alternating
+
+    how = {"eps": epsilon, "n_iters": MAX_ITER, "threshold": tol * epsilon, "allow_tf32": False, "return_n_iters": True}
+    f, g, n_iter = sinkhorn_flashstyle_alternating(xt, yt, *uniform(xt, yt), **how)
+    f, g = (z.cpu().double().numpy() for z in (f, g))
+    return {"projection": project(x, y, g, epsilon), "f": f, "g": g, "n_iter": int(n_iter)}
+
+
+def curegot(x, y, epsilon, tol):
+    """regot's SPLR on a GPU; it gives a plan without potentials, whose own marginals are judged."""
+    import torch
+
+    xt, yt = (torch.as_tensor(z, device=gpu()) for z in (x, y))
+    import curegot
+
+    a, b = uniform(xt, yt)
+    how = {"tol": tol / math.sqrt(len(x) + len(y)), "max_iter": 10_000}
+    result = curegot.torch.sinkhorn_splr(squared_distances(xt, yt), a, b, epsilon, **how)
+    plan = result["plan"]
+    l1 = float((plan.sum(1) - a).abs().sum() + (plan.sum(0) - b).abs().sum())
+    projection = (plan @ yt / plan.sum(1)[:, None]).cpu().numpy()
+    return {"projection": projection, "l1": l1, "n_iter": int(result["niter"])}
+
+
+SINGLE = 1e-6  # what float32 may reach
+SOLVERS = {
+    "ngw": Solver(ours()),
+    "ngw, streamed": Solver(ours(memory=0)),
+    "POT sinkhorn": Solver(pot(), largest=20_000),
+    "POT sinkhorn_log": Solver(pot("sinkhorn_log", "float64"), largest=20_000),
+    "POT solve_sample": Solver(pot_sample(), largest=20_000),
+    "POT solve_sample, lazy": Solver(pot_sample(lazy=True, batch_size=1000)),
+    "POT Nystroem": Solver(pot_nystroem, finest=1e-5),
+    "POT low rank": Solver(pot_low_rank, finest=1e-4),
+    "geomloss": Solver(geomloss("tensorized"), finest=SINGLE, largest=20_000),
+    "geomloss, KeOps": Solver(geomloss("online"), finest=SINGLE),
+    "KeOps loop": Solver(keops, finest=SINGLE),
+    "ott-jax": Solver(ott("float64"), largest=20_000),
+    "ott-jax, Anderson 5": Solver(ott("float64", anderson=5), largest=20_000),
+    "ott-jax, online": Solver(ott("float32", batch_size=256), finest=SINGLE),
+    "regot SPLR": Solver(regot("sinkhorn_splr"), largest=20_000),
+    "regot SSNS": Solver(regot("sinkhorn_ssns"), largest=20_000),
+    "mdot-tnt": Solver(mdot, largest=20_000),
+    "ngw on a GPU": Solver(ours_on_gpu, gpu=True),
+    "flash-sinkhorn": Solver(flash_sinkhorn, finest=SINGLE, gpu=True),
+    "cuRegOT SPLR": Solver(curegot, largest=100_000, gpu=True),
+}
+REFERENCE = Solver(ours())
