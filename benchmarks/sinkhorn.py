@@ -1,6 +1,6 @@
 """Entropic transport side by side: the marginals' error against time, for ours and its peers.
 
-    python benchmarks/sinkhorn.py --size small                      (a minute, with peers ten; in results/benchmarks-sinkhorn)
+    python benchmarks/sinkhorn.py --size small                      (a minute, with peers ten; results/benchmarks-sinkhorn)
     python benchmarks/sinkhorn.py --size full --output DIRECTORY    (hours, most of them the peers')
 
 A solver's runs on a problem stand in a fresh process with one thread (`--threads`), one run for each tolerance from
