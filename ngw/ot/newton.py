@@ -125,8 +125,8 @@ def _stop(error: float, before: float, tol: float, passes: int, max_iter: int) -
     left = f"a marginal error of {min(error, before):.2g}, above tol = {tol:g}."
     if error <= tol:
         return f"converged: the marginals' L1 error {error:.2g} is at most tol = {tol:g}, after Newton steps."
-    if not error < HALVED * before:
-        return f"stopped: Newton steps no longer halve {left}"
     if passes + 2 > max_iter:  # a step takes a product, and a gradient to judge it
         return f"stopped: the iterations allowed (max_iter) left {left}"
+    if not error < HALVED * before:
+        return f"stopped: Newton steps no longer halve {left}"
     return ""
