@@ -14,20 +14,15 @@ COLUMNS = ["n", "d", "epsilon", "solver", "tol", "n_iter", "seconds", "peak_mb",
 
 
 def crossing(points: list[tuple[float, float]], level: float) -> float | None:
-    """The time at which an error passes a level; points: (seconds, error) of a solver's runs.
+    """The time at which an error passes a level; points: (seconds, error) of a solver's runs, as `points` gives them.
 
     Between the runs on both sides of the level, on the straight line of the error's logarithm over time.
     """
-    above = [p for p in points if p[1] > level]
-    below = [p for p in points if p[1] <= level]
-    if not below:
+    k = next((k for k, (_, error) in enumerate(points) if error <= level), None)
+    if k is None:
         return None
-    after = min(below)
-    before = max((p for p in above if p[0] < after[0]), default=None)
-    if before is None or after[1] <= 0:
-        return after[0]
-    share = math.log(before[1] / level) / math.log(before[1] / after[1])
-    return before[0] + share * (after[0] - before[0])
+    (after, low), (before, high) = points[k], points[max(k - 1, 0)]
+    return after if k == 0 or low <= 0 else before + (after - before) * math.log(high / level) / math.log(high / low)
 
 
 def problems(records: list[dict]) -> dict[tuple, dict[str, list[dict]]]:
@@ -38,8 +33,18 @@ def problems(records: list[dict]) -> dict[tuple, dict[str, list[dict]]]:
     return out
 
 
+def judged(record: dict) -> bool:
+    """Whether a run's marginals were judged, and are numbers."""
+    return math.isfinite(math.nan if record.get("l1") is None else record["l1"])
+
+
 def points(runs: list[dict]) -> list[tuple[float, float]]:
-    return [(r["seconds"], r["l1"]) for r in runs if r.get("l1") is not None and r["l1"] == r["l1"]]
+    """(seconds, error) of the runs with an error, those aside that a faster run beats."""
+    front: list[tuple[float, float]] = []
+    for seconds, error in sorted((r["seconds"], r["l1"]) for r in runs if judged(r)):
+        if not front or error < front[-1][1]:
+            front.append((seconds, error))
+    return front
 
 
 def table(records: list[dict]) -> str:
@@ -73,7 +78,7 @@ def figure(records: list[dict]) -> bytes:
     from ngw.report import style
 
     found = problems(records)
-    names = list(dict.fromkeys(r["solver"] for r in records if r.get("l1") is not None))
+    names = list(dict.fromkeys(r["solver"] for r in records if judged(r)))
     looks = {name: style.series(k, name.startswith("ngw")) for k, name in enumerate(names)}
     with style.paper():
         columns = min(3, len(found))
@@ -82,7 +87,7 @@ def figure(records: list[dict]) -> bytes:
         for axes, ((n, d, epsilon), solvers) in zip(panels.flat, found.items(), strict=False):
             for name, runs in solvers.items():
                 if name in looks:
-                    axes.plot(*zip(*sorted(points(runs)), strict=True), label=name, **looks[name])
+                    axes.plot(*zip(*points(runs), strict=True), **looks[name])
             style.logarithmic(axes.xaxis)
             style.logarithmic(axes.yaxis)
             axes.set(title=f"n {n:,}, d {d}, ε {epsilon:g}", ylim=(3e-10, 0.5))
@@ -107,5 +112,5 @@ def write(records: list[dict], folder: Path) -> None:
         writer.writeheader()
         writer.writerows(records)
     (folder / "sinkhorn.md").write_text(table(records))
-    if any(r.get("l1") is not None for r in records):
+    if any(judged(r) for r in records):
         (folder / "sinkhorn.png").write_bytes(figure(records))
