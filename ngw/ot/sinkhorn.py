@@ -50,8 +50,8 @@ def sinkhorn(
     memory: bytes that the kernel may take; None is half of what is free (in a SLURM job: of what it has asked for), 0
         makes every block again in every pass.
     dtype: "float32" or "float64", of the kernel and its exponents; None is float32, with float64 exponents where
-        epsilon is so small that their rounding in float32 would show at tol, and float64 for a tol below 1e-6.
-        Potentials are always float64.
+        epsilon is so small that their rounding in float32 would show at tol, and float64 for a tol below 1e-6, where
+        Newton steps go on from an iteration that is slow.  Potentials are always float64.
     init: a Coupling of the same clouds, or potentials (f, g) in cost units, to start from.
     group: a torch.distributed process group; x and a are then this rank's rows, y and b are whole on every rank.
     """

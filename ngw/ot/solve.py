@@ -59,15 +59,14 @@ def anneal(
 def solve(kernel: Kernel, g: torch.Tensor, lam: float, max_iter: int, tol: float, newton=False) -> Solution:
     """Fixed point of g <- lam softmin(f(g)), from g [m] on (units of epsilon); lam = tau / (tau + epsilon), balanced 1.
 
-    newton: stop early, as stalled, where Newton steps are to go on.
-
     A pass updates the rows exactly, so the error is the columns': sum_j |P'1 - target|_j, as a share of the mass, plus
     the rows' rounding.  Where marginals are penalised (lam < 1) the target is b exp(-g / tau), as optimality asks.
+    newton: stop early, as stalled, where Newton steps are to go on.
     """
     b = kernel.b.double()
     mixer, x, correct = Anderson(b), torch.zeros_like(g), 0.0  # x: what g has changed by since it was last absorbed
-    half, slow = math.inf, 0
-    best, since, rounding, look, looked = math.inf, 0, None, max(tol, ROUNDED_TOL), 0
+    best, since, half, slow = math.inf, 0, math.inf, 0
+    rounding, look, looked = None, max(tol, ROUNDED_TOL), 0
     kernel.absorb(g, lam)
     for n_iter in range(1, max_iter + 1):
         v, h = x.exp().to(kernel.b.dtype), g + x
