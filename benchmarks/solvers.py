@@ -156,25 +156,26 @@ def geomloss(backend):
 
 
 @cache
-def _jitted():
+def ott_solver(anderson: int):
+    """(a jitted solve, its solver): kept, since a new solver would be compiled again."""
     import jax
+    from ott.solvers.linear import acceleration, sinkhorn
 
     jax.config.update("jax_enable_x64", True)
-    return jax.jit(lambda problem, solver: solver(problem))
+    mixing = acceleration.AndersonAcceleration(memory=anderson) if anderson else None
+    return jax.jit(lambda z, solver: solver(z)), sinkhorn.Sinkhorn(max_iterations=MAX_ITER, anderson=mixing)
 
 
 def ott(dtype, batch_size=None, anderson=0):
     def solve(x, y, epsilon, tol):
-        run = _jitted()
+        run, solver = ott_solver(anderson)
         import jax.numpy as jnp
         from ott.geometry import pointcloud
         from ott.problems.linear import linear_problem
-        from ott.solvers.linear import acceleration, sinkhorn
 
         xj, yj = (jnp.asarray(z, dtype=dtype) for z in (x, y))
         geometry = pointcloud.PointCloud(xj, yj, epsilon=epsilon, batch_size=batch_size)
-        mixing = acceleration.AndersonAcceleration(memory=anderson) if anderson else None
-        solver = sinkhorn.Sinkhorn(threshold=tol, max_iterations=MAX_ITER, anderson=mixing)
+        solver.threshold = tol
         out = run(linear_problem.LinearProblem(geometry), solver)
         found = potentials(np.asarray(out.f, float) / epsilon, np.asarray(out.g, float) / epsilon, epsilon)
         return found | {"projection": project(x, y, found["g"], epsilon), "n_iter": int(out.n_iters)}
