@@ -15,7 +15,7 @@ from ngw.ot.kernel import Kernel, softmin
 SPAN = {torch.float16: 5.0, torch.float32: 45.0, torch.float64: 300.0}  # log scalings beyond this are absorbed
 ROUNDED_TOL, ROUNDED_STALL = 1e-2, 8  # rounded rows: error, or passes without progress, at which to see the exact ones
 STALL = 100  # passes that may go by without the error falling by a tenth
-NEAR, SLOW = 1e-3, 10  # the error, and the passes that may go by without half of it, from which Newton steps go on
+NEAR, SLOW = 1e-3, 15  # the error, and the passes that may go by without half of it, from which Newton steps go on
 SAMPLE, SAMPLE_ITER, SAMPLE_TOL = 64, 5, 1e-2  # the first guess solves a 64th of either side, roughly
 SHARP, LEVEL_TOL = 0.03, 3e-3  # annealing starts below this epsilon (units of the mean cost); error its levels go to
 SAFE, SAFE_TOL = 1.0, 1e-3  # the same for problems that stall without it, such as far clusters of unequal mass
