@@ -90,7 +90,7 @@ def figure(records: list[dict]) -> bytes:
                     axes.plot(*zip(*points(runs), strict=True), **looks[name])
             style.logarithmic(axes.xaxis)
             style.logarithmic(axes.yaxis)
-            axes.set(title=f"n {n:,}, d {d}, ε {epsilon:g}", ylim=(3e-10, 0.5))
+            axes.set(title=f"n {n:,}, d {d}, ε {epsilon:g}", ylim=(3e-10, 1))
         for axes in panels.flat[len(found) :]:
             axes.set_visible(False)
         for axes in panels[:, 0]:
