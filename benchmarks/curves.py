@@ -73,6 +73,7 @@ def table(records: list[dict]) -> str:
 
 def figure(records: list[dict]) -> bytes:
     """A panel a problem: L1 error of the marginals over seconds, a line a solver; a png of few colours."""
+    from matplotlib.ticker import NullFormatter
     from PIL import Image
 
     from ngw.report import style
@@ -90,6 +91,7 @@ def figure(records: list[dict]) -> bytes:
                     axes.plot(*zip(*points(runs), strict=True), **looks[name])
             style.logarithmic(axes.xaxis)
             style.logarithmic(axes.yaxis)
+            axes.xaxis.set_minor_formatter(NullFormatter())
             axes.set(title=f"n {n:,}, d {d}, ε {epsilon:g}", ylim=(3e-10, 1))
         for axes in panels.flat[len(found) :]:
             axes.set_visible(False)
