@@ -100,7 +100,7 @@ def figure(records: list[dict]) -> bytes:
         for axes in panels.flat[max(0, len(found) - columns) : len(found)]:
             axes.set_xlabel("seconds")
         picture.legend([style.line(**looks[z]) for z in names], names, loc="outside lower center", ncols=4)
-        image = Image.open(io.BytesIO(style.encode(picture, "png"))).convert("RGB").quantize(48)
+        image = Image.open(io.BytesIO(style.encode(picture, "png"))).convert("RGB").quantize(128)
     buffer = io.BytesIO()
     image.save(buffer, "png", optimize=True)
     return buffer.getvalue()
