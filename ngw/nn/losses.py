@@ -15,4 +15,4 @@ def infonce(scores: Tensor) -> Tensor:
 
 def sigmoid(scores: Tensor) -> Tensor:
     """Each pair of rows is true or not, by itself: -sum log sigmoid(+-logit) / b (SigLIP; Zhai et al. 2023, eq. 2)."""
-    return -logsigmoid(scores * (2 * torch.eye(len(scores)) - 1)).sum() / len(scores)
+    return -logsigmoid(scores * (2 * torch.eye(len(scores), device=scores.device) - 1)).sum() / len(scores)

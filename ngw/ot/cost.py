@@ -109,8 +109,8 @@ class PointCost:
         self.fine = Operands(*self.shape, len(shift), self.dtype, x.device)
         self.coarse: Operands | None = None
         for points, mu, filled in ((x, mu_x, self.fine.x), (y, mu_y, self.fine.y)):
-            for rows, z in _chunks(points, cosine):
-                filled[rows] = z.sub_(mu).mul_(unit)
+            for rows, z in _chunks(points, cosine, mu):
+                filled[rows] = z.mul_(unit)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -236,12 +236,18 @@ class MatrixCost:
         return part
 
 
-def _chunks(points: torch.Tensor, unit: bool) -> Iterator[tuple[slice, torch.Tensor]]:
-    """(rows, new float64 copy of them), scaled to length 1 where asked: never the whole cloud in float64."""
+def _chunks(points: torch.Tensor, unit: bool, mu: torch.Tensor | None = None) -> Iterator[tuple[slice, torch.Tensor]]:
+    """(rows, their float64 values), scaled to length 1 where asked, less mu: never the whole cloud in float64.
+
+    Where mu is given the values are a copy.
+    """
     step = max(1, SCRATCH_BYTES // (8 * points.shape[1]))
     for i in range(0, len(points), step):
-        z = points[i : i + step].to(torch.float64, copy=True)
-        yield slice(i, i + len(z)), z.div_(z.norm(dim=1, keepdim=True).clamp_min(1e-300)) if unit else z
+        z = points[i : i + step]
+        if unit:
+            z = z.to(torch.float64, copy=True)
+            z.div_(z.norm(dim=1, keepdim=True).clamp_min(1e-300))
+        yield slice(i, i + len(z)), z.to(torch.float64) if mu is None else z - mu
 
 
 def _sum_point(points: torch.Tensor, weights: torch.Tensor, unit: bool) -> torch.Tensor:
@@ -251,7 +257,7 @@ def _sum_point(points: torch.Tensor, weights: torch.Tensor, unit: bool) -> torch
 
 def _products(points: torch.Tensor, unit: bool, mu: torch.Tensor, *others: torch.Tensor) -> list[torch.Tensor]:
     """|z|^2 and <z, other> for each other, of the points z less mu: vectors [n]."""
-    parts = [(z.sub_(mu).square().sum(1), *(z @ other for other in others)) for _, z in _chunks(points, unit)]
+    parts = [(z.square().sum(1), *(z @ other for other in others)) for _, z in _chunks(points, unit, mu)]
     return [torch.cat(column) for column in zip(*parts, strict=True)]
 
 

@@ -97,14 +97,14 @@ class Kernel:
     def walk(self, v: torch.Tensor, exact: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         """One pass: row masses K (b v) [n] and, after the exact row update u, float64 log K' (a u) [m] of all ranks."""
         masses, sums = torch.empty_like(self.a), torch.zeros_like(self.b)
-        right, native_masses, native_sums = (_native(z) for z in (self.b * v, masses, sums))
+        right, native_masses, native_sums = (native(z) for z in (self.b * v, masses, sums))
         wide = torch.empty(self.strip if self.rounded else 0, self.m, dtype=self.a.dtype, device=self.a.device)
         unit = torch.tensor(-math.inf, dtype=torch.float64, device=self.a.device)  # log of what sums are counted in
         for rows, block in self.blocks(exact):
             left, unit = self._left(rows, unit, sums)
             for k in range(0, len(block), self.strip):
                 strip = block[k : k + self.strip]
-                strip = _native(strip if strip.dtype == masses.dtype else wide[: len(strip)].copy_(strip))
+                strip = native(strip if strip.dtype == masses.dtype else wide[: len(strip)].copy_(strip))
                 mass = strip @ right
                 native_masses[rows.start + k : rows.start + k + len(strip)] = mass
                 native_sums += (left[k : k + len(strip)] / (mass if self.lam == 1 else mass**self.lam)) @ strip
@@ -113,11 +113,11 @@ class Kernel:
     def _left(self, rows: slice, unit: torch.Tensor, sums: torch.Tensor):
         """(a times what u has beside the row masses, in units of exp(unit); the unit): it grows, and sums with it."""
         if self.lam == 1:
-            return _native(self.a[rows]), torch.zeros_like(unit)
+            return native(self.a[rows]), torch.zeros_like(unit)
         log_u = (self.lam - 1) * self.f[rows]
         new = torch.maximum(unit, log_u.max())
         sums *= torch.exp(unit - new)
-        return _native(self.a[rows] * torch.exp(log_u - new).to(self.a.dtype)), new
+        return native(self.a[rows] * torch.exp(log_u - new).to(self.a.dtype)), new
 
     def row_potentials(self, masses: torch.Tensor) -> torch.Tensor:
         """The updated f [n] (units of epsilon, float64), absorbed plus log u, of the row masses that `walk` gave."""
@@ -168,6 +168,6 @@ def _empty(n: int, m: int, dtype: torch.dtype, device: torch.device) -> torch.Te
     return torch.empty(n, m, dtype=dtype, device=device)
 
 
-def _native(value: torch.Tensor):
+def native(value: torch.Tensor):
     """The array whose `@` is fastest where it lies: NumPy's on a CPU (no dispatch, OpenBLAS), torch's on a GPU."""
     return value.numpy() if value.device.type == "cpu" else value

@@ -10,10 +10,12 @@ import torch
 
 from ngw.ot.cost import MatrixCost, PointCost, blas_threads_only, total
 from ngw.ot.kernel import Kernel, softmin
+from ngw.ot.newton import polish
 from ngw.ot.plan import Coupling, Status
 from ngw.ot.solve import anneal, first_guess
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64} | {z: z for z in (torch.float32, torch.float64)}
+REACH = 1e-6  # a tol below is for passes in float64, and for Newton steps where these are slow
 
 
 @blas_threads_only()
@@ -48,7 +50,8 @@ def sinkhorn(
     memory: bytes that the kernel may take; None is half of what is free (in a SLURM job: of what it has asked for), 0
         makes every block again in every pass.
     dtype: "float32" or "float64", of the kernel and its exponents; None is float32, with float64 exponents where
-        epsilon is so small that their rounding in float32 would show at tol.  Potentials are always float64.
+        epsilon is so small that their rounding in float32 would show at tol, and float64 for a tol below 1e-6, where
+        Newton steps go on from an iteration that is slow.  Potentials are always float64.
     init: a Coupling of the same clouds, or potentials (f, g) in cost units, to start from.
     group: a torch.distributed process group; x and a are then this rank's rows, y and b are whole on every rank.
     """
@@ -57,7 +60,7 @@ def sinkhorn(
     def lam(epsilon: float) -> float:
         return 1.0 if tau is None else tau / (tau + epsilon)
 
-    exponents, dtype = DTYPES.get(dtype), DTYPES.get(dtype, torch.float32)
+    exponents, dtype = DTYPES.get(dtype), DTYPES.get(dtype, torch.float32 if tol >= REACH else torch.float64)
     cost, a, b, numpy = _problem(x, y, cost, a, b, epsilon, tau, device, exponents, tol, group)
     rows, cols = a > 0, b > 0
     whole = bool(rows.all() and cols.all())
@@ -66,7 +69,10 @@ def sinkhorn(
     if group is not None:
         torch.distributed.broadcast(g, torch.distributed.get_global_rank(group, 0), group=group)
     kernel = Kernel(part, a[rows], b[cols], dtype, _free(a.device) / 2 if memory is None else memory, True, group)
-    end = anneal(kernel, g, epsilon, lam, max_iter, tol, warm=init is not None)
+    newton = tol < REACH and dtype == torch.float64
+    end = anneal(kernel, g, epsilon, lam, max_iter, tol, init is not None, newton)
+    if newton and end.stalled and end.n_iter < max_iter:
+        end = polish(kernel, end, lam(epsilon), max_iter, tol)
     status = Status(end.n_iter, end.error, end.error <= tol, end.reason, *_path(kernel))
     kernel.drop()
     if whole:
@@ -115,7 +121,8 @@ def _path(kernel: Kernel) -> tuple[str, str]:
 
 def _start(init, cost, cols: torch.Tensor) -> torch.Tensor:
     """Column potentials to start from, units of epsilon, of the columns with weight."""
-    g = init.potentials[1] * init.epsilon if isinstance(init, Coupling) else torch.as_tensor(np.asarray(init[1]))
+    g = init.potentials[1] * init.epsilon if isinstance(init, Coupling) else init[1]
+    g = g if isinstance(g, torch.Tensor) else torch.as_tensor(np.asarray(g))
     if g.shape != cols.shape or not bool(torch.isfinite(g).all()):
         raise ValueError(f"sinkhorn: init must hold {len(cols)} finite column potentials, found shape {list(g.shape)}.")
     return g.to(cols.device, torch.float64)[cols] / cost.epsilon
@@ -152,7 +159,8 @@ def _matrix(value, name: str, device) -> torch.Tensor:
     value = value.detach() if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
     if value.ndim != 2 or 0 in value.shape:
         raise ValueError(f"sinkhorn: {name} must be a matrix with rows and columns, found shape {list(value.shape)}.")
-    if not bool(torch.isfinite(value).all()):
+    # A sum that is finite is a look at all values in a tenth of the time; one that isn't may have overflowed.
+    if not bool(torch.isfinite(value.sum())) and not bool(torch.isfinite(value).all()):
         raise ValueError(f"sinkhorn: {name} holds a value that is not finite; mend or drop that row first.")
     return value.to(device)
 

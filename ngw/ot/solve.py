@@ -15,6 +15,7 @@ from ngw.ot.kernel import Kernel, softmin
 SPAN = {torch.float16: 5.0, torch.float32: 45.0, torch.float64: 300.0}  # log scalings beyond this are absorbed
 ROUNDED_TOL, ROUNDED_STALL = 1e-2, 8  # rounded rows: error, or passes without progress, at which to see the exact ones
 STALL = 100  # passes that may go by without the error falling by a tenth
+NEAR, SLOW = 1e-3, 15  # the error, and the passes that may go by without half of it, from which Newton steps go on
 SAMPLE, SAMPLE_ITER, SAMPLE_TOL = 64, 5, 1e-2  # the first guess solves a 64th of either side, roughly
 SHARP, LEVEL_TOL = 0.03, 3e-3  # annealing starts below this epsilon (units of the mean cost); error its levels go to
 SAFE, SAFE_TOL = 1.0, 1e-3  # the same for problems that stall without it, such as far clusters of unequal mass
@@ -33,7 +34,9 @@ class Solution:
     stalled: bool
 
 
-def anneal(kernel: Kernel, g, epsilon: float, lam: Callable, max_iter: int, tol: float, warm: bool) -> Solution:
+def anneal(
+    kernel: Kernel, g, epsilon: float, lam: Callable, max_iter: int, tol: float, warm: bool, newton=False
+) -> Solution:
     """Solve at 4^k epsilon, ..., 4 epsilon, epsilon, each from the one before; with more levels where that stalls.
 
     epsilon in units of the mean cost; lam(epsilon) as in `solve`; g [m] in units of the kernel's epsilon.
@@ -44,41 +47,49 @@ def anneal(kernel: Kernel, g, epsilon: float, lam: Callable, max_iter: int, tol:
         for k in range(levels, -1, -1):
             kernel.cost.cool(0.25**levels if k == levels else 4.0)
             h = h * 0.25**levels if k == levels else h * 4.0
-            end = solve(kernel, h, lam(epsilon * 4**k), max(1, max_iter - passes), max(tol, level_tol) if k else tol)
+            goal = max(tol, level_tol) if k else tol
+            end = solve(kernel, h, lam(epsilon * 4**k), max(1, max_iter - passes), goal, newton and not k)
             h, passes = end.g, passes + end.n_iter
-        if not end.stalled or passes >= max_iter:
+        if not end.stalled or passes >= max_iter or (newton and end.error <= NEAR):
             break
     end.n_iter = passes
     return end
 
 
-def solve(kernel: Kernel, g: torch.Tensor, lam: float, max_iter: int, tol: float) -> Solution:
+def solve(kernel: Kernel, g: torch.Tensor, lam: float, max_iter: int, tol: float, newton=False) -> Solution:
     """Fixed point of g <- lam softmin(f(g)), from g [m] on (units of epsilon); lam = tau / (tau + epsilon), balanced 1.
 
     A pass updates the rows exactly, so the error is the columns': sum_j |P'1 - target|_j, as a share of the mass, plus
     the rows' rounding.  Where marginals are penalised (lam < 1) the target is b exp(-g / tau), as optimality asks.
+    newton: stop early, as stalled, where Newton steps are to go on.
     """
     b = kernel.b.double()
     mixer, x, correct = Anderson(b), torch.zeros_like(g), 0.0  # x: what g has changed by since it was last absorbed
-    best, since, rounding, look, looked = math.inf, 0, None, max(tol, ROUNDED_TOL), 0
+    best, since, half, slow = math.inf, 0, math.inf, 0
+    rounding, look, looked = None, max(tol, ROUNDED_TOL), 0
     rough = tol > ROUNDED_TOL  # which rounded rows meet by themselves: `_rounding` tells
     kernel.absorb(g, lam)
     for n_iter in range(1, max_iter + 1):
         v, h = x.exp().to(kernel.b.dtype), g + x
         masses, log_sums = kernel.walk(v)
         column, target = log_sums + x + correct, h * (1 - 1 / lam)  # [m] log of the column sums over b, have and want
-        error = _l1(b, column, target)
+        error = l1(b, column, target)
         if kernel.rounded and not rough and (error <= look or min(since, n_iter - looked) > ROUNDED_STALL):
             # Correct for what the exact rows show.
             masses, log_sums = kernel.walk(v, exact=True)
             mixer.shift(lam * (column - log_sums - x))
             correct, column = correct + log_sums + x - column, log_sums + x
-            error, look, looked = _l1(b, column, target), tol, n_iter
+            error, look, looked = l1(b, column, target), tol, n_iter
         if error <= tol:
             rounding = _rounding(kernel, kernel.row_potentials(masses), h, lam) if rounding is None else rounding
         error = math.hypot(error, rounding or 0.0) + (rounding or 0.0)  # the columns' rounding is like the rows'
         best, since = (error, 0) if error < 0.9 * best else (best, since + 1)
-        if reason := _stop(error, tol, rounding, n_iter, max_iter, since, kernel.b.dtype):
+        half, slow = (error, 0) if error < half / 2 else (half, slow + 1)
+        stalled = since > STALL or (newton and error <= NEAR and slow > SLOW)
+        if stalled and rounding is None:
+            rounding = _rounding(kernel, kernel.row_potentials(masses), h, lam)
+            error = math.hypot(error, rounding) + rounding
+        if reason := _stop(error, tol, rounding, n_iter, max_iter, stalled, kernel.b.dtype):
             break
         x = mixer.step(h, -lam * column - (1 - lam) * h, error) - g
         if lam == 1:
@@ -89,10 +100,10 @@ def solve(kernel: Kernel, g: torch.Tensor, lam: float, max_iter: int, tol: float
         if x.abs().max() > SPAN[kernel.kept.dtype]:
             g, x, correct = g + x, torch.zeros_like(x), 0.0
             kernel.absorb(g, lam, masses)
-    return Solution(kernel.row_potentials(masses), h, v, n_iter, error, reason, since > STALL)
+    return Solution(kernel.row_potentials(masses), h, v, n_iter, error, reason, stalled)
 
 
-def _l1(weights: torch.Tensor, have: torch.Tensor, want: torch.Tensor) -> float:
+def l1(weights: torch.Tensor, have: torch.Tensor, want: torch.Tensor) -> float:
     """sum |have - want| / sum want, both given as logs over the weights."""
     unit = want.max()
     have, want = torch.exp(have - unit), torch.exp(want - unit)
@@ -108,13 +119,13 @@ def _rounding(kernel: Kernel, f: torch.Tensor, g: torch.Tensor, lam: float, rows
     return float(total(a @ (sums - target).abs(), kernel.group) / total(a @ target, kernel.group))
 
 
-def _stop(error, tol: float, rounding, n_iter: int, max_iter: int, since: int, dtype: torch.dtype) -> str:
+def _stop(error, tol: float, rounding, n_iter: int, max_iter: int, stalled: bool, dtype: torch.dtype) -> str:
     """The reason to stop here, or nothing."""
     if error <= tol:
         return f"converged: the marginals' L1 error {error:.2g} is at most tol = {tol:g}."
     if rounding is not None and rounding >= tol:
         return f"stopped: rounding in {dtype} alone leaves a marginal error of {rounding:.2g}, above tol = {tol:g}."
-    if since > STALL:
+    if stalled:
         return f"stopped: no progress in {STALL} iterations; the marginal error is {error:.2g}, above tol = {tol:g}."
     if n_iter == max_iter:
         return f"stopped: the iterations allowed (max_iter) left a marginal error of {error:.2g}, above tol = {tol:g}."
