@@ -39,7 +39,7 @@ FLOPS = "operations at 100 TFLOP/s"
 JOBS = {
     "data": Job(0, 0.6, 4, 200, "every image decoded once, 50 a second and core", 1, "all"),
     "encode_shard": Job(0.04, 0.4, 8, 0, "28,000 images at 300 a second"),
-    "encode": Job(0.01, 0.1, 8, 80, "5,000 images or 25,000 texts at 300 a second", 1, "test"),
+    "encode": Job(0.1, 1.0, 8, 130, "a split: a third of all images and captions, 300 a second", 1, "all"),
     "encode_keeping_tokens": Job(0.2, 2.0, 8, 50_000, "100,000 images at 300 a second; 257 tokens of 1,024 float16"),
     "gather": Job(0, 0.02, 4, 350, "copies 350 MB"),
     "basis": Job(0.01, 0.1, 8, 5, "2,000 images at 300 a second", 0),
