@@ -19,7 +19,7 @@ HEAD = f"""\
 
 """
 PARTS = {  # the modules that begin so
-    "Commands for people": ("ngw.dual", "ngw.download", "ngw.tools"),
+    "Commands for people": ("ngw.dual", "ngw.download", "ngw.rehearsal", "ngw.tools"),
     "Stages, which the rules call": ("ngw.tasks", "ngw.report"),
 }
 KINDS = {Path: "path", str: "text", int: "integer", float: "number", None: "text"}
