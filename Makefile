@@ -19,7 +19,7 @@ all: $(READY)
 quick: $(READY)
 	@$(SNAKEMAKE) --max-jobs-per-timespan 1000/2s --configfile examples/quick.yaml
 	@cat results/tables/retrieval.txt
-	@echo "Six rows, one seed. On one page: results/index.html  Next, by make: all rows, three seeds, five further tables"
+	@echo "Six rows, one seed; on one page: results/index.html. Next: make, for all of it."
 
 all-ablations: $(READY)
 	@$(SNAKEMAKE) all_ablations
