@@ -13,7 +13,7 @@ from torch.nn.functional import linear
 from torch.overrides import TorchFunctionMode
 
 LEAST = 1 << 20  # multiplications; of fewer, a call costs more than it spares
-MATMUL = (torch.matmul, torch.mm, Tensor.matmul, Tensor.mm, Tensor.__matmul__)
+MATMUL = frozenset({torch.matmul, torch.mm, Tensor.matmul, Tensor.mm, Tensor.__matmul__})
 
 
 class products(TorchFunctionMode, ContextDecorator):  # a context, named for what is made in it
@@ -24,12 +24,11 @@ class products(TorchFunctionMode, ContextDecorator):  # a context, named for wha
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        named = kwargs or {}
-        if func is linear and _worth_it(*args[:2]):
-            return _product(args[0], args[1], named["bias"] if "bias" in named else (*args, None)[2])
-        if func in MATMUL and not named and args[1].dim() == 2 and _worth_it(args[0], args[1].mT):
-            return _product(args[0], args[1].mT, None)
-        return func(*args, **named)
+        if func is linear and len(args) > 1 and _worth_it(*args[:2]):
+            return _product(*args, **(kwargs or {}))
+        if func in MATMUL and not kwargs and args[1].dim() == 2 and _worth_it(args[0], args[1].mT):
+            return _product(args[0], args[1].mT)
+        return func(*args, **kwargs) if kwargs else func(*args)
 
 
 @cache
@@ -49,7 +48,7 @@ def _worth_it(x: Tensor, weight: Tensor) -> bool:
     )  # fmt: skip
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x [..., d] times the transpose of weight [e, d], plus bias [e]: [..., e]."""
     return Product.apply(x.flatten(0, -2), weight, bias).unflatten(0, x.shape[:-1])
 

@@ -13,6 +13,7 @@ LAYER = torch.nn.Linear(24, 40)
 CASES = {
     "linear": lambda x: LAYER(x),
     "bias by name": lambda x: torch.nn.functional.linear(x, LAYER.weight, bias=LAYER.bias),
+    "all by name": lambda x: torch.nn.functional.linear(input=x, weight=LAYER.weight),
     "no bias": lambda x: torch.nn.functional.linear(x, LAYER.weight),
     "at": lambda x: x @ LAYER.weight.T,
     "matmul": lambda x: torch.matmul(x, LAYER.weight.T),
