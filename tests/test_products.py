@@ -1,4 +1,4 @@
-"""Products by oneDNN are torch's own up to rounding, and so are their first and second derivatives."""
+"""Products and convolutions by oneDNN are those of torch up to rounding; products are in first and second derivatives."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ngw import products as module
+from ngw.encoders._convolution import Convolution
 from ngw.products import products
 
 torch.manual_seed(0)
@@ -59,3 +60,14 @@ def test_the_context_ends():
     with products():
         pass
     assert "Product" not in repr((torch.ones(8, 24) @ LAYER.weight.T).grad_fn)
+
+
+@pytest.mark.parametrize("available", [True, False])
+@pytest.mark.parametrize("relu6", [True, False])
+def test_a_convolution_of_oneDNN_is_its_parts_one_behind_the_other(monkeypatch, available, relu6):
+    conv = torch.nn.Conv2d(6, 6, 3, stride=2, groups=3).requires_grad_(False)
+    padding, x = torch.nn.ZeroPad2d((0, 1, 2, 1)), torch.linspace(-9, 9, 2 * 6 * 7 * 5).sin().mul(9).reshape(2, 6, 7, 5)
+    expected = conv(padding(x))
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: available)
+    found = Convolution(padding, conv, relu6)(x)
+    torch.testing.assert_close(found, torch.nn.functional.relu6(expected) if relu6 else expected)
