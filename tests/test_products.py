@@ -1,4 +1,4 @@
-"""Products and convolutions by oneDNN are those of torch up to rounding; products are in first and second derivatives."""
+"""Products and convolutions by oneDNN are torch's own up to rounding; products in their derivatives, too."""
 
 from __future__ import annotations
 
