@@ -15,9 +15,9 @@ all: $(READY)
 	@echo "All of it on one page: results/index.html  Tables: results/tables  Figures: results/figures"
 
 # The retrieval table with some of its rows and one seed; `make` goes on from there, and its table takes the place of this.
-# With so few jobs Snakemake may look for ready ones every two seconds (profiles/local): cores wait less.
+# With so few jobs Snakemake may look for ready ones every second (profiles/local): cores wait less.
 quick: $(READY)
-	@$(SNAKEMAKE) --max-jobs-per-timespan 1000/2s --configfile examples/quick.yaml
+	@$(SNAKEMAKE) --max-jobs-per-timespan 1000/1s --configfile examples/quick.yaml
 	@cat results/tables/retrieval.txt
 	@echo "Six rows, one seed; on one page: results/index.html. Next: make, for all of it."
 
