@@ -155,9 +155,8 @@ def page(
     import yaml
 
     from ngw.config import Config
+    from ngw.report import page as html
     from ngw.report.frames import read_csv
-    from ngw.report.page import page as written
-    from ngw.report.page import sections
     from ngw.report.runs import of_config
     from ngw.report.summary import SOURCES, summary
     from ngw.report.tables.ablations import methods
@@ -168,12 +167,12 @@ def page(
         raise InputError(f"{tables}: expected tables, found none; run the workflow first.")
     shown = {path.name: read_figure(path) for path in sorted(figures.glob("*.png"))}
     frames = {name: read_csv(read_text(path)) for name in SOURCES if (path := tables / f"{name}.csv").is_file()}
-    varied = {name: read_csv(read_text(tables / f"{name}.csv")) for name in documents if name.startswith("ablations")}
-    runs = of_config(Config(config))
-    names = {name: methods(rows) for name, rows in varied.items()}
+    ablated = [name for name in documents if name.startswith("ablations")]
+    names = {name: methods(read_csv(read_text(tables / f"{name}.csv"))) for name in ablated}
     text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-    parts = sections(documents, shown, runs, names)
-    io.write_text(output, written("Neural Geometry Warping", about(), text, parts, summary(runs, frames)))
+    runs = of_config(Config(config))
+    found = html.sections(documents, shown, runs, names), summary(runs, frames)
+    io.write_text(output, html.page("Neural Geometry Warping", about(), text, *found))
 
 
 def draw(table: Path, figure: Callable[[pd.DataFrame, Pair], Any], name: str, output: Path) -> None:
