@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from test_data_readers import entry, write_coco, write_karpathy, write_vqa
+from test_data_readers import entry, write_coco, write_karpathy
+from test_data_vqa2 import write_vqa
 
 from ngw import data
 from ngw.errors import InputError
