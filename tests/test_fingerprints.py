@@ -83,6 +83,7 @@ def test_a_closure_of_no_such_stage_is_refused():
 
 def test_an_edit_changes_the_fingerprints_that_reach_it_and_no_other(tmp_path):
     shutil.copytree(ROOT / "ngw", tmp_path / "ngw", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / ".snakemake").mkdir()  # where fingerprints are kept, of one state of the package
     before = fingerprints(tmp_path / "ngw")
 
     def changed(file: str, old: str, new: str) -> set[str]:
@@ -105,6 +106,25 @@ def test_an_edit_changes_the_fingerprints_that_reach_it_and_no_other(tmp_path):
     assert changed("tasks/stages.py", "def _train_clouds(", "def _train_clouds (") == {"fit", "transport"}
     (tmp_path / "ngw/seeds.py").touch()
     assert fingerprints(tmp_path / "ngw") == before
+
+
+def test_fingerprints_are_computed_once_where_snakemake_runs(tmp_path):
+    shutil.copytree(ROOT / "ngw", tmp_path / "ngw", ignore=shutil.ignore_patterns("__pycache__"))
+    fit, fuse = [["ngw.tasks.stages:fit", "ngw.methods.ridge"]], [["ngw.tasks.vqa.stages:fuse"]]
+    kept = tmp_path / ".snakemake/ngw-code.json"
+    first = fingerprints(tmp_path / "ngw", fit)
+    assert not kept.parent.exists()
+    kept.parent.mkdir()
+    assert fingerprints(tmp_path / "ngw", fit) == first
+    digest = first["ngw.tasks.stages:fit"].rpartition(":")[2]
+    edit(kept, digest, "of the kept file", count=-1)
+    again = fingerprints(tmp_path / "ngw", fit + fuse)
+    assert again["ngw.tasks.stages:fit"].endswith(":of the kept file")
+    assert list(json.loads(kept.read_text())["fingerprints"].values()) == list(again.values())
+    kept.write_text("{")
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        fingerprints(tmp_path / "ngw", fit)
+    assert re.search(r"ngw-code\.json: expected JSON, found .*; delete it", failed.value.stderr)
 
 
 def test_a_template_counts_with_its_module(tmp_path):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
+import atexit
 import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from ngw import io
 from ngw.errors import InputError, did_you_mean
 
 PACKAGE = Path(__file__).parents[1]
+KEPT = Path(".snakemake/ngw-code.json")  # where Snakemake runs: each of its processes needs the same fingerprints
 LEFT_OUT = {  # what a stage reaches without its results depending on it, and why they don't
     "ngw": "exports names, and states the version, which every record has",
     "ngw.errors": "words of refusals",
@@ -31,9 +34,36 @@ def fingerprint(stage: str, *components: str) -> str:
     which are imported by their names in the config, such as "ngw.methods.cca".  Of a module of stages it is the
     definitions that this one can reach.  An edit of a file changes the text, a touch or a move of the folder doesn't.
     """
-    module, _, function = stage.partition(":")
-    closure = _closure([(module, function), *((name, "") for name in components)])
-    return " ".join(f"{_name(*reached)}:{_digest(*reached)}" for reached in sorted(closure))
+    kept, key = _kept(), " ".join((stage, *components))
+    if key not in kept:
+        module, _, function = stage.partition(":")
+        closure = _closure([(module, function), *((name, "") for name in components)])
+        kept[key] = " ".join(f"{_name(*reached)}:{_digest(*reached)}" for reached in sorted(closure))
+    return kept[key]
+
+
+@cache
+def _kept() -> dict[str, str]:
+    """The fingerprints that earlier processes computed from this state of the package; new ones are saved at exit.
+
+    Parsing the package takes a second, a digest of its files some milliseconds.
+    """
+    if not KEPT.parent.is_dir():
+        return {}
+    path, digest = KEPT.absolute(), hashlib.sha256()
+    for file in sorted(file for form in ("*.py", "*.html") for file in PACKAGE.rglob(form)):
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(PACKAGE)} {len(content)} ".encode() + content)
+    saved = io.read_json(path) if path.is_file() else {}
+    kept = saved["fingerprints"] if saved.get("package") == digest.hexdigest() else {}
+    before = len(kept)
+
+    def save() -> None:
+        if len(kept) > before:
+            io.write_json(path, {"package": digest.hexdigest(), "fingerprints": kept})
+
+    atexit.register(save)
+    return kept
 
 
 def files(stage: str, *components: str) -> set[str]:
