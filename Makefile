@@ -51,7 +51,7 @@ test: export OMP_NUM_THREADS ?= 1
 test: lint
 	pytest -n $(CORES) --dist loadfile
 
-# What `make test` leaves out for time: the paper and the examples in miniature, and an edit of each module.
+# What `make test` leaves out for time: whole workflows and tutorials in miniature, and an edit of each module.
 test-long: export OMP_NUM_THREADS ?= 1
 test-long: $(READY)
 	pytest -n $(CORES) -m long

@@ -51,6 +51,7 @@ def test_searches_and_their_peers_find_the_same_pictures(tmp_path):
     assert all(result["found"] > 0.95 for result in exact)
 
 
+@pytest.mark.long
 def test_transport_reaches_the_accuracy_of_its_peer(tmp_path):
     text = printed("sinkhorn", "--size", "tiny", "--output", tmp_path / "out", cwd=tmp_path)
     with open(tmp_path / "out" / "sinkhorn.csv", newline="") as file:
@@ -75,6 +76,7 @@ def test_a_level_is_passed_between_the_runs_on_both_sides_of_it():
     assert curves.crossing(runs, 1e-8) is None
 
 
+@pytest.mark.long
 def test_the_paper_s_size_runs_on_a_small_one(tmp_path):
     size = ["--images", "300", "--test", "40", "--pairs", "60", "--runs", "rounds=1", "rounds=2~early_rows=50"]
     text = printed("scale", tmp_path / "features", *size, cwd=tmp_path)

@@ -52,6 +52,7 @@ if distributed.first():
 """
 
 
+@pytest.mark.long
 def test_two_processes_train_what_one_does(tmp_path):
     colours = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "white": (240, 240, 240)}
     for k in range(40):

@@ -60,8 +60,8 @@ ELSEWHERE = {  # the test, or the fixture, that runs a command which isn't run h
 }
 # pip has no network here: it looks whether what is installed is what the command wants, and installs nothing.
 OFFLINE = ["--dry-run", "--no-build-isolation", "--no-index", "--quiet"]
-LONG = {  # a word of commands that run a workflow of their own
-    "all-ablations", "examples/same-modality.yaml", "examples/text-text.yaml", "examples/easy-vqa.yaml",
+LONG = {  # a word of commands that run a workflow of their own, or benchmarks
+    "all-ablations", "bench", "examples/same-modality.yaml", "examples/text-text.yaml", "examples/easy-vqa.yaml",
 }  # fmt: skip
 SMALLER = {"300": "16"}  # pairs of the 48 images
 STAGES = set(stages()) - {"status"}

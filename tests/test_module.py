@@ -48,6 +48,7 @@ def deploy(source: str, folder: Path, *options: str, **environment: str) -> None
 
 
 @snakedeploy
+@pytest.mark.long
 def test_a_tag_is_deployed_into_an_empty_folder_and_gives_a_table_and_a_report(elsewhere, tmp_path):
     # As from the catalog, by git's and Snakemake's own ways; git alone takes another repository for the address.
     rewrite = f"url.{elsewhere.as_uri()}.insteadOf"
@@ -74,6 +75,7 @@ def test_a_folder_is_deployed_with_its_path_mended(elsewhere, tmp_path):
     assert re.search(r"^retrieval +[12]$", done.stdout + done.stderr, re.MULTILINE)
 
 
+@pytest.mark.long
 def test_a_module_has_another_workflow_s_config_and_rules_beside_its_own(tmp_path):
     (tmp_path / "Snakefile").write_text(block("from ngw.project"))
     write_config(tmp_path / "config.yaml", {"mine": 1, "alignment": config()})

@@ -208,6 +208,7 @@ def stale(folder: Path) -> list[str]:
 
 
 @pytest.mark.workflow
+@pytest.mark.long
 def test_what_changes_outside_is_told_and_redone(study):
     assert recall(study) == 1.0
     assert snakemake(study) == set()

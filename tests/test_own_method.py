@@ -23,6 +23,7 @@ def models(folder: Path) -> dict[Path, int]:
 
 
 @pytest.mark.workflow
+@pytest.mark.long
 def test_a_method_of_ten_lines_comes_into_the_table_and_no_other_is_fitted_again(finished, tmp_path):
     folder = tmp_path / "a clone"
     shutil.copytree(finished, folder, symlinks=True)

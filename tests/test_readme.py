@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 
 import ngw
@@ -77,6 +78,7 @@ def test_the_baseline_is_a_method_that_recovers_a_rotation():
     np.testing.assert_allclose(method.inverse_transform(y[40:]), x[40:], atol=1e-3)
 
 
+@pytest.mark.long
 def test_the_tutorial_prints_a_table_and_draws_a_figure(tmp_path):
     script = README.parent / "examples" / "align_two_models.py"
     command = [sys.executable, str(script), str(tmp_path / "figure.png")]

@@ -80,6 +80,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.mark.workflow
+@pytest.mark.long
 def test_features_without_an_encoder_that_shows_its_images_come_to_the_page(folder):
     drawn = {path.name for path in (folder / "figures").glob("*.png")}
     for pair in ("mine.made.words", "mine.called.words"):
@@ -90,6 +91,7 @@ def test_features_without_an_encoder_that_shows_its_images_come_to_the_page(fold
 
 
 @pytest.mark.workflow
+@pytest.mark.long
 def test_no_text_of_its_config_is_markup_there(folder):
     page = Elements((folder / "index.html").read_text(encoding="utf-8"))
     assert page.scripts == 1

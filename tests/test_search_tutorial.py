@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from photograph_albums import N, album
 from PIL import Image
 
@@ -18,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/tutorials/photographs.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_the_tutorial_is_followed(tmp_path, monkeypatch):
     album(tmp_path / "photos", captioned=20)
     monkeypatch.chdir(tmp_path)

