@@ -60,8 +60,8 @@ def start(folder: Path) -> list[str]:
 def run(*options: str) -> None:
     """The run command, which no rule runs: this process becomes Snakemake's.
 
-    The defaults are those of profiles/local, this folder's or the package's, unless another profile is named.  A terminal
-    shows bars of jobs and the time left; elsewhere there are plain lines.
+    The defaults are those of profiles/local, this folder's or the package's, unless another profile is named.  A
+    terminal shows bars of jobs and the time left; elsewhere there are plain lines.
     """
     command = [sys.executable, "-m", "snakemake"]
     if not any(word.split("=")[0] in OWN for word in options):
