@@ -134,7 +134,7 @@ def test_bases_of_one_option_share_a_panel():
     assert axes.get_title(loc="left") == "setting"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["shared", "foreign"]
     named = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert named[:2] == ["ngw, as it is", "cca, as it is"]
+    assert named[:2] == ["ngw, unchanged", "cca, unchanged"]
     drawn = {(line.get_color(), line.get_marker()) for line in axes.lines if len(line.get_xdata()) == 1}
     assert len(drawn) == len(dict(drawn)) == 2  # told apart by colour and by marker
 

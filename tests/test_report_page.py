@@ -182,7 +182,7 @@ def test_the_stage_writes_it_from_the_folders(tmp_path, monkeypatch, capsys):
     (shown,) = re.findall(r'src="data:image/webp;base64,([^"]+)"', text)
     with Image.open(BytesIO(base64.b64decode(shown))) as figure, Image.open(BytesIO(PNG)) as drawn:
         assert (figure.format, figure.size) == ("WEBP", drawn.size)
-    assert "runs are absent, the first of them runs/scenes/effnet-lite0__minilm-l6/ngw/" in text
+    assert "runs are missing; the first is runs/scenes/effnet-lite0__minilm-l6/ngw/" in text
 
 
 def test_what_made_it_is_told():

@@ -19,7 +19,7 @@ from ngw.report.runs import Run
 from ngw.report.summary import SOURCES, Summary, summary
 from ngw.report.tables import ablations, identifiability, retrieval
 
-FOUND = "smallest difference to be found"
+FOUND = "smallest detectable difference"
 ROWS = {  # methods whose rows lead to their runs, and rows that have none
     "retrieval": ({"ngw", "ngw~epsilon=0.1", "cca", "ridge", "random", "oracle"}, {FOUND}),
     "efficiency": ({"ngw", "ngw~epsilon=0.1", "cca", "ridge", "random", "oracle"}, set()),
@@ -94,7 +94,7 @@ def test_the_summary_takes_the_findings_of_each_task_and_all_runs(built, runs):
     assert "ngw~cost=raw" not in found.ran["Methods"]
     # NGW's are 4 of retrieval, 6 of classification, 2 of generation, of which one is retrieval's, and 2 of ablations.
     assert found.failed == [
-        f"All {sum(map(len, runs.values()))} records of the config's runs are there.",
+        f"All {sum(map(len, runs.values()))} records of the config's runs exist.",
         "ngw: 1 of 13 runs did not converge (30 pairs).",
         "ngw~cost=raw: 2 of 2 runs did not converge (0 pairs, unpaired rows shared).",
     ]

@@ -62,12 +62,12 @@ def test_the_largest_lead_of_each_setting_has_its_interval_by_the_table():
         f"{difference} points of mean R@1 of both directions (95 % interval {low} to {high})."
     )
     assert lead["low"] > 0
-    assert disjoint.endswith(" No lead is clear there.")
+    assert disjoint.endswith(" No lead is significant there.")
 
 
 def test_where_a_baseline_is_level_or_ahead_is_said_too():
     (text,) = told(some())[0].findings["Level or behind"]
-    assert "ngw is ahead of the best baseline in 1 of 3 comparisons, level in 2 (the interval holds 0), beh" in text
+    assert "ngw is ahead of the best baseline in 1 of 3 comparisons, level in 2 (the interval includes 0), beh" in text
     assert "behind in 0; lowest with all pairs against cca, -18.8 points" in text  # from 11/16 to 1/2
     assert text.endswith(". Rows significantly ahead of NGW (Holm's correction): 0 of 3.")
     best = ([1] * 4, [1] * 8)
@@ -86,12 +86,12 @@ def test_controls_are_at_chance_or_not():
 
 def test_what_failed_is_absent_or_did_not_converge():
     whole, _ = told(some())
-    assert whole.failed == ["All 8 records of the config's runs are there.", "Every run that has a record converged."]
+    assert whole.failed == ["All 8 records of the config's runs exist.", "Every run that has a record converged."]
     note = "stopped after 9 iterations."
     found, _ = told(some(converged=False, note=note), further=[Run("runs/gone.json")])
     assert found.failed == [
-        "1 of 9 records of the config's runs are absent, the first of them runs/gone.json.",
-        "ngw: 1 of 3 runs did not converge (30 pairs, unpaired rows shared). Of the first: stopped after 9 iterations.",
+        "1 of 9 records of the config's runs are missing; the first is runs/gone.json.",
+        "ngw: 1 of 3 runs did not converge (30 pairs, unpaired rows shared). First reason: stopped after 9 iterations.",
     ]
 
 

@@ -158,7 +158,7 @@ def test_every_row_stands_against_ngw_with_a_correction_for_their_number(records
     shown = "".join(map(render.markdown, layout.reference_tables(rivals, "pairs", "mean R@1")))
     assert "| cca | -18.8 | -18.8 |" in shown
     assert re.search(r"\| ridge \| -68\.8(\\\*)? \|", shown)
-    assert "| smallest difference to be found |" in shown
+    assert "| smallest detectable difference |" in shown
     others = rows[rows["method"] != "ngw"]
     assert reference_differences(others, "mean_recall_1", "ngw", samples).empty
 
@@ -205,7 +205,7 @@ def test_the_main_tables_have_recall_at_1_and_at_10_and_say_where_the_others_are
     shown = files["retrieval.txt"].split(second)[1]
     assert re.search(r"^ngw † +– +100\.0†\* / 100\.0†\*", shown, re.MULTILINE)
     assert "°" not in shown  # chance is not the same both ways
-    assert "R@5, MRR, median rank and FOSCTTM, budget by budget: retrieval.md, In full." in " ".join(shown.split())
+    assert "R@5, MRR, median rank and FOSCTTM for each budget: see retrieval.md, In full." in " ".join(shown.split())
     assert "i2t R@5" in files["retrieval.md"].split("### In full")[1]
     labels = re.findall(r"\\label\{(.*?)\}", files["retrieval.tex"])
     assert len(labels) == len(set(labels))

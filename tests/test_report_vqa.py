@@ -64,7 +64,7 @@ def rows(text):
 
 
 def test_images_that_were_trained_on_are_told_below_the_table():
-    told = "Training asks about 1 of the 2 images too, by other questions."
+    told = "Training has other questions about 1 of the 2 test images."
     assert told not in built(runs())["vqa.txt"]
     shared = [(record | {"n_images_trained_on": 1}, table) for record, table in runs()]
     assert told in " ".join(built(shared)["vqa.txt"].split())

@@ -17,8 +17,8 @@ NAMES = ("images", "captions")
 
 
 class Seen(NamedTuple):
-    """Test pairs: images x [n, d_x] and a caption each y [n, d_y], as they come; u, v [n, e]: where they are compared;
-    plan [k, k]: the entropic plan between the first k of them there, rows images."""
+    """Test pairs: images x [n, d_x] and one caption each y [n, d_y], unchanged; u, v [n, e]: where they are compared;
+    plan [k, k]: the entropic plan between the first k of them there; its rows are images."""
 
     x: np.ndarray
     y: np.ndarray
@@ -32,13 +32,13 @@ def plane(z: np.ndarray) -> np.ndarray:
     z = z - z.mean(0, dtype=np.float64)
     left, sizes, _ = np.linalg.svd(z, full_matrices=False)
     places = left[:, :2] * sizes[:2] / max(float(np.sqrt((sizes[:2] ** 2).mean() / len(z))), 1e-12)
-    return np.pad(places, ((0, 0), (0, 2 - places.shape[1])))  # one row, or one feature, has but one axis
+    return np.pad(places, ((0, 0), (0, 2 - places.shape[1])))  # one row, or one feature, has only one axis
 
 
 def shared_plane(u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of rows [n, e] of one space in the plane in which they agree most: [n, 2] each, by one projection.
 
-    Of the directions of the space, the two with the largest covariance of u's and v's coordinates.
+    The plane is spanned by the two directions with the largest covariance of u's and v's coordinates.
     """
     u, v = (z / np.linalg.norm(z, axis=1, keepdims=True).clip(1e-12) for z in (u, v))
     u, v = u - u.mean(0), v - v.mean(0)
@@ -63,7 +63,7 @@ def clouds_figure(seen: Seen, title: str) -> Figure:
         before.legend(loc="upper left", handletextpad=0.2, borderpad=0)
         share = seen.plan * len(seen.plan)  # of a row's mass
         matrix.imshow(share, cmap="Greys", norm=LogNorm(1e-3, 1, clip=True), interpolation="nearest")
-        matrix.set_title(f"the plan of {len(share)} of them")
+        matrix.set_title(f"the plan of {len(share)} pairs")
         matrix.set_xlabel("captions, in the images' order")
         matrix.set_ylabel("images")
         style.bare(matrix)

@@ -14,41 +14,41 @@ from markdown.treeprocessors import Treeprocessor
 
 from ngw.features.clouds import NONE, SETTINGS
 
-_LINKS = (  # of Markdown's inline patterns those that lead elsewhere, raw HTML, and entities, which stay as they are
+_LINKS = (  # Markdown's inline patterns for links, raw HTML and entities, which stay plain text
     "html", "entity", "link", "image_link", "reference", "image_reference", "short_reference", "short_image_ref",
     "autolink", "automail",
 )  # fmt: skip
 _SETTING = "|".join(setting for setting in SETTINGS if setting != NONE)
 _OF_TABLE = re.compile(rf"unpaired rows ({_SETTING})\b")  # in its title
 _OF_ROW = re.compile(rf".+, ({_SETTING})")  # a cell
-_BESIDE = re.compile(r" \((?:\d+|all) pairs?\)| †$")  # what stands behind a method's name
+_BESIDE = re.compile(r" \((?:\d+|all) pairs?\)| †$")  # follows a method's name
 
 
 @dataclass(frozen=True)
 class Rows:
-    """To which methods a section's rows belong, and where the runs of each are listed.
+    """The methods of a section's rows, and where the runs of each are listed.
 
-    anchors: {method: id}.  names: {(first cell, second cell): method} of rows that aren't called like their method.
+    anchors: {method: id}.  names: {(first cell, second cell): method}, for rows that don't begin with their method.
     """
 
     anchors: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def method(self, cells: list[str]) -> str:
-        """The method of a row with these cells; empty where it is no method's, or has no run here."""
+        """The method of a row with these cells; empty where the row has no method, or the method no run here."""
         label, second, *_ = *cells, ""
         name = self.names.get((label.removesuffix(" †"), second)) or _BESIDE.sub("", label)
         return name if name in self.anchors else ""
 
 
 def html_of(text: str, section: str, rows: Rows) -> str:
-    """The HTML of a document of tables: Markdown without HTML of its own, links and images, which no table of ours has.
+    """The HTML of a document of tables: Markdown without raw HTML, links and images, which none of our tables has.
 
-    So no text of a config, of data or of a file brings markup or an address into the page.  section: the id of the
-    section it stands in, under whose heading its own are.
+    So no text from a config, from data or from a file brings markup or an address into the page.  section: the id of
+    the enclosing section; the document's headings go one level below its heading.
     """
     reader = Markdown(extensions=["tables"])
-    reader.ESCAPED_CHARS = list(string.punctuation)  # as GitHub has it
+    reader.ESCAPED_CHARS = list(string.punctuation)  # as on GitHub
     reader.preprocessors.deregister("html_block")
     for pattern in _LINKS:
         reader.inlinePatterns.deregister(pattern)
@@ -84,7 +84,7 @@ class _Tables(Treeprocessor):
                 root.append(part)
 
     def _block(self, table: Element, title: Element | None) -> Element:
-        """A table with its caption, in a frame that scrolls, by the keyboard too."""
+        """A table with its caption, in a frame that scrolls, also by the keyboard."""
         block = Element("div", {"class": "block"})
         frame = SubElement(block, "div", {"class": "wide", "tabindex": "0", "role": "group"})
         frame.append(table)
@@ -103,7 +103,7 @@ class _Tables(Treeprocessor):
         return block
 
     def _body(self, table: Element, body: Element) -> None:
-        """The rows: what their first cell heads; controls, which have a line above them, apart from the methods."""
+        """The rows, each headed by its first cell; controls, which follow a line of their own, in a second body."""
         own = body
         for row in list(body):
             cells = [_text(cell) for cell in row]
@@ -121,7 +121,7 @@ class _Tables(Treeprocessor):
                 own.append(row)
 
     def _row(self, row: Element, head: Element, cells: list[str]) -> None:
-        """A row's method, which leads to its runs, and its setting."""
+        """Mark a row with its method, linked to its runs, and its setting."""
         head.set("scope", "row")
         if method := self.rows.method(cells):
             row.set("data-method", method)
@@ -141,5 +141,5 @@ def _is_bold(part: Element) -> bool:
 
 
 def _text(part: Element) -> str:
-    """What one reads in an element."""
+    """The visible text of an element."""
     return unescape(" ".join("".join(part.itertext()).split()))

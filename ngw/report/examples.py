@@ -21,7 +21,7 @@ RIGHT, WRONG = "#1B7837", "#B2182B"
 
 
 class Ranked(NamedTuple):
-    """A query and its nearest candidates, the best first, each with whether it is a true partner."""
+    """A query and its nearest candidates, the best first; each says whether it is a true partner."""
 
     query: Any
     candidates: Sequence[tuple[Any, bool]]
@@ -64,9 +64,9 @@ def _frame(axes: Axes) -> None:
 def nearest(
     queries: np.ndarray, candidates: np.ndarray, partners: np.ndarray, count: int
 ) -> list[list[tuple[int, bool]]]:
-    """Of each query [q, e] the rows of the nearest candidates [m, e], compared by products: [(row, true partner?)].
+    """The nearest candidates [m, e] of each query [q, e] by inner product: [(row, true partner?)].
 
-    partners [q, m]: who belongs to whom.
+    partners [q, m]: whether a query and a candidate belong together.
     """
     orders = [np.argsort(-(candidates @ query), kind="stable")[:count] for query in queries]
     return [[(int(row), bool(own[row])) for row in order] for order, own in zip(orders, partners, strict=True)]
@@ -86,7 +86,7 @@ class Captioned(NamedTuple):
 
 
 def caption_sheet(items: Sequence[Captioned]) -> Figure:
-    """The sheet of captions: a picture a line, beside it the reference and each method's caption."""
+    """The sheet of captions: per line an image, its reference and each method's caption."""
     with style.paper():
         lines = max((len(item.captions) for item in items), default=0) + 1
         figure, panels = style.new(len(items), 2, 7.0, len(items) * max(1.2, 0.17 * lines), width_ratios=[1, 4])
@@ -111,7 +111,7 @@ class Drawn(NamedTuple):
 
 
 def image_sheet(items: Sequence[Drawn]) -> Figure:
-    """The contact sheet: a caption a line, its real image, and what each method's maps make of the caption."""
+    """The contact sheet: per line a caption, its real image, and each method's image of the caption."""
     with style.paper():
         methods = list(items[0].pictures) if items else []
         widths = [2.6, 1, *[1] * len(methods)]
@@ -132,8 +132,8 @@ def image_sheet(items: Sequence[Drawn]) -> Figure:
 class Example(NamedTuple):
     """One question: image as the encoder sees it, the question, the annotators' answer, and answers by fusion.
 
-    answers: {fusion: (answer, accuracy)}.  attention: how much the words look at each image token, [t], rows of a
-    square grid first; None where nothing attends.
+    answers: {fusion: (answer, accuracy)}.  attention: the words' attention to each image token, [t], row by row where
+    the tokens form a square grid; None without attention.
     """
 
     image: Any
@@ -171,7 +171,7 @@ def _example(axes: Axes, example: Example) -> None:
 
 
 def _overlay(axes: Axes, attention: np.ndarray, shape: tuple[int, int]) -> None:
-    """What isn't looked at fades: a white veil, thinner where attention [t] is stronger."""
+    """A white veil over the image, thinner where attention [t] is stronger."""
     side = math.isqrt(len(attention))
     if side * side != len(attention):
         return

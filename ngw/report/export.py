@@ -14,22 +14,22 @@ from ngw.record import Record
 from ngw.report.records import cell, identity
 
 RECORDS = ("retrieval.json", "classification.json")
-# Our metrics, and CLIP_benchmark's columns (clip_benchmark/metrics/zeroshot_{retrieval,classification}.py): of captions
-# the image is retrieved, of images a caption, found if any of its own is among the first K, as here.
+# Our metrics, and CLIP_benchmark's columns (clip_benchmark/metrics/zeroshot_{retrieval,classification}.py): image
+# retrieval has captions as queries; text retrieval has images, which count if any own caption is among the first K.
 RETRIEVAL = {
     f"{way}_recall_{k}": f"{kind}_retrieval_recall@{k}"
     for way, kind in (("t2i", "image"), ("i2t", "text"))
     for k in (1, 5, 10)
 }
 CLASSIFICATION = {"top_1": "acc1", "top_5": "acc5", "mean_per_class": "mean_per_class_recall"}
-# Task and metrics as the hub names them, and metrics in words.
+# Tasks by the hub's names, and metrics in words.
 TASKS = {"zeroshot_retrieval": "image-text-retrieval", "zeroshot_classification": "zero-shot-image-classification"}
 WORDS = {"acc1": "Accuracy", "acc5": "Top 5 accuracy", "mean_per_class_recall": "Mean per class recall"}
 SUFFIXES = (".csv", ".yaml", ".yml")
 
 
 class Result(NamedTuple):
-    """What a run reached on a data set: metrics by CLIP_benchmark's names, fractions."""
+    """A run's result on a data set: metrics by CLIP_benchmark's names, as fractions."""
 
     record: Record
     dataset: str
@@ -42,16 +42,16 @@ class Result(NamedTuple):
 
     @property
     def fit(self) -> str:
-        """What stands between the encoders, as its path says it; where it was trained comes first."""
+        """The fit between the encoders, in the words of its path; the training data set comes first."""
         return "{dataset}/{method}/pairs{pairs}/{unpaired}/seed{seed}".format(**self.record)
 
 
 @stage("Write results of runs as CLIP_benchmark's csv, or as a model card's model-index (yaml).")
 def export(
-    output: Annotated[Path, "a .csv, or a .yaml with one model a run"],
+    output: Annotated[Path, "a .csv, or a .yaml with one model per run"],
     runs: Annotated[Sequence[Path], POSITIONAL, "folders of runs, or records"] = (Path("results/runs"),),
 ) -> None:
-    """The export command, which no rule runs: retrieval and classification in the words of the field."""
+    """The export command, which no rule runs: retrieval and classification under the field's usual names."""
     if output.suffix not in SUFFIXES:
         raise InputError(f"{output}: expected a name that ends in .csv, .yaml or .yml; name another.")
     found = [result for path in _records(runs) for result in results(Record.read(path))]
@@ -71,7 +71,7 @@ def _records(runs: Sequence[Path]) -> list[Path]:
 
 
 def results(record: Record) -> Iterator[Result]:
-    """What a record of retrieval says, or one of classification of each of its data sets."""
+    """The result of a retrieval record, or those of a classification record, one per data set."""
     if "sets" in record:
         for name, known in record["sets"].items():
             yield Result(record, name, "zeroshot_classification", _renamed(known["metrics"], CLASSIFICATION))
@@ -84,10 +84,10 @@ def _renamed(metrics: dict[str, float], names: dict[str, str]) -> dict[str, floa
 
 
 def table(found: Sequence[Result]) -> str:
-    """The csv of `clip_benchmark build`, a row a result: its columns but `language`, which no record knows.
+    """The csv of `clip_benchmark build`, one row per result: its columns except `language`, which no record has.
 
-    model: both encoders; pretrained: what was fitted between them.  Beside them whether the fit settled, and the run's
-    identity column by column.
+    model: both encoders; pretrained: the fit between them.  Further columns: whether the fit converged, and the run's
+    identity.
     """
     import pandas
 
@@ -102,7 +102,7 @@ def table(found: Sequence[Result]) -> str:
 
 
 def model_index(found: Sequence[Result]) -> str:
-    """The `model-index` of a model card, to stand in its front matter: a model a run, as huggingface_hub has it."""
+    """The `model-index` for a model card's front matter, one model per run, in huggingface_hub's form."""
     from huggingface_hub.repocard_data import eval_results_to_model_index
     from huggingface_hub.utils import yaml_dump
 
@@ -114,7 +114,7 @@ def model_index(found: Sequence[Result]) -> str:
 
 
 def _evaluations(one: Result) -> Iterator[Any]:
-    """huggingface_hub's results, one a metric."""
+    """huggingface_hub's results, one per metric."""
     from huggingface_hub import EvalResult
 
     for name, value in one.metrics.items():

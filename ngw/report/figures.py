@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 ALL = "all"
 _DIRECTIONS = {"i2t": "Image to text", "t2i": "Text to image"}
-WIDTH = 5.4  # inches: words of a figure are legible where a page shows it 430 pixels wide
+WIDTH = 5.4  # inches: text stays legible where a page shows the figure 430 pixels wide
 _CONTROL = {"color": style.GREY, "linestyle": "--", "linewidth": 0.9}
 
 
 class Axis(NamedTuple):
-    """Where each budget stands: on a log scale between the breaks, apart from it beyond them."""
+    """The position of each budget: on a log scale between the breaks, off the scale beyond them."""
 
     place: dict[str, float]
     breaks: list[float]
 
 
 def pair_axis(known: Sequence[str]) -> Axis:
-    """Places for budgets: log10 of the number; 0 and `all`, which have none, stand beyond a break left and right."""
+    """Positions of budgets: log10 of the number; 0 and `all`, which have none, lie beyond a break left and right."""
     place = {pairs: math.log10(int(pairs)) for pairs in known if pairs not in ("0", ALL)}
     low, high = min(place.values(), default=0.0), max(place.values(), default=0.0)
     gap, breaks = max(0.4, (high - low) / 5), []
@@ -44,7 +44,7 @@ def pair_axis(known: Sequence[str]) -> Axis:
 def recall_figure(rows: pd.DataFrame, pair: Pair, cutoffs: Sequence[int] = (1, 10)) -> Figure:
     """Figure 1: R@K against the pair budget for every method of one (dataset, vision, text).
 
-    One panel a direction, one row a cutoff and setting. Bands are the rows' 95 % intervals; controls are grey and
+    One panel per direction, one row per cutoff and setting. Bands are the rows' 95 % intervals; controls are grey and
     dashed.
     """
     rows = of(rows, pair)
@@ -73,7 +73,7 @@ def recall_figure(rows: pd.DataFrame, pair: Pair, cutoffs: Sequence[int] = (1, 1
 def accuracy_figure(rows: pd.DataFrame, pair: Pair) -> Figure:
     """Top-1 of classification against the pair budget for every method of one (dataset, vision, text).
 
-    One panel a setting; bands are the rows' 95 % intervals; controls are grey and dashed.
+    One panel per setting; bands are the rows' 95 % intervals; controls are grey and dashed.
     """
     rows = of(rows, pair)
     rows = rows[rows["metric"] == "top_1"]
@@ -96,7 +96,7 @@ def accuracy_figure(rows: pd.DataFrame, pair: Pair) -> Figure:
 
 
 def labels_figure(rows: pd.DataFrame, pair: Pair) -> Figure:
-    """Accuracy against the share of labelled questions, a line a fusion; bands are the rows' 95 % intervals."""
+    """Accuracy against the share of labelled questions, one line per fusion; bands are 95 % intervals."""
     rows = of(rows, pair).assign(pairs=lambda all_rows: all_rows["labels"])
     rows = rows[rows["metric"] == "accuracy"]
     drawn = rows.loc[(rows["labels"] != ALL) | (rows["role"] == "control"), "method"]
@@ -120,7 +120,7 @@ def labels_figure(rows: pd.DataFrame, pair: Pair) -> Figure:
 def _lines(axes: Axes, rows: pd.DataFrame, axis: Axis, looks: Mapping[str, Mapping]) -> None:
     """Every control, then every method: its line with its band.
 
-    Across a break of the axis a line is dotted, as its slope means nothing there.
+    Across a break of the axis a line is dotted, since its slope means nothing there.
     """
     controls(axes, rows[rows["role"] == "control"], axis)
     rows = rows.assign(x=rows["pairs"].map(axis.place)).sort_values("x", kind="stable")
@@ -142,7 +142,7 @@ def _lines(axes: Axes, rows: pd.DataFrame, axis: Axis, looks: Mapping[str, Mappi
 
 
 def controls(axes: Axes, rows: pd.DataFrame, axis: Axis) -> None:
-    """Grey dashed lines, level where the control doesn't depend on pairs; those that lie together share their words."""
+    """Grey dashed lines, horizontal where the control doesn't depend on pairs; lines close together share a label."""
     words: dict[float, list[str]] = {}
     for method, means in rows.set_index("pairs").groupby("method", sort=False)["mean"]:
         at = (100 * means).to_dict()
@@ -154,7 +154,7 @@ def controls(axes: Axes, rows: pd.DataFrame, axis: Axis) -> None:
             axes.axhline(list(at.values())[-1], **_CONTROL, zorder=1)
         near = next((other for other in words if abs(other - last) < 3), last)
         words.setdefault(near, []).append(method)
-    for y, names in words.items():  # under a low line on the right, over a high one on the left: there are no curves
+    for y, names in words.items():  # no curve runs below a low line on the right, or above a high one on the left
         x, ha, va = (0.99, "right", "top") if y < 50 else (0.01, "left", "bottom")
         style.note(axes, x, y + (-1 if y < 50 else 0.6), style.fold(", ".join(names), 60, 3), ha=ha, va=va)
 
@@ -170,7 +170,7 @@ def _pair_ticks(axes: Axes, axis: Axis) -> None:
 
 
 def legend(figure: Figure, panels: np.ndarray, rows: pd.DataFrame) -> None:
-    """Methods below the panels, beside a single one, in the order of their mean height over the first one's budgets."""
+    """Methods below the panels (beside a single panel), ordered by their mean height in the first panel."""
     heights = rows.groupby("method")["mean"].mean()
     handles = dict(zip(*reversed(panels[0, 0].get_legend_handles_labels()), strict=True))
     shown = {label: handles[label] for label in sorted(handles, key=lambda label: heights[label], reverse=True)}

@@ -1,8 +1,8 @@
 """The long form of a table: a pandas frame, a row for each (dataset, vision, text, method, pairs, unpaired, metric).
 
-`mean` and `std` (n - 1 in the denominator) are over seeds. One seed has no spread that one could know: its `std` is 0
-and `n_seeds` says why. `low` and `high` are the 95 % bootstrap interval of the mean where a metric has one, else the
-least and the largest over seeds.
+`mean` and `std` (n - 1 in the denominator) are over seeds. The spread of a single seed is unknown: its `std` is 0, and
+`n_seeds` says why. `low` and `high` are the 95 % bootstrap interval of the mean where a metric has one, else the
+smallest and the largest over seeds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def over_seeds(
     records: Sequence[Record], values: Callable[[Record], Mapping[str, float | None]],
     intervals: Mapping[tuple, tuple[float, float]] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Rows of the values of each run over its seeds, in the order of the records; none of what a seed hasn't.
+    """Rows of each run's values over its seeds, in the records' order; a value that some seed lacks has no row.
 
     intervals: {(*identity, metric): (low, high)}.
     """
@@ -68,18 +68,18 @@ def rounded(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def significant(value: float) -> float:
-    """Six significant digits (a count keeps its units): what a test set can tell, free of one machine's last bits."""
+    """Six significant digits (large counts stay whole): enough for a test set, and the same on every machine."""
     return float(f"{value:.6g}" if abs(value) < 1e5 else round(value))
 
 
 def to_csv(rows: pd.DataFrame, **options: Any) -> str:
-    """Rows as csv text: rates as fractions, booleans as true and false, nothing where there is no number."""
+    """Rows as csv text: rates as fractions, booleans as true and false, an empty cell for a missing number."""
     words = {column: rows[column].map({True: "true", False: "false"}) for column in rows.select_dtypes(bool)}
     return rows.assign(**words).to_csv(index=False, lineterminator="\n", **options)
 
 
 def read_csv(text: str) -> pd.DataFrame:
-    """Rows back from `to_csv`; a text that looks like a missing number, such as null, is a text."""
+    """Rows from the text of `to_csv`; a text that looks like a missing number, such as null, stays a text."""
     kinds = defaultdict(lambda: str, KINDS)
     return pd.read_csv(io.StringIO(text), dtype=kinds, keep_default_na=False, na_values=dict.fromkeys(FLOATS, ""))
 
@@ -106,23 +106,23 @@ def settings(rows: pd.DataFrame) -> list[str]:
 
 
 def in_setting(rows: pd.DataFrame, unpaired: str) -> pd.DataFrame:
-    """The rows of one setting, and those of runs that see no unpaired row.  none: of the first setting there is."""
+    """The rows of one setting, and of runs without unpaired rows.  none: stands for the first setting there is."""
     wanted = settings(rows)[:1] if unpaired == NONE else [unpaired]
     return rows[rows["unpaired"].isin([*wanted, NONE])]
 
 
 def at(rows: pd.DataFrame, pairs: str) -> str:
-    """A budget in words, and the setting of the rows there, the first where there are several."""
+    """A budget in words, with the first setting of its rows."""
     return count(pairs) + in_words(next(iter(settings(rows[rows["pairs"] == pairs])), NONE))
 
 
 def in_words(unpaired: str) -> str:
-    """A setting, as it stands behind a budget."""
+    """A setting in words, to follow a budget."""
     return "" if unpaired == NONE else f", unpaired rows {unpaired}"
 
 
 def by_setting(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows by budget and setting: a run that sees no unpaired row stands in each setting that its budget has."""
+    """Rows by budget and setting: a run without unpaired rows is in each setting of its budget."""
     place = [*PAIR, "pairs"]
     known = rows[[*place, "unpaired"]].drop_duplicates()
     several = known[known["unpaired"] != NONE]
@@ -138,9 +138,9 @@ def taught(rows: pd.DataFrame) -> list[str]:
 
 
 def at_budget(rows: pd.DataFrame, pairs: str, untaught: bool = False) -> pd.DataFrame:
-    """The rows of one budget, and those of controls that ran at another one only, with that beside their names.
+    """The rows of one budget, and of controls that ran only at another, which stands behind their names.
 
-    untaught: those of methods that need no pair, too.
+    untaught: also the rows of methods that need no pairs.
     """
     once = rows.groupby("method")["pairs"].transform("nunique") == 1
     free = (rows["role"] == "control") | (untaught & (rows["pairs"] == "0"))

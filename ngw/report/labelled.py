@@ -20,7 +20,7 @@ def classification_tables(
     cells: MethodCells, output: Output,
     probes: Annotated[Sequence[Path], "records of the linear-probe stage, their predictions beside them"] = (),
 ) -> None:  # fmt: skip
-    """The classification tables stage: every run's record and predictions to csv, md, tex, txt; no cell may miss."""
+    """The classification tables stage: records and predictions to csv, md, tex, txt; a missing cell is an error."""
     from ngw.config import RUN
     from ngw.report.tables.classification import build, by_set
 
@@ -34,7 +34,7 @@ def classification_tables(
 
 @stage("Draw accuracy of classification against pairs.")
 def classification_figures(table: Table, output: Output) -> None:
-    """The classification figures stage: top-1 against known pairs, a figure a data set and pair of encoders."""
+    """The classification figures stage: top-1 against known pairs, one per data set and pair of encoders."""
     from ngw.report.figures import accuracy_figure
 
     draw(table, accuracy_figure, "classification", output)

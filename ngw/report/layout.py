@@ -1,4 +1,4 @@
-"""The layout of the tables, from rows to cells: what stands where, what is best, what is a control, what is marked.
+"""The layout of the tables, from rows to cells: order, best numbers, controls, marks.
 
 `ngw.report.render` turns a `Table` into Markdown, TeX or plain text, so the three show the same numbers.
 """
@@ -18,12 +18,12 @@ DIRECTIONS = {"i2t": "image to text", "t2i": "text to image"}
 MAPS = {"ab": "T_AB", "ba": "T_BA"}
 NULL = "_null"  # ends the name of a metric's shuffled null
 LEVEL = 0.05
-PAIRED = "Bootstrap paired and clustered by image; p is two-sided, not corrected for the number of lines."
+PAIRED = "Bootstrap, paired and clustered by image; p is two-sided and not corrected for the number of lines."
 
 
 @dataclass(frozen=True)
 class Number:
-    """One number as it is printed: `text`, its spread over seeds (empty for one seed), best of its column or not."""
+    """One printed number: `text`, its spread over seeds (empty for one seed), whether it is best of its column."""
 
     text: str
     spread: str = ""
@@ -53,7 +53,7 @@ class Table:
 
 
 class Style(NamedTuple):
-    """How a metric is shown; sign of better: 1 where higher is, -1 where lower is, 0 where best isn't marked."""
+    """How a metric is shown; sign: 1 where higher is better, -1 where lower is, 0 where the best isn't marked."""
 
     heading: str
     show: Callable[[float], str]
@@ -72,7 +72,7 @@ def per_cent(value: float) -> str:
 
 
 def points(difference: float) -> str:
-    """A difference of two rates, in points of per cent."""
+    """A difference of two rates, in percentage points."""
     return f"{100 * difference:+.1f}"
 
 
@@ -110,7 +110,7 @@ _STYLES = {
 
 
 def style(metric: str) -> Style:
-    """A metric's style, whatever its direction; the best of nulls isn't marked."""
+    """A metric's style in either direction; the best null isn't marked."""
     name = metric.removesuffix(NULL)
     way, _, rest = name.partition("_")
     shown = _STYLES[rest if way in (*DIRECTIONS, *MAPS) else name]
@@ -118,7 +118,7 @@ def style(metric: str) -> Style:
 
 
 def headings(metrics: Iterable[str]) -> list[str]:
-    """The columns' names of some metrics."""
+    """The column headings of some metrics."""
     return [style(metric).heading for metric in metrics]
 
 
@@ -135,9 +135,9 @@ def metric_table(
 def lines_of(
     rows: pd.DataFrame, columns: Sequence[Sequence[tuple[str, str]]], chance: float | None = None
 ) -> list[Line]:
-    """A line a method, methods first and controls last; `columns` holds the (pairs, metric) of each cell's numbers.
+    """One line per method, methods first and controls last; `columns` has the (pairs, metric) of each cell's numbers.
 
-    chance: the value of every number that guessing would reach, where it is known.
+    chance: the value that guessing reaches for every number, where it is known.
     """
     if rows.empty:
         return []
@@ -157,7 +157,7 @@ def lines_of(
 
 
 def _best(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """The best mean of each column as it is printed, so that numbers that print alike are marked alike."""
+    """The best mean of each column as printed, so that numbers that print alike are marked alike."""
     best = {}
     for (pairs, metric), means in rows[rows["role"] != "control"].groupby(["pairs", "metric"])["mean"]:
         _, show, sign = style(metric)
@@ -167,7 +167,7 @@ def _best(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
 
 
 def _number(row: Any, best: str | None, chance: float | None) -> Number:
-    """A row's mean and spread as they are printed."""
+    """A row's mean and spread as printed."""
     show = style(row.metric).show
     text = show(row.mean)
     mark = "†" * (not row.converged) + "°" * (chance is not None and row.low <= chance)
@@ -177,14 +177,14 @@ def _number(row: Any, best: str | None, chance: float | None) -> Number:
 
 
 def text_line(label: str, texts: Iterable[str]) -> Line:
-    """A line of one plain text a cell; nothing is an empty cell."""
+    """A line with one plain text per cell; an empty text makes an empty cell."""
     return Line(label, [[Number(text)] if text else [] for text in texts])
 
 
 def difference_tables(
     changes: pd.DataFrame, pair: Pair, budget: str, what: str, slug: str, corner: str = "method"
 ) -> list[Table]:
-    """Each method against the best baseline, in points of `what`, if there are any; budget: the column they share."""
+    """Each method against the best baseline, in points of `what`, if there is one; budget: the column both share."""
     lines = [
         text_line(
             row["method"],
@@ -201,12 +201,12 @@ def difference_tables(
 
 
 def reference_tables(rivals: pd.DataFrame, budget: str, what: str, *slug: str) -> list[Table]:
-    """Every method against one, in points of `what`: a line a method, a column a budget (of pairs, or of labels)."""
+    """Every method against one, in points of `what`: a line per method, a column per budget (of pairs or labels)."""
     return [_reference_table(of(rivals, pair), pair, budget, what, slug) for pair in encoder_pairs(rivals)]
 
 
 def _reference_table(here: pd.DataFrame, pair: Pair, budget: str, what: str, slug: Sequence[str]) -> Table:
-    """That of one pair of encoders."""
+    """The table of one pair of encoders."""
     columns, reference = budgets(here[budget]), here["reference"].iloc[0]
     texts = here["difference"].map(points) + np.where(here["p_holm"] < LEVEL, "*", "")
     at = here.assign(text=texts).pivot_table("text", "method", budget, aggfunc="last", fill_value="")
@@ -218,12 +218,12 @@ def _reference_table(here: pd.DataFrame, pair: Pair, budget: str, what: str, slu
         header=columns,
         lines=[
             *(text_line(method, at.loc[method, columns]) for method in here["method"].unique()),
-            text_line("smallest difference to be found", power[columns].map(per_cent)),
+            text_line("smallest detectable difference", power[columns].map(per_cent)),
         ],
         legend=[
-            "Star: p below 0.05, by a bootstrap paired and clustered by image, two-sided, Holm's correction within a "
-            "budget; it tells this test set's chance, not that of other pairs or seeds.",
-            "Smallest difference to be found: with 80 % power at 5 %, the median over the column's rows.",
+            "Star: p below 0.05, two-sided, by a bootstrap paired and clustered by image, Holm's correction within "
+            "a budget. It covers the choice of test images, not of pairs or seeds.",
+            "Smallest detectable difference: at 80 % power and the 5 % level, median over the column's rows.",
         ],
     )
 
@@ -236,9 +236,9 @@ def where(pair: Pair, size: tuple[int, int] | None = None) -> str:
 
 
 def legend_of(lines: Sequence[Line], dash: bool = True, place: str = "number") -> list[str]:
-    """The small print that these lines need, and no more.
+    """The small print that these lines need.
 
-    dash: whether an empty cell is explained as a run that isn't there by design.  place: what a dagger marks.
+    dash: whether an empty cell is explained as a run left out by design.  place: what a dagger marks.
     """
     numbers = [number for line in lines for cell in line.cells for number in cell]
     small = {
@@ -247,7 +247,7 @@ def legend_of(lines: Sequence[Line], dash: bool = True, place: str = "number") -
         f"† a run behind this {place} did not converge; its record says why.": any(
             not line.converged for line in lines
         ),
-        "° at chance: the number's 95 % interval holds what guessing would reach.": any("°" in n.text for n in numbers),
+        "° not above chance: the 95 % interval begins at chance or below.": any("°" in n.text for n in numbers),
         "– not run at this budget, by design: a method that learns from pairs has no run at 0, and a control that"
         " doesn't depend on the budget runs once.": dash and any(not cell for line in lines for cell in line.cells),
     }

@@ -30,26 +30,26 @@ ORDER = (
     ("similarity", "Similarity before alignment"),
     ("stages", "Where the time went"),
 )
-PARTS = {  # the sections of figures that are named otherwise, and of the tables of records
+PARTS = {  # the sections of figures and tables of runs that have other names
     "alignment": "retrieval", "retrieval-examples": "retrieval", "captions": "generation", "images": "generation",
     "vqa-examples": "vqa",
 }  # fmt: skip
-LENT = {"efficiency": "retrieval"}  # the sections whose rows are those of others' runs
-SHOWN = {  # what the figures show, for those who don't see them
-    "retrieval": "Curves of R@1 and R@10 against the number of known pairs, a line a method, with its 95 % interval, in"
+LENT = {"efficiency": "retrieval"}  # sections whose rows come from the runs of another one
+SHOWN = {  # alternative texts of the figures
+    "retrieval": "Curves of R@1 and R@10 against the number of known pairs, one line per method with 95 % interval, in"
     " panels by direction and setting",
     "alignment": "Test images and captions as points: each cloud by itself, both together after alignment with lines"
     " between true pairs, and the transport plan of a small sample as a matrix",
     "retrieval-examples": "Examples: some images with the captions found for them, some captions with the images found",
-    "classification": "Curves of top-1 accuracy against the number of known pairs, a line a method, with its interval",
-    "vqa": "Curves of accuracy against the share of labelled questions, a line a fusion, with its 95 % interval",
-    "vqa-examples": "Examples: questions, images faded where the fusion looks least, and the fusions' answers",
+    "classification": "Curves of top-1 accuracy against the number of known pairs, one line per method with interval",
+    "vqa": "Curves of accuracy against the share of labelled questions, one line per fusion with 95 % interval",
+    "vqa-examples": "Examples: questions, images faded where attention is weak, and the fusions' answers",
     "captions": "Examples: test images, a reference caption each, and the caption of each method",
-    "images": "Examples: test captions, their real images, and the image that each method makes",
-    "efficiency": "Points of mean R@1 against the CPU seconds of training, a mark a method, with the front of the best",
-    "ablations": "Curves of mean R@1 against the values of each option, a panel an option",
-    "ablations-full": "Curves of mean R@1 against the values of each option, a panel an option",
-    "identifiability": "Singular values of both maps' Jacobians, a panel a method, beside those of shuffled pairs",
+    "images": "Examples: test captions, their real images, and the image that each method generates",
+    "efficiency": "Points of mean R@1 against the CPU seconds of training, one mark per method, with the Pareto front",
+    "ablations": "Curves of mean R@1 against the values of each option, one panel per option",
+    "ablations-full": "Curves of mean R@1 against the values of each option, one panel per option",
+    "identifiability": "Singular values of both maps' Jacobians, one panel per method, beside those of shuffled pairs",
 }
 
 
@@ -77,9 +77,9 @@ def sections(
     documents: Mapping[str, str], figures: Mapping[str, bytes], records: Mapping[str, Sequence[Run]],
     names: Mapping[str, Mapping[tuple[str, str], str]] | None = None,
 ) -> list[Section]:  # fmt: skip
-    """The page's parts in their order. documents: Markdown by the table's name; figures: png by file name.
+    """The page's sections in their order. documents: Markdown by the table's name; figures: png by file name.
 
-    records: the runs by table.  names: the methods of rows that aren't called like them, by table.
+    records: the runs by table.  names: by table, the methods of rows, as in `elements.Rows`.
     """
     titles = dict(ORDER)
     order = [name for name in titles if name in documents] + [name for name in documents if name not in titles]
@@ -98,7 +98,7 @@ def sections(
 
 
 def page(title: str, about: Mapping[str, str], config: str, parts: Sequence[Section], summary: Summary) -> str:
-    """The HTML, of `LIMIT` bytes at most where smaller figures can bring it there.
+    """The HTML, of at most `LIMIT` bytes where smaller figures allow it.
 
     about: what was run, where and by which versions; config: as YAML.
     """
@@ -132,9 +132,9 @@ def _summary(summary: Summary) -> str:
     )
     none = "<p>The tables compare no method with a baseline.</p>"
     return (
-        f"<h3>What ran</h3>{_facts(summary.ran) or '<p>No record is there.</p>'}"
+        f"<h3>What ran</h3>{_facts(summary.ran) or '<p>There are no records.</p>'}"
         f"<h3>Findings</h3>{f'<ol>{findings}</ol>' if findings else none}"
-        f"<h3>What failed or did not converge</h3>{_items(summary.failed) or '<p>The config asks for no run.</p>'}"
+        f"<h3>What failed or did not converge</h3>{_items(summary.failed) or '<p>The config has no runs.</p>'}"
     )
 
 
@@ -156,7 +156,7 @@ def _section(part: Section, tables: str, scale: float) -> str:
 
 
 def _figure(file: str, png: bytes, scale: float) -> str:
-    """A figure, said in words for those who don't see it; its caption leads to the png."""
+    """A figure with an alternative text; its caption links to the png."""
     name, *where, _ = file.split(".")
     words = f"{SHOWN.get(name, name)}: {', '.join(where)}"
     return (
@@ -166,7 +166,7 @@ def _figure(file: str, png: bytes, scale: float) -> str:
 
 
 def _webp(png: bytes, scale: float) -> str:
-    """A figure in base64, as WebP: a quarter of the size of its png, which the caption leads to."""
+    """A figure in base64, as WebP: a quarter of the size of its png, which the caption links to."""
     from PIL import Image
 
     figure = memory.BytesIO()

@@ -1,4 +1,4 @@
-"""What goes into a table, checked: the records fill the expected cells once each, agree, and fit their ranks."""
+"""Checks of a table's records: they fill the expected cells once each, agree, and fit their predictions."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _FIELDS = {
 
 
 def identity(row: Mapping[str, Any]) -> dict[str, str]:
-    """What says whose a record or a row of a table is, but for the seed."""
+    """The fields that identify a record or a row of a table, without the seed."""
     return {key: row[key] for key in (*IDENTITY, "labels") if key in row}
 
 
 def who_columns(records: Sequence[Record]) -> list[str]:
-    """The columns that say whose a row is, in the order of `identity`."""
+    """The columns that identify a row, in the order of `identity`."""
     return list(identity(records[0]) if records else IDENTITY)
 
 
@@ -77,7 +77,7 @@ def check(
         ([one for one, times in filled.items() if times > 1], "has more than one record; keep one"),
         (
             [one for one in filled if one not in set(expected)],
-            "has a record but isn't in the config; add it or leave it",
+            "has a record but isn't in the config; add it or leave it out",
         ),
     ):
         if cells:
@@ -89,7 +89,7 @@ def check(
 
 
 def _check_fields(record: Record, fields: Mapping[str, type]) -> None:
-    """A record has every field that the tables read, of the right type."""
+    """Check that a record has every field that the tables read, of the right type."""
     for field, kind in fields.items():
         if not isinstance(record.get(field), kind):
             who = ", ".join(f"{key} {record[key]}" for key in (*IDENTITY, "seed") if key in record)
@@ -100,14 +100,14 @@ def _check_fields(record: Record, fields: Mapping[str, type]) -> None:
 
 
 def _check_same(records: Sequence[Record], field: str, within: Sequence[str]) -> None:
-    """All records (of those that share `within`) agree on a field."""
+    """Check that all records that share `within` agree on a field."""
     first: dict[tuple, Record] = {}
     for record in records:
         other = first.setdefault(tuple(record[key] for key in within), record)
         if record[field] != other[field]:
             raise InputError(
                 f"table: {field} is {other[field]!r} in {name(cell(other))} and {record[field]!r} in"
-                f" {name(cell(record))}; such numbers don't share a table, run the older job again."
+                f" {name(cell(record))}; one table can't have both, run the older job again."
             )
 
 
@@ -115,7 +115,7 @@ def check_agreement(
     record: Record, values: Mapping[str, float], source: str, remedy: str = "run its job again", rtol: float = 1e-9,
     atol: float = 1e-12,
 ) -> None:  # fmt: skip
-    """The record's metrics are those that its predictions (source: their name) give."""
+    """Check that the record's metrics are those of its predictions (source: their name)."""
     for metric, value in values.items():
         noted = record["metrics"].get(metric)
         if noted is None or not np.isclose(noted, value, rtol=rtol, atol=atol):

@@ -12,7 +12,7 @@ from ngw.report.layout import Line, Number, Table
 
 @dataclass(frozen=True)
 class Markup:
-    """How one format writes the few things a table needs."""
+    """How one format writes the parts of a table."""
 
     escape: Callable[[str], str]
     bold: str
@@ -31,12 +31,12 @@ LONGEST = 200  # characters of a line's label
 
 
 def _one_line(text: str) -> str:
-    """A text on one line; what no file of text can hold (control characters, halves of surrogate pairs) as "�"."""
+    """A text on one line; control characters and halves of surrogate pairs, which no text file can hold, as "�"."""
     return "".join("�" if unicodedata.category(c) in ("Cc", "Cs") else c for c in " ".join(text.split()))
 
 
 def _escape_tex(text: str) -> str:
-    """TeX's own characters as what they look like; a bracket or star after a line's end would be an option of it."""
+    """TeX's special characters as printed ones; a bracket or star after a line's end would be read as its option."""
     line = _one_line(text)
     return "{}" * line.startswith(("[", "*")) + line.translate(_TEX)
 
@@ -65,7 +65,7 @@ def _number(number: Number, markup: Markup) -> str:
 
 
 def _parts(table: Table, markup: Markup) -> tuple[list[str], list[list[str]], list[list[str]]]:
-    """The header, the methods' lines and the controls' that are set apart from them, as cells marked up."""
+    """The header, the methods' lines and, apart from them, the controls' lines, as marked-up cells."""
     methods, controls = (
         [_cells(line, markup) for line in table.lines if line.control is part] for part in (False, True)
     )
@@ -82,7 +82,7 @@ def markdown(table: Table) -> str:
 
 
 def tex(table: Table) -> str:
-    """A `table` environment; needs the packages booktabs and adjustbox (which shrinks what is wider than the page)."""
+    """A `table` environment; needs the packages booktabs and adjustbox (which shrinks a table wider than the page)."""
     head, methods, controls = _parts(table, TEX)
     rule = [r"    \midrule"]
 

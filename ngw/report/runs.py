@@ -1,4 +1,4 @@
-"""The runs behind the page: each with its record and its logs; their list by method, to which a table's rows lead."""
+"""The runs behind the page, each with its record and logs, and their list by method, to which a table's rows link."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ngw.tools.status import fits, wanted
 
 @dataclass(frozen=True)
 class Run:
-    """A run of a table.  path: its record; logs: of its jobs, the first job first; both as seen from the page's folder.
+    """A run of a table.  path: of its record; logs: of its jobs, in order; both relative to the page's folder.
 
-    record: what the record says, empty where the file isn't there.
+    record: the record's content, empty where the file is missing.
     """
 
     path: str
@@ -31,12 +31,12 @@ class Run:
 
     @property
     def method(self) -> str:
-        """The run's row in its table: the method, of a fusion its name; empty where there is no record."""
+        """The label of the run's row: the name of its fusion or method; empty without a record."""
         return str(self.record.get("fusion", self.record.get("method", "")))
 
     @property
     def converged(self) -> bool:
-        """Whether its fit settled; trainings of a given length always do."""
+        """Whether its fit converged; a training of fixed length always does."""
         return bool(self.record.get("converged", True))
 
     @property
@@ -46,21 +46,21 @@ class Run:
 
     @property
     def words(self) -> str:
-        """What tells it from the other runs of its method and encoders."""
+        """What distinguishes it from the other runs of its method and encoders."""
         labels = f", labels {self.record['labels']}" if "labels" in self.record else ""
         return f"{self.budget}{labels}, seed {self.record['seed']}" + ", not converged" * (not self.converged)
 
     @property
     def place(self) -> tuple[str, tuple[str, ...]]:
-        """Its task, data set and encoders in words, and its logs: what many runs of a method have in common."""
+        """Its task, data set and encoders in words, and its logs, which many runs of a method share."""
         task, dataset, vision, text = (self.record[key] for key in ("task", "dataset", "vision", "text"))
         return f"{task} on {dataset}, {vision} and {text}", self.logs
 
 
 def of_config(config: Config) -> dict[str, list[Run]]:
-    """{table: its runs}, of a config, from the folder in which it ran; logs are those that Snakemake has noted."""
+    """{table: its runs} of a config, from the folder in which it ran; logs as Snakemake recorded them."""
     jobs, trained = Batches(config), config.vqa.staged("fuse")
-    fitted = fits(config)  # and what answers, captions, draws: {record: the output of that job}
+    fitted = fits(config)  # {record: the output of the job that fits, answers, captions or draws}
     for cell in config.generation.cells():
         fitted[f"{RUN}/metrics/captioning.json".format(**cell)] = jobs.done("generate-captions", cell)
         fitted[f"{RUN}/metrics/imaging.json".format(**cell)] = jobs.done("generate-images", cell)
@@ -80,7 +80,7 @@ def of_config(config: Config) -> dict[str, list[Run]]:
 
 
 def _seen(path: str) -> str:
-    """A path as seen from the page's folder."""
+    """A path relative to the page's folder."""
     return Path(path).relative_to("results").as_posix()
 
 
@@ -99,14 +99,14 @@ def anchors(section: str, runs: Iterable[Run]) -> dict[str, str]:
 
 
 def html_of(section: str, runs: Sequence[Run]) -> str:
-    """The list of a section's runs: a method's are folded away together, under the id that its rows lead to."""
+    """The list of a section's runs, folded by method under the id that its rows link to."""
     ids = anchors(section, runs)
     folded = "".join(_method(method, ids[method], own) for method, own in by_method(runs).items())
     return f'<h3>Records and logs of the runs</h3><div class="runs">{folded}</div>' if folded else ""
 
 
 def link(path: str, words: str) -> str:
-    """A link to a path as seen from the page's folder."""
+    """A link to a path relative to the page's folder."""
     return f'<a href="{escape(quote(path, safe="/#"))}">{escape(words)}</a>'
 
 
@@ -118,7 +118,7 @@ def _method(method: str, anchor: str, runs: Sequence[Run]) -> str:
 
 
 def _places(runs: Iterable[Run]) -> Iterator[str]:
-    """Those of one task, pair of encoders and log together: the logs, then a record a line."""
+    """Runs of one task, pair of encoders and log together: the logs, then one line per record."""
     for (where, own), some in groupby(runs, lambda run: run.place):
         told = f". Logs: {', '.join(link(log, _job(log)) for log in own)}" if own else ""
         records = "".join(f"<li>{link(run.path, run.words)}</li>" for run in some)

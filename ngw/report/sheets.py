@@ -25,7 +25,7 @@ SIDE = 224  # pixels of an image
 
 
 def _shown(tables: Path) -> tuple[dict[int, str], dict[int, str]]:
-    """Of each image of a data set its file, and its first caption."""
+    """The file and the first caption of each image of a data set."""
     images = io.read_table(tables / "images.parquet", ["image_id", "path"])
     known = io.read_table(tables / "captions.parquet", ["image_id", "text"])
     first = dict(zip(known["image_id"][::-1], known["text"][::-1], strict=True))
@@ -33,18 +33,18 @@ def _shown(tables: Path) -> tuple[dict[int, str], dict[int, str]]:
 
 
 def _picture(path: str) -> Image | str:
-    """The centre of an image file, or the file's name where a data set comes without images, as features alone.
+    """The centre of an image file, or the file's name where a data set has features but no images.
 
-    Not what the encoder sees: features that were made elsewhere have no encoder to ask.
+    Not the encoder's own view: features that were computed elsewhere have no encoder here.
     """
     from ngw.tasks.images.codec import square
 
     return square(path, SIDE) if Path(path).is_file() else Path(path).name
 
 
-@stage("Draw clouds before and after, and examples.")
+@stage("Draw clouds before and after alignment, and retrieval examples.")
 def alignment_figures(model: Model, vision: Vision, text: Text, tables: Tables, output: Output) -> None:
-    """The alignment figures stage: what a fitted method makes of test images and captions drawn at random."""
+    """The alignment figures stage: test images and captions drawn at random, as a fitted method aligns them."""
     from ngw import features, methods, ot
     from ngw.features.clouds import owners
     from ngw.report import alignment, examples
@@ -79,12 +79,12 @@ def alignment_figures(model: Model, vision: Vision, text: Text, tables: Tables, 
     write_figure(sheet, f"retrieval-examples.{where}", output)
 
 
-@stage("Draw images with what methods say of them.")
+@stage("Draw images with each method's caption.")
 def caption_sheet(
     tables: Tables, vision: Vision, text: Annotated[str, "the text encoder's name, for the file's"], records: Records,
     output: Output,
 ) -> None:  # fmt: skip
-    """The caption sheet stage: test images drawn at random, a reference, and what each method's run says."""
+    """The caption sheet stage: test images drawn at random, a reference, and the caption of each method's run."""
     from ngw import features
     from ngw.report import examples
 
@@ -104,12 +104,12 @@ def caption_sheet(
     write_figure(examples.caption_sheet(items), name, output)
 
 
-@stage("Draw captions with what methods draw of them.")
+@stage("Draw captions with each method's image.")
 def image_sheet(
     tables: Tables, vision: Vision, text: Annotated[str, "the text encoder's name, for the file's"], records: Records,
     output: Output,
 ) -> None:  # fmt: skip
-    """The image sheet stage: test captions drawn at random, their real images, and what each method's run draws."""
+    """The image sheet stage: test captions drawn at random, their real images, and the image of each method's run."""
     from PIL import Image
 
     from ngw import features

@@ -38,9 +38,9 @@ PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 class PredictionFiles(Mapping[tuple, dict]):
-    """Columns of the predictions of runs by cell, read when a run's are asked for: those of all need not fit in memory.
+    """Columns of the runs' predictions by cell, read on request: all of them together need not fit in memory.
 
-    At the paper's size those of its 858 rows of answers would take 87 GB.
+    At the paper's size, the predictions of its 858 rows of answers would take 87 GB.
     """
 
     def __init__(self, files: Mapping[tuple, str], columns: Sequence[str]) -> None:
@@ -62,12 +62,12 @@ class PredictionFiles(Mapping[tuple, dict]):
 def read_runs(
     cells: Sequence[Mapping[str, Any]], task: str, columns: Sequence[str] = ()
 ) -> tuple[list[Record], Mapping[tuple, dict], list[tuple]]:
-    """Records of a task's runs, by cell these columns of their predictions, and the cells that the table expects."""
+    """Records of a task's runs, these columns of their predictions by cell, and the cells that the table expects."""
     from ngw.config import FUSION, RUN
     from ngw.report.records import cell
 
     folders = [(FUSION if "fusion" in c else RUN).format(**c) for c in cells]
-    expected = [cell({"method": c.get("fusion"), **c}) for c in cells]  # in a table of fusions one is the method
+    expected = [cell({"method": c.get("fusion"), **c}) for c in cells]  # a table of fusions has them as methods
     records = [Record.read(f"{folder}/metrics/{task}.json") for folder in folders]
     if not columns:
         return records, {}, expected
@@ -86,7 +86,7 @@ def collate(grid: Grid, output: Output) -> None:
 
 
 def write_tables(texts: Mapping[str, str], output: Path) -> None:
-    """Some tables; NAME.json beside NAME.csv, .md, .tex and .txt says what made them, and vouches for them."""
+    """Write tables; NAME.json beside NAME.csv, .md, .tex and .txt says what made them, and vouches for them."""
     written = defaultdict(list)
     for name, text in texts.items():
         path = output / name
@@ -103,14 +103,14 @@ def read_text(table: Path) -> str:
 
 
 def read_figure(path: Path) -> bytes:
-    """A figure, refused where the checksums of the png's own chunks don't fit."""
+    """A figure, refused where the checksums within the png don't fit."""
     from PIL import Image
 
     content = path.read_bytes()
     try:
         with Image.open(BytesIO(content)) as picture:
             picture.verify()
-        flaw = "" if content.endswith(PNG_END) else "a cut end"  # which `verify` doesn't look at
+        flaw = "" if content.endswith(PNG_END) else "a cut end"  # which `verify` doesn't check
     except (OSError, SyntaxError, ValueError) as error:
         flaw = str(error)
     if flaw:
@@ -134,9 +134,9 @@ def efficiency_figures(table: Table, output: Output) -> None:
     draw(table, figure, "efficiency", output)
 
 
-@stage("Sum what the jobs of each rule took.")
+@stage("Sum the time of each rule's jobs.")
 def stages(benchmarks: Annotated[Path, "folder of Snakemake's benchmark files"], output: Output) -> None:
-    """The stages stage: what the jobs of each rule took, from the benchmark files that Snakemake has written."""
+    """The stages stage: time and memory of each rule's jobs, from Snakemake's benchmark files."""
     from ngw.report.tables.efficiency import stages as summed
     from ngw.report.tables.efficiency import stages_files
 
@@ -212,7 +212,7 @@ def identifiability_figures(table: Table, output: Output) -> None:
     draw(table, spectrum_figure, "identifiability", output)
 
 
-@stage("The similarity table, beside what alignment reaches.")
+@stage("Write the similarity table, beside the R@1 that alignment reaches.")
 def similarity_tables(
     records: Annotated[Sequence[Path], "records of the similarity stage"], table: Table,
     pairs: Annotated[str, pairs, "the budget whose best R@1 is shown"], output: Output,
@@ -235,7 +235,7 @@ def ablation_tables(
     write_tables(build(*read_runs(cells(grid), "retrieval", RANKS), grid["groups"], name), output)
 
 
-@stage("Draw the ablations, a panel an option.")
+@stage("Draw the ablations, one panel per option.")
 def ablation_figures(table: Table, output: Output) -> None:
     """The ablation figure of each pair of encoders, from the csv alone; named like the csv."""
     from ngw.report.tables.ablations import figure
@@ -266,7 +266,7 @@ def vqa_examples(
     network: Annotated[Path, "network of the first run, whose attention is shown"], vision: Vision, text: Text,
     output: Output, model: Annotated[Path | None, "its aligner: file of a fitted method"] = None,
 ) -> None:  # fmt: skip
-    """The VQA examples stage: a dozen questions drawn at random, what fusions answer, and where the first one looks."""
+    """The VQA examples stage: a dozen questions drawn at random, the fusions' answers, the first one's attention."""
     from ngw.features.tokens import TokenFile
     from ngw.methods import load
     from ngw.report.examples import Example, vqa_sheet
@@ -286,11 +286,11 @@ def vqa_examples(
 
 @stage("Collate caption records into tables.")
 def generation_tables(
-    cells: MethodCells, output: Output, images: Annotated[bool, "there are pictures beside the captions"] = False
+    cells: MethodCells, output: Output, images: Annotated[bool, "tabulate generated images too"] = False
 ) -> None:
     """The generation tables stage: every run's record and scores to csv, md, tex, txt; a missing cell is an error.
 
-    images: whether there are pictures beside the captions.
+    images: whether to tabulate generated images too.
     """
     from ngw.metrics.text import METRICS
     from ngw.report.tables.generation import COSINES, DECODERS, build

@@ -29,7 +29,7 @@ Predictions = Mapping[str, Sequence]  # of one run, by column; `image_id` is one
 
 
 class Sample(NamedTuple):
-    """A metric's mean over seeds, as it is and on every bootstrap sample."""
+    """A metric's mean over seeds, on the test set and on every bootstrap sample."""
 
     mean: float
     draws: np.ndarray  # [draws]
@@ -63,7 +63,7 @@ def samples(
 ) -> Samples:  # fmt: skip
     """Metrics on bootstrap samples of the images; all runs of a data set share its images and the draws.
 
-    kind: what the predictions are, for messages.  metrics_of: the metrics {name: [draws]} of a record, its
+    kind: the predictions' name in messages.  metrics_of: the metrics {name: [draws]} of a record, its
     predictions, the place of each of their rows among the sorted images, and counts [draws, n_images].
     """
     images: dict[str, np.ndarray] = {}
@@ -84,7 +84,7 @@ def samples(
 
 
 def _places(record: Record, image_id: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Where each image stands among the sorted ones of its data set."""
+    """The position of each image among the sorted images of its data set."""
     place = np.searchsorted(images, image_id).clip(max=len(images) - 1)
     strange = image_id[images[place] != image_id]
     if strange.size:
@@ -135,7 +135,7 @@ def interval(draws: np.ndarray) -> tuple[float, float]:
 
 
 def intervals(sampled: Samples) -> dict[tuple, tuple[float, float]]:
-    """The interval of every metric that is sampled: {(*identity, metric): (low, high)}."""
+    """The interval of every sampled metric: {(*identity, metric): (low, high)}."""
     return {key: interval(sample.draws) for key, sample in sampled.items()}
 
 
@@ -172,7 +172,7 @@ def with_samples(rows: pd.DataFrame, sampled: Samples) -> pd.DataFrame:
 
 
 def best_baseline_differences(rows: pd.DataFrame, metric: str, sampled: Samples) -> pd.DataFrame:
-    """Each method against the best baseline of its place: the one with the highest mean, the hardest one to beat."""
+    """Each method against the best baseline of its place, the one with the highest mean."""
     here, place = _comparable(rows, metric, sampled), _place(rows)
     means = here["sample"].map(lambda sample: sample.mean)
     baselines = here[here["role"] == "baseline"].assign(mean=means)
@@ -181,10 +181,10 @@ def best_baseline_differences(rows: pd.DataFrame, metric: str, sampled: Samples)
 
 
 def reference_differences(rows: pd.DataFrame, metric: str, reference: str, sampled: Samples) -> pd.DataFrame:
-    """Each row but controls minus a reference of its place; none where that one isn't in the table.
+    """Each row except controls minus the reference of its place; no row where the table lacks the reference.
 
-    p_holm: corrected for the rows of a place.  detectable: the smallest difference that would be seen in 80 % of such
-    test sets.
+    p_holm: corrected for the rows of a place.  detectable: the smallest difference that 80 % of such test sets would
+    show.
     """
     here = _comparable(rows, metric, sampled)
     here = here[here["role"] != "control"]
@@ -204,7 +204,7 @@ def _place(rows: pd.DataFrame) -> list[str]:
 
 
 def _compared(rows: pd.DataFrame, others: pd.DataFrame, role: str, further: Sequence[str]) -> pd.DataFrame:
-    """Rows against the one of `others` at their place.  role: the column that names it; further: columns, see above."""
+    """Rows against the one of `others` at their place.  role: the column that names it; further: more columns."""
     place = _place(rows)
     rivals = others[[*place, "method", "sample"]].rename(columns={"method": role, "sample": "rival"})
     both = rows.drop(columns=["low", "high"]).merge(rivals, on=place)

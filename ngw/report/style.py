@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 COLUMNS = 4  # panels in a line, at most
 INK, GREY, FAINT = "#222222", "#8a8a8a", "#e6e6e6"
-# (colour, marker): Okabe and Ito's colours, told apart by colour-blind readers, ordered so that neighbours differ in
-# lightness too; the markers tell them apart in grayscale.
+# (colour, marker): Okabe and Ito's colours, distinct to colour-blind readers, ordered so that neighbours differ in
+# lightness too; the markers distinguish them in grayscale.
 _SERIES = [
     ("#D55E00", "o"), ("#0072B2", "s"), ("#E69F00", "^"), ("#009E73", "D"), ("#CC79A7", "v"),
     ("#56B4E9", "P"), ("#6A3D9A", "X"), ("#7F6000", "<"), ("#003B5C", ">"), ("#B2182B", "h"),
@@ -91,7 +91,7 @@ def new(rows: int, columns: int, width: float, height: float, **options: Any) ->
 def grid(
     count: int, width: tuple[float, float], height: tuple[float, float], **options: Any
 ) -> tuple[Figure, Sequence[Axes]]:
-    """A figure of `count` panels, `COLUMNS` in a line; its width and height: of what is beside them, and of each."""
+    """A figure of `count` panels, `COLUMNS` in a line; width and height: of the margins, and of each panel."""
     columns = min(COLUMNS, max(1, count))
     lines = -(-count // columns)
     figure, panels = new(lines, columns, width[0] + width[1] * columns, height[0] + height[1] * lines, **options)
@@ -126,14 +126,14 @@ def words(axes: Axes, x: float, y: float, text: str, size: float, **options: Any
 
 
 def series(k: int, emphasis: bool) -> dict[str, Any]:
-    """The line of series k: solid and heavier where it is what the figure is about, else broken in its own way."""
+    """The line of series k: solid and heavier with emphasis, else with its own dashes."""
     colour, marker = _SERIES[k % len(_SERIES)]
     dashes = "-" if emphasis else _DASHES[1 + k % (len(_DASHES) - 1)]
     return {"color": colour, "marker": marker, "linestyle": dashes, "linewidth": 1.8 if emphasis else 1.1}
 
 
 def looks(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """The line of each method among a table's rows, controls aside; what this project proposes is heavier."""
+    """The line of each method among a table's rows, controls aside; this project's methods are heavier."""
     roles = rows[rows["role"] != "control"].drop_duplicates("method")
     return {row.method: series(k, row.role == "method") for k, row in enumerate(roles.itertuples(index=False))}
 
@@ -165,12 +165,12 @@ def fold(text: str, width: int, lines: int = 1, indent: str = "") -> str:
 
 
 def name(text: str) -> str:
-    """A name in a legend: a derived method's may be long."""
+    """A name folded for a legend; a derived method's can be long."""
     return fold(text, LABEL, 3)
 
 
 def logarithmic(axis: Axis) -> None:
-    """A log scale whose powers are plain characters, 10⁻²: no text of a figure is read as mathematics."""
+    """A log scale whose powers are plain characters, 10⁻², since figures read no text as mathematics."""
     from matplotlib.ticker import LogFormatterSciNotation
 
     class Powers(LogFormatterSciNotation):
@@ -192,7 +192,7 @@ def _characters(font: str) -> frozenset[int]:
 
 
 def _replace_missing(figure: Figure) -> None:
-    """`MISSING` for every character that its font lacks; matplotlib would warn of each, and draw some other box."""
+    """`MISSING` for every character that its font lacks; matplotlib would warn of each and draw another box."""
     from matplotlib.font_manager import findfont
     from matplotlib.text import Text
 
@@ -204,7 +204,7 @@ def _replace_missing(figure: Figure) -> None:
 def encode(figure: Figure, form: str) -> bytes:
     """The figure as "png" (300 dpi) or "pdf": no date, no version, so equal data give equal bytes.
 
-    Characters that the font lacks stand as `MISSING`.
+    Characters that the font lacks become `MISSING`.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

@@ -1,6 +1,6 @@
-"""The page's first minute: what ran, three findings with their intervals, what is absent or did not converge.
+"""The page's summary: what ran, three findings with their intervals, what is absent or did not converge.
 
-Every sentence is made of the tables' numbers and the runs' records; intervals and corrections are those of the tables.
+Every sentence comes from the tables' numbers and the runs' records; intervals and corrections are those of the tables.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ QUALITY = {  # a table's metric of quality: its name there, and in words
 TASKS = {"retrieval": "Retrieval", "classification": "Classification", "vqa": "Question answering"}
 SOURCES = ("retrieval", "stages", *(f"{task}-{kind}" for task in TASKS for kind in ("differences", "against-ngw")))
 ROLES = {"method": "Methods", "baseline": "Baselines", "control": "Controls"}
-SHOWN = 3  # of a list whose length has no bound
+SHOWN = 3  # entries of a long list
 
 Frames = Mapping[str, pd.DataFrame]  # the csv tables, by name
 Runs = Mapping[str, Sequence[Run]]  # by table
@@ -57,7 +57,7 @@ def summary(runs: Runs, frames: Frames) -> Summary:
 
 
 def _ran(runs: Runs, stages: pd.DataFrame | None) -> dict[str, str]:
-    """Data, encoders, methods, budgets, seeds, runs and time; nothing of what no record says."""
+    """Data, encoders, methods, budgets, seeds, runs and time, as far as records say."""
     own = {table: [run.record for run in some if run.record] for table, some in runs.items()}
     records = [record for some in own.values() for record in some]
     named = [record for table, some in own.items() if table != "ablations" for record in some]
@@ -84,7 +84,7 @@ def _ran(runs: Runs, stages: pd.DataFrame | None) -> dict[str, str]:
 
 
 def _each(records: Iterable[Mapping[str, Any]], *keys: str) -> list[Any]:
-    """The values of one key, or tuples of those of several, of the records that have them, each once."""
+    """The distinct values of one key, or tuples of several keys' values, over the records that have them."""
     some = (tuple(record[key] for key in keys) for record in records if all(key in record for key in keys))
     return [values if len(keys) > 1 else values[0] for values in dict.fromkeys(some)]
 
@@ -96,11 +96,11 @@ def _time(stages: pd.DataFrame) -> str:
 
 
 def _leads(task: str, changes: pd.DataFrame) -> list[str]:
-    """Where a table's first method is ahead of the best baseline by the interval's lower end, in each setting."""
+    """In each setting, the largest lead of a table's first method over the best baseline, by its interval's low end."""
     own, texts = _of_first(changes), []
     for here in [own] if "labels" in own else [in_setting(own, setting) for setting in settings(own)]:
         row = here.loc[here["low"].idxmax()]
-        unclear = "" if row["low"] > 0 else " No lead is clear there."
+        unclear = "" if row["low"] > 0 else " No lead is significant there."
         texts.append(
             f"{TASKS[task]} {_at(row, changes)}: {row['method']} against {row['baseline']}, the best baseline,"
             f" {_span(row, QUALITY[task][1])}.{unclear}"
@@ -115,8 +115,8 @@ def _no_leads(task: str, changes: pd.DataFrame, rivals: pd.DataFrame | None) -> 
     behind, ahead = (own["high"] < 0).sum(), (own["low"] > 0).sum()
     return (
         f"{TASKS[task]}: {row['method']} is ahead of the best baseline in {ahead} of {len(own)} comparisons, level in"
-        f" {len(own) - ahead - behind} (the interval holds 0), behind in {behind}; lowest {_at(row, changes)} against"
-        f" {row['baseline']}, {_span(row)}.{'' if rivals is None or rivals.empty else _overtaken(rivals)}"
+        f" {len(own) - ahead - behind} (the interval includes 0), behind in {behind}; lowest {_at(row, changes)}"
+        f" against {row['baseline']}, {_span(row)}.{'' if rivals is None or rivals.empty else _overtaken(rivals)}"
     )
 
 
@@ -134,7 +134,7 @@ def _of_first(changes: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shortened(texts: Sequence[str]) -> str:
-    """The first of some texts, and how many there are besides."""
+    """The first of some texts, and the number of the others."""
     more = [f"{len(texts) - SHOWN} more"] if len(texts) > SHOWN else []
     return "; ".join([*texts[:SHOWN], *more])
 
@@ -156,7 +156,7 @@ def _span(row: Mapping[str, Any], what: str = "") -> str:
 
 
 def _controls(runs: Sequence[Run], rows: pd.DataFrame | None) -> list[str]:
-    """Which controls are at chance in retrieval, each where it is furthest above."""
+    """Which controls are at chance in retrieval, each at its place furthest above chance."""
     n_images = {tuple(run.record[key] for key in PAIR): run.record["n_images"] for run in runs if run.record}
     if rows is None or not n_images:
         return []
@@ -180,17 +180,17 @@ def _rate(row: Mapping[str, Any], rows: pd.DataFrame) -> str:
 
 
 def _absent(runs: Runs) -> list[str]:
-    """What the config asks for and has no record."""
+    """The config's runs that have no record."""
     known = [run for some in runs.values() for run in some]
     absent = [run.path for run in known if not run.record]
     if not absent:
-        return [f"All {len(known)} records of the config's runs are there."] if known else []
-    return [f"{len(absent)} of {len(known)} records of the config's runs are absent, the first of them {absent[0]}."]
+        return [f"All {len(known)} records of the config's runs exist."] if known else []
+    return [f"{len(absent)} of {len(known)} records of the config's runs are missing; the first is {absent[0]}."]
 
 
 def _unsettled(runs: Runs) -> list[str]:
-    """The methods of which some runs did not converge, where, and why by the first of these runs."""
-    own: dict[str, dict[tuple, Run]] = {}  # a run is one of several tables
+    """The methods with runs that did not converge: at which budgets, and the reason of the first such run."""
+    own: dict[str, dict[tuple, Run]] = {}  # a run can be in several tables
     for method, some in by_method(run for table in runs.values() for run in table).items():
         own[method] = {cell({"labels": "", **run.record, "method": method}): run for run in reversed(some)}
     texts = []
@@ -199,6 +199,6 @@ def _unsettled(runs: Runs) -> list[str]:
         if failed:
             places = _shortened(list(dict.fromkeys(run.budget for run in failed)))
             note = str(failed[0].record.get("note", "")).strip().removesuffix(".")
-            why = f" Of the first: {note}." if note else ""
+            why = f" First reason: {note}." if note else ""
             texts.append(f"{method}: {len(failed)} of {len(each)} runs did not converge ({places}).{why}")
     return texts or ["Every run that has a record converged."] * bool(own)

@@ -28,18 +28,19 @@ WHO = ("dataset", "vision", "text", "base", "option", "value", "method", "pairs"
 KEPT = ["step", "support"]
 COLUMNS = (*WHO, "mean", "std", "low", "high", *CHANGE, *KEPT, "n_seeds", "role", "converged")
 _LEGEND = (
-    "difference: of the mean R@1 of both directions, to the base in points, with its 95 % interval: bootstrap paired"
-    " and clustered by image.",
-    "step: of the maps' training, whose weights were kept, mean over seeds: at 0, a closed form that training didn't"
-    " better on held-out rows, and coefficients of the objective change nothing.",
-    "support: of the plan, effective: captions that the mass of an image that was transported is spread over, mean over"
+    "difference: the mean R@1 of both directions minus the base's, in points. 95 % interval: bootstrap, paired and"
+    " clustered by image.",
+    "step: the training step whose weights the maps keep, mean over seeds. At 0, training did not improve on the closed"
+    " form on held-out rows, so the coefficients of the objective change nothing.",
+    "support: the plan's effective support, the number of captions that share an image's transported mass; mean over"
     " images and seeds.",
-    "setting: partners of the unpaired rows are in the other cloud (shared) or not (disjoint), or their captions are"
-    " another data set's (foreign).",
-    "A word in a number's place is null in the config: all rows (unpaired_rows), the ridge penalty (smoothness), exact"
-    " marginals (tau), no whitening (whiten), no second plan (sharp_whiten), the choice of held-out pairs (hubness).",
+    "setting: the partners of unpaired rows are in the other cloud (shared) or not (disjoint); foreign: as disjoint,"
+    " with captions from another data set.",
+    "A word in place of a number stands for null in the config: all rows (unpaired_rows), the ridge penalty"
+    " (smoothness), exact marginals (tau), no whitening (whiten), no second plan (sharp_whiten), a choice on held-out"
+    " pairs (hubness).",
 )
-NULL = {  # what null is for an option
+NULL = {  # the word for null, by option
     "unpaired_rows": "all", "smoothness": "ridge", "tau": "exact", "whiten": "none", "sharp_whiten": "one plan",
     "hubness": "chosen",
 }  # fmt: skip
@@ -63,7 +64,7 @@ def build(
 
 
 def rows(records: Sequence[Record], sampled: Samples, groups: Sequence[Group]) -> pd.DataFrame:
-    """For each group, value and metric the numbers over seeds, and the difference to the base, but of itself."""
+    """The numbers over seeds of each group, value and metric, and the difference to the base; the base has none."""
     metrics = over_seeds(records, lambda run: {m: run["metrics"][m] for m in SHOWN}, intervals(sampled))
     metrics = with_samples(metrics, sampled).merge(_kept(records), on=list(IDENTITY))
     of_base = {"method": "base", "unpaired": "of_unpaired", "sample": "of_sample"}
@@ -84,12 +85,12 @@ def rows(records: Sequence[Record], sampled: Samples, groups: Sequence[Group]) -
 
 
 def _is_base(rows: pd.DataFrame) -> pd.Series:
-    """Which rows are a base as it is, from which nothing differs."""
+    """Which rows are a base itself, which has no difference."""
     return rows["difference"].isna()
 
 
 def _kept(records: Sequence[Record]) -> pd.DataFrame:
-    """What training and the plan came to, means over the seeds that have it."""
+    """The kept step and the plan's support, as means over the seeds that have them."""
     runs = pd.DataFrame(
         identity(record) | {"step": record.get("step"), "support": (record.get("plan") or {}).get("effective_support")}
         for record in records
@@ -98,7 +99,7 @@ def _kept(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def _table(here: pd.DataFrame, who: Pair, size: tuple[int, int]) -> Table:
-    """A line a value: R@1 both ways and their mean, the difference to the base, the step that was kept, the support."""
+    """One line per value: R@1 both ways and their mean, the difference to the base, the kept step, the support."""
     base = here["base"].iloc[0]
     budget, unpaired = here.loc[_is_base(here), ["pairs", "unpaired"]].iloc[0]
     values = here.groupby(["base", "option", "value"], sort=False)
@@ -114,7 +115,7 @@ def _table(here: pd.DataFrame, who: Pair, size: tuple[int, int]) -> Table:
 
 
 def _line(metrics: pd.DataFrame, base: str, budget: str) -> Line:
-    """One line: its rates, the difference to its base, what training and the plan came to."""
+    """One line: its rates, the difference to its base, the kept step, the support."""
     row = metrics.loc["mean_recall_1"]
     label, value = _label(row, base, budget)
     spread = row["n_seeds"] > 1
@@ -132,13 +133,13 @@ def _line(metrics: pd.DataFrame, base: str, budget: str) -> Line:
 
 
 def _label(row: Mapping[str, Any], base: str, budget: str) -> tuple[str, str]:
-    """A line's option and value, and where the base or the budget is another than the table's."""
+    """A line's option and value, with the base or the budget where it differs from the table's."""
     label = row["option"] + ("" if row["base"] == base else f" (of {row['base']})")
     return label, _word(row["option"], row["value"]) + ("" if row["pairs"] == budget else f" ({row['pairs']} pairs)")
 
 
 def methods(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """{(option, value), as a line of the table has them: its method}, of the rows of the csv."""
+    """{(option, value), as printed in the table: method}, from the rows of the csv."""
     named: dict[tuple[str, str], str] = {}
     for who in encoder_pairs(rows):
         here = of(rows, who)
@@ -148,9 +149,9 @@ def methods(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
 
 
 def figure(rows: pd.DataFrame, pair: Pair) -> Figure:
-    """Mean R@1 of both directions, a panel an option, a line a base; a base's own point is filled.
+    """Mean R@1 of both directions, one panel per option, one line per base; a base's own point is filled.
 
-    The level of the first base of a panel is dashed.  A panel more, where epsilon varies: the plan's effective support.
+    A dashed line marks the first base of a panel.  Where epsilon varies, one more panel shows the effective support.
     """
     here = of(rows, pair)
     here = here[here["metric"] == "mean_recall_1"]
@@ -168,13 +169,13 @@ def figure(rows: pd.DataFrame, pair: Pair) -> Figure:
             panels[-1].set_visible(False)
             _support(drawn.add_subplot(panels[-1].get_subplotspec()), own, looks[bases[0]])
         top = 105 * here["high"].max()
-        panels[0].set_ylim(-0.04 * top, top)  # a point at zero is whole
+        panels[0].set_ylim(-0.04 * top, top)  # a point at zero is drawn whole
         drawn.supylabel("mean R@1 of both directions (%)", fontsize=8)
-        shown = {f"{style.fold(_short(base), 26)}, as it is": style.line(**_POINT, **looks[base]) for base in bases}
+        shown = {f"{style.fold(_short(base), 26)}, unchanged": style.line(**_POINT, **looks[base]) for base in bases}
         shown |= {
             "one option changed": style.line(**_POINT, **_OPEN, marker="o", markeredgecolor=style.INK),
             "95 % interval": style.band(looks[bases[0]]["color"], 0.45),
-            "level of a panel's first": style.line(**_LEVEL),
+            "level of a panel's first base": style.line(**_LEVEL),
         }
         drawn.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=4)
     return drawn
@@ -186,7 +187,7 @@ _LEVEL = {"color": style.GREY, "linestyle": (0, (4, 2)), "linewidth": 0.9, "zord
 
 
 def _look(k: int) -> dict[str, str]:
-    """Colour and marker of the figure's base k, those of other figures' series, but that the first is blue."""
+    """Colour and marker of base k: the series of the other figures, except that the first is blue."""
     return {"color": style.series({0: 1, 1: 0}.get(k, k), False)["color"], "marker": style.series(k, False)["marker"]}
 
 
@@ -220,12 +221,12 @@ def _support(axes: Axes, rows: pd.DataFrame, look: Mapping[str, str]) -> None:
 
 
 def _places(axes: Axes, rows: pd.DataFrame) -> dict[str, float]:
-    """Where the values stand: on a log axis where they span a decade, else side by side, numbers in their order."""
+    """The values' positions: on a log axis where they span a decade, else side by side, numbers in their order."""
     from matplotlib.ticker import NullLocator
 
     values = sorted(dict.fromkeys(rows["value"]), key=lambda value: np.nan_to_num(_numbers([value])[0], nan=np.inf))
     numbers = _numbers(values)
-    if numbers.min() > 0 and numbers.max() >= 10 * numbers.min():  # NaN, where one is a word, is neither
+    if numbers.min() > 0 and numbers.max() >= 10 * numbers.min():  # both are false for a word's NaN
         axes.set_xscale("log")
         axes.set_xlim(numbers.min() / 1.4, numbers.max() * 1.4)
         axes.xaxis.set_minor_locator(NullLocator())
@@ -241,13 +242,13 @@ _ASLANT = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
 
 
 def _word(option: str, value: str) -> str:
-    """A value, a null as what it is for its option."""
+    """A value as printed; null as its option's word."""
     name, *further = value.split(", ")
     return ", ".join([NULL.get(option, name) if name == "null" else name, *further])
 
 
 def _words(values: Sequence[str]) -> list[str]:
-    """Each value without the further options that came with it, but the first that tells it from its namesakes."""
+    """Each value without its further options, except the first that distinguishes it from an equal value."""
     parts = [value.split(", ") for value in values]
     words = []
     for name, *further in parts:

@@ -1,6 +1,6 @@
-"""The classification tables: top-1 by number of pairs, everything a budget, comparisons, and what is mistaken for what.
+"""The classification tables: top-1 by number of pairs, all metrics per budget, comparisons, and confusions.
 
-A row's data set is the one that is classified; all runs were fitted on another one, which the titles name.
+A row's data set is the classified one; all runs were fitted on another, which the titles name.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from ngw.report.statistics import DRAWS, Predictions, Samples, intervals, weight
 REFERENCE, QUALITY = "ngw", "top_1"
 PROBE, CHANCE = "linear-probe", "chance"
 WORST = 10  # classes whose mistakes are listed
-_PROBE_NOTE = "linear-probe: ridge regression of the frozen image features on labelled training images, their ceiling."
+_PROBE_NOTE = "linear-probe: ridge regression from frozen image features to the labels of training images, a ceiling."
 
 KINDS = {"image_id": np.int64, "label": np.int32, "predicted": np.int32, "rank": np.float32}  # ranks end in .0 or .5
 
@@ -47,10 +47,10 @@ Runs = Sequence[tuple[Record, Predictions]]
 
 
 def build(runs: Runs, expected: Iterable[Cell], draws: int = DRAWS) -> dict[str, str]:
-    """The files of `results/tables`, by name, as text; `classification.txt` is what the terminal shows.
+    """The files of `results/tables` by name, as text; the terminal shows `classification.txt`.
 
-    runs: `by_set` of every run, in the order the tables shall have, and of the linear probes; expected: the runs' cells
-    that the config asks for. One that is missing, doubled or extra is an `InputError`.
+    runs: `by_set` of every run, in the tables' order, and of the linear probes.  expected: the cells of the config's
+    runs.  A missing, doubled or extra cell is an `InputError`.
     """
     classified = [run for run in runs if "method" in run[0]]
     probes = [run for run in runs if "method" not in run[0]]
@@ -89,7 +89,7 @@ def build(runs: Runs, expected: Iterable[Cell], draws: int = DRAWS) -> dict[str,
 def by_set(record: Record, table: Predictions) -> list[tuple[Record, Predictions]]:
     """A run, or a linear probe, as records of one classified data set each, named by `dataset`, with its predictions.
 
-    Arrays take a tenth of what columns of Python's numbers do.
+    Arrays take a tenth of the memory of columns of Python numbers.
     """
     which = np.asarray(table["set"])
     entries = {key: value for key, value in record.items() if key != "sets"} | {"aligned_on": record["dataset"]}
@@ -110,7 +110,7 @@ def _probed(probes: Runs, about: Record) -> list[tuple[Record, Predictions]]:
 
 
 def _guessing(about: Record) -> Record:
-    """Chance, known without a run."""
+    """The record of chance, which needs no run."""
     return _control(about, about, CHANCE, "0", chance(about["n_classes"]))
 
 
@@ -122,7 +122,7 @@ def _control(record: Record, about: Record, method: str, pairs: str, metrics: Ma
 
 
 def _metrics(record: Record, table: Predictions, place: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """A run's metrics on every sample of the images; they must be those of its record."""
+    """A run's metrics on every sample of the images; its predictions must agree with its record."""
     rank, label = np.asarray(table["rank"], float), np.asarray(table["label"])
     who = name(cell(record))
     if not (len(rank) == len(np.unique(place)) == record["n_images"]):
@@ -135,7 +135,7 @@ def _metrics(record: Record, table: Predictions, place: np.ndarray, counts: np.n
 
 
 def _of_classes(hits: np.ndarray, label: np.ndarray, place: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The mean over the classes in each sample of their accuracy, [draws]."""
+    """The mean accuracy over the classes in each sample, [draws]."""
     order = np.argsort(label, kind="stable")
     starts = np.unique(label[order], return_index=True)[1]
     drawn = counts[:, place[order]]
@@ -156,14 +156,14 @@ def _where(about: Record) -> str:
 
 
 def _notes(about: Record) -> list[str]:
-    """What a class is, and by which prompts."""
+    """How prompts define a class, and what the probe is."""
     templates = about["templates"]
     some = ", ".join(f'"{template}"' for template in templates[:3]) + ", ..." * (len(templates) > 3)
     return [f"A class is the normalised mean of its embedded prompts, {some} ({len(templates)} in all).", _PROBE_NOTE]
 
 
 def _main_tables(here: pd.DataFrame, about: Record) -> list[Table]:
-    """Top-1 of one data set and pair of encoders: a table a setting, a line a method, a column a budget."""
+    """Top-1 of one data set and pair of encoders: one table per setting, one line per method, one column per budget."""
     here = here[here["metric"] == QUALITY]
     columns = budgets(here["pairs"])
     return [
@@ -182,7 +182,7 @@ def _main_tables(here: pd.DataFrame, about: Record) -> list[Table]:
 
 
 def _full_tables(here: pd.DataFrame, changes: pd.DataFrame, about: Record) -> list[Table]:
-    """All metrics, a table a budget and setting; the comparison with the best baseline."""
+    """All metrics, one table per budget and setting; then the comparison with the best baseline."""
     methods = here[here["role"] != "control"]
     at = [(pairs, s) for pairs in budgets(methods["pairs"]) for s in settings(here[here["pairs"] == pairs])]
     beside = changes.assign(pairs=changes["pairs"] + changes["unpaired"].map(lambda s: f", {s}" * (s != NONE)))
@@ -202,9 +202,9 @@ def _full_tables(here: pd.DataFrame, changes: pd.DataFrame, about: Record) -> li
 
 
 def confusions(classified: Runs) -> pd.DataFrame:
-    """A row a class: how many of its images the reference classifies rightly, and what it mostly takes the others for.
+    """One row per class: the reference's accuracy on its images, and the class most often predicted for the others.
 
-    Of the middle budget in the first setting, all seeds together.  mistaken_for is empty where nothing is mistaken.
+    At the middle budget in the first setting, all seeds together.  mistaken_for is empty where every image is right.
     """
     found: list[dict[str, Any]] = []
     for who in dict.fromkeys(pair(record) for record, _ in classified):
@@ -221,7 +221,7 @@ def confusions(classified: Runs) -> pd.DataFrame:
 
 
 def _mistakes(runs: Runs) -> list[dict[str, Any]]:
-    """The classes of one data set by runs of its seeds, in their order."""
+    """The classes of one data set in their order: accuracy and most frequent mistake over the runs of all seeds."""
     classes = runs[0][0]["classes"]
     label, predicted = (np.concatenate([np.asarray(t[column]) for _, t in runs]) for column in ("label", "predicted"))
     found = []
@@ -238,7 +238,7 @@ def _mistakes(runs: Runs) -> list[dict[str, Any]]:
 
 
 def _worst(mistakes: pd.DataFrame) -> list[Table]:
-    """The classes that are found least, of one data set and pair of encoders."""
+    """The classes with the lowest accuracy, for one data set and pair of encoders."""
     worst = mistakes.sort_values("accuracy", kind="stable")[:WORST]
     one = worst.iloc[0]
     who: Pair = (one["dataset"], one["vision"], one["text"])
@@ -247,9 +247,9 @@ def _worst(mistakes: pd.DataFrame) -> list[Table]:
         text_line(row["class"], [str(row["n_images"]), per_cent(row["accuracy"]), row["mistaken_for"], _share(row)])
         for row in worst.to_dict("records")
     ]
-    title = f"The {len(lines)} classes that are found least ({run}): {who[0]}, {who[1]} and {who[2]}"
-    header = ["test images", "top-1 (%)", "mostly taken for", "so many (%)"]
-    note = "All classes stand in classification-confusions.csv; all seeds together."
+    title = f"The {len(lines)} classes with the lowest accuracy ({run}): {who[0]}, {who[1]} and {who[2]}"
+    header = ["test images", "top-1 (%)", "most often mistaken for", "of its images (%)"]
+    note = "All seeds together; classification-confusions.csv has all classes."
     return [Table(title, "-".join(["classification-confusions", *who]), "class", header, lines, [note])]
 
 

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 QUALITY = "mean_recall_1"
 ALWAYS = (QUALITY, "train_seconds", "peak_memory_mb", "parameters")
 METRICS = (QUALITY, *meter.COSTS, "parameters")
-SECONDS = ["cpu_seconds", "train_seconds"]  # of training: of the processor where they are known
+SECONDS = ["cpu_seconds", "train_seconds"]  # of training; CPU seconds where they are known
 _ENERGY = "Energy and CO2 are codecarbon's estimates."
-_MEANING = "Training alone: the frozen encoders, their cached features and the evaluation are the same for all."
+_MEANING = "Cost of training alone: frozen encoders, cached features and evaluation are the same for all methods."
 
 
 def build(records: Sequence[Record]) -> dict[str, str]:
@@ -51,12 +51,14 @@ def build(records: Sequence[Record]) -> dict[str, str]:
 
 
 def rows(records: Sequence[Record]) -> pd.DataFrame:
-    """Rows of the efficiency table: what a run reaches, and what its training took."""
+    """Rows of the efficiency table: a run's quality and the cost of its training."""
     for runs in by_seeds(records):
         for metric in ALWAYS:
             numbers = [_values(run)[metric] for run in runs]
             if not all(isinstance(number, int | float) for number in numbers):
-                raise InputError(f"record {name(cell(runs[0]))}: expected {metric} as a number, found {numbers}.")
+                raise InputError(
+                    f"record {name(cell(runs[0]))}: expected {metric} as a number, found {numbers}; run its job again."
+                )
     return over_seeds(records, _values)
 
 
@@ -107,7 +109,7 @@ def points(long: pd.DataFrame, pairs: str) -> list[Point]:
 
 
 def front(points: Iterable[Point]) -> list[Point]:
-    """The points that no other one beats in both: Pareto's front, from cheap to dear."""
+    """The Pareto front: points that no other beats in both cost and quality, the cheapest first."""
     kept: list[Point] = []
     for point in sorted(points, key=lambda p: (p.seconds, -p.quality)):
         if not kept or point.quality > kept[-1].quality:
@@ -116,7 +118,7 @@ def front(points: Iterable[Point]) -> list[Point]:
 
 
 def figure(long: pd.DataFrame, who: Pair) -> Figure:
-    """Quality against compute at the two largest budgets, with the front of what is worth its cost."""
+    """Quality against compute at the two largest budgets, with the Pareto front."""
     here = in_setting(of(long, who), NONE)
     panels = taught(here)[-2:]
     looks = style.looks(here)
@@ -153,9 +155,9 @@ def _panel(axes: Axes, points: Sequence[Point], looks: Mapping[str, dict]) -> No
 
 
 def stages(benchmarks: Mapping[str, str]) -> pd.DataFrame:
-    """What the jobs of each rule took in all, from Snakemake's benchmark files ({path below the folder: text}).
+    """Total time and peak memory of each rule's jobs, from Snakemake's benchmark files ({path below the folder: text}).
 
-    The costliest rule is first.  A job too short for CPU seconds to be sampled counts with its seconds.
+    The costliest rule comes first.  A job too short for Snakemake to sample its CPU seconds counts its wall seconds.
     """
     jobs = []
     for path, text in benchmarks.items():
@@ -163,7 +165,7 @@ def stages(benchmarks: Mapping[str, str]) -> pd.DataFrame:
             last = pd.read_csv(io.StringIO(text), sep="\t", na_values=["-"]).iloc[-1]
             jobs.append({"rule": path.split("/")[0].split(".")[0], **last[["s", "cpu_time", "max_rss"]]})
         except (ValueError, LookupError) as error:
-            words = "expected a benchmark file of Snakemake, found other columns; delete it, rerun."
+            words = "expected a benchmark file of Snakemake, found other columns; delete it and rerun."
             raise InputError(f"{path}: {words}") from error
     frame = pd.DataFrame(jobs).astype({"s": float, "cpu_time": float, "max_rss": float})
     frame["cpu_time"] = frame["cpu_time"].where(frame["cpu_time"] > 0, frame["s"])
@@ -181,7 +183,7 @@ def stages_files(rules: pd.DataFrame) -> dict[str, str]:
 
 
 def stages_table(rules: pd.DataFrame) -> Table:
-    """Where the time went, a line a rule, and their sum; what no job was long enough to show is a dash."""
+    """Where the time went, one line per rule, and their sum; memory that no job was long enough to show is a dash."""
     total = rules.agg({
         "jobs": "sum", "seconds": "sum", "cpu_seconds": "sum", "longest_seconds": "max", "peak_memory_mb": "max",
     }).fillna(0)  # fmt: skip
@@ -193,7 +195,7 @@ def stages_table(rules: pd.DataFrame) -> Table:
         corner="rule",
         header=["jobs", "seconds", "% of them", "CPU (s)", "longest (s)", "peak memory (MB)"],
         lines=[text_line(rule, _stage(numbers, share)) for rule, numbers, share in every],
-        legend=["Seconds of jobs, summed: jobs run side by side, so a run takes less."],
+        legend=["Seconds are summed over jobs; jobs run in parallel, so a whole run takes less time."],
     )
 
 

@@ -25,10 +25,10 @@ COSINES = ("cosine", "nearest_cosine", "real_cosine")  # of each picture and its
 _TWO_SIDED = 1.96
 _CAPTIONS_LEGEND = (
     "In per cent, against all references, by the official COCO caption evaluation (PTB tokenizer, METEOR 1.5).",
-    "The captioner learned from captions alone; it reads T_AB of each image. nearest: the training caption that the"
-    " method's own score finds nearest. true-latents: the captioner on the text latent of the image's first caption,"
-    " which is one of the references: what the decoder could reach."
-    " A joint model's latents come from its own space by a ridge regression among texts.",
+    "The captioner is trained on captions alone and reads T_AB of each image. nearest: the training caption that"
+    " the method scores highest. true-latents: the captioner reads the text latent of the image's first caption,"
+    " one of the references; this is the decoder's ceiling."
+    " A joint model's latents come from its own space, by ridge regression on texts.",
 )
 
 
@@ -39,7 +39,7 @@ def build(
     """The files of `results/tables` by name, as text; a missing, doubled or extra record is an `InputError`.
 
     records: metrics/captioning.json of every run, in the table's order.  scores: each record's, by its `cell`.
-    pictures, judged: likewise of metrics/imaging.json, where there is that part.
+    pictures, judged: the same for metrics/imaging.json, where images are generated.
     """
     check(records, expected, ("n_images",))
     captions = caption_rows(records, scores, draws)
@@ -79,28 +79,27 @@ def _tables(
 
 
 def _images_legend(record: Record) -> list[str]:
-    """What the numbers of pictures are; the record names the judges and what real images reach."""
+    """Notes on the image metrics; the record names the judging networks and the score of real images."""
     names = record["names"]
     return [
-        f"distance: Frechet, {names['fd']}; kernel distance: {names['kd']}, times 100; less is better."
-        f" score: {names['score']}, 100 max(c, 0) of the mean cosine c of picture and caption; of real images it is"
-        f" {record['metrics']['real_score']:.1f}. cosine: that mean, {names['cosine']}, times 100. nearest: of the"
-        " training image that the method's own score finds nearest to the caption. Distances depend on how many"
-        " images there are.",
-        "The image decoder knows images alone; it reads T_BA of each caption. true-latents: the decoder on the"
-        " latent of the caption's own image, which holds more than the caption says.",
+        f"distance: Frechet, {names['fd']}; kernel distance: {names['kd']}, times 100; lower is better."
+        f" score: {names['score']}, 100 max(c, 0) for the mean cosine c of image and caption; real images reach"
+        f" {record['metrics']['real_score']:.1f}. cosine: c itself, {names['cosine']}, times 100. nearest: for the"
+        " training image that the method scores highest for the caption. Distances depend on the number of images.",
+        "The image decoder is trained on images alone and reads T_BA of each caption. true-latents: the decoder reads"
+        " the latent of the caption's own image, which holds more than the caption says.",
     ]
 
 
 def caption_rows(records: Sequence[Record], scores: Mapping[Cell, Predictions], draws: int) -> pd.DataFrame:
-    """Rows of the captions; intervals are a bootstrap by image, of BLEU by its sums over the sample."""
+    """Rows of the captions; intervals by a bootstrap over images, for BLEU from its sums over the sample."""
     spans = intervals(samples(records, scores, "scores", draws, _caption_metrics))
     metrics = [prefix + metric for prefix in DECODERS for metric in METRICS]
     return over_seeds(records, lambda run: {m: run["metrics"][m] for m in metrics}, spans)
 
 
 def _caption_metrics(record: Record, scores: Predictions, place: np.ndarray, counts: np.ndarray) -> dict[str, Any]:
-    """Every metric on every sample; METEOR's corpus value isn't a mean, so the record's is taken as it is."""
+    """Every metric on every sample; METEOR's corpus value isn't a mean, so the record's value isn't checked."""
     if len(place) != record["n_images"]:
         sizes = f"the record counts {record['n_images']} images, its scores {len(place)}"
         raise InputError(f"{name(cell(record))}: {sizes}; rerun it.")
@@ -122,9 +121,9 @@ def _caption_metrics(record: Record, scores: Predictions, place: np.ndarray, cou
 def image_rows(
     records: Sequence[Record], scores: Mapping[Cell, Predictions], expected: Iterable[Cell], draws: int
 ) -> pd.DataFrame:
-    """Rows of the images, metrics by the short names of `IMAGES`, to which each record gives its judge's own.
+    """Rows of the images; metrics have the short names of `IMAGES`, which each record maps to its judge's names.
 
-    Intervals: of cosines and scores a bootstrap by image; of distances 1.96 of the jackknife's standard errors.
+    Intervals: a bootstrap over images for cosines and scores; 1.96 jackknife standard errors for distances.
     """
     check(records, expected, ("n_images",))
     spans = intervals(samples(records, scores, "scores", draws, _image_metrics))
@@ -138,13 +137,13 @@ def image_rows(
 
 
 def _image_metrics(record: Record, scores: Predictions, place: np.ndarray, counts: np.ndarray) -> dict[str, Any]:
-    """The mean cosines, and the scores that they make, on every sample."""
+    """The mean cosines and their scores on every sample."""
     cosines = {metric: np.asarray(scores[metric], float) for metric in COSINES}
     for metric, value in with_scores({metric: values.mean() for metric, values in cosines.items()}).items():
         noted = record["metrics"][metric]
         if len(place) != record["n_images"] or not np.isclose(value, noted, rtol=1e-6):
             raise InputError(
-                f"{name(cell(record))}: the record's {metric} is {noted} of {record['n_images']} images, its cosines "
-                f"give {value} of {len(place)}; rerun it."
+                f"{name(cell(record))}: the record's {metric} is {noted} over {record['n_images']} images, its cosines "
+                f"give {value} over {len(place)}; rerun it."
             )
     return with_scores({metric: counts[:, place] @ values / len(place) for metric, values in cosines.items()})

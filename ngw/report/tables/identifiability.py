@@ -26,23 +26,23 @@ SHOWN = (
     "margin", "collision", "precision", "recall", "coverage", "spread", "lipschitz_99", "jacobian_max",
     "jacobian_rank", "cycle",
 )  # fmt: skip
-FLOOR = 1e-3  # singular values below are not drawn
+FLOOR = 1e-3  # smaller singular values are not drawn
 _LEGEND = (
     "Each cell: the map / its null, the same method fitted on shuffled pairs; a method without pairs has no null.",
-    "margin (injectivity): smallest distance of two images, as a share of their mean distance.",
-    f"collisions (injectivity, %): rows whose nearest image doesn't come from one of their {NEAREST} nearest rows.",
-    f"precision, recall, coverage (surjectivity, %): of directions from the mean, which is what a cosine compares, by"
-    f" balls that reach the {BALL}th neighbour. spread: of the images, as a share of the targets'.",
+    "margin (injectivity): smallest distance between two mapped rows, as a share of their mean distance.",
+    f"collisions (injectivity, %): rows whose nearest neighbour after mapping isn't one of the {NEAREST} before.",
+    f"precision, recall, coverage (surjectivity, %): of mapped against target rows, as directions from the mean (what"
+    f" cosines compare), by balls that reach the {BALL}th neighbour. spread: of mapped rows, as a share of targets'.",
     "Lipschitz, |J|, rank of J (smoothness): 99 % quantile of |T(x) - T(x')| / |x - x'|, largest singular value of the"
     " Jacobian, and its effective rank; in units of the two spaces' spreads.",
-    "cycle error (invertibility): of going there and back, as a share of the variance; the best constant map has 1.",
+    "cycle error (invertibility): of mapping there and back, as a share of the variance; 1 for the best constant map.",
 )
 
 
 def build(records: Sequence[Record], expected: Iterable[Cell]) -> dict[str, str]:
     """The files of `results/tables` by name, as text; a missing, doubled or extra record is an `InputError`.
 
-    records: metrics/identifiability.json of every run, in the order the tables shall have.
+    records: metrics/identifiability.json of every run, in the tables' order.
     """
     check(records, expected)
     long = over_seeds(records, _values)
@@ -78,7 +78,7 @@ def spectra(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def _table(here: pd.DataFrame, who: Pair, way: str, size: int) -> Table:
-    """One map's table: a line a method, a column a metric, each cell the number and its null without its spread."""
+    """One map's table: one line per method, one column per metric; a cell has a number and its null without spread."""
     here = here[here["metric"].str.startswith(f"{way}_")]
     budget = Counter(here["pairs"]).most_common(1)[0][0]
     clouds = at(here, budget)
@@ -89,7 +89,7 @@ def _table(here: pd.DataFrame, who: Pair, way: str, size: int) -> Table:
     columns = [[(budget, f"{way}_{metric}{end}") for end in ("", NULL)] for metric in SHOWN]
     lines = [replace(line, converged=line.label not in failed) for line in lines_of(shown, columns)]
     source, target = who[1:] if way == "ab" else who[:0:-1]
-    ceiling = f"Two samples of one distribution would have {100 * coverage_ceiling(size, size):.1f} % coverage."
+    ceiling = f"Two samples of one distribution have {100 * coverage_ceiling(size, size):.1f} % coverage on average."
     return Table(
         title=f"Identifiability of {MAPS[way]}, {source} to {target}, {clouds}: {who[0]} ({size:,} test pairs)",
         slug="-".join(["identifiability", *who, way]),
@@ -101,7 +101,7 @@ def _table(here: pd.DataFrame, who: Pair, way: str, size: int) -> Table:
 
 
 def spectrum_figure(rows: pd.DataFrame, pair: Pair) -> Figure:
-    """Singular values of both maps' Jacobians on held-out rows, a panel a method; dotted: fitted on shuffled pairs."""
+    """Singular values of both maps' Jacobians on held-out rows, one panel per method; dotted: shuffled pairs."""
     from matplotlib.ticker import NullLocator
 
     rows = of(rows, pair)

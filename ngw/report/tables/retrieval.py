@@ -1,4 +1,4 @@
-"""The retrieval tables: R@K by number of pairs, comparisons, and published numbers apart from them."""
+"""The retrieval tables: R@K by number of pairs, comparisons, and published numbers in tables of their own."""
 
 from __future__ import annotations
 
@@ -57,9 +57,10 @@ REFERENCE, QUALITY = "ngw", "mean_recall_1"
 CUTOFFS = (1, 10)  # of the main tables, as of figure 1
 SHOWN = ("recall_1", "recall_5", "recall_10", "mrr", "median_rank", "foscttm")
 _FOSCTTM = (
-    "FOSCTTM: candidates closer than the true match, of an image's captions the closest; text to image, chance is 50."
+    "FOSCTTM: share of candidates closer than the true match; for an image, than its closest caption. Text to image,"
+    " chance is 50."
 )
-_FURTHER = "R@5, MRR, median rank and FOSCTTM, budget by budget: retrieval.md, In full."
+_FURTHER = "R@5, MRR, median rank and FOSCTTM for each budget: see retrieval.md, In full."
 _PUBLISHED = "Taken from the sources, not computed here; data, encoders and splits are theirs."
 
 
@@ -67,12 +68,12 @@ def build(
     records: Sequence[Record], ranks: Mapping[Cell, Predictions], expected: Iterable[Cell], draws: int = DRAWS,
     references: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, str]:  # fmt: skip
-    """The files of `results/tables`, by name, as text. `retrieval.txt` is what the terminal shows.
+    """The files of `results/tables` by name, as text; the terminal shows `retrieval.txt`.
 
     Args:
-        records: the metrics of every run, in the order the tables shall have.
+        records: the metrics of every run, in the tables' order.
         ranks: the prediction table (columns direction, image_id, rank) of each record's `records.cell`.
-        expected: the cells that the config asks for. One that is missing, doubled or extra is an `InputError`.
+        expected: the cells of the config's runs. A missing, doubled or extra one is an `InputError`.
         references: published numbers, as `published` takes them.
     """
     check(records, expected)
@@ -117,7 +118,7 @@ def samples(records: Sequence[Record], ranks: Mapping[Cell, Predictions], draws:
 
 
 def _metrics(record: Record, ranks: Predictions, place: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """A run's metrics on every sample; its ranks must be ranks, and those that the record was computed from."""
+    """A run's metrics on every sample; its ranks must be valid and agree with its record."""
     who = name(cell(record))
     direction, rank = (np.asarray(ranks[column]) for column in ("direction", "rank"))
     if not (np.isfinite(rank).all() and (rank >= 1).all()):
@@ -133,7 +134,7 @@ def _metrics(record: Record, ranks: Predictions, place: np.ndarray, counts: np.n
 
 
 def rows(records: Sequence[Record], sampled: Samples) -> pd.DataFrame:
-    """Rows of the retrieval table; means over folds, of large test sets, have the seeds' own interval."""
+    """Rows of the retrieval table; means over folds (large test sets only) have the range over seeds as interval."""
     metrics = (*METRICS, *FOLDED)
     return over_seeds(records, lambda run: {m: run["metrics"].get(m) for m in metrics}, intervals(sampled))
 
@@ -141,7 +142,7 @@ def rows(records: Sequence[Record], sampled: Samples) -> pd.DataFrame:
 def main_tables(
     here: pd.DataFrame, who: Pair, size: tuple[int, int], folds: bool = False, cutoffs: Sequence[int] = (1,)
 ) -> list[Table]:
-    """R@1 of one encoder pair on one data set, a table a setting; or R@K of each cutoff."""
+    """R@K of one encoder pair on one data set, one table per setting and cutoff."""
     return [
         _main_table(in_setting(here, unpaired), who, size, unpaired, k, folds)
         for unpaired in settings(here)
@@ -150,7 +151,7 @@ def main_tables(
 
 
 def full_tables(here: pd.DataFrame, changes: pd.DataFrame, who: Pair, size: tuple[int, int]) -> list[Table]:
-    """The others: means over folds, one a budget and setting, the comparison."""
+    """The other tables: means over folds, all metrics per budget and setting, the comparison with the best baseline."""
     folds = main_tables(here, who, size, folds=True)
     methods = here[here["role"] != "control"]
     at = [(pairs, s) for pairs in budgets(methods["pairs"]) for s in settings(here[here["pairs"] == pairs])]
@@ -163,9 +164,9 @@ def full_tables(here: pd.DataFrame, changes: pd.DataFrame, who: Pair, size: tupl
 
 
 def _main_table(here: pd.DataFrame, who: Pair, size: tuple[int, int], unpaired: str, k: int, folds: bool) -> Table:
-    """R@K both ways: a line a method, a column a budget. size: test images and captions, part of what R@K means.
+    """R@K both ways: one line per method, one column per budget. size: test images and captions, which R@K depends on.
 
-    folds: the mean over folds of 1,000 images instead, of test sets that are large enough; else without a line.
+    folds: the mean over folds of 1,000 images instead; a test set that is too small for them gives no line.
     """
     metrics = [f"{way}_recall_{k}{'_1k' * folds}" for way in DIRECTIONS]
     here = here[here["metric"].isin(metrics)]
@@ -185,11 +186,11 @@ def _main_table(here: pd.DataFrame, who: Pair, size: tuple[int, int], unpaired: 
 
 
 def budget_table(here: pd.DataFrame, who: Pair, size: tuple[int, int], pairs: str, unpaired: str) -> Table:
-    """All retrieval metrics at one budget; controls that don't depend on the budget stand in each."""
+    """All retrieval metrics at one budget; controls that don't depend on the budget are in every such table."""
     return metric_table(
         at_budget(here, pairs),
         [[(pairs, f"{way}_{suffix}")] for way in DIRECTIONS for suffix in SHOWN],
-        title=f"Retrieval with {count(pairs)}{in_words(unpaired)} (all but the rank in per cent): {where(who, size)}",
+        title=f"Retrieval with {count(pairs)}{in_words(unpaired)} (in per cent, except the rank): {where(who, size)}",
         slug=["retrieval", *who, pairs, unpaired],
         header=[f"{way} {heading}" for way in DIRECTIONS for heading in headings(SHOWN)],
         notes=[*(f"{way}: {words}." for way, words in DIRECTIONS.items()), _FOSCTTM],
@@ -197,7 +198,7 @@ def budget_table(here: pd.DataFrame, who: Pair, size: tuple[int, int], pairs: st
 
 
 def published(references: Sequence[Mapping[str, Any]], datasets: Sequence[str]) -> list[Table]:
-    """Others' numbers, a table for each data set that has some; what is of other data sets is left out.
+    """Published numbers, one table for each data set that has some; numbers on other data sets are left out.
 
     references: entries {model, dataset, i2t, t2i, source}, R@1 in per cent.
     """

@@ -1,4 +1,4 @@
-"""The table of the spaces' similarity before alignment, calibrated, beside what alignment then reaches."""
+"""The table of the spaces' calibrated similarity before alignment, beside the R@1 that alignment reaches."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ FIELDS = ("value", "null_mean", "null_std", "excess", "z", "p", "critical", "cal
 _HEADINGS = {"cka": "CKA", "cka_debiased": "debiased CKA"}
 _LEGEND = (
     "Each measure: its value / its mean over permuted pairs; z: their difference in standard deviations.",
-    "calibrated: (value - c) / (1 - c), c the 5 % critical value of the permutations, 0 below it"
+    "calibrated: (value - c) / (1 - c) with the permutations' 5 % critical value c, and 0 below c"
     " (Groeger et al. 2026). ° not above permuted pairs, p > 0.05.",
-    "R@1: mean of both directions, of the best method that isn't a control.",
+    "R@1: mean of both directions, for the best method, controls aside.",
 )
 
 
 def build(records: Sequence[Record], retrieval: pd.DataFrame, pairs: str) -> dict[str, str]:
     """The files of `results/tables` by name, as text.
 
-    records: results/similarity/{dataset}/{vision}__{text}.json; retrieval: the retrieval table's rows, and the budget
-    at which its best method is shown beside the similarity.
+    records: results/similarity/{dataset}/{vision}__{text}.json.  retrieval: the retrieval table's rows.  pairs: the
+    budget at which its best method is shown beside the similarity.
     """
     document = files("similarity", "Similarity before alignment", [table(records, retrieval, pairs)])
     return {"similarity.csv": to_csv(rows(records)), **document}
 
 
 def rows(records: Sequence[Record]) -> pd.DataFrame:
-    """One row a record and measure; z is missing where the null doesn't vary."""
+    """One row per record and measure; z is missing where the null doesn't vary."""
     keys = ("dataset", "vision", "text", "n")
     long = pd.DataFrame(
         {key: record[key] for key in keys} | {"metric": metric} | {key: numbers[key] for key in FIELDS}
@@ -47,7 +47,7 @@ def rows(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def table(records: Sequence[Record], retrieval: pd.DataFrame, pairs: str) -> Table:
-    """A line a pair of spaces; for each measure its value / null and its calibrated value."""
+    """One line per pair of spaces; for each measure its value / null and its calibrated value."""
     metrics = list(records[0]["metrics"])
     if any(list(record["metrics"]) != metrics for record in records):
         raise InputError("similarity: expected the same measures in every record; run the older job again.")
@@ -72,9 +72,9 @@ def table(records: Sequence[Record], retrieval: pd.DataFrame, pairs: str) -> Tab
 
 
 def _repeated(record: Record) -> str:
-    """A warning: what was trained on is tested."""
+    """A warning that test rows equal training rows."""
     counts = " and ".join(f"{count:,} rows of {record[side]}" for side, count in record["repeated_rows"].items())
-    return f"{record['dataset']}: {counts} equal a training row, which makes every row of the tables easier than it is."
+    return f"{record['dataset']}: {counts} equal a training row, which makes the test easier for every method."
 
 
 def _cells(numbers: dict[str, Any]) -> list[list[Number]]:

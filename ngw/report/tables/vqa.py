@@ -34,14 +34,14 @@ ALL = "all"
 def build(
     records: Sequence[Record], scores: Mapping[Cell, Predictions], expected: Iterable[Cell], draws: int = DRAWS
 ) -> dict[str, str]:
-    """The files of `results/tables` by name, as text; `vqa.txt` is what the terminal shows.
+    """The files of `results/tables` by name, as text; the terminal shows `vqa.txt`.
 
     Args:
-        records: metrics/vqa.json of every run, in the order the tables shall have.
-        scores: those of each record's cell, the fusion as its method, question by question.
-        expected: the cells that the config asks for. One that is missing, doubled or extra is an `InputError`.
+        records: metrics/vqa.json of every run, in the tables' order.
+        scores: each record's scores, question by question, by its cell, whose method is the fusion.
+        expected: the cells of the config's runs. A missing, doubled or extra one is an `InputError`.
     """
-    # As the other tables know runs: the fusion is the method; every training ends.
+    # The form that other tables read: the fusion is the method, and every training converges.
     records = [Record({**record, "method": record["fusion"], "converged": True}) for record in records]
     check(records, expected, ("n_images", "n_questions"))
     sampled = samples(records, scores, draws)
@@ -67,7 +67,7 @@ def samples(records: Sequence[Record], scores: Mapping[Cell, Predictions], draws
 
 
 def _accuracies(record: Record, scores: Predictions, place: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """The accuracies of a run on every sample; its sizes and metrics must be those of its scores."""
+    """The accuracies of a run on every sample; its record must agree with its scores."""
     accuracy, always, kinds = (np.asarray(scores[column]) for column in ("accuracy", "always", "answer_type"))
     expected, found = (record["n_questions"], record["n_images"]), (len(accuracy), len(np.unique(place)))
     if expected != found:
@@ -84,18 +84,18 @@ def _accuracies(record: Record, scores: Predictions, place: np.ndarray, counts: 
 
 
 def _means(values: np.ndarray, place: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The mean on every sample that has a question of the kind: [draws] or fewer, where the kind is rare."""
+    """The mean on every sample that has a question of the kind: [draws], or fewer where the kind is rare."""
     some = counts @ np.bincount(place, minlength=counts.shape[1]) > 0
     return weighted_means(values[:, None], place, counts[some])[:, 0]
 
 
 def rows(records: Sequence[Record], sampled: Samples) -> pd.DataFrame:
-    """Rows of the table; alphas have their least and largest over seeds as `low` and `high`."""
+    """Rows of the table; alphas have their range over seeds as `low` and `high`."""
     return over_seeds(records, _values, intervals(sampled))
 
 
 def _values(record: Record) -> dict[str, float]:
-    """The numbers of one run: accuracies of the kinds of questions that there are, and the learned alphas."""
+    """The numbers of one run: accuracies of the kinds of questions in the test set, and the learned alphas."""
     accuracies = {metric: record["metrics"][metric] for metric in METRICS if metric in record["metrics"]}
     return accuracies | {f"alpha_{side}": alpha for side, alpha in record["alphas"].items()}
 
@@ -117,16 +117,16 @@ def main_table(here: pd.DataFrame, record: Record) -> Table:
     here = here[here["labels"] == ALL].assign(pairs=ALL)
     metrics = [metric for metric in (*METRICS, *ALPHAS) if metric in set(here["metric"])]
     known = record["vocabulary"]
-    reach = "" if known["ceiling"] is None else f", with which {100 * known['ceiling']:.1f} % are within reach"
+    reach = "" if known["ceiling"] is None else f"; they allow an accuracy of {100 * known['ceiling']:.1f} % at most"
     notes = [
-        "Accuracy in per cent by the official scorer; always: every answer normalised, not only disputed ones.",
+        "Accuracy in per cent by the official scorer; always: with every answer normalised, not only disputed ones.",
         f"Vocabulary: the {known['n_answers']:,} answers with {known['min_count']} occurrences or more in "
         f"{' and '.join(known['splits'])}{reach}.",
     ]
     if shared := record.get("n_images_trained_on"):
-        notes.append(f"Training asks about {shared:,} of the {record['n_images']:,} images too, by other questions.")
+        notes.append(f"Training has other questions about {shared:,} of the {record['n_images']:,} test images.")
     if clouds:
-        notes.append(f"Fitted on: {'; '.join(clouds)}, where a fusion has an aligner.")
+        notes.append(f"Aligners, in fusions that have one, are fitted on: {'; '.join(clouds)}.")
     if set(ALPHAS) & set(metrics):
         notes.append("alpha_A, alpha_B: each side's learned share of its own tokens, in fusions that mix the sides.")
     return metric_table(
@@ -155,7 +155,7 @@ def labels_table(here: pd.DataFrame, record: Record) -> Table:
         header=list(map(_share, shares)),
         dash=False,
     )
-    return replace(table, legend=[*table.legend, "The vocabulary is that of all training questions at every share."])
+    return replace(table, legend=[*table.legend, "At every share, the vocabulary comes from all training questions."])
 
 
 def _share(labels: str) -> str:
