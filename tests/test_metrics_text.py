@@ -186,9 +186,9 @@ def test_it_runs_where_nothing_can_be_written_and_java_is_not_on_the_path(tmp_pa
         ({}, {}, "expected candidates, found none"),
         ({1: "a", 2: "b"}, {1: ["a"]}, r"image 2: expected references, found none \(1 such"),
         ({1: "a"}, {1: ["a"], 3: ["b"]}, "image 3: expected a candidate, found none"),
-        ({1: "a"}, {1: []}, r"image 1: expected references that say something, found \[\]"),
-        ({1: "a"}, {1: "a dog"}, "image 1: expected references that say something, found 'a dog'"),
-        ({1: "a"}, {1: ["a", " "]}, "image 1: expected references that say something"),
+        ({1: "a"}, {1: []}, r"image 1: expected references that aren't empty, found \[\]"),
+        ({1: "a"}, {1: "a dog"}, "image 1: expected references that aren't empty, found 'a dog'"),
+        ({1: "a"}, {1: ["a", " "]}, "image 1: expected references that aren't empty"),
         ({1: None}, {1: ["a"]}, "image 1: expected a text, found None"),
     ],
 )

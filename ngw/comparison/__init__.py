@@ -1,4 +1,4 @@
-"""Two arrays of one's own to a retrieval table: methods fitted on few pairs, ranked on held-out rows, side by side."""
+"""From two arrays of your own to a retrieval table: methods fitted on few pairs and ranked on held-out rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ngw.seeds import rng
 from ngw.tasks.retrieval import evaluate
 
 METHODS = ("ngw", "sotalign", "contrastive", "cca", "ridge", "procrustes", "unaligned")
-NAMED = {"ngw": {"kind": "warp"}}  # a method that the benchmark's tables call by another name than its kind
+NAMED = {"ngw": {"kind": "warp"}}  # methods whose name in the benchmark's tables isn't their kind
 Budgets = int | str | Sequence[int | str]
 Seeds = int | Sequence[int]
 Sides = tuple[Features, Features]
@@ -37,21 +37,21 @@ def compare(
     Args:
         x: [n, d_x], features of the items by one encoder.
         y: [n, d_y], by the other; row k of both is one item.
-        pairs: how many training rows are known to belong together, or a list of such budgets; the others enter in
+        pairs: the number of training rows whose pairing is known, or a list of such budgets; the other rows enter in
             unknown order.
-        test: how many rows are held out, a whole number, or a share of them, below 1.
-        methods: as the tables of the benchmark name them, "ngw" or "ngw~epsilon=0.1" (`warp` is its kind); kinds of
+        test: the number of held-out rows, or their share, below 1.
+        methods: names from the benchmark's tables, "ngw" or "ngw~epsilon=0.1" (`warp` is its kind); kinds of
             `ngw.methods`; or specs {"kind": "warp", "epsilon": 0.1}.
-        seed: of the split, of the pairs and of all fits; one, or a list of them, for a mean and its spread.
-        x_unpaired: [l, d_x], items of x's side alone, which join its training cloud.
-        y_unpaired: [m, d_y], items of y's.
+        seed: of the split, the pairs and all fits; one seed, or a list of seeds for means and their spread.
+        x_unpaired: [l, d_x], items of x's side alone, which join x's training cloud.
+        y_unpaired: [m, d_y], the same for y.
 
     Raises:
-        InputError: arrays of different lengths, rows that aren't finite numbers, too few of them, a method that does
+        InputError: arrays of different lengths, rows that aren't finite numbers, too few rows, a method that does
             not exist.
 
-    Warns where test rows equal training rows, as they do where an item's captions are rows of their own: the split is
-    by row.  Keep one row an item, or take a data set (`kind: folder`), whose split is by image.
+    Warns where test rows equal training rows, for example because an item with several captions has several rows: the
+    split is by row.  Keep one row per item, or use a data set (`kind: folder`), whose split is by image.
     """
     x, y = _cloud(x, "x"), _cloud(y, "y")
     if len(x) != len(y):
@@ -68,8 +68,8 @@ def compare(
     runs, again = _runs(specs, split, pairs, seed, {"x": x_unpaired, "y": y_unpaired})
     if any(again.values()):
         warnings.warn(
-            f"compare: {again['x']} of {held} test rows of x, and {again['y']} of y, equal a training row: what was "
-            "trained on is tested; keep one row an item.",
+            f"compare: {again['x']} of {held} test rows of x, and {again['y']} of y, equal a training row, so "
+            "training data is tested; keep one row per item.",
             stacklevel=2,
         )
     return Comparison(runs, held, again)
@@ -79,9 +79,9 @@ def compare_captions(
     images: Features, captions: Features, pairs: Budgets = "all", test: int | float = 0.2,
     methods: Sequence[str | Mapping[str, Any]] = METHODS, seed: Seeds = 0, unpaired: np.ndarray | None = None,
 ) -> Comparison:  # fmt: skip
-    """As `compare`, of images with one caption or more each: what is held out are images with all their captions.
+    """As `compare`, for images with one or more captions each; an image is held out with all its captions.
 
-    pairs: how many pairs of an image and a caption are known, of those of the training images.
+    pairs: the number of known pairs of an image and a caption, among those of the training images.
     unpaired: [l, d_x], images without a caption, which join the training cloud.
     """
     held, specs = _held(test, len(images.ids)), _specs(methods)
@@ -93,8 +93,8 @@ def compare_captions(
     runs, again = _runs(specs, split, pairs, seed, {"x": unpaired})
     if again["x"]:
         warnings.warn(
-            f"compare: {again['x']} of {held} test images equal a training image: what was trained on is tested; keep "
-            "one file of each.",
+            f"compare: {again['x']} of {held} test images equal a training image, so training data is tested; keep "
+            "one file of each image.",
             stacklevel=2,
         )
     found = Comparison(runs, held, {"x": again["x"]}, ways=("image to text", "text to image"))
@@ -114,15 +114,15 @@ def _runs(
     specs: Mapping[str, Mapping[str, Any]], split: Callable[[int], list[Sides]], pairs: Budgets, seeds: Seeds,
     further: Mapping[str, Any],
 ) -> tuple[list[Run], dict[str, int]]:  # fmt: skip
-    """A run a method, budget and seed; and how many test rows of each side equal a training row, at most over seeds.
+    """One run per method, budget and seed; and the most test rows of each side, over seeds, that equal a training row.
 
-    split: gives a seed's training and test items.  further: items of one side alone.
+    split: returns a seed's training and test items.  further: items of one side alone.
     """
     budgets, several = _each_once(pairs, "pairs"), _each_once(seeds, "seed")
     runs, again = [], {"x": 0, "y": 0}
     for seed in several:
         (a, b), test = split(seed)
-        for budget in budgets:  # all of them before the first fit
+        for budget in budgets:  # check all budgets before the first fit
             check_budget(budget, len(b.ids))
         for budget in budgets:
             two = clouds(a, b, budget, seed, captions=len(b.ids))
@@ -146,7 +146,7 @@ def _each_once(values: Any, name: str) -> list[Any]:
 
 
 def _cloud(z: Any, side: str) -> np.ndarray:
-    """A cloud [n, d] of finite float32, if it is one of numbers: text that spells numbers is none."""
+    """A cloud [n, d] of finite float32; text that spells numbers is refused."""
     kind = getattr(z, "dtype", None)
     if isinstance(kind, np.dtype) and kind.kind not in "fiub":
         raise InputError(f"{side}: expected numbers [n, d], found an array of {kind}; convert it.")
@@ -154,7 +154,7 @@ def _cloud(z: Any, side: str) -> np.ndarray:
 
 
 def _joined(z: np.ndarray, further: Any, side: str) -> np.ndarray:
-    """A training cloud, and behind it the items that are on this side alone."""
+    """A training cloud, followed by the items of this side alone."""
     if further is None:
         return z
     further = _cloud(further, f"{side}_unpaired")
@@ -167,7 +167,7 @@ def _joined(z: np.ndarray, further: Any, side: str) -> np.ndarray:
 
 
 def _held(test: Any, n: int) -> int:
-    """The number of test rows of n: a whole number, or a share below 1 of them."""
+    """The number of test rows among n, from a whole number or a share below 1."""
     number = isinstance(test, Real) and not isinstance(test, bool)
     held = round(test * n) if number and 0 < test < 1 else test
     if not (number and held == held // 1 and 2 <= held <= n - 2):
@@ -176,7 +176,7 @@ def _held(test: Any, n: int) -> int:
 
 
 def _specs(methods: Sequence[str | Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The methods' specs by name, each tried, so that a misspelled one is told before any is fitted."""
+    """The methods' specs by name; each is built once, so that a misspelled one fails before any fit."""
     specs = {}
     for entry in methods:
         name, spec = _spec(entry)
@@ -186,7 +186,7 @@ def _specs(methods: Sequence[str | Mapping[str, Any]]) -> dict[str, dict[str, An
 
 
 def _spec(entry: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """What the table calls a method, and its spec."""
+    """A method's name in the table, and its spec."""
     if isinstance(entry, str):
         base, where = entry.split("~")[0], "a mapping {'kind': ..., option: value}"
         return entry, derived(f"compare: method {entry!r}", _base(base), entry, where)
@@ -204,7 +204,7 @@ def _base(name: Any) -> dict[str, Any]:
 
 
 def build(spec: Mapping[str, Any]) -> Method:
-    """A method of features; those that read raw items have no place here."""
+    """A method on features; one that reads raw items is refused."""
     model = methods.build(spec)
     if model.raw:
         raise InputError(f"compare: {spec['kind']!r} reads raw images and texts, not features; leave it out.")
@@ -212,7 +212,7 @@ def build(spec: Mapping[str, Any]) -> Method:
 
 
 def _sides(x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> Sides:
-    """Some rows of both as clouds of features."""
+    """Some rows of both arrays as features."""
     a, b = (
         Features(rows, rows, np.ascontiguousarray(z[rows], np.float32), {"modality": modality})
         for z, modality in ((x, "vision"), (y, "text"))

@@ -1,4 +1,4 @@
-"""What a comparison found: its runs, their means over seeds, and the table that it prints as."""
+"""The result of a comparison: its runs, their means over seeds, and its printed table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHOWN = (("R@1", "recall_1"), ("R@10", "recall_10"), ("MRR", "mrr"))
 
 
 class Run(NamedTuple):
-    """One fit and its test; model: of the first seed alone, since models are as large as the clouds may be."""
+    """One fit and its test; model: kept for the first seed alone, since a model can be as large as the clouds."""
 
     method: str
     pairs: str
@@ -28,12 +28,12 @@ class Run(NamedTuple):
 
 @dataclass
 class Comparison:
-    """What `compare` found: a run a method, budget and seed; as text, a table.
+    """The result of `compare`; as text, a table.
 
-    runs: one a method, budget and seed.
-    test: how many items were held out.
-    repeated: how many test rows of x and of y equal a training row, at most over the seeds; copies of an item make the
-        test easier than it is.
+    runs: one per method, budget and seed.
+    test: the number of held-out items.
+    repeated: the number of test rows of x and of y that equal a training row, the most over the seeds; such copies
+        make the test easier.
     tested: the test in words.
     ways: both directions in words.
     """
@@ -55,31 +55,31 @@ class Comparison:
         return list(dict.fromkeys(run.seed for run in self.runs))
 
     def at(self, pairs: int | str) -> Comparison:
-        """What was found with one budget of known pairs."""
+        """The runs with one budget of known pairs."""
         if str(pairs) not in self.budgets:
             raise InputError(f"at: expected one of the budgets {', '.join(self.budgets)}, found {pairs!r}; name one.")
         return replace(self, runs=[run for run in self.runs if run.pairs == str(pairs)])
 
     @property
     def metrics(self) -> dict[str, dict[str, float]]:
-        """Of one budget, by the methods' names: every metric's mean over the seeds."""
+        """Every metric's mean over the seeds, by the methods' names; for a single budget."""
         return self._over_seeds("metrics", np.mean)
 
     @property
     def std(self) -> dict[str, dict[str, float]]:
-        """Of one budget, by the methods' names: every metric's standard deviation over the seeds (n - 1), 0 of one."""
+        """Every metric's standard deviation over the seeds (n - 1; 0 for one seed), by the methods' names."""
         return self._over_seeds("std", lambda values: np.std(values, ddof=1) if len(values) > 1 else 0.0)
 
     @property
     def models(self) -> dict[str, Method]:
-        """Of one budget and the first seed, by name: the fitted methods."""
+        """The fitted methods of the first seed, by name; for a single budget."""
         return {run.method: run.model for run in self._of_one_budget("models") if run.model is not None}
 
     @property
     def first(self) -> tuple[Run, Method]:
-        """The first run, and its fitted method: of the first method, budget and seed."""
+        """The run of the first method, budget and seed, and its fitted method."""
         run = self.runs[0]
-        assert run.model is not None  # since it is of the first seed
+        assert run.model is not None  # the first seed keeps its models
         return run, run.model
 
     def _of_one_budget(self, name: str) -> list[Run]:
@@ -111,7 +111,7 @@ class Comparison:
         return "\n".join([self._title(), *map(aligned, lines), *self._notes()])
 
     def _lines(self) -> list[list[str]]:
-        """Of one budget: each method's name and numbers, with their spread where there are seeds."""
+        """Each method's name and numbers at one budget, with their spread where there are several seeds."""
         mean, std, several = self.metrics, self.std, len(self.seeds) > 1
         unsettled = {run.method for run in self.runs if not run.converged}
         shown = [f"{way}_{metric}" for way in ("i2t", "t2i") for _, metric in SHOWN]

@@ -1,7 +1,7 @@
 """Classification among the embeddings of classes: exact mid-ranks of the true class, top-1, top-5, mean per class.
 
-An image is classified rightly at K if its true class is among the K that score highest; equal scores share the middle
-of their places, as in retrieval: a true class that ties with one rival for the first place has rank 1.5, no top-1.
+An image is right at K if its true class is among the K that score highest. Equal scores share the middle of their
+places, as in retrieval: a true class that ties with one rival for the first place has rank 1.5 and isn't top-1.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from ngw.metrics import retrieval
 
 CUTOFFS = (1, 5)
 METRICS = (*(f"top_{k}" for k in CUTOFFS), "mean_per_class")
-BLOCK = 4096  # images whose scores stand at once
+BLOCK = 4096  # images whose scores are held at once
 
 
 class Classified(NamedTuple):
-    """Of each image: rank of the true class, float64 [n], 1 is best; the class that it is taken for, int64 [n]."""
+    """For each image: rank of the true class, float64 [n], 1 is best; the predicted class, int64 [n]."""
 
     rank: np.ndarray
     predicted: np.ndarray
@@ -27,8 +27,8 @@ class Classified(NamedTuple):
 def classify(images: np.ndarray, classes: np.ndarray, labels: np.ndarray) -> Classified:
     """Rank the classes of every image by the dot product.
 
-    images: float32 [n, e]; classes: float32 [k, e]; labels: int [n], the true class, each of the k some image's.
-    The prediction is the true class where its rank is 1, else the best of the others (of equals the first).
+    images: float32 [n, e]; classes: float32 [k, e]; labels: int [n], the true classes, among them each of the k.
+    The prediction is the true class where its rank is 1, else the best other class (the first of equals).
     Raises ValueError where shapes or labels don't fit, or a number isn't finite.
     """
     _, rank = retrieval.ranks(classes, images, labels)
@@ -51,6 +51,6 @@ def summary(rank: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def chance(n_classes: int) -> dict[str, float]:
-    """What guessing among so many classes reaches."""
+    """The metrics of guessing among `n_classes` classes."""
     share = {f"top_{k}": min(1.0, k / n_classes) for k in CUTOFFS}
     return share | {"mean_per_class": 1 / n_classes}

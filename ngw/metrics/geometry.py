@@ -1,4 +1,4 @@
-"""Nearest neighbours by cosine, ties shared, and what is asked of two paired clouds."""
+"""Nearest neighbours by cosine, ties shared, and checks of two paired clouds."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 def cosine_neighbours(x: np.ndarray, k: int) -> np.ndarray:
     """`neighbours` in a cloud of unit float64 rows x [n, d], by cosine; [n, n]."""
     scores = x @ x.T
-    np.fill_diagonal(scores, -np.inf)  # nobody is one's own neighbour
+    np.fill_diagonal(scores, -np.inf)  # a row isn't its own neighbour
     return neighbours(scores, k, (x.shape[1] + 2) * np.finfo(np.float64).eps)  # of two dot products of unit vectors
 
 
 def neighbours(scores: np.ndarray, k: int, slack: float) -> np.ndarray:
-    """[rows, n] in [0, 1]: whether each column is among a row's k highest scores; each line sums to k.
+    """[rows, n] in [0, 1]: whether each column is among a row's k highest scores; each row sums to k.
 
-    Scores that differ by `slack` at most are a tie, and those that tie for the last places share them in equal parts.
+    Scores that differ by at most `slack` tie; those that tie for the last places share them in equal parts.
     """
     last = np.partition(scores, -k, axis=1)[:, -k, None]
     above = scores > last + slack

@@ -1,7 +1,7 @@
 """What a map keeps (proposal 2.5): injectivity, surjectivity, smoothness, invertibility, from arrays alone.
 
 z [n, d_a] are held-out rows of the map's domain, T(z) [n, d_b] their images, `target` [m, d_b] rows of its codomain.
-No n x n matrix stands whole; all arithmetic is in float64, where equal rows are at distance 0 exactly.
+No whole n x n matrix is held; all arithmetic is in float64, where equal rows have distance 0 exactly.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from ngw.metrics.geometry import neighbours
 
-SAME = 1e-4  # rows nearer than this share of the mean distance are one item: a caption twice, encoded in other batches
+SAME = 1e-4  # rows nearer than this share of the mean distance are one item: a caption encoded in different batches
 NEAREST = 10  # neighbours of the source that count in `collision`
 BALL = 5  # neighbours that set a ball's radius (Naeem et al. 2020)
 
@@ -34,7 +34,7 @@ def injectivity(z: np.ndarray, image: np.ndarray, k: int = NEAREST, memory_mb: f
         total += float(np.sqrt(mapped).sum())
         own = np.arange(len(source)), np.arange(rows.start, rows.stop)
         kept += float((_closest(source, own, k) * _closest(mapped, own, 1)).sum())
-        mapped[source <= same**2] = np.inf  # one's own row, and further copies of it
+        mapped[source <= same**2] = np.inf  # the row itself, and its copies
         nearest.append(np.sqrt(mapped.min(axis=1)))
     margins, mean = np.concatenate(nearest), total / (len(z) * (len(z) - 1))
     margins = margins[np.isfinite(margins)] / mean if mean > 0 else np.zeros(1)
@@ -133,7 +133,7 @@ def _slack(x: np.ndarray) -> float:
 
 
 def _closest(squared: np.ndarray, own: tuple, k: int) -> np.ndarray:
-    """Membership in the k nearest, [rows, n]; nobody is one's own neighbour."""
+    """Membership in the k nearest, [rows, n]; a row isn't its own neighbour."""
     scores = -squared
     scores[own] = -np.inf
     return neighbours(scores, k, 0.0)

@@ -1,7 +1,7 @@
 """Generated images against real ones: Frechet and kernel distances between features, and how CLIP rates a caption.
 
 Functions of features, in float64; torchmetrics computes the distances.  With features of the Inception network of 2015
-and its published weights they are FID and KID; between any other features they bear that network's name, `fd[...]` and
+and its published weights they are FID and KID; with any other features they bear that network's name, `fd[...]` and
 `kd[...]`.
 """
 
@@ -17,7 +17,7 @@ def frechet(x: np.ndarray, y: np.ndarray) -> float:
     """Frechet distance between Gaussians fitted to two sets of features; FID if they are Inception's.
 
     Heusel et al., GANs Trained by a Two Time-Scale Update Rule, NeurIPS 2017, equation 6; covariances are unbiased.
-    It is biased upwards for few samples: compare sets of one size.
+    It is biased upwards for few samples: compare sets of equal size.
 
     Args:
         x: [n, d], finite, n at least d + 1.
@@ -39,14 +39,14 @@ def frechet(x: np.ndarray, y: np.ndarray) -> float:
     given = torch.nn.Identity()  # features take the place of images
     given.num_features = x.shape[1]
     distance = FrechetInceptionDistance(given)
-    centre = y.mean(0)  # torchmetrics takes moments from raw sums, whose digits a common offset would cost
+    centre = y.mean(0)  # torchmetrics takes moments from raw sums, which lose digits to a common offset
     for rows, real in ((x, False), (y, True)):
         distance.update(torch.from_numpy(rows - centre), real)
     return max(0.0, float(distance.compute()))
 
 
 def mmd(x: np.ndarray, y: np.ndarray) -> float:
-    """Unbiased squared maximum mean discrepancy with the kernel (x'y / d + 1)^3; it may be negative.
+    """Unbiased squared maximum mean discrepancy with the kernel (x'y / d + 1)^3; it can be negative.
 
     Binkowski et al., Demystifying MMD GANs, ICLR 2018, section 4 and equation 4; the kernel Inception distance of whole
     sets on Inception's features.
@@ -77,10 +77,10 @@ def _features(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def clip_score(images: np.ndarray, texts: np.ndarray) -> float:
-    """100 max(mean cos, 0) over the pairs: torchmetrics' CLIPScore, of captions as they are.  images, texts: [n, d].
+    """100 max(mean cos, 0) over the pairs: torchmetrics' CLIPScore, with unchanged captions.  images, texts: [n, d].
 
-    Ours, since torchmetrics takes pictures and a network, not features, and keeps no pair's cosine, of which tables
-    print a bootstrap.
+    Our own, since torchmetrics takes images and a network instead of features, and keeps no cosine per pair, which the
+    tables' bootstrap needs.
 
     The mean is clipped, not each pair: a mean of clipped pairs is well above 0 even where pictures and captions have
     nothing to do with one another, since about half of their cosines are below 0.
@@ -89,7 +89,7 @@ def clip_score(images: np.ndarray, texts: np.ndarray) -> float:
 
 
 def clip_score_of_mean(cosine: np.ndarray | float) -> np.ndarray:
-    """`clip_score` of pairs with this mean cosine; of several means (bootstrap samples), of each."""
+    """`clip_score` of pairs with this mean cosine, or of each of several means (bootstrap samples)."""
     return 100 * np.maximum(cosine, 0)
 
 

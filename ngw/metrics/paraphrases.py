@@ -1,8 +1,8 @@
 """METEOR's paraphrase table, narrowed to the words of a data set's captions: METEOR starts without reading the rest.
 
 The table of METEOR 1.5 has 5 million English phrase pairs, which every run of it reads in 5 s of processor time. A pair
-matters only where both phrases are said, so those with a word that no caption has can be left out: the scores are the
-same. Texts with other words need the whole table: `covering` says which do.
+matters only where both phrases occur, so pairs with a word that no caption has can be left out: the scores are the
+same. Texts with other words need the whole table; `covering` says which do.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def words(texts: Iterable[str]) -> set[str]:
 def narrow(whole: str | os.PathLike, known: set[str], output: str | os.PathLike) -> int:
     """Write the pairs of a table (gzip; three lines a pair: probability, phrase, phrase) whose words are all known.
 
-    Returns how many those are.
+    Returns their number.
     """
-    fits: dict[str, bool] = {}  # the phrases come many times
+    fits: dict[str, bool] = {}  # phrases repeat often
 
     def spelled(phrase: str) -> bool:
         fit = fits.get(phrase)
@@ -52,7 +52,7 @@ def narrow(whole: str | os.PathLike, known: set[str], output: str | os.PathLike)
 
 
 def write(whole: str | os.PathLike, texts: Iterable[str], table: Path) -> int:
-    """Narrow a table to these texts' words; beside it go the words, `.json`. Returns the pairs that are left."""
+    """Narrow a table to these texts' words, written beside it as `.json`. Returns the number of pairs left."""
     known = words(texts)
     count = narrow(whole, known, table)
     io.write_record(table.with_suffix(".json"), {"words": sorted(known)}, [table])
@@ -60,7 +60,7 @@ def write(whole: str | os.PathLike, texts: Iterable[str], table: Path) -> int:
 
 
 def covering(table: Path, texts: Iterable[str]) -> Path | None:
-    """The table if it has what matters to these texts; None: they have words that it was not made for."""
+    """The table if it covers the words of these texts, else None."""
     if not table.is_file():
         raise InputError(f"{table}: no such file; run the paraphrases stage, or score without it.")
     record = table.with_suffix(".json")

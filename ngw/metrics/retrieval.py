@@ -1,9 +1,9 @@
 """Cross-modal retrieval: exact ranks by counting, tile by tile, and Recall@K, MRR and median rank from them.
 
 Which Recall@K this is: CLIP's. A query counts as found if any of its true partners is among the K best candidates. An
-image's rank is that of its best own caption among all captions, and its other own captions don't stand in the way; a
-caption's rank is that of its own image among all images. Equal scores share the middle of their places (mid-rank),
-which may be a half: a true partner that ties with one rival for the first place has rank 1.5 and isn't found at K = 1.
+image's rank is the rank of its best own caption among all captions, where its other own captions don't count as rivals;
+a caption's rank is the rank of its own image among all images. Equal scores share the middle of their places, which can
+be a half (mid-rank): a true partner that ties with one rival for the first place has rank 1.5 and isn't found at K = 1.
 Constant features put every query in the middle, so that R@K is 0 (of more than 2 K - 1 candidates), neither 1 nor
 chance; median rank and FOSCTTM are those of guessing where a query has one match.
 
@@ -34,7 +34,7 @@ def ranks(u: np.ndarray, v: np.ndarray, owner: np.ndarray, memory_mb: float = 10
         u: float32 [n_images, d], image features; a pair's score is the dot product u @ v.T, higher is closer, any sign.
         v: float32 [n_captions, d], caption features in the same space.
         owner: int [n_captions], row in `u` of each caption's image; every image owns one caption or more.
-        memory_mb: bound of the working memory beside `u` and `v`; the n_images x n_captions scores never stand whole.
+        memory_mb: bound of the working memory beside `u` and `v`; the n_images x n_captions scores are never whole.
 
     Returns:
         (i2t float64 [n_images], t2i float64 [n_captions]): 1 + number of better candidates + half the number that tie.
@@ -60,7 +60,7 @@ def ranks(u: np.ndarray, v: np.ndarray, owner: np.ndarray, memory_mb: float = 10
             tile = scores[: (rows.stop - rows.start) * (cols.stop - cols.start)].reshape(rows.stop - rows.start, -1)
             np.matmul(u[rows], v[cols].T, out=tile)
             inside = np.flatnonzero((owner[cols] >= rows.start) & (owner[cols] < rows.stop))
-            tile[owner[cols][inside] - rows.start, inside] = -np.inf  # one's own is no rival, in either direction
+            tile[owner[cols][inside] - rows.start, inside] = -np.inf  # own pairs are no rivals, in either direction
             images.count(tile, u[rows], v[cols], rows)
             captions.count(tile, u[rows], v[cols], cols)
     return images.ranks(), captions.ranks()
@@ -80,7 +80,7 @@ class _Side:
         self.equal = np.zeros(len(target))
 
     def count(self, tile: np.ndarray, u: np.ndarray, v: np.ndarray, queries: slice) -> None:
-        """Add the candidates of one tile, `tile` = u @ v.T with -inf at one's own."""
+        """Add the candidates of one tile, `tile` = u @ v.T with -inf at own pairs."""
         target, slack = self.target[queries], self.slack32[queries]
         shape = (-1, 1) if self.axis == 0 else (1, -1)
         above = tile > (target + slack).astype(np.float32).reshape(shape)
@@ -117,7 +117,7 @@ def _dots(u: np.ndarray, v: np.ndarray, i: np.ndarray, j: np.ndarray, block: int
 
 
 def _blocks(n: int, size: int) -> Iterator[slice]:
-    """Slices that cover range(n), `size` long but the last."""
+    """Slices that cover range(n), each `size` long except the last."""
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
@@ -130,14 +130,14 @@ def _features(x: np.ndarray, name: str) -> np.ndarray:
 
 
 def _norms(x: np.ndarray, name: str) -> np.ndarray:
-    """Euclidean norms in float64 [n]; one that isn't finite gives its row away (no temporary as large as `x`)."""
+    """Euclidean norms in float64 [n]; a row that isn't finite is named (no temporary as large as `x`)."""
     norms = np.sqrt(np.einsum("nd,nd->n", x, x, dtype=np.float64))
     bad = np.flatnonzero(~np.isfinite(norms))
     if bad.size:
         value = x[bad[0]][~np.isfinite(x[bad[0]])][0]
         raise ValueError(
             f"{name} features: row {bad[0]} holds {value}, expected finite numbers"
-            f" ({bad.size} of {len(x)} rows are bad); look at the map or the feature file that made it."
+            f" ({bad.size} of {len(x)} rows are bad); check the map or the feature file that made it."
         )
     return norms
 
@@ -170,17 +170,17 @@ def mean_reciprocal_rank(ranks: np.ndarray) -> float:
 def median_rank(ranks: np.ndarray) -> float:
     """Median of the ranks; 1 is best.
 
-    Of an even number of queries the mean of the middle two, and ranks that tie end in a half: it may end in .25, .5 or
-    .75. (VSE++ and its heirs print the floor.)
+    An even number of queries has the mean of the middle two, and ranks that tie end in a half: it can end in .25, .5 or
+    .75. (VSE++ and its successors print the floor.)
     """
     return float(np.median(ranks))
 
 
 def foscttm(mean_rank: np.ndarray | float, candidates: int) -> np.ndarray | float:
-    """Fraction of candidates closer than the true match (Liu et al. 2019), of a mean rank among them; 0 is best.
+    """Fraction of candidates closer than the true match (Liu et al. 2019), from a mean rank; 0 is best.
 
-    A candidate that ties counts half. Guessing reaches 1/2 where a query has one match. Of c matches the closest counts
-    and the others count as further, so guessing does better, 1 / (c + 1) where candidates are many.
+    A candidate that ties counts half. Guessing reaches 1/2 where a query has one match. With c matches the closest one
+    counts and the others are further candidates, so guessing does better: 1 / (c + 1) among many candidates.
     """
     return (mean_rank - 1) / max(candidates - 1, 1)
 
@@ -199,8 +199,8 @@ def summary(i2t: np.ndarray, t2i: np.ndarray) -> dict[str, float]:
 def folded(u: np.ndarray, v: np.ndarray, owner: np.ndarray, folds: int = FOLDS, fold: int = FOLD) -> dict[str, float]:
     """Recall@K as the mean of five folds of 1,000 images, each ranked among its own: COCO's "1k", by `FOLDED`.
 
-    It is higher than that of all 5,000 images, so it bears another name (Karpathy and Fei-Fei, CVPR 2015, section 4.2).
-    u, v, owner as in `ranks`; the folds are the first images in their order. Nothing where there are fewer.
+    It is higher than recall among all 5,000 images, so its name differs (Karpathy and Fei-Fei, CVPR 2015, section 4.2).
+    u, v, owner as in `ranks`; the folds are the first images in their order. Empty where there are fewer.
     """
     if len(u) < folds * fold:
         return {}

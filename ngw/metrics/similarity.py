@@ -1,7 +1,7 @@
 """How alike two spaces are before any alignment, against what permuted pairs reach: CKA and mutual nearest neighbours.
 
 Each measure here is an inner product <K, L> = sum_ij K_ij L_ij of one n x n matrix a space, and a permutation of one
-side's rows only reorders the entries of its matrix. So the matrices are made once and serve every permutation.
+side's rows only reorders the entries of its matrix. So the matrices are computed once, for all permutations.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def similarity(
 
 
 def null(a: np.ndarray, b: np.ndarray, orders: list[np.ndarray]) -> tuple[float, np.ndarray]:
-    """(<a, b>, [<a, b permuted>, one an order]) of two n x n matrices; rows and columns are permuted alike."""
+    """(<a, b>, [<a, b permuted>, one per order]) of two n x n matrices; rows and columns are permuted alike."""
     rows, columns = np.nonzero(a)
     value = float((a * b).sum())
     if 4 * len(rows) < a.size:  # neighbours: only k entries a row count
@@ -69,7 +69,7 @@ def null(a: np.ndarray, b: np.ndarray, orders: list[np.ndarray]) -> tuple[float,
 
 
 def calibrate(value: float, null: np.ndarray) -> Calibrated:
-    """A value with a largest possible one of 1, against its permutation null [permutations]."""
+    """A value, at most 1, against its permutation null [permutations]."""
     mean, std = float(null.mean()), float(null.std(ddof=1)) if len(null) > 1 else 0.0
     slack = 1e-12  # what summation order can change
     together = np.sort(np.append(null, value))
@@ -108,7 +108,7 @@ def u_centred_gram(x: np.ndarray) -> np.ndarray:
 
 
 def _normed(gram: np.ndarray) -> np.ndarray:
-    """At Frobenius norm 1."""
+    """The matrix at Frobenius norm 1."""
     norm = np.linalg.norm(gram)
     if not norm > 0:
         raise ValueError("similarity isn't defined where all rows of a cloud are equal.")

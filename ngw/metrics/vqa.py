@@ -5,16 +5,16 @@ ICCV 2015; Goyal et al., CVPR 2017), so it scores 0, .3, .6, .9 or 1. What the o
 vqaEval.py) does besides, and mode `official` too:
 
 * New lines and tabs become spaces and the ends are stripped, always; the rest of the normalisation is done only for
-  questions on which the annotators are not all of one word. Ten times "none" is matched by "none", and not by "0".
+  questions on which the annotators disagree. Ten times "none" is matched by "none", and not by "0".
 * A punctuation mark vanishes where it stands beside a space, or where a comma stands between digits anywhere in the
   text; elsewhere it becomes a space.
-* A period vanishes unless a digit follows, a digit before it notwithstanding ("5." is "5"), and only the first 32 do.
+* A period vanishes unless a digit follows, even after a digit ("5." is "5"), and only the first 32 do.
 * "none" is 0. "somebody'd" loses its apostrophe. Capitals are gone before contractions are looked up.
-* "Leave one out" leaves out everyone who said the same under the same `answer_id` and confidence: two annotators with
-  one id would both go. In VQA v2 the ids of a question's annotators differ.
+* "Leave one out" leaves out everyone with the same answer, `answer_id` and confidence: two annotators with one id would
+  both go. In VQA v2 the ids of a question's annotators differ.
 
 Mode `always` normalises every question and leaves annotators out by position. Scores are fractions and not rounded (the
-official scorer rounds per cents to two decimals).
+official scorer rounds percentages to two decimals).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _COMMA_IN_NUMBER = re.compile(r"[0-9],[0-9]")
 
 
 def _without_one_apostrophe(words: str) -> dict[str, str]:
-    """Every way to forget one apostrophe of a contraction, and the contraction."""
+    """Every way to drop one apostrophe of a contraction, and the contraction."""
     return {word[:i] + word[i + 1 :]: word for word in words.split() for i, letter in enumerate(word) if letter == "'"}
 
 
@@ -70,7 +70,7 @@ def normalise(text: str) -> str:
 
 
 def _without_punctuation(text: str) -> str:
-    """`text` without marks; whether a mark leaves a space behind is told by the text as it came."""
+    """`text` without marks; whether a mark leaves a space behind depends on the original text."""
     bare, number = text, _COMMA_IN_NUMBER.search(text)
     for mark in PUNCTUATION:
         if mark in text:
@@ -87,7 +87,7 @@ def leave_one_out(matches: int, annotators: int = 10) -> float:
 
 
 def _leave_twins_out(answers: Sequence[str], marks: Sequence[Hashable]) -> dict[str, float]:
-    """Scores where annotators of one mark and answer are left out together, as dictionaries that are equal are."""
+    """Scores where annotators with the same mark and answer are left out together, as equal dictionaries are."""
     matches, twins = Counter(answers), Counter(zip(answers, marks, strict=True))
     return {
         answer: sum(k * min((m - k if who == answer else m), 3) for (who, _), k in twins.items()) / (3 * len(answers))
@@ -100,7 +100,7 @@ def soft_scores(
 ) -> tuple[dict[str, float], bool]:
     """One question's score of every answer that an annotator gave, and whether answers are compared normalised.
 
-    answers: the annotators'. marks: what the official scorer tells annotators apart by, beside their answers, e.g.
+    answers: the annotators'. marks: what distinguishes annotators in the official scorer, beside their answers, e.g.
     (answer_id, answer_confidence); None: all differ. An answer that is not in the result scores 0.
     """
     cleaned = [clean(answer) for answer in answers]
@@ -123,7 +123,7 @@ def accuracies(
     """Accuracy of every prediction.
 
     Args:
-        predictions: [n] texts, as the model says them.
+        predictions: [n] texts, the model's answers.
         answers: [n], each the question's annotators' answers (ten in VQA v2), as the annotation file has them.
         mode: `official` or `always`, see above.
         marks: [n], each as `soft_scores`'s; None where annotators' ids differ.
@@ -139,7 +139,7 @@ def accuracies(
     marks = [None] * len(answers) if marks is None else marks
     if not len(predictions) == len(answers) == len(marks):
         raise ValueError(
-            f"expected one prediction a question, found {len(predictions)} predictions, {len(answers)} questions' "
+            f"expected one prediction per question, found {len(predictions)} predictions, {len(answers)} questions' "
             f"answers and {len(marks)} questions' marks; give all in one order."
         )
     scores = np.empty(len(answers))
@@ -156,7 +156,7 @@ def accuracies(
 
 
 def check_mode(mode: str) -> None:
-    """A mode that exists."""
+    """Refuse a mode that doesn't exist."""
     if mode not in MODES:
         raise ValueError(f"mode: expected one of {', '.join(MODES)}, found {mode!r}; choose one.")
 
