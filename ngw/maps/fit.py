@@ -26,9 +26,9 @@ class Training:
     steps: int = 100
     batch: int = 256
     learning_rate: float = 5e-4
-    held_out: float = 0.1  # share of rows, known pairs included, kept from training to stop it
-    every: int = 10  # steps between looks at the held-out rows
-    patience: int = 3  # looks without a better one
+    held_out: float = 0.1  # share of rows, known pairs included, held out to stop training
+    every: int = 10  # steps between evaluations on the held-out rows
+    patience: int = 3  # evaluations without improvement
 
     def __post_init__(self) -> None:
         if self.steps < 0 or self.batch < 2 or self.every < 1 or self.patience < 1:
@@ -39,7 +39,7 @@ class Training:
 
 @dataclass
 class Targets:
-    """What a plan asks of the maps. x [n, d_x], y [m, d_y]; to_y [n, d_y] and to_x [m, d_x] barycentric projections;
+    """The maps' targets by a plan. x [n, d_x], y [m, d_y]; to_y [n, d_y] and to_x [m, d_x] barycentric projections;
     pairs [k, 2] the known pairs; weight_x [n], weight_y [m], of mean 1, how much each target counts."""
 
     x: np.ndarray
@@ -47,7 +47,7 @@ class Targets:
     to_y: np.ndarray
     to_x: np.ndarray
     pairs: np.ndarray
-    weight_x: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))  # left out: ones
+    weight_x: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))  # empty: ones
     weight_y: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
 
     def __post_init__(self) -> None:
@@ -59,9 +59,9 @@ class Targets:
 
 @dataclass
 class Fitted:
-    """The maps' parameters by name ("ab", "ba"), and the training curve: one row a look.
+    """The maps' parameters by name ("ab", "ba"), and the training curve: one row per evaluation.
 
-    curve: step; train, L_total of the batch before the look, NaN at step 0; held_out, L_AB + L_BA on the held-out rows.
+    curve: step; train, L_total of the batch before it, NaN at step 0; held_out, L_AB + L_BA on the held-out rows.
     """
 
     ab: dict[str, np.ndarray]
@@ -133,7 +133,7 @@ def fit(targets: Targets, arch: str, hidden: int, weights: Weights, training: Tr
 
 
 def _orthogonal(t: Targets) -> Fitted:
-    """A rotation and a scale, and their inverse; the curve's one look is at the rows they were fitted to."""
+    """A rotation and a scale, and their inverse; the curve has one evaluation, on the rows of the fit."""
     rotation, b, scale = procrustes(t.x, t.to_y, t.y, t.to_x, (t.weight_x, t.weight_y))
     ab = {"w": scale * rotation, "b": b}
     ba = {"w": rotation.T / scale, "b": -b @ rotation.T / scale}
@@ -175,7 +175,7 @@ class Data:
         """L_total on one random batch of each cloud and of the known pairs."""
         there, back = partial(networks.apply, ab), partial(networks.apply, ba)
         i, j = (_batch(z, batch, generator) for z in (self.x, self.y))
-        x, y = self.x[i].requires_grad_(), self.y[j].requires_grad_()  # for the Jacobian's sake
+        x, y = self.x[i].requires_grad_(), self.y[j].requires_grad_()  # for the Jacobian
         image_x, image_y = there(x), back(y)
         error = objective.squared_error
         total = error(image_x, self.to_y[i], self.weight_x[i]) + error(image_y, self.to_x[j], self.weight_y[j])
@@ -196,7 +196,7 @@ class Data:
 
 
 def _batch(rows: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """Indices of a random batch, without replacement where it is the whole."""
+    """Indices of a random batch, with replacement; all rows, once, where they are no more than a batch."""
     if len(rows) <= size:
         return torch.arange(len(rows))
     return torch.randint(len(rows), (size,), generator=generator)

@@ -17,7 +17,7 @@ from ngw.products import products
 from ngw.seeds import torch_generator
 
 RIDGE = 1.0  # of the coordinates in which heads are trained, in units of the mean eigenvalue
-AXES = 512  # leading coordinates in which they are trained: more cost time and gain a point at best
+AXES = 512  # leading coordinates in which they are trained: more cost time and gain a point at most
 WHOLE = 4096  # pairs up to which the frozen features' inner products are kept, [k, k]
 BIAS = -10.0  # of the sigmoid loss at the start (SigLIP): most pairs of rows are no pair
 LOSSES = {"infonce": infonce, "sigmoid": sigmoid}
@@ -28,8 +28,8 @@ class Recipe:
     """How heads are trained: Adam with a cosine schedule over `steps`, all pairs a step, or `batch` random ones.
 
     pull: penalty on the squared distance of the heads to where they start, in whitened coordinates.
-    temperature: where the learned one starts; the structure term keeps it.  learning_rate: of heads and temperature.
-    negatives: rows without a pair that join each side's batch, pairs of nothing there; for the sigmoid loss.
+    temperature: start of the learned one, constant in the structure term.  learning_rate: of heads and temperature.
+    negatives: rows without a pair that join each side's batch, as partners of no row; for the sigmoid loss.
     structure, levels: weight and number of scales of the structure term; 0 leaves it out.
     """
 
@@ -48,8 +48,8 @@ def structure(frozen: Tensor, aligned: Tensor, levels: int, temperature: float) 
     """How far the similarities within a space have changed (STRUCTURE; Gröger et al. 2025).
 
     frozen [b, b], aligned [b, b]: centred cosines of the same rows, from `cosines`. The rows' softmax at `temperature`
-    is a random walk P; its powers P^1 .. P^levels see ever wider neighbourhoods. The mean over levels l, weighted 1/l,
-    of the rows' divergence from their mean.
+    is a random walk P; its powers P^1 .. P^levels cover ever wider neighbourhoods. Returns the mean over levels l,
+    weighted 1/l, of the rows' divergence from their mean.
     """
     p, q = (torch.softmax(s / temperature, 1) for s in (frozen, aligned))
     walk_p, walk_q, total = p, q, p.new_zeros(())
@@ -63,8 +63,8 @@ def structure(frozen: Tensor, aligned: Tensor, levels: int, temperature: float) 
 def from_the_mean(p: Tensor, q: Tensor) -> Tensor:
     """Mean over rows of (KL(m | p) + KL(m | q)) / 2 in nats, m the mean of the distributions p, q [b, c].
 
-    Jensen's and Shannon's divergence, which the paper names, goes the other way, KL(p | m); it is several times smaller
-    where a walk's rare steps differ by factors.  The authors trained with this one, and chose their weight for it.
+    The Jensen-Shannon divergence, which the paper names, has KL(p | m) instead; it is several times smaller where a
+    walk's rare steps differ by factors.  The authors trained with the divergence here, and chose their weight for it.
     """
     log_p, log_q, log_m = (z.clamp_min(1e-12).log() for z in (p, q, (p + q) / 2))
     return ((p + q) / 2 * (log_m - (log_p + log_q) / 2)).sum(1).mean()
@@ -77,7 +77,7 @@ def cosines(rows: Tensor) -> Tensor:
 
 
 def centred(gram: Tensor) -> Tensor:
-    """Inner products [b, b] of the rows less their mean, from those of the rows."""
+    """Inner products [b, b] of the rows minus their mean, from those of the rows."""
     return gram - gram.mean(0) - gram.mean(1, keepdim=True) + gram.mean()
 
 
@@ -113,7 +113,7 @@ class Side:
         return normalize(z @ start + z @ white @ self.delta, dim=1)
 
     def cosines(self, rows: Tensor) -> Tensor:
-        """`cosines` of the frozen features [b, b]; the products of all pairs are made once, where memory allows."""
+        """`cosines` of the frozen features [b, b]; the products of all pairs are computed once, where memory allows."""
         if len(self.x) > WHOLE:
             return cosines(self.x[rows])
         if self.gram is None:
@@ -158,14 +158,14 @@ def train(
 
 
 def apart(sides: tuple[Side, Side], rows: Tensor, far: tuple[Tensor, Tensor], scale: Tensor, bias: Tensor) -> Tensor:
-    """The sigmoid loss's further terms: rows of pairs against the other side's rows without one, all of them false."""
+    """The sigmoid loss's terms for negatives: paired rows against the other side's rows without a pair, all false."""
     (u, v), (left, right) = (side(rows) for side in sides), (s.negatives(i) for s, i in zip(sides, far, strict=True))
     logits = torch.cat([(u @ right.T).flatten(), (left @ v.T).flatten()]) * scale.exp() + bias
     return softplus(logits).sum() / len(rows)
 
 
 def objective(sides: tuple[Side, Side], rows: Tensor, scale: Tensor, bias: Tensor, recipe: Recipe) -> Tensor:
-    """The contrastive loss of a batch of pairs, and the structure term, the mean of both sides'."""
+    """The contrastive loss of a batch of pairs, plus the structure term, the mean over both sides."""
     u, v = (side(rows) for side in sides)
     loss = LOSSES[recipe.loss](u @ v.T * scale.exp() + bias)
     if recipe.structure:

@@ -15,7 +15,7 @@ from ngw.ot import sinkhorn
 from ngw.ot.klot import klot
 from ngw.products import products
 
-BLOCK = 512  # rows of the plan that are made at a time
+BLOCK = 512  # rows of the plan that are computed at a time
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Training:
 class Teacher:
     """The plan between two clouds that a teacher's space implies: known pairs first, entropic transport for the rest.
 
-    Kept as potentials: a block of it is made when a batch asks.
+    Kept as potentials; a block of it is computed when a batch needs it.
     u [n, e], v [m, e]: unit rows; pairs [k, 2], share [k]: the mass on the known pairs; a [n], b [m]: the rest.
     epsilon: in units of the mean cost, 1 - cosine.
     """
@@ -81,9 +81,9 @@ class Teacher:
         return y_of, x_of
 
     def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """At most `size` rows of either cloud: half at random, half the partners of the other cloud's random ones.
+        """At most `size` rows of either cloud: half at random, half the partners of the other cloud's random rows.
 
-        Of independent rows few would meet their partners, and the plan's block would be nearly empty.
+        Among independent rows few would meet their partners, and the plan's block would be nearly empty.
         """
         if max(len(self.u), len(self.v)) <= size:
             return torch.arange(len(self.u)), torch.arange(len(self.v))
@@ -127,5 +127,5 @@ def fit(
 
 
 def _scaled(z: Tensor, w: Tensor) -> Tensor:
-    """w in the unit in which z @ w has a root mean square norm of 1: the learning rate means the same everywhere."""
+    """w scaled so that z @ w has a root mean square norm of 1: one learning rate then suits all."""
     return w / (z @ w).square().sum(1).mean().sqrt().clamp_min(1e-12)

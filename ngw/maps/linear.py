@@ -17,7 +17,7 @@ def ridge(
 
     weights [n], of mean 1: how much each row counts in the mean.  The penalty, from PENALTIES times the mean
     eigenvalue, minimises the leave-one-out error, exact for a linear smoother: residual_i / (1 - h_ii) (PRESS; Allen
-    1974).  It is looked for downhill, so that most of the grid is never computed.
+    1974).  The search goes downhill, so that most of the grid is never computed.
     group [n]: rows of one number are left out together, as an image's captions are (by default each alone).
     """
     mean_x, mean_y = np.average(x, 0, weights), np.average(y, 0, weights)
@@ -57,7 +57,7 @@ def _press(
     leverage = (u**2) @ shrink + root**2 / len(root)
     residual = y - u @ (shrink[:, None] * uy)
     left_out = residual / np.maximum(1 - leverage, 1e-6)[:, None]
-    for rows in blocks:  # what a group's residuals are without the group: (1 - H)^-1 of its block of the hat matrix H
+    for rows in blocks:  # residuals of a group when it is left out: (1 - H)^-1 of its block of the hat matrix H
         own, constant = u[rows], root[rows]
         hat = (own * shrink) @ own.swapaxes(1, 2) + constant[:, :, None] * constant[:, None] / len(root)
         left_out[rows] = np.linalg.solve((1 + 1e-6) * np.eye(rows.shape[1]) - hat, residual[rows])
@@ -78,7 +78,7 @@ def thin_svd(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def right_svd(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(s [r], vt [r, d]) of `thin_svd`, for less where x has more rows than columns."""
+    """(s [r], vt [r, d]) of `thin_svd`, cheaper where x has more rows than columns."""
     z, s, side = _shorter_side(x)
     v = side if len(x) >= x.shape[1] else z.T @ side / s
     return s.astype(x.dtype), v.T.astype(x.dtype)
@@ -89,7 +89,7 @@ def _shorter_side(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     z = x.astype(np.float64)
     values, vectors = np.linalg.eigh(z.T @ z if len(x) >= x.shape[1] else z @ z.T)
     kept = values > 1e-14 * values[-1]
-    kept[-1] = True  # of a constant x one direction stays, of no length
+    kept[-1] = True  # a constant x keeps one direction, of length zero
     return z, np.sqrt(values[kept][::-1].clip(np.finfo(np.float64).tiny)), vectors[:, kept][:, ::-1]
 
 

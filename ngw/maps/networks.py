@@ -35,7 +35,7 @@ def init(
 
 
 def apply(p: Mapping[str, Any], x: Any) -> Any:
-    """The map's output [n, d_out] for x [n, d_in]; arrays or tensors. Which parameters exist says what the map is."""
+    """The map's output [n, d_out] for x [n, d_in]; arrays or tensors. Its parameters' names tell the architecture."""
     out = x @ p["w"] + p["b"] if "w" in p else 0
     if "w1" in p:
         h = _relu(x @ p["w1"] + p["b1"])

@@ -44,7 +44,7 @@ def injectivity(image: Tensor, margin: Tensor | float, shift: int) -> Tensor:
 
     Row i meets row i + shift (cyclic, 0 < shift < b): b of the b (b - 1) ordered pairs a call.
     """
-    # The square root's gradient at 0 is infinite: a pair that collides exactly is moved by the other terms.
+    # The square root's gradient at 0 is infinite: only the other terms move a pair that collides exactly.
     squared = (image - image.roll(shift, 0)).square().sum(1)
     return (margin - squared.clamp_min(1e-12).sqrt()).clamp_min(0).mean()
 
@@ -52,7 +52,7 @@ def injectivity(image: Tensor, margin: Tensor | float, shift: int) -> Tensor:
 def smoothness(p: Mapping[str, Tensor], z: Tensor, image: Tensor, generator: torch.Generator) -> Tensor:
     """L_smooth (2.5), mean |J_T(z_i)|_F^2: exact where the map is linear, whose Jacobian is w, else an estimate.
 
-    image [b, d_b] = T(z), made from a z [b, d_a] that requires its gradient.
+    image [b, d_b] = T(z), computed from a z [b, d_a] that requires a gradient.
     """
     if "w1" not in p:
         return p["w"].square().sum()
@@ -62,7 +62,7 @@ def smoothness(p: Mapping[str, Tensor], z: Tensor, image: Tensor, generator: tor
 def hutchinson(z: Tensor, image: Tensor, probe: Tensor) -> Tensor:
     """mean |J_T(z_i)|_F^2 by Hutchinson's estimate (Hutchinson 1990), one vector-Jacobian product.
 
-    image [b, d_b] = T(z) is the one that the other terms use: making it again would cost a quarter of the estimate.
+    image [b, d_b] = T(z) is the one that the other terms use: computing it again would cost a quarter of the estimate.
     probe [b, d_b] has independent entries of mean 0 and variance 1 (signs): E |J' v|^2 = |J|_F^2.
     """
     (product,) = torch.autograd.grad(image, z, probe, create_graph=True)

@@ -14,7 +14,7 @@ class Anderson:
     """
 
     def __init__(self, weights: torch.Tensor, memory: int = 10, furthest: float = 30.0, condition: float = 1e-10):
-        self.root = weights.sqrt()  # residuals count as their mass does
+        self.root = weights.sqrt()  # residuals count by their mass
         self.memory, self.furthest, self.condition = memory, furthest, condition
         self.points: list[torch.Tensor] = []
         self.residuals: list[torch.Tensor] = []
@@ -43,7 +43,7 @@ class Anderson:
         self.points, self.residuals = [], []
 
     def shift(self, constant: torch.Tensor) -> None:
-        """The map has become G + constant: so have the residuals; errors of before do not count."""
+        """The map has become G + constant, and so have the residuals; earlier errors no longer count."""
         self.residuals, self.best = [r + constant for r in self.residuals], float("inf")
 
     def _correction(self, r: torch.Tensor) -> torch.Tensor:

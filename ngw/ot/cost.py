@@ -32,7 +32,7 @@ def log_total(value: torch.Tensor, unit: torch.Tensor, group=None) -> torch.Tens
 
 @contextmanager
 def blas_threads_only():
-    """Torch with one thread: its own and OpenBLAS's, which wait awake, would fight for the cores (5 times slower)."""
+    """Torch with one thread: its threads and OpenBLAS's, which spin while they wait, would compete (5 times slower)."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -102,7 +102,7 @@ class PointCost:
         self.mean = _mean(p, a, group) + _mean(q, b)
         self.epsilon = epsilon * (self.mean if self.mean > 0 else 1.0)
         self.p, self.q = p / self.epsilon, q / self.epsilon
-        unit = math.sqrt((1 if cosine else 2) * LOG2E / self.epsilon)  # takes away the data's unit as well
+        unit = math.sqrt((1 if cosine else 2) * LOG2E / self.epsilon)  # also removes the data's unit
         self.size = unit**2 * math.sqrt(_mean(xx, a, group) * _mean(yy, b))
         # An exponent's rounding is a relative error of the plan; a quarter of tol leaves the rest to the iteration.
         self.dtype = dtype or (torch.float32 if self.size * 2**-24 <= tol / 4 else torch.float64)
@@ -117,7 +117,7 @@ class PointCost:
         return len(self.p), len(self.q)
 
     def coarsen(self) -> torch.dtype | None:
-        """Take up operands of half the precision, for tiles that exact ones correct; None where that does not pay."""
+        """Add operands of half the precision, for tiles that exact ones correct; None where that saves nothing."""
         half = {torch.float64: torch.float32, torch.float32: torch.bfloat16}[self.dtype]
         if half == torch.float32 or (self.size <= COARSE_SIZE and fast_bfloat16(self.p.device)):
             self.coarse = Operands(*self.shape, self.fine.d, half, self.p.device, pieces=3)
@@ -173,7 +173,7 @@ class PointCost:
 
 
 class MatrixCost:
-    """A ready cost matrix C [n, m], kept as it was given and read block by block, in float64."""
+    """A ready cost matrix C [n, m], kept as given and read block by block, in float64."""
 
     dtype, coarse = torch.float64, None
 
@@ -237,9 +237,9 @@ class MatrixCost:
 
 
 def _chunks(points: torch.Tensor, unit: bool, mu: torch.Tensor | None = None) -> Iterator[tuple[slice, torch.Tensor]]:
-    """(rows, their float64 values), scaled to length 1 where asked, less mu: never the whole cloud in float64.
+    """(rows, their float64 values), scaled to length 1 if `unit`, minus mu: never the whole cloud in float64.
 
-    Where mu is given the values are a copy.
+    Where mu is given, the values are a copy.
     """
     step = max(1, SCRATCH_BYTES // (8 * points.shape[1]))
     for i in range(0, len(points), step):
@@ -256,7 +256,7 @@ def _sum_point(points: torch.Tensor, weights: torch.Tensor, unit: bool) -> torch
 
 
 def _products(points: torch.Tensor, unit: bool, mu: torch.Tensor, *others: torch.Tensor) -> list[torch.Tensor]:
-    """|z|^2 and <z, other> for each other, of the points z less mu: vectors [n]."""
+    """|z|^2 and <z, other> for each other, of the points z minus mu: vectors [n]."""
     parts = [(z.square().sum(1), *(z @ other for other in others)) for _, z in _chunks(points, unit, mu)]
     return [torch.cat(column) for column in zip(*parts, strict=True)]
 

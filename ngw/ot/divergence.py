@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-TINY = np.float32(1e-30)  # less is taken for 0: log needs no branch, and denormal numbers are ten times slower
+TINY = np.float32(1e-30)  # smaller values count as 0: log needs no branch, and denormal numbers are ten times slower
 
 
 def jensen_shannon(p: np.ndarray, q: np.ndarray, memory: int = 1 << 20) -> np.ndarray:
@@ -19,7 +19,7 @@ def jensen_shannon(p: np.ndarray, q: np.ndarray, memory: int = 1 << 20) -> np.nd
     of_p, of_q = _entropy(p), _entropy(q)
     half_p, half_q = p / 2, q / 2
     out = np.empty((len(p), len(q)), np.float32)
-    # The mixtures are made by blocks of columns as well: what stays in the cache is not written out and read again.
+    # The mixtures are computed by blocks of columns as well, so that they stay in the cache.
     rows, columns = _tiles(*out.shape, memory // (p.itemsize * p.shape[1]))
     for i in range(0, len(p), rows):
         for j in range(0, len(q), columns):
@@ -27,7 +27,7 @@ def jensen_shannon(p: np.ndarray, q: np.ndarray, memory: int = 1 << 20) -> np.nd
             out[i : i + rows, j : j + columns] = _entropy(mixture)
     out -= of_p[:, None] / 2
     out -= of_q / 2
-    return np.maximum(out, 0, out=out)  # rounding can leave a distribution a hair below 0 from itself
+    return np.maximum(out, 0, out=out)  # rounding can leave a divergence from itself slightly below 0
 
 
 def _tiles(n: int, m: int, size: int) -> tuple[int, int]:

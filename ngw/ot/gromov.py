@@ -9,7 +9,7 @@ import numpy as np
 
 from ngw.seeds import rng
 
-SAME = 0.9  # share of the mass that two plans have in common when they are called the same
+SAME = 0.9  # share of the mass that two plans must have in common to count as the same
 
 
 @dataclass
@@ -91,10 +91,10 @@ def _assignment(c: np.ndarray, d: np.ndarray, stream: np.random.Generator) -> np
 
 @dataclass
 class Refined:
-    """Where the rounds ended.  cross [d_x, d_y]: x' P y; coupling: the last plan (`ngw.ot.Coupling`).
+    """The result of the rounds.  cross [d_x, d_y]: x' P y; coupling: the last plan (`ngw.ot.Coupling`).
 
     change: of cross in the last round, as a share of its norm; converged: it fell below tol, and the last plan's
-    marginals are met; reason: one sentence, where not.
+    marginals are met; reason: one sentence, where it did not converge.
     """
 
     cross: np.ndarray
@@ -126,7 +126,7 @@ def refine(
     Minimises -alpha <u_i, v_j> P_ij + (1 - alpha) sum (<x_i, x_k> - <y_j, y_l>)^2 P_ij P_kl - epsilon H(P), epsilon in
     cost units, with (u [n, e], v [m, e]) = linear.  Mirror descent of unit step (Peyre et al. 2016, eq. 8): a round
     solves the linear problem with cost -alpha <u_i, v_j> - 4 (1 - alpha) <x_i G, y_j>, G = x' P y (Scetbon et al.
-    2022, section 3), a squared Euclidean one up to terms of one side.  The objective falls in each round.
+    2022, section 3), which is squared Euclidean up to terms of one side.  The objective falls in each round.
     """
     from ngw.ot import sinkhorn
 

@@ -18,7 +18,7 @@ Linear = Callable[[torch.Tensor], torch.Tensor]
 class Hessian:
     """diag(c) + (1 / lam - 1) diag(t) - lam P' diag(1 / P 1) P, the semi-dual's negative Hessian in g at a solution.
 
-    c, t [m]: masses of the columns, as they are and as they should be, in units of the largest t / b.
+    c, t [m]: current and target masses of the columns, in units of the largest t / b.
     P is diag(outer) K diag(weight), and inner K diag(weight) has rows that sum to 1.
     """
 
@@ -30,7 +30,7 @@ class Hessian:
         self.inner, self.outer = share.to(kernel.a.dtype), (rows * share).to(kernel.a.dtype)
 
     def product(self, p: torch.Tensor) -> torch.Tensor:
-        """One pass over exact rows: what rounded ones would change is more than the slow directions have."""
+        """The product with p, one pass over exact rows: rounding would exceed the curvature of the slow directions."""
         sums, strip = torch.zeros_like(self.kernel.b), self.kernel.strip
         right, native_sums = native(self.weight * p.to(self.weight.dtype)), native(sums)
         inner, outer = native(self.inner), native(self.outer)
@@ -42,11 +42,11 @@ class Hessian:
         return self.diagonal * p - self.lam * total((self.weight * sums).double(), self.kernel.group)
 
     def divide(self, r: torch.Tensor) -> torch.Tensor:
-        """By the diagonal without the products: a preconditioner that costs nothing."""
+        """Division by the diagonal without the products: a preconditioner that costs nothing."""
         return r / self.diagonal
 
     def inverse(self) -> Linear:
-        """Division by the whole matrix, factored."""
+        """Division by the whole matrix, from its Cholesky factor."""
         squares = torch.zeros(len(self.weight), len(self.weight), dtype=torch.float64, device=self.weight.device)
         one = torch.empty_like(squares)
         for rows, block in self.kernel.blocks():

@@ -1,4 +1,4 @@
-"""The Gibbs kernel around known potentials, walked by row blocks: kept in memory, or made again in every pass."""
+"""The Gibbs kernel around known potentials, walked by row blocks: kept in memory, or computed again in every pass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from ngw.ot.cost import LOG2E, log_total, total
 
 TOP = 15.0  # bits: a row's largest entry where rows are kept in float16, which spans 2^-24 .. 2^15; else it is 1
-FLOOR = {torch.float16: -24.0, torch.float32: -120.0, torch.float64: -1000.0}  # less is dust; denormals cost 5x
+FLOOR = {torch.float16: -24.0, torch.float32: -120.0, torch.float64: -1000.0}  # less is raised to it: denormals cost 5x
 CEILING = 100.0  # bits: only points without weight can lie higher, and their products with 0 must be 0
 HALF = {torch.float32: torch.float16, torch.float64: torch.float32}  # what is kept where the kernel does not fit
 BLOCK_BYTES = {"cpu": 1 << 24, "cuda": 1 << 30}  # what one matrix product fills: large enough for its full rate
@@ -21,10 +21,10 @@ STRIP_BYTES = {"cpu": 1 << 20, "cuda": 1 << 30}  # what stays in a CPU's cache f
 class Kernel:
     """K_ij = exp((f_i + g_j - C_ij) / epsilon); the plan is P_ij = a_i u_i K_ij v_j b_j.
 
-    From pass to pass only the scalings u and v change; `absorb` moves what they grew to into the potentials, so nothing
-    over- or underflows.  With `memory` bytes for all rows K is kept as it is.  With less, as many rows as fit are kept
-    in half the precision and the others made again in every pass, in half the precision too where that is faster.  Then
-    K is `rounded`, and `exact` walks and blocks make every row again as it should be.
+    From pass to pass only the scalings u and v change; `absorb` moves their growth into the potentials, so nothing
+    over- or underflows.  Where all rows fit in `memory` bytes, K is kept in full.  Otherwise as many rows as fit are
+    kept in half the precision, and the others computed again in every pass, also in half the precision where that is
+    faster.  Then K is `rounded`, and `exact` walks and blocks compute every row again without that rounding.
     """
 
     def __init__(
@@ -48,24 +48,24 @@ class Kernel:
 
     @property
     def two_sided(self) -> bool:
-        """Whether it serves columns as well as rows: all of it is kept, and no column is dust, since each keeps its
-        weight where marginals are exact; where they aren't, a far column may hold nothing that float32 can show."""
+        """Whether it serves columns as well as rows: all of it is kept, and no column underflows, since each keeps its
+        weight where marginals are exact; where they aren't, a far column can underflow in float32."""
         return len(self.kept) == self.n and not self.rounded and not self.fresh and self.lam == 1
 
     def absorb(self, g: torch.Tensor | float, lam: float = 1.0, masses: torch.Tensor | None = None) -> None:
         """Take column potentials g [m] (units of epsilon, float64).
 
-        And f: where no row is kept, from the row masses of the last walk; else as the next walk finds the rows' tops.
+        f follows: from the row masses of the last walk where no row is kept, else from the rows' tops in the next walk.
         """
         self.fresh, self.lam, self.shift = masses is None or len(self.kept) > 0, lam, (g - self.cost.q).mean()
         if masses is not None and not self.fresh:
             self.f = self.f - masses.double().log()
-        # Without the constant, nor the rows' own part where f is not known yet: neither is rounded into the tiles.
+        # The constant, and the rows' own part where f is not known yet, stay out of the tiles, which would round them.
         self.cost.set_g(g - self.shift)
         self.cost.set_f(self.cost.p if self.fresh else self.f + self.shift)
 
     def blocks(self, exact: bool = True) -> Iterator[tuple[slice, torch.Tensor]]:
-        """(rows, K[rows]) block by block; a block is valid until the next is asked for, and must not be changed."""
+        """(rows, K[rows]) block by block; a block is valid until the next is requested, and must not be changed."""
         fresh, self.fresh = self.fresh, False
         for start in range(0, self.n, self.step):
             rows = slice(start, min(start + self.step, self.n))
@@ -88,7 +88,7 @@ class Kernel:
                 strip += lift
                 part = slice(rows.start + k, rows.start + k + len(strip))
                 self.f[part] = self.cost.p[part] - self.shift + lift[:, 0].double() / LOG2E
-            if block.dtype == torch.float16:  # has no bits for an exponent's digits: rounded last
+            if block.dtype == torch.float16:  # too coarse for exponents: rounded last
                 target.copy_(strip.clamp_(FLOOR[block.dtype], CEILING).exp2_())
             else:
                 strip = strip if tile is block else target.copy_(strip)
@@ -111,7 +111,7 @@ class Kernel:
         return masses, log_total(sums.clamp_(min=torch.finfo(sums.dtype).tiny), unit, self.group)
 
     def _left(self, rows: slice, unit: torch.Tensor, sums: torch.Tensor):
-        """(a times what u has beside the row masses, in units of exp(unit); the unit): it grows, and sums with it."""
+        """(a times u's factor beside the row masses, in units of exp(unit); the unit), which grows and rescales sums."""
         if self.lam == 1:
             return native(self.a[rows]), torch.zeros_like(unit)
         log_u = (self.lam - 1) * self.f[rows]
@@ -124,18 +124,18 @@ class Kernel:
         return self.lam * (self.f - masses.double().log())
 
     def drop(self) -> None:
-        """Have no more rounded rows."""
+        """Stop using rounded rows."""
         if self.rounded:
             self.kept, self.coarse, self.rounded, self.cost.coarse = self.kept[:0].clone(), None, False, None
 
 
 class KernelT:
-    """A two-sided kernel seen from its columns: no second one is made.
+    """A two-sided kernel seen from its columns, without a second kernel.
 
-    Has what readers of a plan ask for: b [n], the kernel's a; f [m], the column potentials that it has absorbed.
+    Has what a `Coupling` reads: b [n], the kernel's a; f [m], the absorbed column potentials.
     """
 
-    two_sided = False  # seen from its columns again it is made anew
+    two_sided = False  # its own transpose needs a new kernel
 
     def __init__(self, kernel: Kernel, f: torch.Tensor) -> None:
         self.kernel, self.b, self.f = kernel, kernel.a, f
@@ -157,7 +157,7 @@ def softmin(cost, b: torch.Tensor, g: torch.Tensor | float, dtype: torch.dtype) 
 
 
 def _any(flag: bool, device: torch.device, group) -> bool:
-    """Whether it is so on any rank: ranks must agree on how they walk."""
+    """Whether the flag is set on any rank: ranks must agree on how they walk."""
     return bool(total(torch.tensor(int(flag), device=device), group))
 
 

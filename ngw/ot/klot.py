@@ -11,7 +11,7 @@ def scaling(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(log K [n, m], u [n], v [m]) such that diag(u) K diag(v) has the marginals a and b: Sinkhorn, for a batch.
 
-    scores [n, m]: affinity / epsilon.  K is exp(scores) up to a factor a row and a column, by which each of them has
+    scores [n, m]: affinity / epsilon.  K is exp(scores) up to one factor per row and column, so that each of them has
     an entry 1 and none underflows.  tol: L1 error of the columns, as a share of the mass; the rows are exact.
     `ngw.ot.sinkhorn` is for whole clouds: its safeguards cost more than a batch does.
     """
@@ -57,7 +57,7 @@ def klot(affinity: Tensor, target: Tensor, epsilon: float, max_iter: int = 100, 
     """KL(P* | P) of the target plan P* [n, m] and the plan P of `affinity` [n, m] (larger is closer) at `epsilon`.
 
     epsilon: in the affinity's units.  target: not negative; its marginals, which may hold zeros, are P's.
-    Differentiable in the affinity; the target is taken as given.
+    Differentiable in the affinity; the target is a constant.
     """
     if affinity.shape != target.shape or affinity.ndim != 2:
         raise ValueError(f"klot: expected two matrices alike, found {list(affinity.shape)} and {list(target.shape)}.")

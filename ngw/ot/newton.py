@@ -1,4 +1,4 @@
-"""Newton steps on the dual, from where Anderson's mixing stalls: conjugate gradients on the kernel's blocks."""
+"""Newton steps on the dual, after Anderson's mixing stalls: conjugate gradients on the kernel's blocks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ngw.ot.kernel import Kernel
 from ngw.ot.solve import Solution, l1
 
 FORCING = 1e-2  # share of the gradient that a step leaves
-HALVED = 0.5  # a step that leaves more of the error than this was the last one
-FURTHEST = 3.0  # a potential moves no further in a step
+HALVED = 0.5  # a step that leaves more of the error than this is the last one
+FURTHEST = 3.0  # largest move of a potential in a step
 DENSE = 5000  # columns up to which the Hessian is factored, once, to precondition all later steps ...
 RENT = 16  # ... after a pass for every 16 columns with its diagonal alone, which cost about as much as the factor
 
@@ -20,8 +20,8 @@ RENT = 16  # ... after a pass for every 16 columns with its diagonal alone, whic
 def polish(kernel: Kernel, start: Solution, lam: float, max_iter: int, tol: float) -> Solution:
     """Truncated Newton's method on the column potentials, from a solution near the optimum (Kemertas et al. 2025).
 
-    With the rows updated exactly the semi-dual's gradient is t - c, what the columns' masses should be less what they
-    are.  A pass is a gradient or a product with the Hessian.
+    With the rows updated exactly the semi-dual's gradient is t - c, the columns' target masses minus their current
+    ones.  A pass is a gradient or a product with the Hessian.
     """
     x, best, before, passes = torch.zeros_like(start.g), start, math.inf, start.n_iter
     rent = kernel.m // RENT if kernel.m <= DENSE else max_iter
@@ -37,7 +37,7 @@ def polish(kernel: Kernel, start: Solution, lam: float, max_iter: int, tol: floa
         allowed = min(max_iter - passes - 1, max_iter if inverse else rent)
         step, spent = conjugate_gradients(hessian.product, t - c, inverse or hessian.divide, goal, allowed)
         x, passes, rent = x + step.clamp(-FURTHEST, FURTHEST), passes + spent, max(0, rent - spent)
-        before = now.error if spent < allowed else math.inf  # a step that was cut short need not halve it
+        before = now.error if spent < allowed else math.inf  # a step cut short need not halve the error
     best.n_iter, best.reason = passes, reason
     return best
 
@@ -55,7 +55,7 @@ def conjugate_gradients(
     for k in range(1, max_iter + 1):
         q = matrix(p)
         curvature = p @ q
-        if not curvature > 0:  # rounding is all that is left
+        if not curvature > 0:  # only rounding is left
             return x, k
         x += (rz / curvature) * p
         r -= (rz / curvature) * q
@@ -67,7 +67,7 @@ def conjugate_gradients(
 
 
 def _gradient(kernel: Kernel, start: Solution, x: torch.Tensor, lam: float):
-    """(the solution at start's g + x, masses c [m] of its columns, masses t [m] that they should have).
+    """(the solution at start's g + x, masses c [m] of its columns, their target masses t [m]).
 
     c and t are in units of the largest t / b.
     """

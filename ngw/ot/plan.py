@@ -1,4 +1,4 @@
-"""A coupling: potentials, how the solver ended, and what can be asked of the plan without ever holding it."""
+"""A coupling: potentials, the solver's status, and functions of the plan, which is never held whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ngw.ot.kernel import Kernel, KernelT
 
 @dataclass
 class Status:
-    """How a solve went."""
+    """The status of a solve."""
 
     n_iter: int
     marginal_error: float  # L1 of both marginals, as a share of the mass
@@ -27,9 +27,9 @@ class Status:
 
 @dataclass
 class Coupling:
-    """The plan P_ij = a_i b_j exp((f_i + g_j - C_ij) / epsilon).  Arrays come back as the kind that was given.
+    """The plan P_ij = a_i b_j exp((f_i + g_j - C_ij) / epsilon).  Results have the kind of the input arrays.
 
-    Everything is computed by row blocks; only `dense()` makes the n x m matrix.  A kernel that the solver kept lives as
+    Everything is computed by row blocks; only `dense()` gives the n x m matrix.  A kernel that the solver kept lives as
     long as the coupling does.
     """
 
@@ -64,7 +64,7 @@ class Coupling:
         if self.solved is not None and isinstance(self.solved[0], Kernel) and self.solved[0].two_sided:
             kernel, v = self.solved[0], self.solved[1]
             log_u = f - kernel.f
-            top = log_u.max()  # a constant that moves from u to what is absorbed: nothing overflows
+            top = log_u.max()  # a constant that moves from u into the absorbed potentials: nothing overflows
             solved = KernelT(kernel, g - v.double().log() - top), torch.exp(log_u - top).to(kernel.a.dtype)
         return Coupling(self.cost.T, self.b, self.a, (g, f), self.status, self.dtype, self.numpy, solved=solved)
 
@@ -118,12 +118,12 @@ class Coupling:
 
     @property
     def _log_weighted(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """log a + f / epsilon and log b + g / epsilon: where a weight is 0 the mass is."""
+        """log a + f / epsilon and log b + g / epsilon: a zero weight has zero mass."""
         return self.a.log() + self.potentials[0], self.b.log() + self.potentials[1]
 
     @cached_property
     def _scaled(self) -> tuple[Kernel | KernelT, torch.Tensor]:
-        """(K, v [m]) with P_ij = a_i u_i K_ij v_j b_j: the solver's, or a kernel that is made again block by block."""
+        """(K, v [m]) with P_ij = a_i u_i K_ij v_j b_j: the solver's, or a kernel that is computed block by block."""
         if self.solved is not None:
             return self.solved
         kernel = Kernel(self.cost, self.a, self.b, self.dtype)

@@ -15,7 +15,7 @@ from ngw.ot.plan import Coupling, Status
 from ngw.ot.solve import anneal, first_guess
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64} | {z: z for z in (torch.float32, torch.float64)}
-REACH = 1e-6  # a tol below is for passes in float64, and for Newton steps where these are slow
+REACH = 1e-6  # a smaller tol needs passes in float64, and Newton steps where these are slow
 
 
 @blas_threads_only()
@@ -38,20 +38,20 @@ def sinkhorn(
 ) -> Coupling:
     """The plan P that minimises <P, C> + epsilon KL(P | a b') with marginals a and b (Cuturi 2013).
 
-    KL(P | Q) = sum P log(P / Q) - P + Q.  Where the marginals are exact the plan is that of epsilon sum P log P.
+    KL(P | Q) = sum P log(P / Q) - P + Q.  Where the marginals are exact, epsilon sum P log P has the same plan.
     x [n, d], y [m, d]: NumPy arrays or torch tensors; results come back as the same kind.
     epsilon: in units of the mean cost (under the product of a and b).
     cost: "sqeuclidean", "cosine" (1 - cos), or a ready matrix [n, m] (then x and y are left out).
     a [n], b [m]: weights of equal totals (with tau any), zeros allowed; None is uniform with total 1.
-    tau: in units of the mean cost; in place of exact marginals tau KL(P 1 | a) + tau KL(P' 1 | b) is added to the
+    tau: in units of the mean cost; in place of exact marginals, tau KL(P 1 | a) + tau KL(P' 1 | b) is added to the
         objective (Chizat et al. 2018).  None keeps them exact.
     tol: L1 error of both marginals at which to stop, as a share of the mass; with tau against a exp(-f / tau) and
         b exp(-g / tau), which the optimum has.
-    memory: bytes that the kernel may take; None is half of what is free (in a SLURM job: of what it has asked for), 0
-        makes every block again in every pass.
+    memory: bytes that the kernel can take; None is half of the free memory (in a SLURM job, at most half of its
+        request), 0 computes every block again in every pass.
     dtype: "float32" or "float64", of the kernel and its exponents; None is float32, with float64 exponents where
         epsilon is so small that their rounding in float32 would show at tol, and float64 for a tol below 1e-6, where
-        Newton steps go on from an iteration that is slow.  Potentials are always float64.
+        Newton steps take over from a slow iteration.  Potentials are always float64.
     init: a Coupling of the same clouds, or potentials (f, g) in cost units, to start from.
     group: a torch.distributed process group; x and a are then this rank's rows, y and b are whole on every rank.
     """
@@ -95,7 +95,7 @@ def _check_options(epsilon: float, tau: float | None, max_iter: int, memory: flo
 
 
 def _extend(cost, a, b, end, lam: float, dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """Potentials of the points without weight: those that continue the solution, so their conditionals are defined."""
+    """Potentials for points without weight too: they continue the solution, so that their conditionals are defined."""
     rows, cols, no_rows, no_cols = (z.nonzero()[:, 0] for z in (a > 0, b > 0, a <= 0, b <= 0))
     f, g = torch.empty_like(a), torch.empty_like(b)
     f[rows], g[cols] = end.f, end.g
@@ -107,13 +107,13 @@ def _extend(cost, a, b, end, lam: float, dtype) -> tuple[torch.Tensor, torch.Ten
 
 
 def _path(kernel: Kernel) -> tuple[str, str]:
-    """(name, reason) of the way the passes were made."""
+    """(name, reason) of the path that the passes took."""
     size = f"the kernel, {kernel.n * kernel.m * kernel.a.element_size() / 1e6:.0f} MB,"
     if len(kernel.kept) == kernel.n and not kernel.rounded:
         return "dense", f"{size} fits in the memory given."
     kept = f"{len(kernel.kept)} of its {kernel.n} rows are kept as {kernel.kept.dtype}, the others"
     kept = kept if len(kernel.kept) else "all rows"
-    made = f"are made again in every pass, in {kernel.coarse or kernel.cost.dtype}"
+    made = f"are computed again in every pass, in {kernel.coarse or kernel.cost.dtype}"
     end = "; exact passes correct what that rounds." if kernel.rounded else "."
     reason = f"{size} does not fit in the memory given: {kept} {made}{end}".replace("torch.", "")
     return "mixed" if len(kernel.kept) else "streamed", reason
@@ -159,7 +159,7 @@ def _matrix(value, name: str, device) -> torch.Tensor:
     value = value.detach() if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
     if value.ndim != 2 or 0 in value.shape:
         raise ValueError(f"sinkhorn: {name} must be a matrix with rows and columns, found shape {list(value.shape)}.")
-    # A sum that is finite is a look at all values in a tenth of the time; one that isn't may have overflowed.
+    # A finite sum shows that all values are, in a tenth of the time; a sum that isn't finite may have overflowed.
     if not bool(torch.isfinite(value.sum())) and not bool(torch.isfinite(value).all()):
         raise ValueError(f"sinkhorn: {name} holds a value that is not finite; mend or drop that row first.")
     return value.to(device)
@@ -177,10 +177,10 @@ def _weights(value, size: int, uniform: float, name: str, device) -> torch.Tenso
 
 
 def _free(device: torch.device) -> int:
-    """Bytes of free memory; of a SLURM job no more than it has asked for, however much its node has."""
+    """Bytes of free memory; in a SLURM job no more than it has requested, however much its node has."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"  # macOS tells all alone
+    pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"  # macOS has no other
     free = os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
     limit = int(os.environ.get("SLURM_MEM_PER_NODE", 0))  # in MB; 0: the whole node
     return min(free, limit * 2**20) if limit else free

@@ -13,17 +13,17 @@ from ngw.ot.cost import total
 from ngw.ot.kernel import Kernel, softmin
 
 SPAN = {torch.float16: 5.0, torch.float32: 45.0, torch.float64: 300.0}  # log scalings beyond this are absorbed
-ROUNDED_TOL, ROUNDED_STALL = 1e-2, 8  # rounded rows: error, or passes without progress, at which to see the exact ones
-STALL = 100  # passes that may go by without the error falling by a tenth
-NEAR, SLOW = 1e-3, 15  # the error, and the passes that may go by without half of it, from which Newton steps go on
+ROUNDED_TOL, ROUNDED_STALL = 1e-2, 8  # rounded rows: error, or passes without progress, at which exact ones are used
+STALL = 100  # passes allowed without the error falling by a tenth
+NEAR, SLOW = 1e-3, 15  # the error, and the passes without halving it, from which Newton steps take over
 SAMPLE, SAMPLE_ITER, SAMPLE_TOL = 64, 5, 1e-2  # the first guess solves a 64th of either side, roughly
-SHARP, LEVEL_TOL = 0.03, 3e-3  # annealing starts below this epsilon (units of the mean cost); error its levels go to
+SHARP, LEVEL_TOL = 0.03, 3e-3  # annealing starts below this epsilon (units of the mean cost); its levels' error
 SAFE, SAFE_TOL = 1.0, 1e-3  # the same for problems that stall without it, such as far clusters of unequal mass
 
 
 @dataclass
 class Solution:
-    """Potentials (units of epsilon, float64), and how it ended."""
+    """Potentials (units of epsilon, float64), and the status."""
 
     f: torch.Tensor  # [n]
     g: torch.Tensor  # [m]
@@ -61,13 +61,13 @@ def solve(kernel: Kernel, g: torch.Tensor, lam: float, max_iter: int, tol: float
 
     A pass updates the rows exactly, so the error is the columns': sum_j |P'1 - target|_j, as a share of the mass, plus
     the rows' rounding.  Where marginals are penalised (lam < 1) the target is b exp(-g / tau), as optimality asks.
-    newton: stop early, as stalled, where Newton steps are to go on.
+    newton: stop early, as stalled, where Newton steps should take over.
     """
     b = kernel.b.double()
     mixer, x, correct = Anderson(b), torch.zeros_like(g), 0.0  # x: what g has changed by since it was last absorbed
     best, since, half, slow = math.inf, 0, math.inf, 0
     rounding, look, looked = None, max(tol, ROUNDED_TOL), 0
-    rough = tol > ROUNDED_TOL  # which rounded rows meet by themselves: `_rounding` tells
+    rough = tol > ROUNDED_TOL  # rounded rows meet it by themselves, as `_rounding` checks
     kernel.absorb(g, lam)
     for n_iter in range(1, max_iter + 1):
         v, h = x.exp().to(kernel.b.dtype), g + x
@@ -75,7 +75,7 @@ def solve(kernel: Kernel, g: torch.Tensor, lam: float, max_iter: int, tol: float
         column, target = log_sums + x + correct, h * (1 - 1 / lam)  # [m] log of the column sums over b, have and want
         error = l1(b, column, target)
         if kernel.rounded and not rough and (error <= look or min(since, n_iter - looked) > ROUNDED_STALL):
-            # Correct for what the exact rows show.
+            # Correct by the exact rows.
             masses, log_sums = kernel.walk(v, exact=True)
             mixer.shift(lam * (column - log_sums - x))
             correct, column = correct + log_sums + x - column, log_sums + x
@@ -94,7 +94,7 @@ def solve(kernel: Kernel, g: torch.Tensor, lam: float, max_iter: int, tol: float
         x = mixer.step(h, -lam * column - (1 - lam) * h, error) - g
         if lam == 1:
             x = x - (b @ x) / b.sum()  # a constant between f and g is free
-        if kernel.rounded and since > STALL // 2:  # rounded rows do not do here: make every row again from now on
+        if kernel.rounded and since > STALL // 2:  # rounded rows do not suffice here: compute every row from now on
             kernel.drop()
             correct, since = 0.0, 0
         if x.abs().max() > SPAN[kernel.kept.dtype]:
@@ -133,7 +133,7 @@ def _stop(error, tol: float, rounding, n_iter: int, max_iter: int, stalled: bool
 
 
 def first_guess(cost, a: torch.Tensor, b: torch.Tensor, lam: float, dtype: torch.dtype) -> torch.Tensor:
-    """g [m] from a rough solution between a sample of the rows and one of the columns: no far point underflows."""
+    """g [m] from a rough solution on a sample of rows and columns, so that no far point underflows."""
     rows, cols = (_sample(k, max(256, k // SAMPLE), seed=0).to(a.device) for k in cost.shape)
     a, b = a[rows] * (a.sum() / a[rows].sum()), b[cols] * (b.sum() / b[cols].sum())
     small = cost.take(rows, cols)
