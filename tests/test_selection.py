@@ -39,7 +39,7 @@ def test_no_held_out_image_is_among_the_kept(images, captions, share, seed):
     pairs = draw.permutation(pairs)[: max(2, round(share * len(pairs)))]
     for known in (pairs, pairs[:, ::-1]):
         if len(np.unique(pairs[:, 0])) == 1:
-            with pytest.raises(InputError, match=r"pairs: expected two or more that share no row, .* hang together"):
+            with pytest.raises(InputError, match=r"pairs: expected two or more that share no row, .* shared rows link"):
                 folds(known, seed)
             continue
         splits = folds(known, seed)

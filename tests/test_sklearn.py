@@ -288,5 +288,5 @@ def test_a_plan_with_other_coordinates_is_refused():
     warp = Warp(steps=5)
     plan = warp.solve(x, y, np.arange(K))
     warp.dims = 3
-    with pytest.raises(InputError, match=r"expected targets of widths \[3, 3\], found \[8, 6\]; solve it anew"):
+    with pytest.raises(InputError, match=r"expected targets of widths \[3, 3\], found \[8, 6\]; solve it again"):
         warp.fit_maps(x, y, np.arange(K), plan)

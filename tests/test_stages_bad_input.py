@@ -227,7 +227,7 @@ def test_a_plan_that_is_not_this_runs(pair, tmp_path, refused, write_cloud, rewr
     )
     words = [plan, "expected unpaired 'disjoint', found 'shared'; delete it and rerun"]
     refused([*command, "--unpaired", "disjoint"], *words)
-    refused([*command, "--captions", "2"], plan, "expected a plan of 12 x 24 rows, found 12 x 12; solve it anew")
+    refused([*command, "--captions", "2"], plan, "expected a plan of 12 x 24 rows, found 12 x 12; solve it again")
     plan.write_bytes(whole[:-3])
     refused(command, plan, "expected a plan", "delete it and rerun")
     save_file({"x": np.ones(3)}, plan)

@@ -1,4 +1,4 @@
-"""Every row of the tables, one file each; the file's name is its kind."""
+"""Every method of the tables, one file each; the file's name is its kind."""
 
 from __future__ import annotations
 

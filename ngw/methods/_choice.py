@@ -1,4 +1,4 @@
-"""What NGW chooses on pairs held out of its budget: how its rows are compared."""
+"""What NGW chooses on pairs held out of its budget: the space in which rows are compared."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from ngw.methods._selection import folds, speak_against, standing, too_few, with
 if TYPE_CHECKING:
     from ngw.methods._transport import Transport
 
-RIDGES = {0.05: 1.0, 0.2: 1.0, 1.0: 1.0, 5.0: 1.0, 25.0: np.exp(-1)}  # of an analysis, by the mean eigenvalue: priors
+RIDGES = {0.05: 1.0, 0.2: 1.0, 1.0: 1.0, 5.0: 1.0, 25.0: np.exp(-1)}  # in units of the mean eigenvalue: prior
 ALONE = np.exp(-1)  # prior of variates of the known pairs alone, against those with the plan's rows
-FOLDS = ((100, 3), (300, 2))  # known pairs below which so many of five folds are held out; from there on one
-DRAFT, RIVALS = 2000, 1000  # unpaired rows a side at most: in a plan that is solved only to choose; that it never sees
-LEAST, MOST = 0.05, 5  # smaller shares are left out, and all but the largest so many
+FOLDS = ((100, 3), (300, 2))  # (known pairs, the folds of five used below them); from there on one
+DRAFT, RIVALS = 2000, 1000  # most unpaired rows per side: in a draft plan; beside it, as rivals
+LEAST, MOST = 0.05, 5  # smaller shares are left out; most parts that are kept
 
 Planner = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple["Transport", tuple[np.ndarray, np.ndarray]]]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One way to compare: canonical variates by their shares, and whether hubs go.
+    """One way to compare rows: canonical variates with their shares, and whether hubs are removed.
 
-    parts: (with the plan's rows or of the known pairs alone, ridge, share), the shares add up to 1.
+    parts: (with the plan's rows or of the known pairs alone, ridge, share); the shares sum to 1.
     """
 
     parts: Sequence[tuple[bool, float, float]]
@@ -40,14 +40,14 @@ class Choice:
 
 
 class Trial:
-    """Some pairs held out: they are withdrawn from both clouds, and so are their rivals, a fifth of the other rows."""
+    """Some pairs held out: they are withdrawn from both clouds, as are their rivals, a fifth of the other rows."""
 
     def __init__(
         self, plan: Planner, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, kept: np.ndarray, held: np.ndarray,
         trust: float,
     ) -> None:  # fmt: skip
         self.held = len(held)
-        left, right, known = withdraw(x, y, pairs, kept, 2 * (DRAFT + RIVALS))  # more than are taken
+        left, right, known = withdraw(x, y, pairs, kept, 2 * (DRAFT + RIVALS))  # more than needed
         ends = (len(kept) + min(DRAFT, (len(z) - len(kept)) * 4 // 5) for z in (left, right))
         (self.x, left), (self.y, right) = (
             (z[:end], z[end:][:RIVALS]) for z, end in zip((left, right), ends, strict=True)
@@ -56,7 +56,7 @@ class Trial:
         self.sums = moments(self.x, self.y, known, *plan(self.x, self.y, known), trust)
 
     def standings(self, choice: Choice) -> np.ndarray:
-        """How well each held-out pair finds itself among the rivals, [held]."""
+        """How well the rows of each held-out pair find each other among the rivals, [held]."""
         space = choice.space(self.sums)
         u, v = space.embed(*self.queries)
         return standing(*(without_hubs(u, v, *space.embed(self.x, self.y)) if choice.hubness else (u, v)), self.held)
@@ -66,10 +66,10 @@ def choose(
     plan: Planner, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, trust: float, seed: int,
     hubness: bool | None = None,
 ) -> Choice:  # fmt: skip
-    """The choice by which pairs that are held out find each other best; hubness: what is given.
+    """The choice under which held-out pairs find each other best; hubness: the option, chosen too where None.
 
-    Canonical variates aren't chosen but averaged, each as far as held-out pairs speak for it, and the prior: few pairs
-    tell little, and then all count.  Those of the known pairs alone are among them, for unpaired rows that mislead.
+    Canonical variates are not selected but averaged, weighted by the prior and by the evidence of held-out pairs: few
+    pairs tell little, and then all variates count.  Some are of the known pairs alone, in case unpaired rows mislead.
     """
     kinds = (False, True) if len(np.unique(pairs[:, 0])) < len(x) or len(np.unique(pairs[:, 1])) < len(y) else (False,)
     prior = {(kind, ridge): p * (1.0 if kind else ALONE) for kind in kinds for ridge, p in RIDGES.items()}
@@ -91,7 +91,7 @@ def choose(
 
 
 def support(single: Mapping[tuple[bool, float], np.ndarray]) -> dict[tuple[bool, float], float]:
-    """exp(-z / 2) of each part, z its distance to the best one in standard errors of that distance."""
+    """exp(-z / 2) of each part, where z is its distance to the best part in standard errors."""
     best = max(single.values(), key=np.mean)
     distance = {key: best - found for key, found in single.items()}
     errors = {key: max(float(d.std()) / np.sqrt(len(d)), 1e-9) for key, d in distance.items()}

@@ -1,4 +1,4 @@
-"""What a method is given: clouds of numbers and pairs of their rows, checked."""
+"""Checks of a method's input: clouds of numbers, and pairs of their rows."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from ngw.errors import InputError
 
 SMALLEST = 1e-36  # spread: float32 loses its digits below 1e-38
-BLOCK = 1 << 14  # rows that are looked at at a time
+BLOCK = 1 << 14  # rows that are read at a time
 LARGEST = 1e36  # float32 ends at 3.4e38, and the distances of rows to their centre must stay below it
 
 
 def blocks(n: int) -> list[slice]:
-    """The rows of a cloud of n, some at a time: no copy of it in float64 is whole."""
+    """The rows of a cloud of n, some at a time, so that no whole copy in float64 is needed."""
     return [slice(i, min(i + BLOCK, n)) for i in range(0, n, BLOCK)]
 
 
@@ -44,13 +44,13 @@ def check_cloud(x: Any, name: str, width: int | None = None) -> np.ndarray:
 
 
 def columns(x: Any) -> list[str] | None:
-    """The names of a data frame's columns; None where there are none, or where they are mere numbers."""
+    """The names of a data frame's columns; None where there are none, or only numbers."""
     names = list(getattr(x, "columns", ()))
     return names if names and all(isinstance(name, str) for name in names) else None
 
 
 def check_columns(x: Any, fitted: list[str] | None, name: str) -> None:
-    """A data frame's columns stand in the order of the one in fit, where both have names."""
+    """Check that a data frame's columns have the order of the one in fit, where both have names."""
     names = columns(x)
     for i, (here, there) in enumerate(zip(names or (), fitted or (), strict=False)):
         if here != there:
@@ -101,7 +101,7 @@ def moments(x: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _numbers(x: Any, name: str) -> np.ndarray:
-    """An array of booleans, whole or real numbers, from whatever holds them; nothing is hidden, dropped or parsed."""
+    """An array of booleans, whole or real numbers, from any container; nothing is hidden, dropped or parsed."""
     if np.ma.is_masked(x):
         row = int(np.argwhere(np.ma.getmaskarray(x))[0][0])
         raise InputError(

@@ -1,4 +1,4 @@
-"""A fitted method's two maps, each in the parts that are affine and the one that may not be."""
+"""A fitted method's two maps, each split into its affine parts and the one part that need not be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a method is given, made less: fewer unpaired rows, or known pairs of which some, or all, are wrong."""
+"""Ablations of a method's input: fewer unpaired rows, or known pairs that are partly or all wrong."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from ngw.seeds import rng
 
 @dataclass
 class Given:
-    """What every method can be given less of: ablations."""
+    """Options that reduce or corrupt any method's input, for ablations."""
 
-    # How many rows of each cloud are kept beside those of the known pairs, as a multiple of these; null: all of them.
+    # Number of unpaired rows that each cloud keeps, as a multiple of the known pairs; null: all of them.
     unpaired_rows: float | None = option(None, kw_only=True, least=0)
     noise: float = option(0.0, kw_only=True, least=0, most=1)  # share of the known pairs that are wrong
 
     def __post_init__(self) -> None:
-        """Refuse options outside their bounds; a subclass adds what one says of another."""
+        """Refuse options outside their bounds; a subclass adds the rules between options."""
         check(self)
         method: Any = self
         if (self.unpaired_rows is not None or self.noise) and (method.raw or method.supervision == "none"):
             raise ValueError(
-                "unpaired_rows and noise are for methods that take features and known pairs, which this isn't"
+                "unpaired_rows and noise are for methods that take features and known pairs, which this one doesn't"
             )
 
     def _given(
         self, x: Any, y: Any, pairs: Any, seed: int, truth: np.ndarray | None = None
     ) -> tuple[Any, Any, Any, np.ndarray | None]:
-        """What is left of the clouds, the known pairs and the true ones, each pair by its rows' new places."""
+        """The remaining clouds, known pairs and true pairs, each pair by its rows' new positions."""
         if self.unpaired_rows is None and not self.noise:
             return x, y, pairs, truth
         method: Any = self
@@ -58,8 +58,8 @@ class Given:
 def thin(n: int, known: np.ndarray, multiple: float, pairs: int, seed: int, side: str) -> np.ndarray:
     """The rows of a cloud of n that stay, ascending: the `known` ones, and `multiple` times `pairs` of the others.
 
-    Each side draws by itself, so that who stays tells nothing of who belongs to whom.  The rows of a smaller multiple
-    are among those of a larger one; where there are too few, all stay.
+    Each side draws independently, so that the rows that stay reveal no pair.  The rows of a smaller multiple are among
+    those of a larger one; where there are too few, all stay.
     """
     others = np.setdiff1d(np.arange(n), known)
     drawn = rng(seed, "given", "unpaired", side).permutation(others)[: round(multiple * pairs)]
@@ -67,13 +67,13 @@ def thin(n: int, known: np.ndarray, multiple: float, pairs: int, seed: int, side
 
 
 def place(rows: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """Where each of the indices [t] stands among the ascending rows; -1 where it doesn't."""
+    """The position of each index [t] among the ascending rows; -1 where it is missing."""
     places = np.searchsorted(rows, indices).clip(max=len(rows) - 1)
     return np.where(rows[places] == indices, places, -1)
 
 
 def exchange(pairs: np.ndarray, stream: np.random.Generator) -> np.ndarray:
-    """The pairs [k, 2] with their partners permuted in one cycle: none keeps its own, as one on average else would."""
+    """The pairs [k, 2] with partners permuted in one cycle: none keeps its own; a plain permutation keeps about one."""
     order = stream.permutation(len(pairs))
     partner = np.empty_like(order)
     partner[order] = np.roll(order, 1)
@@ -81,10 +81,10 @@ def exchange(pairs: np.ndarray, stream: np.random.Generator) -> np.ndarray:
 
 
 def mislead(pairs: np.ndarray, noise: float, seed: int) -> np.ndarray:
-    """The pairs [k, 2], the share `noise` of which (two at least) have their partners permuted: none keeps its own.
+    """The pairs [k, 2]; a share `noise` of them, at least two, have their partners permuted: none keeps its own.
 
-    Pairs that share a row of x stand together in the order that is shifted, and the shift is as long as the longest
-    such run: none gets a partner of its own row from another pair either, unless that row has more than half of them.
+    The permutation is a shift along an order in which pairs that share a row of x are neighbours.  It is as long as the
+    longest such run: no pair gets another partner of its own row either, unless that row has more than half of them.
     """
     stream = rng(seed, "given", "noise")
     chosen = stream.permutation(len(pairs))[: max(2, round(noise * len(pairs)))]

@@ -1,4 +1,4 @@
-"""Hubness: rows that are near to everything, made farther by how near training rows are to them (CSLS)."""
+"""Hubness: rows near to everything are moved away by their mean similarity to training rows (CSLS)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 from ngw.methods._selection import folds, speak_against, standing, too_few, withdraw
 from ngw.seeds import rng
 
-NEAREST = 10  # training rows, whose mean cosine tells how much of a hub a row is
-REFERENCE = 1000  # training rows a side, at most, that a fitted method keeps to look among
+NEAREST = 10  # nearest training rows, whose mean cosine measures how much of a hub a row is
+REFERENCE = 1000  # training rows per side, at most, that a fitted method keeps for it
 BLOCK = 4096  # rows that are compared at a time
 MANY = 100  # pairs from which one fold is enough; below, three
 
 
 @dataclass
 class Hubness:
-    """What every method's comparison can do about hubs: rows u [n, e], v [m, e] get four coordinates more."""
+    """Removal of hubs from any method's comparison: rows u [n, e], v [m, e] get four more coordinates."""
 
-    # Take it out by CSLS; null: unless held-out pairs speak against it.
+    # Remove hubs by CSLS; null: unless held-out pairs speak against it.
     hubness: bool | None = field(default=None, kw_only=True)
 
     def embed(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +29,7 @@ class Hubness:
         return self.embed_x(x), self.embed_y(y)
 
     def embed_x(self, x: Any) -> np.ndarray:
-        """Rows of x's space [k, d_x] where they are compared, [k, e]: a row has its place by itself."""
+        """Rows of x's space [k, d_x] where they are compared, [k, e]; each row is independent of the others."""
         method: Any = self
         u = method._embed_x(method._x(x))
         return left(u, method.y_hubs_) if self._hubs_are_out else u
@@ -45,12 +45,12 @@ class Hubness:
         return bool(vars(self).get("hubness_"))
 
     def _embed(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Both sides, in the coordinates of the maps, hubs and all."""
+        """Both sides, in the coordinates of the maps, with their hubs."""
         method: Any = self
         return method._embed_x(x), method._embed_y(y)
 
     def _learn_hubs(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
-        """Choose whether hubs are taken out, and keep the training rows that tell them; x, y, pairs: as in `fit`."""
+        """Choose whether hubs are removed, and keep the training rows that reveal them; x, y, pairs: as in `fit`."""
         self.hubness_ = self._choose_hubness(x, y, pairs, seed) if self.hubness is None else self.hubness
         if self.hubness_:
             method: Any = self
@@ -61,9 +61,9 @@ class Hubness:
     def _choose_hubness(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> bool:
         """Yes, unless pairs that are held out, and withdrawn from both clouds, match worse without hubs.
 
-        It helps nearly everywhere (Conneau et al. 2018), so that a few held-out pairs' noise doesn't decide.  What the
-        method has chosen by now stands: the fit without those pairs doesn't choose again.
-        A method that takes no pairs has none to ask, and leaves hubs in.
+        Removal helps nearly everywhere (Conneau et al. 2018), so the noise of a few held-out pairs must not decide.
+        The fit without those pairs keeps the options that the method has already chosen.
+        A method that takes no pairs has none to hold out, and keeps its hubs.
         """
         method: Any = self
         if method.supervision == "none" or too_few(pairs):
@@ -74,7 +74,7 @@ class Hubness:
             vars(twin).update({"hubness": True} | _chosen(method))
             *rest, known = withdraw(x, y, pairs, kept)
             twin._forget()
-            twin._fit(*twin._prepare(*rest, known), seed)  # what is left is given whole
+            twin._fit(*twin._prepare(*rest, known), seed)  # the input is already reduced
             twin._fitted(*rest, known, seed)
             u, v = twin._embed(
                 *(
@@ -88,7 +88,7 @@ class Hubness:
 
 
 def _chosen(method: Any) -> dict[str, Any]:
-    """The options that are null and were chosen in the fit, `steps` as `steps_`, with what was chosen."""
+    """The options that are null and were chosen in the fit (`steps` as `steps_`), with their choice."""
     open_ = [name for name, value in method.params().items() if value is None and name != "hubness"]
     return {name: vars(method)[f"{name}_"] for name in open_ if f"{name}_" in vars(method)}
 
@@ -99,13 +99,13 @@ def without_hubs(
     """Unit rows (u' [n, e + 4], v' [m, e + 4]) whose inner product is (2 cos(u, v) - r(u) - r(v)) / 4.
 
     u [n, e], v [m, e]: unit rows; known_u, known_v: training rows of both sides.  r(u) is the mean cosine of u to the
-    NEAREST of known_v, r(v) that of v to those of known_u (Conneau et al. 2018, eq. 3): no query sees another one.
+    NEAREST of known_v, r(v) that of v to those of known_u (Conneau et al. 2018, eq. 3): queries are independent.
     """
     return left(u, known_v), right(v, known_u)
 
 
 def left(u: np.ndarray, known_v: np.ndarray) -> np.ndarray:
-    """u' of `without_hubs`.  Two coordinates carry the two means, and one a side brings its rows to the same length."""
+    """u' of `without_hubs`.  Two coordinates carry the two means, and one per side gives its rows the same length."""
     r = nearness(u, known_v)[:, None]
     rest = [r, np.ones_like(r), np.sqrt((1 - r**2).clip(0)), np.zeros_like(r)]
     return np.hstack([np.float32(np.sqrt(2)) * u, *rest]) / 2

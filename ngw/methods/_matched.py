@@ -1,4 +1,4 @@
-"""Clusters of two clouds, matched by Gromov-Wasserstein or by assignment: where methods without a pair start."""
+"""Clusters of two clouds, matched by Gromov-Wasserstein or by assignment: the start of methods without pairs."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def distances(x: np.ndarray) -> np.ndarray:
 def assignment(c: np.ndarray, d: np.ndarray, starts: int, stream: np.random.Generator) -> np.ndarray:
     """The matched indices [2, min(k, l)] of two sets with similarities c [k, k], d [l, l]: quadratic assignment.
 
-    The best of `starts` local optima under exchanges of two, as by SciPy's 2-opt, but all exchanges are weighed at once
+    The best of `starts` local optima under exchanges of two, as by SciPy's 2-opt, but all exchanges are rated at once
     and the best one is made: a thirtieth of its time.  On clustered clouds FAQ's optima were worse.
     """
     size = max(len(c), len(d))

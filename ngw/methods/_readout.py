@@ -1,4 +1,4 @@
-"""The space in which a plan compares: canonical variates of the known pairs and of rows beside their barycentres."""
+"""The space that a plan gives for comparison: canonical variates of known pairs, and of rows and barycentres."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NULL = 1e-7  # of the largest eigenvalue: directions below have no variance
 
 @dataclass
 class Moments:
-    """Weighted sums over paired rows: all that an analysis of their correlations reads."""
+    """Weighted sums over paired rows: all that canonical correlation analysis needs."""
 
     weight: float
     x: np.ndarray  # [d_x]
@@ -34,12 +34,12 @@ class Moments:
 
     @classmethod
     def of(cls, x: np.ndarray, y: np.ndarray, w: np.ndarray) -> Self:
-        """Of rows x [n, d_x] and y [n, d_y] with weights w [n]."""
+        """The sums over rows x [n, d_x] and y [n, d_y] with weights w [n]."""
         wx, wy = x * w[:, None], y * w[:, None]
         return cls(float(w.sum()), wx.sum(0), wy.sum(0), wx.T @ x, wy.T @ y, wx.T @ y)
 
     def plus(self, other: Moments, share: float) -> Moments:
-        """With the other's rows, each at that share of its weight."""
+        """The sums with the other's rows too, each at that share of its weight."""
         return Moments(*(getattr(self, f.name) + share * getattr(other, f.name) for f in dataclasses.fields(self)))
 
     def variates(self, ridge: float) -> Axes:
@@ -82,14 +82,14 @@ def moments(
     x: np.ndarray, y: np.ndarray, pairs: np.ndarray, plan: Transport, weights: tuple[np.ndarray, np.ndarray],
     trust: float,
 ) -> dict[bool, Moments]:  # fmt: skip
-    """Of the known pairs alone (False), and with the other rows beside their barycentres (True).
+    """The moments of the known pairs alone (False), and with the other rows paired with their barycentres (True).
 
     A known pair counts 1, another row of x or y half its weight, [n] or [m], times `trust`.
     """
     alone = [np.setdiff1d(np.arange(len(z)), known) for z, known in ((x, pairs[:, 0]), (y, pairs[:, 1]))]
     sums = {False: Moments.of(x[pairs[:, 0]], y[pairs[:, 1]], np.ones(len(pairs), np.float32))}
     sums[True] = sums[False]
-    for rows in blocks(max(map(len, alone))):  # of each cloud at a time
+    for rows in blocks(max(map(len, alone))):  # some of each cloud at a time
         of_x, of_y = (others[rows] for others in alone)
         left, right = np.vstack([x[of_x], plan.to_x[of_y]]), np.vstack([plan.to_y[of_x], y[of_y]])
         some = Moments.of(left, right, np.concatenate([weights[0][of_x], weights[1][of_y]]) / 2)
@@ -101,7 +101,7 @@ def moments(
 class Space:
     """Where rows of both clouds are compared: by the mean of the cosines along some sets of axes.
 
-    x [p, d_x, r], y [p, d_y, r]: axes of the p sets, of which those with fewer than r end in zeros; shares [p], sum 1.
+    x [p, d_x, r], y [p, d_y, r]: axes of the p sets; a set with fewer than r axes ends in zeros; shares [p], sum 1.
     """
 
     x: np.ndarray
@@ -123,11 +123,11 @@ class Space:
         return self.embed_x(x), self.embed_y(y)
 
     def embed_x(self, x: np.ndarray) -> np.ndarray:
-        """Those of x alone."""
+        """The unit rows of x alone."""
         return self._along(x, self.x)
 
     def embed_y(self, y: np.ndarray) -> np.ndarray:
-        """Those of y alone."""
+        """The unit rows of y alone."""
         return self._along(y, self.y)
 
     def _along(self, z: np.ndarray, axes: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ class Rotation(Method):
 def directions(cross: np.ndarray, power: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Singular directions of cross, each times its singular value (share of the largest) to the power / 2.
 
-    (left [d_x, r], right [d_y, r]); directions below 1e-4 of the largest, which few pairs leave open, are left out.
+    (left [d_x, r], right [d_y, r]); directions below 1e-4 of the largest, undetermined by few pairs, are left out.
     """
     p, s, qt = np.linalg.svd(cross, full_matrices=False)
     s = s / max(s[0], 1e-12)

@@ -1,4 +1,4 @@
-"""Rounds of plans between large clouds: in fewer coordinates, and all but the last one are hints."""
+"""Rounds of plans between large clouds: in fewer coordinates, and all except the last are rough hints."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ngw.seeds import rng
 
 HINT = 0.03  # L1 error of a hint's marginals
 BLUR, BLUR_OF_HINTS = 0.01, 0.05  # root mean square error of exponents, from fewer coordinates
-LEAST = 1e-9  # of the largest eigenvalue: directions below hold nothing
+LEAST = 1e-9  # of the largest eigenvalue: smaller directions hold nothing
 
 
 class InBoth:
-    """Unit rows [n, d_y + d_x] of one side in both spaces (`in_both_spaces`), made when they are asked for.
+    """Unit rows [n, d_y + d_x] of one side in both spaces (`in_both_spaces`), computed on request.
 
     z [n, d]: the side's rows, of x or of y; w, b: the map to the other side.
     """
@@ -45,9 +45,9 @@ def drawn(n: int, known: np.ndarray, count: int, seed: int, side: str) -> np.nda
 def narrowed(
     space: tuple[Side, Side], options: SinkhornOptions, hint: bool, most: int
 ) -> tuple[tuple[np.ndarray, np.ndarray], SinkhornOptions, float]:
-    """(unit rows of fewer coordinates, `most` and two at most; the options of the same plan between them; scale).
+    """(unit rows in fewer coordinates, at most `most` + 2; the options of the same plan between them; scale).
 
-    The cost C between the rows of `space` is scale C' + 1 - scale, up to the exponents' blur, C' that between the new.
+    The cost C between the rows of `space` is scale C' + 1 - scale, up to the exponents' blur; C' is the new rows' cost.
     """
     short, scale = cut(space, options.epsilon * (BLUR_OF_HINTS if hint else BLUR), most)
     mean_u, mean_v = (z.mean(0, dtype=np.float64) for z in short)

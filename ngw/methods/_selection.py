@@ -1,4 +1,4 @@
-"""Hyperparameters of every method are chosen here, on pairs held out of the budget, never on test."""
+"""Hyperparameters of every method are chosen here, on pairs held out of the budget, never on test data."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def too_few(pairs: np.ndarray) -> bool:
 
 
 def folds(pairs: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(kept, held out) indices of the pairs [k, 2]: five folds, or of one fifth `HELD` at most where there are many.
+    """(kept, held out) indices of the pairs [k, 2]: five folds, or, of many pairs, one with `HELD` held out at most.
 
     Pairs that share a row go together, so that no held-out image or caption is among the kept ones.
-    Raises `InputError` where all of them hang together.
+    Raises `InputError` where shared rows link all of them.
     """
     heads, group = np.unique(groups(pairs), return_inverse=True)  # [k], numbered in the order of first appearance
     if len(heads) < 2:
         raise InputError(
             "pairs: expected two or more that share no row, to hold out one and learn from the other, found that "
-            f"{len(pairs)} hang together; pass pairs of other rows too."
+            f"shared rows link all {len(pairs)}; pass pairs of other rows too."
         )
     order = rng(seed, "selection", "folds").permutation(len(heads))
     by_group = np.argsort(np.argsort(order)[group], kind="stable")
@@ -51,7 +51,7 @@ def matching(u: np.ndarray, v: np.ndarray) -> float:
 def standing(u: np.ndarray, v: np.ndarray, k: int) -> np.ndarray:
     """How well each of the first k rows of u and v find each other among all rows: mean of 1 / sqrt(rank), [k].
 
-    Between the reciprocal rank, to which only the first places count, and its logarithm, to which the last ones do.
+    Between the reciprocal rank, in which only the first places count, and its logarithm, in which the last ones do.
     """
     ways = []
     for a, b in ((u, v), (v, u)):
@@ -70,10 +70,10 @@ def choose(
     candidates: Sequence[Any], scores: Callable[[np.ndarray, np.ndarray], Sequence[float]], pairs: np.ndarray,
     seed: int, trials: int = 5,
 ) -> Any:  # fmt: skip
-    """The candidate with the highest mean score over the folds of the pairs [k, 2], the first of those that tie.
+    """The candidate with the highest mean score over the folds of the pairs [k, 2], the first where several tie.
 
-    scores(kept, held out): one for each candidate, since one decomposition or one training can serve many; the folds
-    after the first `trials` are left out, for time's sake.  An only candidate is taken without a fit.
+    scores(kept, held out): one score per candidate, since one decomposition or one training can serve many; folds after
+    the first `trials` are left out to save time.  A single candidate needs no fit.
     """
     if len(candidates) == 1:
         return candidates[0]
@@ -84,7 +84,7 @@ def choose(
 def withdraw(
     x: np.ndarray, y: np.ndarray, pairs: np.ndarray, kept: np.ndarray, most: int | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Clouds without the pairs that are not kept, for a transport in which those must take no part.
+    """Clouds without the pairs that are not kept, for a transport in which held-out pairs must take no part.
 
     Returns (x, y, known): the kept pairs' rows first, in their order, then `most` of the rows without a pair, or all of
     them; known [k, 2].

@@ -1,4 +1,4 @@
-"""From a space in which two clouds can be compared to a plan, and from the plan to what maps are fitted to."""
+"""From a space in which two clouds can be compared to a plan, and from the plan to the maps' targets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ APART = 3.0  # the partial plan's two extra points, in units of the points' leng
 
 @dataclass
 class Transport:
-    """A solved plan, without its n x m matrix: what the maps are fitted to, and how the solve went.
+    """A solved plan, without its n x m matrix: the maps' targets, and the solver's status.
 
     to_y [n, d_y], to_x [m, d_x]: barycentric projections both ways, in standardised coordinates (proposal 2.3).
     mass_x [n], mass_y [m]: share of each row's weight that was transported; 1 where the marginals are exact.
@@ -43,7 +43,7 @@ class Transport:
     choice: dict[str, Any] = field(default_factory=dict)  # `ngw.methods._choice.Choice`
 
     def diagnostics(self) -> dict[str, Any]:
-        """How the solve went, as values that JSON knows: a NaN becomes None."""
+        """The solver's status as values of JSON: a NaN becomes None."""
         plain = {k: v for k, v in vars(self).items() if not isinstance(v, np.ndarray)}
         return {k: None if v != v else v for k, v in plain.items()}
 
@@ -51,7 +51,7 @@ class Transport:
 def mean(plans: Sequence[Transport]) -> Transport:
     """The mean of plans between the same clouds, in the same coordinates, which has their marginals too.
 
-    Its supports are their geometric means, at most those of the mean; its status is that of the worst.
+    Its supports are their geometric means, at most the mean plan's own; its status is the worst one's.
     """
     if len(plans) == 1:
         return plans[0]
@@ -103,10 +103,10 @@ class SinkhornOptions:
 def partial_problem(
     u: np.ndarray, v: np.ndarray, a: np.ndarray, b: np.ndarray, mass: float, epsilon: float
 ) -> dict[str, Any]:
-    """Partial transport as a balanced problem with one point more on each side, as arguments of `sinkhorn`.
+    """Partial transport as a balanced problem with one more point on each side, as arguments of `sinkhorn`.
 
-    The new points take what stays behind, each row's at one price, and nothing of each other (Chapel et al. 2020,
-    proposition 1).  What stays, r = a - P 1 and s = b - P' 1, is under the entropy too: P minimises <P, C> +
+    The new points take the mass that stays behind, at one price for all rows, and none from each other (Chapel et al.
+    2020, proposition 1).  That mass, r = a - P 1 and s = b - P' 1, is under the entropy too: P minimises <P, C> +
     epsilon (KL(P | a b') + KL(r | a) + KL(s | b)).  u [n, e], v [m, e]: unit rows.  On those |u - v|^2 =
     2 (1 - cosine); epsilon keeps its unit, the mean cost between the given points.
     """
@@ -129,10 +129,10 @@ def couple(
     space: tuple[np.ndarray, np.ndarray] | np.ndarray, x: np.ndarray, y: np.ndarray, pinned: np.ndarray,
     options: SinkhornOptions, truth: np.ndarray | None = None, wanted: Sequence[np.ndarray] | None = None,
 ) -> Transport:  # fmt: skip
-    """The plan between all rows, of which the pinned pairs [k, 2] keep their mass, and its projections.
+    """The plan between all rows, in which the pinned pairs [k, 2] keep their mass, and its projections.
 
     space: unit rows (u [n, e], v [m, e]) or a cost matrix [n, m].  truth [t, 2]: the true pairs, for `true_mass` alone.
-    wanted: rows of x and of y whose projections are computed; others get those of their pinned mass.  None: all.
+    wanted: rows of x and of y whose projections are computed; others get only their pinned mass's.  None: all.
     """
     n, m = len(x), len(y)
     a, b = np.full(n, 1 / n), np.full(m, 1 / m)
@@ -168,14 +168,14 @@ def couple(
 
 
 class _Side:
-    """What one cloud's n rows get from the plan: sums of the other cloud's rows [n, d], their mass, support."""
+    """What one cloud's n rows receive from the plan: sums of the other cloud's rows [n, d], their mass, support."""
 
     def __init__(self, n: int, d: int) -> None:
         self.sums, self.mass = np.zeros((n, d)), np.zeros(n)
         self.support, self.potential = np.ones(n), np.full(n, np.nan)
 
     def add(self, here: np.ndarray, plan: Any, z: np.ndarray, mass: np.ndarray) -> None:
-        """Add what a plan between the rows `here` and the points z [k, d] gives; a point more than k stays behind."""
+        """Add a plan between the rows `here` and the points z [k, d]; the mass of one more point stays behind."""
         left = plan.shape[1] - len(z)
         if left:
             z = np.pad(np.hstack([z, np.ones((len(z), 1), z.dtype)]), ((0, left), (0, 0)))
@@ -208,7 +208,7 @@ def pin(a: np.ndarray, b: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np
         share[k] = min(a[i], b[j])
         a[i] -= share[k]
         b[j] -= share[k]
-    # Rounding leaves crumbs of a row that is used up.
+    # Rounding leaves small remainders of a row that is used up.
     a[a < 1e-9 / len(a)] = 0
     b[b < 1e-9 / len(b)] = 0
     return share, a, b * (a.sum() / b.sum() if b.sum() > 0 else 1)

@@ -1,4 +1,4 @@
-"""Canonical variates of the known pairs: what regularised CCA learns, and what other methods start from."""
+"""Canonical variates of the known pairs: regularised CCA learns them, and other methods start from them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Variates(Method):
         self.ab_, self.ba_ = regress(px @ self.a_, py), regress(py @ self.b_, px)
 
     def _rest(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray) -> Rest | None:
-        """The rows without a pair, where the covariances are theirs too."""
+        """The rows without a pair, where they enter the covariances."""
         return None
 
     def _select(
@@ -77,7 +77,7 @@ def solve(
     """For each ridge (a [d_x, r], b [d_y, r], correlations [r] in decreasing order), from paired rows.
 
     a = W_x P, b = W_y Q with whiteners W and the singular value decomposition P diag(rho) Q' of the whitened
-    cross-covariance; r is at most min(k, d_x, d_y).  With `rest` the whiteners are those of all rows, and correlations,
+    cross-covariance; r is at most min(k, d_x, d_y).  With `rest` the whiteners come from all rows, and correlations,
     whose pairs are then a sample, can exceed 1.
     """
     full = (x, y) if rest is None else [np.concatenate(rows) for rows in zip((x, y), rest, strict=True)]

@@ -28,7 +28,7 @@ class Whitened(Method):
     def _whiten(
         self, x: np.ndarray, y: np.ndarray, ridge: float, axes: tuple[Axes, Axes] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Learn both clouds' whitening, from now on the coordinates of all rows; the clouds in them.
+        """Learn both clouds' whitening, which all rows use from now on; returns the whitened clouds.
 
         axes: of both clouds (`principal_axes`), where several whitenings share them.
         """
@@ -48,7 +48,7 @@ class Whitened(Method):
         return factors
 
     def _is_whitened(self) -> bool:
-        """By the option, or by the choice of a method that makes one (`whiten_`)."""
+        """Whether by the option, or by the method's own choice (`whiten_`)."""
         return self.whiten is not None or "whiten_" in vars(self)
 
     def _standard_x(self, x: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The face of every row of the tables: fit, transform, inverse_transform, embed; save and load; scikit-learn's."""
+"""The interface of every method: fit, transform, inverse_transform, embed; save and load; scikit-learn's contract."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ngw.methods._hubness import Hubness
 
 EPS = 1e-12  # of a length
 PLAIN = (bool, int, float, str, list)  # what a fit learns beside arrays
-DEFAULTS = ("converged_", "note_", "x_columns_", "y_columns_")  # what a class says until a fit says otherwise
+DEFAULTS = ("converged_", "note_", "x_columns_", "y_columns_")  # what a class has until a fit changes it
 Role = Literal["method", "baseline", "control"]
 
 
@@ -41,39 +41,39 @@ class Method(Given, Hubness):
     """Aligns two clouds x [n, d_x] and y [m, d_y] whose rows need not be paired.
 
     A subclass declares its hyperparameters as fields of a dataclass (`ngw.options`), or stores and checks them in an
-    `__init__`; it learns in `_fit` on centred clouds of unit mean square norm, and maps in `_to_y`, `_to_x`. What it
-    learns are arrays, numbers and texts whose names end in `_`, and these alone: `fit` forgets them first.
-    Bad input (shapes, NaN, equal rows, pairs out of range, too few of them) raises `InputError`; so does, as
-    `ngw.errors.NotFittedError`, a method that isn't fitted, or whose options are no longer those of its fit.
+    `__init__`; it learns in `_fit` on centred clouds of unit mean square norm, and maps in `_to_y`, `_to_x`. It learns
+    arrays, numbers and texts under names that end in `_`, and nothing else: `fit` forgets them first.
+    Bad input (shapes, NaN, equal rows, pairs out of range, too few of them) raises `InputError`. A method that isn't
+    fitted, or whose options have changed since its fit, raises `ngw.errors.NotFittedError`, which is one too.
 
-    An estimator by scikit-learn's contract, without importing it: get_params, set_params, clone, repr, pickling. In a
-    `Pipeline` x is what is transformed, and y the other cloud; `fit` takes the pairs, as in warp__pairs=rows.
+    An estimator by scikit-learn's contract, without importing it: get_params, set_params, clone, repr, pickling. A
+    `Pipeline` transforms x, and y is the other cloud; `fit` takes the pairs, as in warp__pairs=rows.
     """
 
     role: Role = "baseline"
     supervision: Literal["none", "some", "all"] = "some"  # known pairs; "all": every true one, whatever the budget
     min_pairs: ClassVar[int] = 2
-    raw: ClassVar[bool] = False  # whether it reads raw items, not features: such have stages of their own
+    raw: ClassVar[bool] = False  # whether it reads raw items, not features: it then has stages of its own
     has_plan: ClassVar[bool] = False  # whether `solve` finds a transport plan, and `fit_maps` maps to its targets
     teacher: str | None = None  # the method that it learns from, by its name in the config
     reference: ClassVar[str] = ""
 
     converged_: bool = True
-    note_: str = ""  # why not, where it did not converge
-    x_columns_: list[str] | None = None  # the names in the data frames of fit, where there were some
+    note_: str = ""  # the reason where it did not converge
+    x_columns_: list[str] | None = None  # the column names of fit's data frames, if any
     y_columns_: list[str] | None = None
     options_: dict[str, Any] | None = None  # of the fit; none before
 
     def fit(self, x: Any, y: Any, pairs: Any = None, seed: int = 0) -> Self:
         """Learn both maps. x [n, d_x], y [m, d_y]; pairs: [k] or [k, 2] row indices of the known pairs, ignored where
         the method needs none; seed: of all randomness."""
-        self._forget()  # first, since options tell what is given
+        self._forget()  # first, since options change the input
         x, y, pairs, _ = self._given(x, y, pairs, seed)
         self._fit(*self._prepare(x, y, pairs), seed)
         return self._fitted(x, y, pairs, seed)
 
     def _forget(self) -> None:
-        """Drop what an earlier fit learned, and check the options again, which may have been set since."""
+        """Drop what an earlier fit learned, and check the options again, which can have changed since."""
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
         vars(self).update(vars(self._checked(self.params())))
@@ -120,7 +120,7 @@ class Method(Given, Hubness):
         return (y - self.y_mean_) / self.y_scale_
 
     def _x(self, x: Any) -> np.ndarray:
-        """The same of what a user passes to a fitted method."""
+        """The same for the rows that a user passes to a fitted method."""
         self._check_fitted()
         check_columns(x, self.x_columns_, "x")
         return self._standard_x(check_cloud(x, "x", len(self.x_mean_)))
@@ -169,14 +169,14 @@ class Method(Given, Hubness):
         return self.fit(x, y, pairs, seed).transform(x)
 
     def _embed_x(self, x: np.ndarray) -> np.ndarray:
-        """Rows of x in the coordinates of the maps where both sides are compared, hubs and all; [n, e], unit rows.
+        """Rows of x in the coordinates of the maps where both sides are compared, with their hubs; [n, e], unit rows.
 
-        By default so that u @ v.T is the mean of cos(T_AB(x), y) and cos(x, T_BA(y)), centred.
+        By default, u @ v.T is the mean of cos(T_AB(x), y) and cos(x, T_BA(y)), centred.
         """
         return in_both_spaces(self._to_y(x), x)
 
     def _embed_y(self, y: np.ndarray) -> np.ndarray:
-        """The same of y, [m, e]."""
+        """The same for y, [m, e]."""
         return in_both_spaces(y, self._to_x(y))
 
     @property
@@ -201,7 +201,7 @@ class Method(Given, Hubness):
         return self.params()
 
     def set_params(self, **options: Any) -> Self:
-        """Change hyperparameters: all that are given or, where one is refused, none. Fit again afterwards."""
+        """Change hyperparameters: all given ones or, where one is refused, none. Fit again afterwards."""
         vars(self).update(vars(self._checked(self.params() | options)))
         return self
 
@@ -214,7 +214,7 @@ class Method(Given, Hubness):
         return self.options_ is not None
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import Tags, TargetTags, TransformerTags  # installed, or who would ask?
+        from sklearn.utils import Tags, TargetTags, TransformerTags  # installed, since only it calls this
 
         target = TargetTags(required=True, two_d_labels=True, multi_output=True, single_output=False)
         return Tags(None, target, transformer_tags=TransformerTags(preserves_dtype=[]))
@@ -223,7 +223,7 @@ class Method(Given, Hubness):
         return type(self).__module__.rsplit(".", 1)[-1].replace("_", "-")
 
     def save(self, path: str | os.PathLike, **metadata: str) -> None:
-        """Write a fitted method as one safetensors file: arrays, options, status; of the data `x_hubs_`, `y_hubs_`."""
+        """Write a fitted method as one safetensors file: arrays, options, status; only `x_hubs_`, `y_hubs_` are data."""
         self._check_fitted()
         scalars = {k: v for k, v in vars(self).items() if k.endswith("_") and isinstance(v, PLAIN)}
         head = {"kind": self._kind(), "version": __version__}
@@ -231,7 +231,7 @@ class Method(Given, Hubness):
         io.write_tensors(path, self._arrays(), head)
 
     def _restore(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
-        """Take what `save` wrote: learned values alone, and as many as it takes to map a row of each side."""
+        """Take what `save` wrote: only learned values, and enough of them to map a row of each side."""
         for name, value in [*arrays.items(), *state.items()]:
             learned = name.isidentifier() and name.endswith("_") and not name.startswith("_")
             taken = (hasattr(type(self), name) and name not in DEFAULTS) or (name in arrays and name in state)
@@ -271,7 +271,7 @@ def load(path: str | os.PathLike) -> Method:
 
 
 def load_with_metadata(path: str | os.PathLike) -> tuple[Method, dict[str, str]]:
-    """A fitted method and what its file says about how it was made."""
+    """A fitted method, and its file's metadata on how it was fitted."""
     arrays, head = io.read_tensors(path, "a fitted method", "kind")
     try:
         options, state = (_object(head, name) for name in ("params", "state"))

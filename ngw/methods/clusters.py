@@ -1,4 +1,4 @@
-"""A rotation without any pair, from clusters that are matched many times over: where NGW starts at no pair."""
+"""A rotation without any pair, from clusters that are matched many times: NGW's start without pairs."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ SHARE = 0.8  # of the rows that a draw sees
 class Clusters(Whitened, Rotation):
     """T_AB(x) = s x R of the mean cross-covariance of matched clusters. Needs no pairs.
 
-    A draw takes part of each cloud's unit rows and gives them `clusters` centroids by k-means; those are matched by
-    the quadratic assignment of their inner products (the best of `starts` local optima), that is by the highest CKA.
-    One matching is wrong in places, and the mean of many less so.  Clouds are compared by cosine along the singular
-    directions of that mean, weighed by its singular values.  All in whitened coordinates (`whiten`, `dims`).
-    `agreement_` is the norm of the mean over the mean norm: 1 where all draws say the same, 1 / sqrt(draws) where they
-    have nothing in common; a rotation that is no better than chance is told by nothing else.
-    Source: the start of unpaired-rosetta 2026.  What differs: k-means looks at the 50 leading coordinates, the
-    assignment is 2-opt, directions are weighed.
+    A draw takes part of each cloud's unit rows and gives them `clusters` centroids by k-means, which are matched by
+    quadratic assignment of their inner products (the best of `starts` local optima), that is by the highest CKA.
+    One matching is partly wrong, the mean of many less so.  Clouds are compared by cosine along the singular
+    directions of that mean, weighted by its singular values.  All in whitened coordinates (`whiten`, `dims`).
+    `agreement_` is the norm of the mean over the mean norm: 1 where all draws agree, 1 / sqrt(draws) where they have
+    nothing in common; nothing else reveals a rotation that is no better than chance.
+    Source: the start of unpaired-rosetta 2026.  What differs: k-means uses the 50 leading coordinates, the assignment
+    is 2-opt, directions are weighted.
     """
 
     reference = "unpaired-rosetta 2026"
     supervision = "none"
 
-    clusters: int = option(20, least=2)  # centroids a draw
+    clusters: int = option(20, least=2)  # centroids per draw
     draws: int = option(30, least=1)
     starts: int = option(30, least=1)  # of an assignment
-    sample: int = option(10000, least=4)  # rows a side, at most, in a draw
+    sample: int = option(10000, least=4)  # rows per side, at most, in a draw
     whiten: float | None = option(100.0, above=0)  # as in `whitening`, like dims
     dims: int = option(384, least=1)
 
@@ -63,7 +63,7 @@ class Clusters(Whitened, Rotation):
         return (u.T @ v / max(float(np.linalg.norm(u) * np.linalg.norm(v)), EPS)).astype(np.float32)
 
     def _embed_x(self, x: np.ndarray) -> np.ndarray:
-        """Rows along the singular directions, weighed, at unit length: [k, r]."""
+        """Rows along the singular directions, weighted, at unit length: [k, r]."""
         return unit(x @ self.left_)
 
     def _embed_y(self, y: np.ndarray) -> np.ndarray:

@@ -13,13 +13,13 @@ from ngw.methods.base import unit
 from ngw.options import option
 
 PULLS = (1.0, 0.2)
-FEW = 200  # pairs under which all five folds are used; above, three, for time's sake
+FEW = 200  # pairs below which all five folds are used; from there on three, to save time
 MARKS = (0, 10, 20, 40)  # steps at which training may stop; at 0 the heads are CCA's
 
 
 @dataclass(eq=False, repr=False)
 class Contrastive(Variates):
-    """A linear head a side into a shared space (LiT, SAIL), started from CCA and trained on the pairs.
+    """A linear head per side into a shared space (LiT, SAIL), started from CCA and trained on the pairs.
 
     loss: "sigmoid" (one decision for each pair of rows) or "infonce" (symmetric cross entropy), temperature learned.
     CCA's ridge and power are chosen on held-out pairs, before pull and steps. Why from CCA: on validation, heads from
@@ -35,8 +35,8 @@ class Contrastive(Variates):
     width: int = option(256, least=1)  # axes of the shared space
     pull: float | None = option(None, least=0)  # penalty on the distance to the start; null: chosen on held-out pairs
     steps: int | None = option(None, least=0)  # null: chosen on held-out pairs
-    temperature: float = option(0.07, above=0)  # at the start: it is learned
-    batch: int = option(512, least=2)  # pairs a step
+    temperature: float = option(0.07, above=0)  # at the start; it is learned
+    batch: int = option(512, least=2)  # pairs per step
     learning_rate: float = option(3e-4, above=0)
     negatives: int = option(0, least=0)  # rows without a pair that join each side's batch; for the sigmoid loss
 
@@ -59,7 +59,7 @@ class Contrastive(Variates):
         self.ab_, self.ba_ = regress(px @ self.a_, py), regress(py @ self.b_, px)
 
     def _grid(self) -> list[dict[str, float]]:
-        """The settings of the recipe among which held-out pairs choose; the safest first, for ties."""
+        """The recipe's settings to choose from on held-out pairs; the safest first, for ties."""
         return [{"pull": pull} for pull in (PULLS if self.pull is None else (self.pull,))]
 
     def _choose(

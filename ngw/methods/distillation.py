@@ -17,15 +17,15 @@ MARKS = (0, 20, 60, 120)  # steps at which training may stop; at 0 the student i
 
 @dataclass(eq=False, repr=False)
 class Distillation(Method):
-    """T_AB learns, on the known pairs, the teacher's features of the partner, and who is near whom among them.
+    """T_AB learns, on the known pairs, the teacher's features of the partner, and the similarities among them.
 
     The teacher of T_AB is y's encoder, of T_BA x's. Loss: 1 - cosine to the partner's feature (feature distillation,
     Hinton et al. 2015; Romero et al. 2015), plus `relational` times the Kullback-Leibler divergence of the student's
     similarity distribution over the batch from the teacher's at `temperature` (Park et al. 2019; Fang et al. 2021).
     Both students are linear and start at ridge regression's solution.
 
-    With a `teacher`, a jointly trained model (a method of the config that reads raw items), its similarities between
-    images and texts are imitated instead, those of T_AB's images to y by its rows (`taught_by` gives its features).
+    With a `teacher`, a jointly trained model (a method of the config that reads raw items), the student imitates the
+    teacher's similarities between images and texts instead (`taught_by` gives its features of the rows).
     """
 
     reference = "Hinton et al. 2015; Romero et al. 2015; Park et al. 2019"
@@ -35,9 +35,9 @@ class Distillation(Method):
     relational: float = option(1.0, least=0)  # weight of the divergence
     steps: int | None = option(None, least=0)  # null: chosen on held-out pairs
     temperature: float = option(0.1, above=0)  # of the similarities
-    batch: int = option(256, least=2)  # pairs a step
+    batch: int = option(256, least=2)  # pairs per step
     learning_rate: float = option(3e-4, above=0)
-    teacher: str | None = None  # a name of the config; null: the partner's encoder
+    teacher: str | None = None  # a method of the config; null: the partner's encoder
 
     def taught_by(self, u: np.ndarray, v: np.ndarray) -> None:
         """The joint teacher's features of the clouds that `fit` will get, row by row: [n, e] and [m, e]."""
@@ -52,7 +52,7 @@ class Distillation(Method):
         ((self.w_ba_, self.b_ba_),) = self._student(py, px, joint and joint[::-1], group, marks, seed)
 
     def _choose_hubness(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> bool:
-        # A joint teacher has spoken of these rows in this order; what is held out would need it to speak again.
+        # A joint teacher's features fit these rows in this order; a fit with rows held out would need others.
         return self.teacher is None and super()._choose_hubness(x, y, pairs, seed)
 
     def _known(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

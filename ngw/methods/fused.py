@@ -1,4 +1,4 @@
-"""Fused Gromov-Wasserstein: the CCA space and the clouds' inner structure, weighed against each other."""
+"""Fused Gromov-Wasserstein: the CCA space and the clouds' inner structure, blended."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Fused(Variates):
     alpha: float | None = option(None, least=0, most=1)  # share of the cosine, 1 is CCA; null: chosen on held-out pairs
     epsilon: float = option(0.02, above=0)  # in units of the cosine cost's mean, about 1
     whiten: float = option(1.0, above=0)  # of the structure's coordinates, as in `whitening`
-    components: int = option(192, least=1)  # leading ones, in which the structure is seen
+    components: int = option(192, least=1)  # leading components for the structure
     max_iter: int = option(4, least=1)  # rounds at most
     tol: float = option(0.01, above=0)  # change of G at which the rounds stop early
     ridge: float | None = option(None, above=0)  # as in `CCA`, like power
@@ -83,7 +83,7 @@ class Fused(Variates):
         return choose(ALPHAS, scores, pairs, seed, trials=1)
 
     def _embed_x(self, x: np.ndarray) -> np.ndarray:
-        """Canonical variates and structure side by side, so weighed that the cosine is the blended affinity."""
+        """Canonical variates and structure side by side, weighted so that the cosine is the blended affinity."""
         return _blend(super()._embed_x(x), unit(x @ self.x_axes_ @ self.structure_x_), self.alpha_)
 
     def _embed_y(self, y: np.ndarray) -> np.ndarray:

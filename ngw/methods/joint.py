@@ -14,7 +14,7 @@ from ngw.options import option
 
 @dataclass(eq=False, repr=False)
 class Joint(Method):
-    """What the benchmark compares alignment with: both towers learned together (Radford et al. 2021).
+    """The benchmark's comparison for alignment: both towers trained together (Radford et al. 2021).
 
     It reads raw items, not features, so it has stages of its own (`rules/baselines/joint.smk`, `ngw.tasks.joint.clip`).
     """
@@ -30,16 +30,16 @@ class Joint(Method):
     layers: int = option(3, least=1)
     heads: int = option(4, least=1)
     width: int = option(64, least=1)  # of the shared space
-    words: int = option(24, least=3)  # most tokens of a text, marks included
-    crop: float = option(0.7, above=0, most=1)  # the least share of an image's area that augmentation keeps
+    words: int = option(24, least=3)  # tokens of a text at most, marks included
+    crop: float = option(0.7, above=0, most=1)  # smallest share of an image's area that augmentation keeps
     steps: int = option(500, least=1)  # at most
-    batch: int = option(64, least=2)  # pairs a step
+    batch: int = option(64, least=2)  # pairs per step
     learning_rate: float = option(2e-3, above=0)
     warmup: float = option(0.05, least=0, below=1)  # share of the steps
-    looks: int = option(10, least=1)  # at held-out pairs
-    patience: int = option(3, least=1)  # looks in a row that bring nothing, after which training ends
+    looks: int = option(10, least=1)  # evaluations on held-out pairs
+    patience: int = option(3, least=1)  # evaluations in a row without improvement, after which training ends
     held_out: float = option(0.05, above=0, below=1)  # share of the pairs
-    parts: int = option(1, least=1)  # of a batch, one after another where its activations don't fit a GPU
+    parts: int = option(1, least=1)  # of a batch, computed in turn where its activations don't fit a GPU
     precision: str = option("float32", among=("float32", "bfloat16"))  # bfloat16 is mixed
 
     def __post_init__(self) -> None:

@@ -19,27 +19,27 @@ BLOCK = 4096  # rows that are compared at a time
 
 @dataclass(eq=False, repr=False)
 class MiniVec2Vec(Rotation):
-    """T_AB(x) = s x R from pseudo-pairs that clusters give, refined by each row's neighbours under the rotation.
+    """T_AB(x) = s x R from pseudo-pairs by clusters, refined by each row's neighbours under the rotation.
 
-    Start: k-means a side, centroids matched by a quadratic assignment of their cosines (2-opt), `runs` times; a row is
-    told by its cosines to the centroids of all runs, and its pseudo-partner is the mean of the `neighbours` rows of the
-    other cloud that are told most alike.  Then `rounds` times: rows of x are mapped, paired with the mean of their
-    nearest rows of y, and R moves by `step` of the way to the Procrustes solution.  At last k-means centres of x,
-    mapped, seed those of y, and R moves once more, between both.  All on centred unit rows, in principal axes.
-    A rotation that is no better than chance does not say so: nothing here knows a pair.
-    Source: Dar 2025 (mini-vec2vec, algorithms 1 to 4).  What differs: R stays a rotation of the smaller width, where
-    the mean of two rotations is none; k-means looks at the 50 leading axes alone.
+    Start: k-means per side, centroids matched by quadratic assignment of their cosines (2-opt), `runs` times.  A row
+    is described by its cosines to the centroids of all runs; its pseudo-partner is the mean of the `neighbours` rows of
+    the other cloud with the most similar description.  Then `rounds` times: rows of x are mapped, paired with the mean
+    of their nearest rows of y, and R moves by `step` of the way to the Procrustes solution.  Last, the mapped k-means
+    centres of x seed those of y, and R moves once more, between both.  All on centred unit rows, in principal axes.
+    Nothing here reveals a rotation that is no better than chance, since no pair is known.
+    Source: Dar 2025 (mini-vec2vec, algorithms 1 to 4).  What differs: R stays a rotation of the smaller width, since
+    the mean of two rotations is none; k-means uses the 50 leading axes alone.
     """
 
     reference = "Dar 2025 (mini-vec2vec)"
     supervision = "none"
 
-    clusters: int = option(20, least=2)  # centroids a run, which anchor the rows
+    clusters: int = option(20, least=2)  # centroids per run, which anchor the rows
     runs: int = option(30, least=1)
-    starts: int = option(30, least=1)  # of an assignment, of which the best stays
+    starts: int = option(30, least=1)  # of an assignment; the best is kept
     neighbours: int = option(50, least=1)  # whose mean is a pseudo-partner
     rounds: int = option(100, least=0)
-    sample: int = option(10000, least=2)  # rows a side, at most, at the start and in each round
+    sample: int = option(10000, least=2)  # rows per side, at most, at the start and in each round
     centres: int = option(500, least=0)  # of the last step; 0 leaves it out
     step: float = option(0.5, above=0, most=1)  # how far the rotation moves
 

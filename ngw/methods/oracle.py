@@ -6,7 +6,7 @@ from ngw.methods.cca import CCA
 
 
 class Oracle(CCA):
-    """CCA that is handed all true pairs: the ceiling for every method with a budget."""
+    """CCA on all true pairs: the ceiling for every method with a budget."""
 
     role = "control"
     supervision = "all"

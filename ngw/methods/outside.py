@@ -1,4 +1,4 @@
-"""A baseline from outside: affine maps that a program of the user's has found, in any language and environment."""
+"""A baseline from outside: affine maps from the user's own program, in any language and environment."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from ngw.options import option
 
 @dataclass(eq=False, repr=False)
 class Outside(Method):
-    """T_AB(x) = x ab + ab_offset and T_BA(y) = y ba + ba_offset, as the program's own rule has written them.
+    """T_AB(x) = x ab + ab_offset and T_BA(y) = y ba + ba_offset, as written by the program's own rule.
 
-    Its stages are export-clouds and adopt-maps (`rules/outside.smk`).  Whether hubs are taken out of its comparison is
-    no choice of held-out pairs, for which the program would have to run again: `hubness` true does it.
+    Its stages are export-clouds and adopt-maps (`rules/outside.smk`).  `hubness: true` removes hubs from its
+    comparison; held-out pairs can't choose that, since the program would have to run again.
     """
 
-    pairs: str = option("some", among=("none", "some", "all"))  # which known pairs the program is given
+    pairs: str = option("some", among=("none", "some", "all"))  # the known pairs that the program gets
 
     @property
     def supervision(self) -> Literal["none", "some", "all"]:  # type: ignore[override]  # follows from an option
         return self.pairs  # type: ignore[return-value]  # one of these, by its bounds
 
     def adopt(self, x: Any, y: Any, pairs: Any, maps: dict[str, np.ndarray], seed: int = 0) -> Self:
-        """Take maps for a fit. x [n, d_x], y [m, d_y], pairs [k, 2]: what the program was given.
+        """Take maps as the fit. x [n, d_x], y [m, d_y], pairs [k, 2]: the program's input.
 
-        maps: ab [d_x, d_y], ba [d_y, d_x], both finite, and if they aren't 0 ab_offset [d_y], ba_offset [d_x].
+        maps: ab [d_x, d_y], ba [d_y, d_x], finite, and where they aren't 0, ab_offset [d_y] and ba_offset [d_x].
         """
         self._forget()
         x, y = check_cloud(x, "x"), check_cloud(y, "y")
@@ -42,7 +42,7 @@ class Outside(Method):
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         raise InputError(
-            "outside: expected maps of a program of one's own, found none; its rule makes them "
+            "outside: expected the maps of your own program, found none; its rule computes them "
             "(docs/how-to/outside.md)."
         )
 
@@ -59,7 +59,7 @@ class Outside(Method):
 def _standardised(
     maps: dict[str, np.ndarray], name: str, source: tuple[Any, Any], target: tuple[Any, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and offset of a map between the standardised clouds, from those between the features as they are.
+    """Weights and offset of a map between the standardised clouds, from those between the features themselves.
 
     source, target: (mean [d], scale) of either cloud.
     """

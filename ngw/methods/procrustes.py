@@ -11,12 +11,12 @@ from ngw.methods._selection import choose, matching
 from ngw.methods.base import in_both_spaces
 
 FEW = 10  # pairs below which held-out ones say nothing, and the features stay as they are
-CONSTANT = 1e-4  # of the largest standard deviation: a feature that varies less is not blown up
+CONSTANT = 1e-4  # of the largest standard deviation: a feature that varies less is not scaled up
 
 
 @dataclass(eq=False, repr=False)
 class Procrustes(Rotation):
-    """T_AB(x) = s x R with R' R = I on the smaller width, T_BA(y) = y R' / s, of features as they are or standardised.
+    """T_AB(x) = s x R with R' R = I on the smaller width, T_BA(y) = y R' / s, of plain or standardised features.
 
     Source: Schoenemann 1966; s as in Gower 1975.
     """

@@ -1,4 +1,4 @@
-"""Canonical correlation analysis whose covariances are those of all rows, known pairs or not."""
+"""Canonical correlation analysis with covariances from all rows, known pairs or not."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class SemiCCA(CCA):
     """CCA of the known pairs' cross-covariance between whitenings of the whole clouds; with all pairs it is `cca`.
 
     Source: Kimura et al. 2010 and 2013 (SemiCCA).  What differs: they solve one eigenproblem that blends CCA of the
-    pairs with PCA of all rows by a weight that the user chooses, so that a direction which only varies is found too.
-    Here unpaired rows enter the whitening alone, each like a paired one, and a ridge stands for the blend.
+    pairs with PCA of all rows by a weight that the user chooses, and so also find directions that only vary.
+    Here unpaired rows enter the whitening alone, each like a paired one, and a ridge takes the blend's place.
     """
 
     reference = "Kimura et al. 2010, 2013"

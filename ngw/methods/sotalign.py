@@ -17,7 +17,7 @@ from ngw.seeds import rng
 
 EPSILONS = (0.02, 0.04)  # of the teacher's plan
 DRAFT = {"steps": 20, "batch": 256}  # of a student that is fitted only to choose
-DRAFT_ROWS = 1000  # unpaired rows a side that it sees
+DRAFT_ROWS = 1000  # unpaired rows per side that it sees
 
 
 @dataclass(eq=False, repr=False)
@@ -40,9 +40,9 @@ class SOTAlign(Whitened, Variates):
     paired: float = option(1.0, least=0)  # weight of the InfoNCE loss
     temperature: float = option(0.05, above=0)  # of that loss
     steps: int = option(60, least=0)
-    batch: int = option(512, least=4)  # rows a step
+    batch: int = option(512, least=4)  # rows per step
     learning_rate: float = option(5e-3, above=0)
-    whiten: float | None = option(5.0, above=0)  # both clouds' coordinates, as in `Warp`; null: as they are
+    whiten: float | None = option(5.0, above=0)  # both clouds' coordinates, as in `Warp`; null: unchanged
     dims: int = option(384, least=1)
 
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
@@ -89,7 +89,7 @@ class SOTAlign(Whitened, Variates):
 
 
 def _part(x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(some rows of x, some of y, the same pairs by their new indices): all paired rows, DRAFT_ROWS others a side."""
+    """(some rows of x, some of y, the same pairs by their new indices): all paired rows, DRAFT_ROWS others per side."""
     stream, parts, known = rng(seed, "sotalign", "draft"), [], []
     for z, own in zip((x, y), pairs.T, strict=True):
         others = np.setdiff1d(np.arange(len(z)), own)

@@ -18,13 +18,13 @@ class Term:
 
 @dataclass(eq=False, repr=False)
 class Structure(Contrastive, Term):
-    """`contrastive` plus a term that keeps, in the shared space, who is near whom in each frozen space.
+    """`contrastive` plus a term that keeps, in the shared space, the similarities within each frozen space.
 
-    It hardly acts here: the heads start at CCA's solution, which changes similarities little, and stop within 40 steps,
-    so that the row is `contrastive` within a point; levels up to 3 gained nothing.
+    It has little effect here: the heads start at CCA's solution, which changes similarities little, and stop within 40
+    steps, so that the row is `contrastive` within a point; levels up to 3 gained nothing.
     Source: Gröger et al. 2025 (STRUCTURE).  What differs: the weight has no warm-up (theirs takes 500 steps); the known
     pairs alone carry the term, where their code can add unpaired rows; no layers are selected, since an encoder gives
-    one vector; and what `contrastive` does its own way.  The divergence is their code's, not the paper's
+    one vector; and the differences of `contrastive`.  The divergence is their code's, not the paper's
     (`ngw.maps.heads.from_the_mean`).
     """
 

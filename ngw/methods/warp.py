@@ -30,7 +30,7 @@ from ngw.methods.unaligned import Unaligned
 from ngw.methods.wasserstein_procrustes import WassersteinProcrustes
 from ngw.options import option
 
-# A cost family is a method, whose common space (or own cost matrix) tells how far two rows are apart.
+# A cost family is a method, whose common space (or own cost matrix) gives the distance of two rows.
 COSTS: dict[str, Callable[..., Method]] = {
     "cca": CCA,
     "clusters": partial(Clusters, whiten=None),  # the clouds come whitened
@@ -44,16 +44,16 @@ COSTS: dict[str, Callable[..., Method]] = {
     "wasserstein-procrustes": partial(WassersteinProcrustes, whiten=0.5),
 }
 COOLING = 0.75  # from round to round epsilon falls by this factor
-DRAFT_ROUNDS = 3  # at most, of a plan that is solved only to choose
+DRAFT_ROUNDS = 3  # at most, of a draft plan, which only serves to choose
 
 
 @dataclass(eq=False, repr=False)
 class Warp(Whitened):
     """NGW (proposal 2.2 to 2.5). `fit` is `solve`, the plan, then `fit_maps`.
 
-    The clouds are whitened and compared by a cost; an entropic plan holds the known pairs fast and transports the rest,
+    The clouds are whitened and compared by a cost; an entropic plan keeps the known pairs and transports the rest,
     exactly, in part (mass) or with slack (tau); maps both ways are fitted to its barycentric projections.
-    What each option is stands at its line, below.
+    A comment beside each option says what it is.
     """
 
     min_pairs, has_plan = 4, True
@@ -63,42 +63,42 @@ class Warp(Whitened):
     epsilon: float = option(0.05, above=0)  # entropic regularisation, in units of the mean cost
     cost: str = "cca"  # the space in which the clouds are compared: one of COSTS
     # Each cloud is first brought to its `dims` leading principal components, divided by sqrt(variance + whiten times
-    # the mean variance), in which plan, maps and comparison live; null leaves the cloud as it is.
+    # the mean variance), the coordinates of plan, maps and comparison; null leaves the cloud unchanged.
     whiten: float | None = option(25.0, above=0)
     dims: int = option(384, least=1)
-    # The plan is the mean of two, of which the other is sharper, in clouds that are whitened more; null: it is one.
+    # The plan is the mean of two; the second is sharper, between clouds that are whitened more; null: one plan.
     sharp_whiten: float | None = option(5.0, above=0)
     sharp_epsilon: float = option(0.02, above=0)
     pinned: bool = True  # the known pairs' mass stays on the pairs, and only the rest is transported
-    mass: float = option(1.0, above=0, most=1)  # share of the rest that is transported; below 1 it is a partial plan
-    tau: float | None = option(None, above=0)  # weight of penalties on the marginals, as epsilon; null: they are exact
-    # Plans by rounds, each in the space that ridge maps to the plan before it span.
+    mass: float = option(1.0, above=0, most=1)  # share of the rest that is transported; below 1 the plan is partial
+    tau: float | None = option(None, above=0)  # weight of penalties on the marginals, in epsilon's unit; null: exact
+    # Plans in rounds, each in the space of ridge maps to the targets of the plan before it.
     rounds: int = option(6, least=1)  # at most: they end when targets move by less than `settled`
     settled: float = option(0.1, least=0)  # in units of their norm
-    warmth: float = option(2.5, least=1)  # epsilon of the first round, in units of its value, to which it falls
+    warmth: float = option(2.5, least=1)  # epsilon of the first round, as a multiple of `epsilon`, to which it falls
     # Between clouds with more unpaired rows than this, rounds before the last are hints: rough plans of all rows, whose
-    # maps are fitted to so many of them, beside the known pairs.
+    # maps are fitted to this number of unpaired rows and the known pairs.
     early_rows: int = option(10_000, least=1)
-    confidence: float = option(0.25, least=0)  # a row counts in the maps as its effective support to minus this power
+    confidence: float = option(0.25, least=0)  # a row's weight in the maps: its effective support to minus this power
     max_iter: int = option(2000, least=1)  # Sinkhorn's, like tol
     tol: float = option(1e-4, above=0)  # L1 error of the marginals
-    # The comparison (`embed`): along canonical variates of the known pairs, and of those to which the other rows beside
-    # their barycentres are added, averaged as pairs that are held out say.
-    # maps: the mean of the cosines in both spaces instead; hubness is chosen by the variates all the same.
+    # The comparison (`embed`): along canonical variates of the known pairs, without and with the other rows and their
+    # barycentres, averaged by the evidence of held-out pairs.
+    # maps: the mean of the cosines in both spaces instead; hubness is still chosen by the variates.
     readout: str = option("cca", among=("cca", "maps"))
     trust: float = option(0.3, above=0)  # weight of an added row against a known pair's
     # The maps.
     map: str = option("linear", among=("linear", "orthogonal", "mlp", "residual"))
     hidden: int = option(512, least=1)  # width of an mlp or a residual map
     # Their objective's coefficients (`ngw.maps.objective.Weights`).
-    cycle: float = option(0.1, least=0)  # T_BA of T_AB is no change
-    injectivity: float = option(0.01, least=0)  # T_AB brings no two rows together
+    cycle: float = option(0.1, least=0)  # T_BA undoes T_AB, and T_AB undoes T_BA
+    injectivity: float = option(0.01, least=0)  # the maps bring no two rows together
     smoothness: float | None = option(None, least=0)  # null: the penalties of ridge by leave-one-out
     paired: float = option(0.1, least=0)  # the known pairs as targets
     margin: float = option(0.5, least=0)  # of injectivity, in units of the target cloud's mean distance
     # Their training (`ngw.maps.fit.Training`).
     steps: int = option(100, least=0)
-    batch: int = option(256, least=2)  # rows a step
+    batch: int = option(256, least=2)  # rows per step
     learning_rate: float = option(5e-4, above=0)
 
     def __post_init__(self) -> None:
@@ -121,7 +121,7 @@ class Warp(Whitened):
 
     def solve(self, x: Any, y: Any, pairs: Any = None, seed: int = 0, truth: np.ndarray | None = None) -> Transport:
         """The plan between the clouds (proposal 2.2). truth [k, 2]: the true pairs, for `true_mass` alone."""
-        twin = self._checked(self.params())  # a fit that was made stays as it is
+        twin = self._checked(self.params())  # an earlier fit stays unchanged
         x, y, pairs, truth = twin._given(x, y, pairs, seed, truth)
         return twin._solve(*twin._prepare(x, y, pairs), seed, truth)
 
@@ -132,11 +132,11 @@ class Warp(Whitened):
         x, y, pairs = self._prepare(rows_x, rows_y, known)
         if (len(transport.to_y), len(transport.to_x)) != (len(x), len(y)):
             shape = f"{len(transport.to_y)} x {len(transport.to_x)}"
-            raise InputError(f"transport: expected a plan of {len(x)} x {len(y)} rows, found {shape}; solve it anew.")
+            raise InputError(f"transport: expected a plan of {len(x)} x {len(y)} rows, found {shape}; solve it again.")
         widths, targets = [x.shape[1], y.shape[1]], [transport.to_x.shape[1], transport.to_y.shape[1]]
         if targets != widths:
             raise InputError(
-                f"transport: expected targets of widths {widths}, found {targets}; solve it anew, with these options."
+                f"transport: expected targets of widths {widths}, found {targets}; solve it again with these options."
             )
         self._fit_maps(x, y, pairs, transport, seed)
         return self._fitted(rows_x, rows_y, known, seed)
@@ -162,10 +162,10 @@ class Warp(Whitened):
         self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, epsilon: float, seed: int,
         truth: np.ndarray | None = None, rounds: int | None = None,
     ) -> Transport:  # fmt: skip
-        """A plan by rounds, `rounds` of them at most; between large clouds all but the last are hints."""
+        """A plan in at most `rounds` rounds; between large clouds all except the last are hints."""
         rounds = self.rounds if rounds is None else rounds
         teacher = COSTS[self.cost](hubness=False).fit(x, y, pairs, seed)
-        # Where the first plan is made: unit rows (u [n, e], v [m, e]), or a cost matrix [n, m].
+        # The space of the first plan: unit rows (u [n, e], v [m, e]), or a cost matrix [n, m].
         space = teacher.cost(x, y) if hasattr(teacher, "cost") else teacher.embed(x, y)
         large = max(len(x), len(y)) - len(pairs) > self.early_rows
         pinned, before, scale = pairs if self.pinned else pairs[:0], None, 1.0
@@ -174,7 +174,7 @@ class Warp(Whitened):
             hint = large and done + 1 < rounds
             tol = max(self.tol, HINT) if hint else self.tol
             options = SinkhornOptions(epsilon * heat, self.tau, self.mass, self.max_iter, tol)
-            if large and self.tau is None and isinstance(space, tuple):  # tau's plans change with a cost's constant
+            if large and self.tau is None and isinstance(space, tuple):  # tau's plan depends on constants in the cost
                 space, options, scale = narrowed(space, options, hint, self.dims)
             elif isinstance(space, tuple):
                 space = space[0][:], space[1][:]
@@ -200,10 +200,10 @@ class Warp(Whitened):
         return [drawn(len(z), known, self.early_rows, seed, side) for z, known, side in sides]
 
     def _spanned(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, plan: Transport) -> tuple[InBoth, InBoth]:
-        """Both clouds in the space that ridge maps to a plan span."""
+        """Both clouds in the space of ridge maps to a plan's targets."""
         sides = []
         for side, (z, to, w) in enumerate(zip((x, y), (plan.to_y, plan.to_x), self._weights(plan), strict=True)):
-            rows = w > 0  # of a hint those that it was asked for
+            rows = w > 0  # of a hint, only the drawn ones
             w, b, _ = ridge(z[rows], to[rows], w[rows], groups_of_rows(pairs, len(z), side)[rows])
             sides.append(InBoth(z, w, b, side == 0))
         return sides[0], sides[1]

@@ -1,4 +1,4 @@
-"""Wasserstein-Procrustes: transport and rotation by turns, from the known pairs or from Gromov-Wasserstein."""
+"""Wasserstein-Procrustes: transport and rotation in turns, from the known pairs or from Gromov-Wasserstein."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ngw.methods.base import unit
 from ngw.options import option
 
 WHITENS, POWERS = (0.5, 1.0, 2.0), (0.5, 1.0)
-FEW = 10  # pairs below which held-out ones say nothing, and the first of these are taken
-LOOSE = 0.1  # directions that hold noise never rest, and count for little
-TRIAL = 2  # rounds after which they are compared
+FEW = 10  # pairs below which held-out ones say nothing, and the first values above are taken
+LOOSE = 0.1  # directions of noise never settle, and count for little
+TRIAL = 2  # rounds after which candidates are compared
 
 
 @dataclass(eq=False, repr=False)
@@ -27,8 +27,8 @@ class WassersteinProcrustes(Matched):
 
     A round solves entropic transport between the rows without a partner, epsilon falling to `last_epsilon`, and
     Procrustes on its barycentric projection and on the known pairs, each of which weighs as much as a row.  Clouds are
-    compared by cosine along the singular directions of the cross-covariance, whose singular values, to the `power`,
-    weigh them: 0 is the plain rotation.
+    compared by cosine along the singular directions of the cross-covariance, weighted by its singular values to the
+    `power`: 0 is the plain rotation.
     A cross-covariance that changes by more than LOOSE of its norm in the last round is not converged.
     Sources: Zhang et al. 2017; Grave, Joulin & Berthet 2019 (Wasserstein-Procrustes); Alvarez-Melis et al. 2019
     (epsilon falling by rounds).
@@ -98,7 +98,7 @@ class WassersteinProcrustes(Matched):
     def _select(
         self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, axes: tuple[Axes, Axes] | None, seed: int
     ) -> tuple[float, float]:
-        """(whiten, power) with the best matching of held-out pairs after TRIAL rounds, in which those take no part."""
+        """(whiten, power) with the best matching of held-out pairs after TRIAL rounds, in which they take no part."""
         whitens = WHITENS if self.whiten is None else (self.whiten,)
         powers = POWERS if self.power is None else (self.power,)
         candidates = [(whiten, power) for whiten in whitens for power in powers]

@@ -13,8 +13,8 @@ class Merging:
     """How two towers become one: options that come before the towers' own."""
 
     weight: float = option(0.5, least=0, most=1)  # of the text tower in the mean
-    # ot: the text trunk's neurons are put in the order of the image trunk's by optimal transport between their weights
-    # before (OTFusion, Singh and Jaggi 2020).
+    # ot: optimal transport between weights first puts the text trunk's neurons in the order of the image trunk's
+    # (OTFusion, Singh and Jaggi 2020).
     align: str = option("none", among=("none", "ot"))
     keep: float = option(0.7, above=0, most=1)  # share of a caption's words in a view
 
@@ -23,8 +23,8 @@ class Merging:
 class WeightAveraging(Joint, Merging):
     """A stem a modality, and one trunk: the mean of two trunks' weights (Wortsman et al. 2022; Matena and Raffel 2022).
 
-    Each tower learns without the other, by telling an item's own second view from other items' (SimCLR, Chen et al.
-    2020; of texts SimCSE, Gao et al. 2021): two crops of an image, two parts of a caption's words. It needs no pair.
+    Each tower learns without the other, to distinguish an item's second view from other items' (SimCLR, Chen et al.
+    2020; for texts SimCSE, Gao et al. 2021): two crops of an image, two parts of a caption's words. It needs no pairs.
     """
 
     supervision = "none"
@@ -34,7 +34,7 @@ class WeightAveraging(Joint, Merging):
     crop: float = option(0.5, above=0, most=1)
     steps: int = option(300, least=1)
     looks: int = option(6, least=1)
-    # Of no choice here.
+    # No options here.
     model: str | None = field(default=None, init=False)
     parts: int = field(default=1, init=False)
     precision: str = field(default="float32", init=False)

@@ -111,7 +111,7 @@ class Kernel:
         return masses, log_total(sums.clamp_(min=torch.finfo(sums.dtype).tiny), unit, self.group)
 
     def _left(self, rows: slice, unit: torch.Tensor, sums: torch.Tensor):
-        """(a times u's factor beside the row masses, in units of exp(unit); the unit), which grows and rescales sums."""
+        """(a times u's factor beside the row masses, in units of exp(unit); the unit), which can grow, with sums."""
         if self.lam == 1:
             return native(self.a[rows]), torch.zeros_like(unit)
         log_u = (self.lam - 1) * self.f[rows]
