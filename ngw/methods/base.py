@@ -223,7 +223,7 @@ class Method(Given, Hubness):
         return type(self).__module__.rsplit(".", 1)[-1].replace("_", "-")
 
     def save(self, path: str | os.PathLike, **metadata: str) -> None:
-        """Write a fitted method as one safetensors file: arrays, options, status; only `x_hubs_`, `y_hubs_` are data."""
+        """Write a fitted method as one safetensors file: arrays, options, status; of the data `x_hubs_`, `y_hubs_`."""
         self._check_fitted()
         scalars = {k: v for k, v in vars(self).items() if k.endswith("_") and isinstance(v, PLAIN)}
         head = {"kind": self._kind(), "version": __version__}

@@ -40,7 +40,7 @@ ALWAYS = (QUALITY, "train_seconds", "peak_memory_mb", "parameters")
 METRICS = (QUALITY, *meter.COSTS, "parameters")
 SECONDS = ["cpu_seconds", "train_seconds"]  # of training; CPU seconds where they are known
 _ENERGY = "Energy and CO2 are codecarbon's estimates."
-_MEANING = "Cost of training alone: frozen encoders, cached features and evaluation are the same for all methods."
+_MEANING = "Costs of training alone; frozen encoders, cached features and evaluation are the same for all methods."
 
 
 def build(records: Sequence[Record]) -> dict[str, str]:
