@@ -32,7 +32,8 @@ class Training:
 
     def __post_init__(self) -> None:
         if self.steps < 0 or self.batch < 2 or self.every < 1 or self.patience < 1:
-            raise ValueError("steps is 0 or more, batch 2 or more, every and patience 1 or more")
+            found = f"{self.steps}, {self.batch}, {self.every} and {self.patience}"
+            raise ValueError(f"steps is 0 or more, batch 2 or more, every and patience 1 or more, not {found}")
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out is a share in (0, 1), not {self.held_out}")
 

@@ -256,7 +256,7 @@ class Method(Given, Hubness):
         """Read a method that `save` wrote; on a subclass, the file must be of that kind."""
         method = load(path)
         if not isinstance(method, cls):
-            raise InputError(f"{path}: expected a {cls.__name__}, found a {type(method).__name__}.")
+            raise InputError(f"{path}: expected a {cls.__name__}, found a {type(method).__name__}; load it as one.")
         return method
 
 

@@ -180,7 +180,7 @@ def _free(device: torch.device) -> int:
     """Bytes of free memory; in a SLURM job no more than it has requested, however much its node has."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"  # macOS has no other
+    pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"  # macOS reports the total
     free = os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
     limit = int(os.environ.get("SLURM_MEM_PER_NODE", 0))  # in MB; 0: the whole node
     return min(free, limit * 2**20) if limit else free

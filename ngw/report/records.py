@@ -96,7 +96,8 @@ def _check_fields(record: Record, fields: Mapping[str, type]) -> None:
             value = repr(record[field]) if field in record else "nothing"
             raise InputError(f"record ({who}): expected {field} as {kind.__name__}, found {value}; run its job again.")
     if record["role"] not in ROLES:
-        raise InputError(f"record {name(cell(record))}: expected a role of {ROLES}, found {record['role']!r}.")
+        roles, role = ", ".join(ROLES), record["role"]
+        raise InputError(f"record {name(cell(record))}: expected role {roles}, found {role!r}; run its job again.")
 
 
 def _check_same(records: Sequence[Record], field: str, within: Sequence[str]) -> None:
