@@ -51,7 +51,7 @@ def test_both_figures_draw_and_say_what_is_right():
     seen = alignment.Seen(u, v[:, :5], u, v, np.eye(12) / 12)
     figure = alignment.clouds_figure(seen, "ngw, 300 pairs")
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
-        "before: each in its own plane", "after: ngw, 300 pairs", "the plan of 12 of them",
+        "before: each in its own plane", "after: ngw, 300 pairs", "the plan of 12 pairs",
     ]  # fmt: skip
     assert style.encode(figure, "png") == style.encode(alignment.clouds_figure(seen, "ngw, 300 pairs"), "png")
     picture = np.zeros((4, 4, 3), np.uint8)

@@ -148,10 +148,10 @@ def test_pictures_stand_beside_captions_under_their_judges_names():
 def test_pictures_that_do_not_fit_their_record_are_refused():
     given = [drawn("ngw", "300", [0.1, 0.2]), drawn("ngw", "all", [0.1, -0.3]), drawn("cca", "300", [0, 1], "baseline")]
     given[1][0]["metrics"]["score"] = 5.0  # the mean of each pair's part above 0
-    with pytest.raises(InputError, match=r"the record's score is 5\.0 of 2 images, its cosines give 0\.0 of 2"):
+    with pytest.raises(InputError, match=r"the record's score is 5\.0 over 2 images, its cosines give 0\.0 over 2"):
         pictured(given)
     given[1][0]["metrics"] |= {"score": 0.0, "nearest_cosine": 0.1}
-    with pytest.raises(InputError, match=r"nearest_cosine is 0\.1 of 2 images, its cosines give -0\.0\d* of 2"):
+    with pytest.raises(InputError, match=r"nearest_cosine is 0\.1 over 2 images, its cosines give -0\.0\d* over 2"):
         pictured(given)
     with pytest.raises(InputError, match="has no record"):
         pictured(given[:2])
