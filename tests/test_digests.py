@@ -262,5 +262,5 @@ def test_a_file_without_read_permission_is_told_as_that(tmp_path):
     assert len(lines) == 3, done.stderr
     for path, line in zip(paths, lines, strict=True):
         assert str(path) in line
-        assert "this user may not read; change its permissions" in line
+        assert "this user can't read; change its permissions" in line
         assert "delete" not in line

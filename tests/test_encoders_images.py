@@ -88,7 +88,7 @@ def test_a_tiff_says_how_many_bits_it_has_and_which_end_is_white(tmp_path):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (RAMP.astype(np.int32), "whole numbers of 32 bits, whose white isn't known: save it with 16 or 8"),
+        (RAMP.astype(np.int32), "whole numbers of 32 bits, whose white isn't known: save it with 16 or 8 bits"),
         (RAMP.astype(np.float32), "values from 0 to 65535, where black is 0 and white 1"),
         (np.full((2, 2), np.nan, np.float32), "values from nan to nan, where"),
         (np.full((2, 2), -0.5, np.float32), "values from -0.5 to -0.5, where"),

@@ -80,7 +80,7 @@ def test_a_folder_is_a_dataset_with_its_licence(tmp_path):
     assert arrays.read(tmp_path / "x").x.shape == (2, 4)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("")
-    with pytest.raises(InputError, match="mine: expected a new folder, or a Dataset's, found another's files"):
+    with pytest.raises(InputError, match="mine: expected a new folder, or a Dataset's, found other files"):
         arrays.write(tmp_path / "mine", arrays.Rows(X))
     assert (tmp_path / "mine" / "thesis.txt").is_file()
 
@@ -116,7 +116,7 @@ def test_without_the_library_a_folder_says_what_to_install(tmp_path, monkeypatch
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "state.json").write_text("{}")
     monkeypatch.setitem(sys.modules, "datasets", None)  # as if it weren't installed
-    words = r"x: a folder of features wants the package datasets, and there is none; pip install 'ngw\[datasets\]'"
+    words = r"x: expected the package datasets, which a folder of features needs, found none; pip install 'ngw\[datasets\]'"
     with pytest.raises(InputError, match=words):
         arrays.read(tmp_path / "x")
     with pytest.raises(InputError, match=words.replace("x:", "new:", 1)):

@@ -1,1 +1,1 @@
-"""What a rule's result depends on beside its inputs: the code that it reaches, and what lies outside `results/`."""
+"""What a rule's result depends on besides its inputs: the code that it reaches, and sources outside `results/`."""

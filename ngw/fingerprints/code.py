@@ -14,25 +14,25 @@ from ngw.errors import InputError, did_you_mean
 
 PACKAGE = Path(__file__).parents[1]
 KEPT = Path(".snakemake/ngw-code.json")  # where Snakemake runs: each of its processes needs the same fingerprints
-LEFT_OUT = {  # what a stage reaches without its results depending on it, and why they don't
-    "ngw": "exports names, and states the version, which every record has",
-    "ngw.errors": "words of refusals",
-    "ngw.record.origin": "says what made a record",
-    "ngw.cli": "hands options to a stage; their values stand in the command, which Snakemake watches",
-    "ngw.arguments": "says how options are read, likewise",
+LEFT_OUT = {  # modules that a stage reaches but its results don't depend on, and why
+    "ngw": "exports names and the version, which every record has",
+    "ngw.errors": "words of error messages",
+    "ngw.record.origin": "says where a record comes from",
+    "ngw.cli": "hands options to a stage; their values are in the command, which Snakemake watches",
+    "ngw.arguments": "reads options, likewise",
     "ngw.tasks.batch": "calls a stage for one run after another, with options that Snakemake watches",
     "ngw.fingerprints.code": "tells one state of the code from another",
 }
-Reached = tuple[str, str]  # a module, and of a module of stages the one definition that is reached ("": the whole file)
+Reached = tuple[str, str]  # a module and, in a module of stages, the definition that is reached ("": the whole file)
 
 
 @cache
 def fingerprint(stage: str, *components: str) -> str:
-    """What a stage's results depend on in this package, as text: `file:digest` of each file, in their order.
+    """What a stage's results depend on in this package, as text: `file:digest` of each file, in order.
 
     stage: module:function, such as "ngw.tasks.stages:fit".  components: modules of the kinds that the stage builds,
-    which are imported by their names in the config, such as "ngw.methods.cca".  Of a module of stages it is the
-    definitions that this one can reach.  An edit of a file changes the text, a touch or a move of the folder doesn't.
+    which it imports by their names in the config, such as "ngw.methods.cca".  A module of stages counts only by the
+    definitions that the stage can reach.  An edit of a file changes the text; a touch or a move of the folder doesn't.
     """
     kept, key = _kept(), " ".join((stage, *components))
     if key not in kept:
@@ -67,12 +67,12 @@ def _kept() -> dict[str, str]:
 
 
 def files(stage: str, *components: str) -> set[str]:
-    """The files of a fingerprint, relative to the package: "methods/cca.py"; stages' modules without a function."""
+    """The files of a fingerprint, relative to the package: "methods/cca.py"; modules of stages without the function."""
     return {entry.split(":")[0] for entry in fingerprint(stage, *components).split()}
 
 
 def _closure(first: Iterable[Reached]) -> set[Reached]:
-    """What the first ones import, what that imports, and so on; the packages that these modules are in as well."""
+    """All that the first ones import, directly or through others, and the packages that contain these modules."""
     closure: set[Reached] = set()
     waiting = list(first)
     while waiting:
@@ -87,12 +87,12 @@ def _closure(first: Iterable[Reached]) -> set[Reached]:
 
 @cache
 def _imports(module: str, name: str) -> tuple[Reached, ...]:
-    """What a module imports, anywhere in its file; of a module of stages, what one definition needs."""
+    """All imports in a module's file; in a module of stages, the imports that one definition needs."""
     return tuple(_imported(_definitions(module, name) if name else _tree(module).body))
 
 
 def _imported(statements: Iterable[ast.stmt]) -> Iterator[Reached]:
-    """The modules of this package that statements import, inside functions too; not what type checkers alone import."""
+    """The modules of this package that statements import, inside functions too, but not for type checkers only."""
     for node in statements:
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names if _is_own(alias.name))
@@ -109,7 +109,7 @@ def _imported(statements: Iterable[ast.stmt]) -> Iterator[Reached]:
 
 
 def _definitions(module: str, name: str) -> list[ast.stmt]:
-    """The statements of a module's top level that one of its names needs, in their order; an import one by one."""
+    """The top-level statements of a module that one of its names needs, in order; imports are split name by name."""
     bound: dict[str, ast.stmt] = {}
     for node in _tree(module).body:
         bound |= dict(_bound(node))
@@ -126,7 +126,7 @@ def _definitions(module: str, name: str) -> list[ast.stmt]:
 
 
 def _bound(node: ast.stmt) -> Iterator[tuple[str, ast.stmt]]:
-    """The names that a statement of a module's top level binds, each with what it is bound by."""
+    """The names that a top-level statement binds, each with the statement that binds it."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         for alias in node.names:
             one = ast.Import([alias]) if isinstance(node, ast.Import) else ast.ImportFrom(node.module, [alias], 0)
@@ -140,15 +140,15 @@ def _bound(node: ast.stmt) -> Iterator[tuple[str, ast.stmt]]:
 
 
 def _has_stages(module: str) -> bool:
-    """Whether a module defines stages: of such a one, only the definitions that are reached count."""
+    """Whether a module defines stages; only its reached definitions count then."""
     return _file(module) is not None and "\n@stage(" in _source(module)
 
 
 @cache
 def _digest(module: str, name: str) -> str:
-    """Ten digits that tell a file's content from another's, or that of the definitions which one of its names needs.
+    """Ten digits that identify a file's content, or the definitions that one of its names needs.
 
-    A template of the module's name, such as `page.html` beside `page.py`, counts as a part of it.
+    A template with the module's name, such as `page.html` beside `page.py`, counts as a part of the module.
     """
     source = _source(module)
     template = PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".html")
@@ -167,7 +167,7 @@ def _first_line(node: ast.stmt) -> int:
 
 
 def _name(module: str, name: str) -> str:
-    """How a fingerprint calls a file, with a stage's function behind it."""
+    """A file's name in a fingerprint, followed by the stage's function."""
     file = _file(module)
     assert file is not None  # since it was read
     return file.relative_to(PACKAGE).as_posix() + (f":{name}" if name else "")
@@ -179,7 +179,7 @@ def _is_own(module: str) -> bool:
 
 @cache
 def _file(module: str) -> Path | None:
-    """A module's file; none where the name is a function's or a class's."""
+    """A module's file; None if the name is a function's or a class's."""
     path = PACKAGE.parent.joinpath(*module.split("."))
     return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
 

@@ -1,4 +1,4 @@
-"""Digests of what lies outside `results/` and results depend on: data roots, model folders, arrays, packages."""
+"""Digests of the sources outside `results/` that results depend on: data roots, model folders, arrays, packages."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from ngw.encoders import _packages
 from ngw.errors import InputError
 from ngw.io import digests
 
-MANY = 100  # files: of a folder with more, names, sizes and times stand for the content
-SMALL = 1 << 20  # bytes: a file's digest isn't worth keeping below
-KEPT = Path(".snakemake/ngw-digests.json")  # of large files, by path, size and time: read once, not at every start
+MANY = 100  # files; in a folder with more, names, sizes and times stand for the content
+SMALL = 1 << 20  # bytes; the digest of a smaller file isn't kept
+KEPT = Path(".snakemake/ngw-digests.json")  # digests of large files, by path, size and time, kept between starts
 PACKAGE = "package:"
-SAFE = "/:\\"  # of a path beside letters and digits: what else it has, spaces say, is written as in an address
+SAFE = "/:\\"  # kept in a path; other marks, such as spaces, are percent-encoded
 RESULTS = "results"
 
 
 def fingerprint(sources: Iterable[str]) -> str:
-    """What is in files and folders now, as text: `path:digest` of each, in their order.
+    """The present content of files and folders as text: `path:digest` of each, in order.
 
     sources: paths, or `package:<name>`, an installed package.  A file counts by its content; a folder by its files'
-    contents, or where they are many by their names, sizes and times of change (a package's without times, which are
-    those of its installation).  What starts with a dot is no part of a folder, nor is the workflow's own `results`.
+    contents or, if they are many, by their names, sizes and times of change (a package's without times, which are the
+    installation's).  Names that start with a dot don't count, nor does the workflow's own `results`.
     """
     return " ".join(f"{quote(source, safe=SAFE)}:{_digest(source)}" for source in dict.fromkeys(sources))
 
 
 def content(source: str) -> str:
-    """The SHA-256 of all that is in a file, a folder or `package:<name>`, names below it and bytes, read anew."""
+    """The SHA-256 of a file, a folder or `package:<name>`: of the names below it and of all bytes, read anew."""
     place = _packages.folder(source.removeprefix(PACKAGE)) if source.startswith(PACKAGE) else Path(source)
     if not place.exists():
         raise InputError(f"{source}: no such file or folder; check the path.")
@@ -46,7 +46,7 @@ def content(source: str) -> str:
 
 @cache
 def _digest(source: str) -> str:
-    """Ten digits of one source's state; "missing" or "unreadable", of which its stage will say more."""
+    """Ten digits of one source's state, or "missing" or "unreadable", which its stage will explain."""
     try:
         place = _packages.folder(source.removeprefix(PACKAGE)) if source.startswith(PACKAGE) else Path(source)
     except InputError:
@@ -60,7 +60,7 @@ def _digest(source: str) -> str:
 
 
 def _manifest(place: Path, dated: bool) -> str:
-    """Ten digits of a folder's files: of their contents where they are few, else of names, sizes and times."""
+    """Ten digits of a folder's files: of their contents if they are few, else of names, sizes and times."""
     files = sorted(_files(str(place), set()))
     if len(files) <= MANY:
         lines = [f"{name} {_content(Path(place, name))}" for name, _, _ in files]
@@ -70,7 +70,7 @@ def _manifest(place: Path, dated: bool) -> str:
 
 
 def _files(folder: str, above: set[tuple[int, int]], prefix: str = "") -> Iterator[tuple[str, int, int]]:
-    """(path below the first folder, bytes, time in ns) of all files; links are followed, once in a circle."""
+    """(path below the first folder, bytes, time in ns) of all files; links are followed, a circle only once."""
     here = os.stat(folder)
     if (here.st_dev, here.st_ino) in above:
         return
@@ -88,7 +88,7 @@ def _files(folder: str, above: set[tuple[int, int]], prefix: str = "") -> Iterat
 
 
 def _content(path: Path) -> str:
-    """The SHA-256 of a file's content; a large one's is kept with its size and time, and read anew when they change."""
+    """A file's SHA-256; for a large file it is kept, and computed anew when size, time or inode change."""
     state = path.stat()
     if state.st_size < SMALL:
         return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -103,7 +103,7 @@ def _content(path: Path) -> str:
 
 @cache
 def _kept() -> dict[str, list]:
-    """The digests of an earlier start; none where there was none, or its file is broken."""
+    """The digests kept by an earlier start; empty without one, or if its file is broken."""
     try:
         entries = json.loads(KEPT.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

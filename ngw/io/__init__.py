@@ -1,6 +1,6 @@
-"""Files: atomic writes, tables (parquet), records (json), tensors (safetensors), each read by its digest's leave.
+"""Files: atomic writes, tables (parquet), records (json), tensors (safetensors); readers check each file's digest.
 
-The only module beside the stages and the command line that knows paths.
+Only this package, the stages and the command line know paths.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ngw.io import digests
 from ngw.io.atomic import atomic
 
 NUMBERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64")
-CODES = {"bool": "BOOL"} | {name: re.sub("[a-z]+", name[0].upper(), name) for name in NUMBERS}  # of safetensors
+CODES = {"bool": "BOOL"} | {name: re.sub("[a-z]+", name[0].upper(), name) for name in NUMBERS}  # names in safetensors
 CHUNK = 1 << 24  # bytes
 NO_TABLE = "no such table; run the stage that writes it"
 NO_JSON = "no such file; check the path in the config"
@@ -35,9 +35,9 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
-    """Write a value as JSON, keys in their order, non-finite numbers refused.
+    """Write a value as JSON; keys keep their order, and non-finite numbers are refused.
 
-    It carries no digest, as official formats have no place for one: a record vouches for it (`write_record`).
+    The file carries no digest, since official formats have no place for one: a record vouches for it (`write_record`).
     """
     write_text(path, _json(value))
 
@@ -47,7 +47,7 @@ def _json(value: Any) -> str:
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """Read a JSON file of anybody's; an `InputError` names the file where it is missing, unreadable or broken."""
+    """Read any JSON file; an `InputError` names the file if it is missing, unreadable or broken."""
     with digests.opened(path, "JSON", NO_JSON) as file:
         content = file.read()
     try:
@@ -57,9 +57,9 @@ def read_json(path: str | os.PathLike) -> Any:
 
 
 def write_record(path: str | os.PathLike, value: Mapping[str, Any], files: Iterable[Path] = ()) -> None:
-    """Write what is said of a run, or the like, as JSON with its digest (the last key).
+    """Write a record, of a run for example, as JSON with its digest as the last key.
 
-    files: others beside it or below, which carry no digest themselves: the record keeps it (key `files`).
+    files: files beside or below it that carry no digest themselves: the record keeps theirs (key `files`).
     """
     path = Path(path)
     vouched = {os.path.relpath(file, path.parent): digests.of(file) for file in files}
@@ -70,7 +70,7 @@ def write_record(path: str | os.PathLike, value: Mapping[str, Any], files: Itera
 
 
 def read_record(path: str | os.PathLike) -> dict[str, Any]:
-    """What `write_record` was given; an `InputError` where the file isn't what it wrote."""
+    """The value that `write_record` wrote; an `InputError` if the file has changed since."""
     record = _sealed(path)
     return {name: value for name, value in record.items() if name not in (digests.KEY, "files")}
 
@@ -82,9 +82,9 @@ def _sealed(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def check_vouched(record: str | os.PathLike, file: str | os.PathLike | None = None) -> None:
-    """Refuse a file that isn't the one for which a record vouches; each such file by default.
+    """Refuse a file that differs from the digest in its record; by default, check all files of the record.
 
-    A `file` that the record doesn't know is from elsewhere, and nothing is said of it.
+    A `file` that the record doesn't list comes from elsewhere and isn't checked.
     """
     folder, vouched = Path(record).parent, _sealed(record).get("files", {})
     for name, digest in vouched.items():
@@ -101,7 +101,7 @@ def check_vouched(record: str | os.PathLike, file: str | os.PathLike | None = No
 def write_table(
     path: str | os.PathLike, columns: Mapping[str, Any], metadata: Mapping[str, str] | None = None
 ) -> None:  # fmt: skip
-    """Write equally long columns (lists, NumPy's or Arrow's arrays) as a parquet file, its digest in the metadata."""
+    """Write columns of one length (lists, NumPy or Arrow arrays) as a parquet file with its digest in the metadata."""
     import pyarrow
     import pyarrow.parquet
 
@@ -118,8 +118,8 @@ def read_table(
 ) -> dict[str, list]:
     """Read the named columns of a parquet file as lists; a missing file or column is an `InputError`.
 
-    split: where given, of the rows whose column `split` says so alone; none may.  foreign: somebody else's file, which
-    carries no digest.
+    split: if given, only the rows of this split, possibly none.  foreign: another program's file, which carries no
+    digest.
     """
     import pyarrow
     import pyarrow.compute
@@ -149,7 +149,7 @@ def read_table(
 
 @dataclass
 class Rows:
-    """A write-only array in a file. Each assignment maps the file anew, so what was written leaves the memory."""
+    """A write-only array in a file. Each assignment maps the file anew, so written rows leave the memory."""
 
     path: Path
     dtype: str
@@ -177,7 +177,7 @@ def _header(arrays: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping
 
 
 def _reserve(file: BinaryIO, size: int) -> None:
-    """Make a file as long as it will be, its space taken; where the system can't be asked for it (macOS) by zeros."""
+    """Reserve a file's final size on the disk; where the system can't (macOS), write zeros."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
         return
@@ -189,16 +189,16 @@ def _reserve(file: BinaryIO, size: int) -> None:
 def tensors_writer(
     path: str | os.PathLike, arrays: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str]
 ) -> Iterator[dict[str, Rows]]:
-    """Stream arrays to a safetensors file: yields {name: Rows}; memory doesn't grow with them.
+    """Stream arrays to a safetensors file: yields {name: Rows}; memory doesn't grow with their size.
 
-    arrays: {name: (dtype, shape)}.  The content's digest enters the header at the end; then the file is renamed to its
-    place, so a reader never sees half of one.
+    arrays: {name: (dtype, shape)}.  The content's digest enters the header last; then the file is renamed to its
+    final path, so a reader never sees a partial file.
     """
     head, offsets, size = _header(arrays, metadata)
     with atomic(path) as temporary:
         with open(temporary, "wb") as file:
             file.write(head)
-            _reserve(file, size)  # a full disk is told here, not after an hour
+            _reserve(file, size)  # a full disk fails here, not after an hour
         yield {name: Rows(temporary, dtype, offsets[name], shape) for name, (dtype, shape) in arrays.items()}
         digests.seal(temporary, first=True)
 
@@ -206,23 +206,23 @@ def tensors_writer(
 def write_tensors(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
     """Write named arrays and text metadata as a safetensors file with its digest."""
     values = {name: np.asarray(value, order="C") for name, value in arrays.items()}
-    order = sorted(values, key=lambda name: (-values[name].itemsize, name))  # so that each lies aligned
+    order = sorted(values, key=lambda name: (-values[name].itemsize, name))  # so that each array is aligned
     with tensors_writer(path, {name: (values[name].dtype.name, values[name].shape) for name in order}, metadata) as out:
         for name, value in values.items():
             out[name][...] = value
 
 
 def check_tensors(path: str | os.PathLike, content: str, missing: str) -> None:
-    """Refuse a safetensors file that isn't there or isn't what this suite wrote; see `digests.check`."""
+    """Refuse a safetensors file that is missing or changed since this suite wrote it; see `digests.check`."""
     digests.check(path, content, missing, first=True)
 
 
 def read_tensors(
     path: str | os.PathLike, content: str, needed: str | None = None, foreign: bool = False
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """(arrays, metadata) of a safetensors file; `needed`: a key that a `what`'s metadata has.
+    """(arrays, metadata) of a safetensors file; `needed`: a key that the metadata of `content` always has.
 
-    foreign: somebody else's file, which carries no digest.
+    foreign: another program's file, which carries no digest.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -246,7 +246,7 @@ def read_tensors(
 def mapped_tensors(
     path: str | os.PathLike, content: str, schema: str, missing: str
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """(arrays, mapped from their file, metadata) of a safetensors file of a schema; the digest is checked first."""
+    """(memory-mapped arrays, metadata) of a safetensors file of a schema; the digest is checked first."""
     check_tensors(path, content, missing)
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")

@@ -1,7 +1,7 @@
-"""Features [n, d] as other programs keep them, in and out: npy, safetensors, parquet, folders of Hugging Face datasets.
+"""Features [n, d] in other programs' formats, in and out: npy, safetensors, parquet, folders of Hugging Face datasets.
 
-Written are a tensor, or a column of lists, `features`; `ids` and `image_ids` of safetensors and `id` and `image_id` of
-tables beside it; of an npy two more files of its name.  What is read may be another's (`read`).
+`write` stores a tensor, or a column of lists, `features`, and the ids: tensors `ids` and `image_ids`, columns `id` and
+`image_id`, or two more npy files.  `read` also accepts files of other programs.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from ngw.io import digests
 from ngw.io.atomic import atomic
 
 SUFFIXES = (".npy", ".safetensors", ".parquet")
-FORMS = "features (.npy, .safetensors, .parquet, or a folder of datasets' save_to_disk)"
+FORMS = "features (.npy, .safetensors, .parquet, or a folder written by Dataset.save_to_disk)"
 MISSING = "no such file; check the path"
 KEYS = {"ids": "id", "image_ids": "image_id"}  # names of tensors, and of columns
-SEAL = "ngw"  # the key by which the metadata of this suite's files are known, a parquet table's by its digest
-FOREIGN = (SEAL, "ARROW:schema", "pandas", "huggingface")  # keys of a table that say nothing of its features
+SEAL = "ngw"  # this metadata key marks this suite's files; in a parquet table it holds the digest
+FOREIGN = (SEAL, "ARROW:schema", "pandas", "huggingface")  # metadata keys that say nothing about the features
 DATASET, SPLITS = "state.json", "dataset_dict.json"  # in a folder of a Dataset, or of a DatasetDict
 
 
 class Rows(NamedTuple):
-    """x [n, d], mapped where it is an npy; ids and image_ids [n] where the file has them; what it says of itself."""
+    """x [n, d], memory-mapped from an npy; ids and image_ids [n] if the file has them; its metadata."""
 
     x: np.ndarray
     ids: np.ndarray | None = None
@@ -37,7 +37,7 @@ class Rows(NamedTuple):
 
 
 def check_name(path: str | os.PathLike) -> None:
-    """Refuse a name that ends like no form of features; one without an ending is a folder's."""
+    """Refuse a name whose ending is no format of features; a name without an ending is a folder's."""
     if Path(path).suffix not in ("", *SUFFIXES):
         raise InputError(f"{path}: expected {FORMS}, found the ending {Path(path).suffix}; name another.")
 
@@ -45,7 +45,7 @@ def check_name(path: str | os.PathLike) -> None:
 def read(path: str | os.PathLike) -> Rows:
     """Features from a file, by its ending, or from a folder that `Dataset.save_to_disk` wrote.
 
-    safetensors: the tensor `features`, or `pooled` (a feature file of this suite), or the only one of two axes.
+    safetensors: the tensor `features`, or `pooled` (a feature file of this suite), or the only tensor of two axes.
     Parquet and datasets: the column `features` of lists of one length, or the only column of lists, or all columns of
     floating-point numbers in their order.
 
@@ -66,7 +66,7 @@ def read(path: str | os.PathLike) -> Rows:
 
 
 def npy(path: Path) -> np.ndarray:
-    """An .npy file, mapped; pickled objects are refused."""
+    """An .npy file, memory-mapped; pickled objects are refused."""
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
@@ -76,10 +76,10 @@ def npy(path: Path) -> np.ndarray:
 
 
 def _tensors(path: Path) -> Rows:
-    """Of a safetensors file; one that this suite wrote is checked by its digest."""
+    """The rows of a safetensors file; a file of this suite is checked by its digest."""
     try:
         arrays, metadata = io.read_tensors(path, "features and ids", foreign=True)
-    except TypeError as error:  # NumPy lacks bfloat16 and the eight-bit ones
+    except TypeError as error:  # NumPy lacks bfloat16 and 8-bit floats
         raise InputError(f"{path}: expected numbers that NumPy has, found {error}; save them as float32.") from None
     if SEAL in metadata:
         io.check_tensors(path, "features", MISSING)
@@ -100,7 +100,7 @@ def _tensors(path: Path) -> Rows:
 
 
 def _table(path: Path) -> Rows:
-    """Of a parquet file, of which the columns alone are read that are wanted."""
+    """The rows of a parquet file; only the columns in use are read."""
     import pyarrow
     import pyarrow.parquet
 
@@ -118,7 +118,7 @@ def _table(path: Path) -> Rows:
 
 
 def _dataset(path: Path) -> Rows:
-    """Of a folder with a Dataset, in the order of its rows; no picture or sound in it is decoded."""
+    """The rows of a Dataset's folder, in their order; no image or sound is decoded."""
     if (path / SPLITS).is_file():
         splits = sorted(place.parent.name for place in path.glob(f"*/{DATASET}"))
         raise InputError(f"{path}: expected one Dataset, found the splits {', '.join(splits)}; name the folder of one.")
@@ -132,7 +132,7 @@ def _dataset(path: Path) -> Rows:
         table = dataset.select_columns([*names, *_id_columns(schema)]).with_format("arrow")[:]
     except InputError:
         raise
-    except Exception as error:  # of a folder that isn't whole: of JSON, of Arrow, of keys
+    except Exception as error:  # an incomplete folder raises errors of JSON, of Arrow, of keys
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise InputError(f"{path}: expected a Dataset, found {reason}; save it again.") from None
     return _rows(path, table, names)
@@ -143,8 +143,8 @@ def _library(path: Path) -> Any:
         import datasets
     except ModuleNotFoundError:
         raise InputError(
-            f"{path}: a folder of features wants the package datasets, and there is none; pip install 'ngw[datasets]', "
-            "or take .npy, .safetensors or .parquet."
+            f"{path}: expected the package datasets, which a folder of features needs, found none; pip install "
+            "'ngw[datasets]', or use .npy, .safetensors or .parquet."
         ) from None
     return datasets
 
@@ -154,7 +154,7 @@ def _id_columns(schema: Any) -> list[str]:
 
 
 def _feature_columns(path: Path, schema: Any) -> list[str]:
-    """The column of lists, or those of floating-point numbers, that are the features."""
+    """The names of the features' columns: one column of lists, or all columns of floating-point numbers."""
     import pyarrow.types as types
 
     kinds = (types.is_list, types.is_large_list, types.is_fixed_size_list)
@@ -180,7 +180,7 @@ def _rows(path: Path, table: Any, names: list[str]) -> Rows:
 
 
 def _column(path: Path, name: str, column: Any) -> np.ndarray:
-    """A column of numbers as [n]; one of lists as [n, d], chunk by chunk."""
+    """A column of numbers as [n]; a column of lists as [n, d], chunk by chunk."""
     import pyarrow.compute
     import pyarrow.types as types
 
@@ -200,7 +200,7 @@ def _column(path: Path, name: str, column: Any) -> np.ndarray:
 
 
 def write(path: str | os.PathLike, rows: Rows) -> list[Path]:
-    """Write features with their ids in the form that the name's ending says; the files, or the folder, written."""
+    """Write features and their ids in the format of the name's ending; returns the files, or the folder, written."""
     path = Path(path)
     check_name(path)
     ids = {name: values for name in KEYS if (values := getattr(rows, name)) is not None}
@@ -234,11 +234,11 @@ def _write_npy(path: Path, array: np.ndarray) -> Path:
 
 
 def _write_dataset(path: Path, columns: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
-    """A folder for `datasets.load_from_disk`; it may take the place of another Dataset, not of somebody's files."""
+    """Write a folder for `datasets.load_from_disk`; it can replace another Dataset, but no other files."""
     import pyarrow
 
     if path.exists() and not (path / DATASET).is_file() and not (path.is_dir() and not any(path.iterdir())):
-        raise InputError(f"{path}: expected a new folder, or a Dataset's, found another's files; name another.")
+        raise InputError(f"{path}: expected a new folder, or a Dataset's, found other files; name another.")
     datasets = _library(path)
     about = "\n".join(f"{name}: {value}" for name, value in metadata.items())
     info = datasets.DatasetInfo(description=about, license=metadata.get("licence", ""))

@@ -18,15 +18,15 @@ from pathlib import Path
 from ngw.errors import FullDisk
 
 HOST = f"{zlib.crc32(platform.node().encode()):08x}"  # in the names of temporary files
-DAY = 86_400  # seconds after which another host's temporary file is taken for a killed process's
+DAY = 86_400  # seconds after which another host's temporary file counts as a killed process's
 
 
 @contextmanager
 def atomic(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success fsync it and rename it there, on failure remove it.
+    """Yield a temporary path beside `path`; on success fsync it and rename it to `path`, on failure remove it.
 
-    What is made at that path may be a folder, which then replaces the one before.  A disk that is full is a `FullDisk`
-    error that names the file; nothing of it stays.  What killed writers of this file left is removed first.
+    The path can become a folder, which replaces an earlier one.  A full disk is a `FullDisk` error that names the file;
+    nothing half-written stays.  Leftovers of killed writers of this file are removed first.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error says that a disk, or a quota, is full; `safetensors` says so in words alone."""
+    """Whether an error says that a disk, or a quota, is full; `safetensors` says so in words only."""
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or f"(os error {errno.ENOSPC})" in str(error)
 
 
@@ -66,7 +66,7 @@ def _remove(path: Path) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove the temporaries of this file whose writers were killed: dead processes of this host, old ones of others.
+    """Remove killed writers' temporary files of this file: dead processes' of this host, old ones of other hosts.
 
     Another process may be writing the same file now; its temporary stays.
     """
@@ -88,7 +88,7 @@ def _alive(pid: int) -> bool:
 
 
 def _age(path: Path) -> float:
-    """Seconds since a file was last written; 0 of one that has just gone."""
+    """Seconds since a file was last written; 0 if it has just gone."""
     try:
         return time.time() - path.stat().st_mtime
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""A file's digest inside the file: what a stage writes carries the SHA-256 of its bytes, and its readers check it.
+"""A file's digest inside the file: each file of a stage carries the SHA-256 of its bytes, and its readers check it.
 
-Somewhere the file holds `"sha256": "` and 64 hexadecimal digits: the SHA-256 of all its other bytes, so that names,
-shapes and metadata are covered as values are. Where that is, each format says: the metadata of a safetensors file and
-of a parquet table, the last key of a JSON record, the comment of a zip. Another program reads the file as ever.
+The file holds `"sha256": "` and 64 hexadecimal digits: the SHA-256 of all its other bytes, so that it covers names,
+shapes and metadata as well as values. Its place depends on the format: the metadata of a safetensors file or a parquet
+table, the last key of a JSON record, the comment of a zip. Other programs read the file as usual.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import BinaryIO
 from ngw.errors import InputError
 
 KEY = "sha256"
-BLANK = "0" * 64  # where the digest will stand
-MARK = f'"{KEY}": "'.encode()  # before it
-WINDOW = 1 << 16  # bytes from the file's end, or its beginning, within which it stands
+BLANK = "0" * 64  # the digest's placeholder
+MARK = f'"{KEY}": "'.encode()  # precedes the digest
+WINDOW = 1 << 16  # bytes at the file's end, or its beginning, that contain it
 BLOCK = 1 << 20  # bytes read at once
 
 
 @contextmanager
 def opened(path: str | os.PathLike, content: str, missing: str) -> Iterator[BinaryIO]:
-    """A file, open for reading; an `InputError` says why it can't be.
+    """A file, open for reading; an `InputError` says why it can't be opened.
 
-    content: a noun for what it should be.  missing: what is said where there is none.
+    content: a noun for the expected content.  missing: the words of the error if there is no such file.
     """
     try:
         with open(path, "rb") as file:
@@ -35,7 +35,7 @@ def opened(path: str | os.PathLike, content: str, missing: str) -> Iterator[Bina
         raise InputError(f"{path}: {missing}.") from None
     except PermissionError:
         raise InputError(
-            f"{path}: expected {content}, found a file that this user may not read; change its permissions (chmod u+r, "
+            f"{path}: expected {content}, found a file that this user can't read; change its permissions (chmod u+r, "
             "and u+x of its folders)."
         ) from None
     except OSError as error:
@@ -50,7 +50,7 @@ def of(path: str | os.PathLike) -> str:
 
 
 def seal(path: str | os.PathLike, first: bool = False) -> None:
-    """Write its digest into a file that has `BLANK` in its place.  first: at the file's beginning, not at its end."""
+    """Write a file's digest in the place of `BLANK`.  first: it is at the file's beginning, not at its end."""
     with open(path, "rb+") as file:
         place = _place(file, first)
         assert place is not None, f"{path}: no place for a digest"
@@ -60,9 +60,9 @@ def seal(path: str | os.PathLike, first: bool = False) -> None:
 
 
 def check(path: str | os.PathLike, content: str, missing: str, first: bool = False) -> None:
-    """Refuse a file that isn't there, may not be read, carries no digest, or another than its content's.
+    """Refuse a file that is missing, can't be read, carries no digest, or differs from its digest.
 
-    It is read once, in blocks; `what`, `missing`: see `opened`.
+    It is read once, in blocks.  content, missing: see `opened`.  first: see `seal`.
     """
     with opened(path, content, missing) as file:
         place = _place(file, first)
@@ -77,7 +77,7 @@ def check(path: str | os.PathLike, content: str, missing: str, first: bool = Fal
 
 
 def _place(file: BinaryIO, first: bool) -> int | None:
-    """Where the digest stands: after the first mark of the first bytes, or after the last one of the last bytes."""
+    """The digest's place: after the first mark in the first bytes, or after the last mark in the last bytes."""
     start = 0 if first else max(0, os.fstat(file.fileno()).st_size - WINDOW)
     file.seek(start)
     window = file.read(WINDOW)
@@ -86,7 +86,7 @@ def _place(file: BinaryIO, first: bool) -> int | None:
 
 
 def _without(file: BinaryIO, place: int) -> str:
-    """The SHA-256 of a file's bytes but for the digits at `place`."""
+    """The SHA-256 of a file's bytes, without the digits at `place`."""
     digest, left = hashlib.sha256(), place
     file.seek(0)
     while left and (block := file.read(min(left, BLOCK))):

@@ -1,4 +1,4 @@
-"""Image files as all see them, any mode as upright RGB, and the preprocessing of Hugging Face's files."""
+"""Image files of any mode as upright RGB, and the preprocessing that Hugging Face's files describe."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-# What Pillow's decoders raise over a broken file (RuntimeError: AVIF's, and formats that it knows in part), beside
-# Image.DecompressionBombError.
+# Errors of Pillow's decoders for a broken file (RuntimeError: of AVIF, and of formats that Pillow supports in part), in
+# addition to Image.DecompressionBombError.
 BROKEN = (OSError, SyntaxError, ValueError, RuntimeError)
 
 
 def read(source: str | os.PathLike | Image) -> Image:
-    """An image file, or an image of Pillow's, as RGB (`rgb`); an `InputError` names the file that can't be read so."""
+    """An image file, or a Pillow image, as RGB (`rgb`); an `InputError` names a file that can't be read."""
     from PIL import Image
 
     try:
@@ -36,12 +36,12 @@ def read(source: str | os.PathLike | Image) -> Image:
 
 
 def rgb(file: Image) -> Image:
-    """An opened image as RGB: turned as its EXIF entry says, other modes converted, transparency over white.
+    """An opened image as RGB: rotated by its EXIF entry, other modes converted, transparency over white.
 
-    Black is 0; white is 255 of 8 bits, 65535 of 16 (4095 of a TIFF's 12), 1 of floats, and scaled to 255.
+    Black is 0; white is 255 in 8 bits, 65535 in 16 bits (4095 in a TIFF's 12), 1 in floats, and is scaled to 255.
 
     Raises:
-        ValueError: whole numbers of 32 bits, whose white nobody can know, or values beyond black and white.
+        ValueError: 32-bit whole numbers, whose white is unknown, or values beyond black and white.
     """
     from PIL import Image, ImageOps
 
@@ -60,18 +60,18 @@ def deep(image: Image) -> bool:
 
 
 def _eight_bits(image: Image, file: Image) -> Image:
-    """A deep image in 8 bits, with what is transparent in it; file: as it was opened."""
+    """A deep image in 8 bits, its transparency kept.  file: the image as opened."""
     from PIL import Image, TiffImagePlugin
 
-    if image.mode == "I" and file.format not in ("PNG", "PPM"):  # those are of 16 bits, as Pillow reads them
-        raise ValueError("whole numbers of 32 bits, whose white isn't known: save it with 16 or 8")
+    if image.mode == "I" and file.format not in ("PNG", "PPM"):  # Pillow reads 16 bits of those in this mode
+        raise ValueError("whole numbers of 32 bits, whose white isn't known: save it with 16 or 8 bits")
     tags = getattr(file, "tag_v2", {})
     white = 1 if image.mode == "F" else 2 ** tags.get(TiffImagePlugin.BITSPERSAMPLE, (16,))[0] - 1
     values = np.asarray(image)
     if not (values.min() >= 0 and values.max() <= white):
         raise ValueError(f"values from {values.min():g} to {values.max():g}, where black is 0 and white {white}")
     shares = values / white
-    if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:  # 0 is white, which Pillow heeds for 8 bits alone
+    if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:  # 0 is white, which Pillow inverts for 8 bits only
         shares = 1 - shares
     grey = Image.fromarray(np.rint(255 * shares).astype(np.uint8))
     transparent = image.info.get("transparency")
@@ -81,7 +81,7 @@ def _eight_bits(image: Image, file: Image) -> Image:
 
 
 class Preprocessor:
-    """What preprocessor_config.json says, without torchvision: resize by Pillow, centre crop, mean and deviation.
+    """The steps of a preprocessor_config.json, without torchvision: resize by Pillow, centre crop, mean and deviation.
 
     Checked against the layouts of ViTImageProcessor (height and width), BitImageProcessor (DINOv2) and
     CLIPImageProcessor (shortest edge, then a crop).
@@ -111,11 +111,11 @@ class Preprocessor:
             raise InputError(f"{where}: expected image_mean and image_std of three colours, found others; mend it.")
 
     def side(self) -> tuple[int, int]:
-        """Height and width of what the network sees."""
+        """Height and width of the network's input."""
         return self.crop or _pair(self.size)
 
     def view(self, path: str) -> Image:
-        """What the network sees of an image file, as a picture."""
+        """An image file as the network sees it, resized and cropped, as a picture."""
         image = read(path)
         if self.size is not None:
             image = image.resize(self._resized(image.width, image.height), self.resample)
@@ -131,7 +131,7 @@ class Preprocessor:
         if edge is None:
             return self.size["width"], self.size["height"]
         short = min(width, height)
-        return int(edge * width / short), int(edge * height / short)  # whole pixels downwards, as transformers
+        return int(edge * width / short), int(edge * height / short)  # rounded down, as in transformers
 
     def pixels(self, path: str) -> np.ndarray:
         """One image file as [3, height, width] float32."""
@@ -140,7 +140,7 @@ class Preprocessor:
 
 
 def stack(pixels: Callable[[str], np.ndarray], paths: Sequence[str]) -> np.ndarray:
-    """Image files, each by `pixels`, as one array [n, 3, h, w]: in as many threads as this process may use cores.
+    """Image files through `pixels`, as one array [n, 3, h, w]: one thread for each core that this process can use.
 
     Pillow lets other threads run while it decodes and resizes.
     """

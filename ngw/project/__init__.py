@@ -1,4 +1,4 @@
-"""Where the workflow lies: in a clone beside this package, in a wheel inside of it (setup.py)."""
+"""The place of the workflow: beside this package in a clone, inside it in a wheel (setup.py)."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 
 
 def placed(path: str) -> str:
-    """A path of config.yaml: as it is where it leads somewhere, else below the project's folder if it does there."""
+    """A path of config.yaml: below the project's folder if it exists only there, otherwise unchanged."""
     return str(ROOT / path) if not Path(path).exists() and (ROOT / path).exists() else path

@@ -1,4 +1,4 @@
-"""What a record was made by: version, commit, config, libraries, machine."""
+"""A record's origin: version, commit, config, libraries, machine."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from typing import Any
 from ngw import __version__
 
 LIBRARIES = ("torch", "numpy", "transformers", "diffusers", "pot", "snakemake")
-COMMIT, CONFIG = "NGW_COMMIT", "NGW_CONFIG"  # the workflow's environment: found once, not by each of its jobs
+COMMIT, CONFIG = "NGW_COMMIT", "NGW_CONFIG"  # environment variables: found once by the workflow, not by each job
 
 
 @functools.cache
 def stamp() -> dict[str, Any]:
-    """The entries of a record that say what made it; `config` is empty where no workflow ran the stage."""
+    """A record's entries about its origin; `config` is empty if no workflow ran the stage."""
     return {
         "version": __version__,
         "commit": os.environ[COMMIT] if COMMIT in os.environ else commit(),
@@ -37,7 +37,7 @@ def digest(config: Mapping[str, Any]) -> str:
 
 
 def commit() -> str:
-    """The commit of the sources, and whether they were changed since; nothing where they are no repository."""
+    """The commit of the source files, and whether they have changed since; empty if they are in no repository."""
     folder = Path(__file__).parents[2]
 
     def git(*words: str) -> str | None:
@@ -53,7 +53,7 @@ def commit() -> str:
 
 
 def libraries() -> dict[str, str]:
-    """The versions of the libraries that compute, of those that are installed."""
+    """The versions of the installed libraries, among those that compute."""
     versions = {}
     for name in LIBRARIES:
         try:
@@ -64,7 +64,7 @@ def libraries() -> dict[str, str]:
 
 
 def processor() -> str:
-    """The processor's model, as far as the system tells."""
+    """The processor's model, if the system reports it."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text().splitlines():
