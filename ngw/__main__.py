@@ -1,4 +1,4 @@
-"""`python -m ngw <stage>` is what one rule of the workflow runs; `python -m ngw <stage> --help` explains it."""
+"""`python -m ngw <stage>` is the command of one rule of the workflow; `python -m ngw <stage> --help` explains it."""
 
 import sys
 

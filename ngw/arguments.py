@@ -1,4 +1,4 @@
-"""What options of stages can be: types that say how a word is read, and what it means."""
+"""Types of the stages' options: each reads a word of the command line and explains it in the help."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from ngw.errors import InputError
 from ngw.schema import check_plain, check_schema
 
-POSITIONAL = object()  # the option is given by its place, without its name
+POSITIONAL = object()  # the option has no name: its place on the command line identifies it
 TEXT = {"type": "string"}
 NAMES = {"type": "array", "items": TEXT}
 SEEDS = {"type": "array", "items": {"type": "integer"}}
@@ -41,29 +41,29 @@ JUDGES = {
 
 
 def _cells(*names: str) -> Mapping[str, Any]:
-    """The schema of a table's runs, each with these fields beside its data set, encoders and seed."""
+    """The schema of a table's runs: each has these fields, its data set, both encoders and its seed."""
     texts = ("dataset", "vision", "text", *names)
     fields = {name: TEXT for name in texts} | {"seed": {"type": "integer"}}
     return {"type": "array", "items": {"type": "object", "required": list(fields), "properties": fields}}
 
 
 def plain(text: str) -> Any:
-    """A value given as JSON: no NaN in it, and no key twice in an object."""
+    """A JSON value, without NaN and without duplicate keys."""
     try:
         value = json.loads(text, object_pairs_hook=_once)
         check_plain("JSON", value)
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    except (ValueError, RecursionError) as error:  # ValueError: an integer of too many digits, too
+    except (ValueError, RecursionError) as error:  # ValueError: also an integer of too many digits
         raise argparse.ArgumentTypeError(f'expected JSON such as \'{{"kind": "cca"}}\', found {error}') from None
     return value
 
 
 def _once(entries: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object, if each of its keys stands there once."""
+    """An object without duplicate keys."""
     value = dict(entries)
     if len(value) < len(entries):
-        raise ValueError(f"a key a second time among {[key for key, _ in entries]}")
+        raise ValueError(f"a duplicate key among {[key for key, _ in entries]}")
     return value
 
 
@@ -98,7 +98,7 @@ def spec(text: str) -> dict[str, Any]:
 
 
 def dims(text: str) -> int | None:
-    """How many dimensions are kept; null: all."""
+    """A number of dimensions, or null for all."""
     return None if text == "null" else count(text)
 
 
@@ -110,13 +110,13 @@ def pairs(text: str) -> str:
 
 
 def share(text: str) -> str:
-    """A share of labels: per cent, above 0 and below 100, or all."""
+    """A share of labels: a percentage above 0 and below 100, or all."""
     try:
         fine = text == "all" or 0 < float(text) < 100
     except ValueError:
         fine = False
     if not fine:
-        raise argparse.ArgumentTypeError(f"expected per cent below 100, or all, found {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a percentage above 0 and below 100, or all, found {text!r}")
     return text
 
 
@@ -134,52 +134,52 @@ Text = Annotated[Path, "feature file of the captions"]
 TrainVision = Annotated[Path, "feature file of the training images"]
 TrainText = Annotated[Path, "feature file of the training captions"]
 Foreign = Annotated[
-    Path | None, "feature file of another data set's captions, the unpaired ones of the setting foreign"
+    Path | None, "feature file of another data set's captions: the unpaired captions in the setting foreign"
 ]
 Plan = Annotated[Path, "plan file of the transport stage"]
 Model = Annotated[Path, "file of a fitted method"]
-Bridge = Annotated[Path, "file of the joint-bridge stage, instead of a method's"]
+Bridge = Annotated[Path, "file of the joint-bridge stage, in place of a fitted method's"]
 LabelsFile = Annotated[Path, "file of the labels stage"]
-KeptFile = Annotated[Path | None, "tokens that the encode stage kept, in place of the encoder"]
+KeptFile = Annotated[Path | None, "tokens that the encode stage kept, to read in place of running the encoder"]
 Training = Annotated[Path, "record of the training (json)"]
-Predictions = Annotated[Path, "where ranks or scores of single queries go (parquet)"]
+Predictions = Annotated[Path, "where each query's ranks or scores go (parquet)"]
 RecordFile = Annotated[Path, "where the run's record goes (json)"]
 Table = Annotated[Path, "a long-form table (csv)"]
 Output = Annotated[Path, "where the result goes"]
-Runs = Annotated[Sequence[Path], "folders of runs, which their records and scores go to"]
-Records = Annotated[Sequence[Path], "records of the runs shown"]
+Runs = Annotated[Sequence[Path], "folders of the runs; their records and scores go there"]
+Records = Annotated[Sequence[Path], "records of the runs to show"]
 
 # A run's identity, and its components' options.
 Spec = Annotated[Mapping, spec, "the component's config entry, as JSON"]
 DecoderOptions = Annotated[Mapping, options, "the decoder's options, as JSON"]
 TrainingOptions = Annotated[Mapping, options, "options of the training, as JSON"]
 Templates = Annotated[
-    list | None, shaped({"type": "array", "items": TEXT, "minItems": 1}), "templates of prompts, as JSON"
+    list | None, shaped({"type": "array", "items": TEXT, "minItems": 1}), "prompt templates, as JSON"
 ]
 Dataset = Annotated[str, "the data set's name"]
-Name = Annotated[str, "its name, for the record"]
+Name = Annotated[str, "its name in the config, for the record"]
 Split = Literal["train", "val", "test"]
-Splits = Annotated[Sequence[str], "splits to answer"]
+Splits = Annotated[Sequence[str], "splits whose questions are answered"]
 Pairs = Annotated[str, pairs, "the budget of known pairs: a number, or all"]
 Unpaired = Annotated[
     Literal["shared", "disjoint", "foreign", "none"],
-    "where partners of unpaired rows are: in the other cloud, or left out, or the captions are another data set's",
+    "unpaired rows: with partners in the other cloud, with partners left out, with foreign captions, or none at all",
 ]
-Share = Annotated[str, share, "per cent of the training questions, or all"]
-Seed = Annotated[int, "seed of all that is drawn"]
-Captions = Annotated[int, count, "captions an image in the training cloud"]
+Share = Annotated[str, share, "share of the training questions, in per cent, or all"]
+Seed = Annotated[int, "seed of every random draw"]
+Captions = Annotated[int, count, "captions per image in the training cloud"]
 Count = Annotated[int, count, "test images drawn at random"]
-Clip = Annotated[str, "a CLIP: folder, or name@revision on the hub"]
-Grid = Annotated[Mapping, shaped(GRID), "the runs wanted, as JSON: see Config.grid"]
-AblationGrid = Annotated[Mapping, shaped(ABLATIONS), "the runs wanted, as JSON: see Config.ablation_grid"]
+Clip = Annotated[str, "a CLIP: a folder, or name@revision on the hub"]
+Grid = Annotated[Mapping, shaped(GRID), "the table's runs, as JSON: see Config.grid"]
+AblationGrid = Annotated[Mapping, shaped(ABLATIONS), "the table's runs, as JSON: see Config.ablation_grid"]
 MethodCells = Annotated[
-    list, shaped(_cells("method", "pairs", "unpaired")), "the runs wanted, as JSON: see Generation.cells"
+    list, shaped(_cells("method", "pairs", "unpaired")), "the table's runs, as JSON: see Generation.cells"
 ]
 FusionCells = Annotated[
-    list, shaped(_cells("fusion", "pairs", "unpaired", "labels")), "the runs wanted, as JSON: see Vqa.cells"
+    list, shaped(_cells("fusion", "pairs", "unpaired", "labels")), "the table's runs, as JSON: see Vqa.cells"
 ]
 Judges = Annotated[Mapping, shaped(JUDGES), "names of the judges, as JSON"]
 
-# Of commands for people.
-ConfigFiles = Annotated[Sequence[Path], POSITIONAL, "config files over config.yaml"]
+# Commands for people.
+ConfigFiles = Annotated[Sequence[Path], POSITIONAL, "config files, merged over config.yaml"]
 Root = Annotated[Path, "the project's folder"]

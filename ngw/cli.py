@@ -1,6 +1,6 @@
-"""The command line: a stage is a decorated function, whose annotated signature is its options.
+"""The command line: a stage is a decorated function; its annotated signature gives its options.
 
-By argparse: importing typer, tyro, cyclopts or jsonargparse takes 50 to 130 ms more, in each of thousands of jobs.
+It uses argparse: importing typer, tyro, cyclopts or jsonargparse takes 50 to 130 ms more, in each of thousands of jobs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ngw.arguments import POSITIONAL
 from ngw.errors import FullDisk, InputError
 
 Function = TypeVar("Function", bound=Callable[..., None])
-MODULES = (  # those that define stages
+MODULES = (  # they define the stages
     "ngw.tasks.stages",
     "ngw.tasks.batch",
     "ngw.tasks.outside",
@@ -58,8 +58,8 @@ class Stage(NamedTuple):
 def stage(about: str) -> Callable[[Function], Function]:
     """Make a function a stage: `def score_images` is `python -m ngw score-images`.
 
-    about: what it does, a line of text.  An option's type may be Path, str, int, float, bool, a Literal, a Sequence, or
-    one of `ngw.arguments`, with its own reading of a word.  What has no default must be given.
+    about: one line that says what it does.  An option's type is Path, str, int, float, bool, a Literal, a Sequence, or
+    one of `ngw.arguments`, which brings its own parser.  An option without a default is required.
     """
 
     def same(function: Function) -> Function:
@@ -69,7 +69,7 @@ def stage(about: str) -> Callable[[Function], Function]:
 
 
 def stages() -> dict[str, Stage]:
-    """Every stage by its name on the command line, read from the sources: only the one that is run is imported."""
+    """Every stage by its name on the command line, read from the source files: only the stage that runs is imported."""
     table = {}
     for module in MODULES:
         source = Path(__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py")
@@ -84,16 +84,16 @@ def function(name: str) -> Callable[..., None]:
 
 
 class Interleaved(argparse.ArgumentParser):
-    """Options may stand between words that have no name."""
+    """A parser that accepts options between positional words."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As `ArgumentParser`'s, to which the second call, from within, goes."""
+        """Parse intermixed; the call from inside that method goes to `ArgumentParser`'s own."""
         self.parse_known_args = super().parse_known_args  # type: ignore[method-assign]
         return self.parse_known_intermixed_args(args, namespace)
 
 
 def parser(name: str | None = None) -> argparse.ArgumentParser:
-    """Every stage; of the named one the options as well."""
+    """The parser of every stage, with the options of the named one."""
     top = argparse.ArgumentParser(prog="ngw", description="Neural Geometry Warping, stage by stage.", epilog=EPILOG)
     top.add_argument("--version", action="version", version=__version__)
     choices = top.add_subparsers(dest="stage", required=True, metavar="stage", parser_class=Interleaved)
@@ -103,13 +103,13 @@ def parser(name: str | None = None) -> argparse.ArgumentParser:
             call = function(each)
             hints = get_type_hints(call, include_extras=True)
             for parameter in inspect.signature(call).parameters.values():
-                if parameter.kind is not parameter.VAR_POSITIONAL:  # words for another program
+                if parameter.kind is not parameter.VAR_POSITIONAL:  # words that go to another program
                     _add(one, parameter, hints[parameter.name])
     return top
 
 
 def _add(p: argparse.ArgumentParser, parameter: inspect.Parameter, hint: Any) -> None:
-    """An option from a function's parameter and its type."""
+    """Add an option from a function's parameter and its type."""
     kind, marks = hint, []
     while get_origin(kind) is Annotated or type(None) in get_args(kind):
         if get_origin(kind) is Annotated:
@@ -137,7 +137,7 @@ def _add(p: argparse.ArgumentParser, parameter: inspect.Parameter, hint: Any) ->
 
 
 def _apart(words: list[str], end: int) -> tuple[list[str], list[str]]:
-    """The command line, and behind the name of a stage, at `end`, what it hands on as it is: `def run(*options)`."""
+    """ngw's own words, and the words after `end`, a stage's name, that it hands on unchanged (`def run(*options)`)."""
     asked = words[end:]
     if end > len(words) or asked in (["--help"], ["-h"]):
         return words, []
@@ -147,9 +147,9 @@ def _apart(words: list[str], end: int) -> tuple[list[str], list[str]]:
 
 
 def terminal() -> int | None:
-    """Where a rule's shell had its standard error before that became a log: a copy of the descriptor `NGW_TERMINAL`.
+    """A copy of the descriptor `NGW_TERMINAL`: a rule's standard error, before the shell redirected it to a log.
 
-    Call it before anything else is opened: a process that didn't inherit it may give its number to another file.
+    Call it before any file is opened: in a process that didn't inherit the descriptor, another file can get its number.
     """
     try:
         return os.dup(int(os.environ["NGW_TERMINAL"]))
@@ -158,17 +158,17 @@ def terminal() -> int | None:
 
 
 def report(sentence: str, full: bool, elsewhere: int | None) -> None:
-    """Print a sentence on standard error, and on the terminal if that fails or a disk is full: logs lie on it too."""
+    """Print a sentence on standard error; on the terminal too if that fails or a disk is full: logs can be on it."""
     try:
         print(sentence, file=sys.stderr, flush=True)
     except OSError:
-        full, sys.stderr = True, None  # what is left in its buffer would change the exit status
+        full, sys.stderr = True, None  # the rest of its buffer would change the exit status
     if full and elsewhere is not None:
         os.write(elsewhere, f"{sentence}\n".encode())
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one stage; bad input, or a full disk, is one sentence on standard error and status 2."""
+    """Run one stage; bad input or a full disk gives one sentence on standard error and status 2."""
     elsewhere = terminal()
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin starve one another where cores are shared
     words = sys.argv[1:] if argv is None else argv
@@ -179,7 +179,7 @@ def main(argv: list[str] | None = None) -> int:
     name = options.pop("stage")
     try:
         function(name)(*further, **options)
-        print(end="", flush=True)  # a log that lies on a full disk says so here
+        print(end="", flush=True)  # a log on a full disk fails here
     except InputError as error:
         report(f"ngw {name}: {error}", isinstance(error, FullDisk), elsewhere)
     except OSError as error:

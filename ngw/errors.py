@@ -9,18 +9,18 @@ from contextlib import contextmanager
 
 
 class InputError(ValueError):
-    """Bad input, told in one sentence: the file, the item, what was expected, what was found, the remedy.
+    """Bad input, in one sentence: the file, the item, what was expected, what was found, the remedy.
 
     The command line prints it without a traceback and exits with status 2.
     """
 
 
 class FullDisk(InputError):
-    """A disk that is full, on which logs lie too: the command line says it on the terminal as well."""
+    """A full disk. Logs can be on it too, so the command line also prints the error on the terminal."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A question after the known name that is nearest to one; empty where none is near."""
+    """A question that suggests the nearest known name; empty if none is near."""
     near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""
 
@@ -32,14 +32,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def __getattr__(name: str) -> type[InputError]:
-    """`NotFittedError`: an `InputError` that is scikit-learn's error of this name too, where that is installed.
+    """`NotFittedError`: an `InputError` that is also scikit-learn's error of this name, if scikit-learn is installed.
 
-    It is made when it is first asked for, since scikit-learn takes a second to import.
+    The class is created on first access, since scikit-learn takes a second to import.
     """
     if name != "NotFittedError":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     bases: tuple[type, ...] = (InputError,)
-    with contextlib.suppress(ImportError):  # no scikit-learn, so nobody can wait for its error
+    with contextlib.suppress(ImportError):  # without scikit-learn, no caller can catch its error
         from sklearn.exceptions import NotFittedError
 
         bases += (NotFittedError,)
@@ -49,7 +49,7 @@ def __getattr__(name: str) -> type[InputError]:
 
 @contextmanager
 def naming(files: str) -> Iterator[None]:
-    """Inside, an error about arrays also says which files they came from."""
+    """Inside this context, an error about arrays also names their files."""
     try:
         yield
     except InputError as error:

@@ -11,17 +11,17 @@ from collections.abc import Mapping
 
 from ngw.errors import InputError
 
-ENERGY = "NGW_ENERGY"  # the environment's ISO code of a country, where energy shall be estimated
-PEAKS = ("peak_memory_mb", "gpu_memory_mb")  # of two stages the larger one counts; of the other costs, the sum
+ENERGY = "NGW_ENERGY"  # environment variable: a country's ISO code, to estimate energy
+PEAKS = ("peak_memory_mb", "gpu_memory_mb")  # of two stages, the larger peak counts; other costs add up
 COSTS = ("train_seconds", "cpu_seconds", "gpu_seconds", *PEAKS, "energy_wh", "co2_g")
-MAXRSS = 2**20 if sys.platform == "darwin" else 2**10  # units of getrusage's in a MB: macOS counts bytes, Linux kB
+MAXRSS = 2**20 if sys.platform == "darwin" else 2**10  # getrusage's units per MB: macOS counts bytes, Linux kB
 
 
 class Meter:
-    """Measures from its making on; `read` tells, once.
+    """Measures from its creation on; call `read` once.
 
-    Energy and CO2 are codecarbon's estimates (power of the processor's model by its load, counters where the machine
-    has some; the country's mix of sources), only where the environment's `NGW_ENERGY` names a country.
+    Energy and CO2 are codecarbon's estimates (from the processor model's power at its load, or the machine's counters
+    if it has some; from the country's energy mix), only if the environment variable `NGW_ENERGY` names a country.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Meter:
         self._start, self._cpu = time.perf_counter(), time.process_time()
 
     def read(self) -> dict[str, float]:
-        """Some of `COSTS`: seconds and peak memory always, the others where there is a GPU, or energy is wanted."""
+        """Some of `COSTS`: seconds and peak memory always, the others with a GPU or with estimates of energy."""
         costs = {"train_seconds": time.perf_counter() - self._start, "cpu_seconds": time.process_time() - self._cpu}
         costs["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MAXRSS
         torch = sys.modules.get("torch")
@@ -44,7 +44,7 @@ class Meter:
 
 
 def _forget_peak() -> None:
-    """From now on peak memory is this process's peak since now, where the system (Linux) allows it."""
+    """Reset this process's peak memory, where the system (Linux) allows it."""
     with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
         file.write("5")
     torch = sys.modules.get("torch")
@@ -72,7 +72,7 @@ def _tracker(country: str | None):
 
 
 def written(cost: Mapping[str, float]) -> dict[str, str]:
-    """A cost as metadata of a file of tensors."""
+    """A cost as metadata of a safetensors file."""
     return {name: repr(value) for name, value in cost.items()}
 
 

@@ -1,4 +1,4 @@
-"""Options of components as dataclass fields: a default and its bounds stand in one line, one check reads them."""
+"""Options of components as dataclass fields: a default and its bounds are on one line, and one check reads them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ngw.errors import InputError
 
-# How JSON Schema calls the types of fields and their bounds.
+# JSON Schema's names for the types of fields and their bounds.
 TYPES = {"int": "integer", "float": "number", "bool": "boolean", "str": "string", "None": "null"}
 KEYWORDS = {
     "above": "exclusiveMinimum",
@@ -22,11 +22,11 @@ KEYWORDS = {
 
 @dataclasses.dataclass(frozen=True)
 class Bounds:
-    """What an option can be: a finite number between bounds, or one of some texts."""
+    """The values of an option: finite numbers between bounds, or one of some texts."""
 
-    above: float | None = None  # not this number itself
+    above: float | None = None  # exclusive
     least: float | None = None
-    below: float | None = None  # not this number itself
+    below: float | None = None  # exclusive
     most: float | None = None
     among: Sequence[str] = ()
 
@@ -55,14 +55,14 @@ class Bounds:
 
 
 def option(default: Any, kw_only: bool = False, **bounds: Any) -> Any:
-    """A field of a dataclass with that default; bounds: see `Bounds`.  A field whose type has None allows null."""
+    """A dataclass field with this default; bounds: see `Bounds`.  A field whose type includes None allows null."""
     return dataclasses.field(default=default, kw_only=kw_only, metadata={"bounds": Bounds(**bounds)})
 
 
 def check(options: Any, section: str | None = None) -> None:
-    """Raise for the first option that lies outside its bounds.
+    """Raise for the first option outside its bounds.
 
-    section: whose options they are, for an `InputError`; without it a `ValueError`, to which the caller adds the name.
+    section: the options' section, for an `InputError`; without it a `ValueError`, to which the caller adds the name.
     """
     for field in dataclasses.fields(options):
         value, bounds = getattr(options, field.name), field.metadata.get("bounds")

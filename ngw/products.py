@@ -1,4 +1,4 @@
-"""Products of matrices by oneDNN on AMD's processors, where torch's MKL leaves half of AVX-512 unused."""
+"""Matrix products by oneDNN on AMD processors, where torch's MKL leaves half of AVX-512 unused."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor
 from torch.nn.functional import linear
 from torch.overrides import TorchFunctionMode
 
-LEAST = 1 << 20  # multiplications; of fewer, a call costs more than it spares
+LEAST = 1 << 20  # multiplications; with fewer, a call costs more than it saves
 MATMUL = frozenset({torch.matmul, torch.mm, Tensor.matmul, Tensor.mm, Tensor.__matmul__})
 
 
-class products(TorchFunctionMode, ContextDecorator):  # a context, named for what is made in it
-    """The context in which `linear`, `@` and `mm` of float32 matrices take oneDNN: 245 GFLOP/s a core in place of 109.
+class products(TorchFunctionMode, ContextDecorator):  # a context manager, hence the lower case
+    """In this context `linear`, `@` and `mm` of float32 matrices use oneDNN: 245 GFLOP/s per core instead of 109.
 
-    Equal up to rounding, differentiable any number of times, by torch's own threads.  On other processors, where MKL is
-    as fast, and for small, batched or other products it changes nothing.
+    Results are equal up to rounding and differentiable any number of times; the threads are torch's own.  Nothing
+    changes on other processors, where MKL is as fast, or for small, batched or other products.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -33,14 +33,14 @@ class products(TorchFunctionMode, ContextDecorator):  # a context, named for wha
 
 @cache
 def _on_amd() -> bool:
-    """Whether the processor is AMD's, with AVX-512, as Linux tells, and torch was built with oneDNN."""
+    """Whether Linux reports an AMD processor with AVX-512, and torch was built with oneDNN."""
     facts = Path("/proc/cpuinfo")
     ready = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
     return ready and facts.is_file() and "AuthenticAMD" in facts.read_text()
 
 
 def _worth_it(x: Tensor, weight: Tensor) -> bool:
-    """Whether oneDNN is the faster one for x [..., d] times the transpose of weight [e, d]."""
+    """Whether oneDNN is faster for x [..., d] times the transpose of weight [e, d]."""
     return (
         _on_amd() and x.dim() >= 2 and weight.dim() == 2 and x.numel() * len(weight) >= LEAST
         and all(z.dtype == torch.float32 and z.device.type == "cpu" and z.layout == torch.strided for z in (x, weight))

@@ -1,4 +1,4 @@
-"""One file a component: the file's name is its key, nothing is registered by hand."""
+"""One file per component: the file's name is its key, and nothing is registered by hand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _whole(value: Any) -> bool:
 
 
 def _finite(value: Any) -> bool:
-    return -math.inf < value < math.inf  # NaN isn't, and no whole number is too large
+    return -math.inf < value < math.inf  # False for NaN; True for every whole number, however large
 
 
 def _number(value: Any) -> bool:
@@ -36,7 +36,7 @@ def _text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-# What an annotation asks for, in words, and whether a value is that.
+# For each annotation: the expected value in words, and its check.
 TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "int": ("a whole number", _whole),
     "float": ("a number", _number),
@@ -73,8 +73,8 @@ def component(package: str, kind: str, base: type[T]) -> type[T]:
 
 
 def check_type(where: str, value: Any, annotation: Any) -> None:
-    """An option must be what its annotation says, where that is made of numbers, texts, booleans, paths and None, or
-    maps names to them. No number is NaN or infinite."""
+    """Check an option against its annotation, if that consists of numbers, texts, booleans, paths, None, or mappings
+    from names to them. NaN and infinity are refused as numbers."""
     parts = (annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)).split(" | ")
     if not set(parts) <= set(TYPES) or any(TYPES[part][1](value) for part in parts):
         return
@@ -87,14 +87,14 @@ def check_type(where: str, value: Any, annotation: Any) -> None:
 
 
 def entry(spec: Any) -> tuple[str, dict[str, Any]]:
-    """(kind, options) of a component's spec; an `InputError` where it is no mapping with a kind."""
+    """(kind, options) of a component's spec; an `InputError` if it isn't a mapping with a kind."""
     if not isinstance(spec, Mapping) or not isinstance(spec.get("kind"), str):
         raise InputError(f"expected a mapping with a kind, such as {{kind: cca}}, found {spec!r}; mend it.")
     return spec["kind"], {name: value for name, value in spec.items() if name != "kind"}
 
 
 def build(package: str, base: type[T], spec: Mapping[str, Any]) -> T:
-    """Make a component from its spec, {"kind": ..., options}."""
+    """Build a component from its spec, {"kind": ..., options}."""
     kind, options = entry(spec)
     return make(component(package, kind, base), repr(kind), options)
 

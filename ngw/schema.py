@@ -1,6 +1,6 @@
-"""What values may be: plain ones (names, texts, finite numbers, true, false, null, lists, mappings), and JSON Schemas.
+"""Checks of values: plain ones (names, texts, finite numbers, true, false, null, lists, mappings), and JSON Schemas.
 
-Types are Python's: 16.0 is no whole number and true is none either. What doesn't fit is told in one sentence.
+Types are Python's: neither 16.0 nor true is a whole number. Every error is one sentence.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 from ngw.errors import InputError, did_you_mean
 
-DEEPEST = 30  # levels of lists and mappings; what contains itself has no end
+DEEPEST = 30  # levels of lists and mappings; a value that contains itself has no end
 WIDEST = 2**63  # numbers below it fit every library's integers
-# How an error tells what each keyword of the schema wants.
+# How an error words the expectation of each keyword of the schema.
 WANTED = {
     "type": "a value of type {}",
     "const": "{!r}",
@@ -32,14 +32,14 @@ WANTED = {
 
 
 def place(path: Sequence[str | int]) -> str:
-    """A place in a config in words, such as `tables.retrieval.only[2].pairs`."""
+    """A place in a config as text, such as `tables.retrieval.only[2].pairs`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
 def check_plain(where: str, value: Any, path: tuple[str | int, ...] = ()) -> None:
-    """Raise an `InputError` for a value that YAML or JSON can hold, but that no option means.
+    """Raise an `InputError` for a value that YAML or JSON can hold, but no option accepts.
 
-    Such are keys that YAML reads as something else than text (`no`, `1`), NaN and infinity, dates, NUL in a text.
+    Examples: keys that YAML doesn't read as text (`no`, `1`), NaN and infinity, dates, NUL in a text.
     """
     at = ": ".join(part for part in (where, place(path)) if part)
     if len(path) > DEEPEST:
@@ -66,7 +66,7 @@ def check_plain(where: str, value: Any, path: tuple[str | int, ...] = ()) -> Non
 
 
 def check_schema(values: Any, schema: Mapping[str, Any], where: str = "config") -> None:
-    """Raise an `InputError` for the first thing that doesn't fit; an unknown key's suggests the nearest one."""
+    """Raise an `InputError` for the first value that doesn't fit; for an unknown key it suggests the nearest one."""
     import jsonschema
 
     types = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many({"integer": _integer, "number": _number})
@@ -91,10 +91,10 @@ def _number(_: Any, value: Any) -> bool:
 
 
 def _hint(error: Any) -> str:
-    """What is to be done where YAML has read a text as something else, or a number as a text; how a list is empty."""
+    """The remedy if YAML has read a text as another type, or a number as text, or nothing where a list is expected."""
     wanted = error.validator_value if error.validator == "type" else ""
     if wanted == "string" and isinstance(error.instance, bool | int | float):
-        return ", in quotes where it is a text"
+        return ", in quotes if it is a text"
     if wanted == "number" and isinstance(error.instance, str):
         return ", YAML reads 1e-3 as text, write 1.0e-3"
     if wanted == "array" and error.instance is None and not error.schema.get("minItems"):
@@ -103,7 +103,7 @@ def _hint(error: Any) -> str:
 
 
 def expectation(error: Any) -> str:
-    """What the schema wants in the place of an error, in words."""
+    """What the schema expects at the place of an error, in words."""
     if error.validator == "anyOf":
         return ", or ".join(expectation(each) for each in error.context)
     if error.validator == "required":
