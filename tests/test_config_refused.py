@@ -26,9 +26,9 @@ INF, NAN = float("inf"), float("nan")
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("run:\n  seeds: [0]\n  pairs: [1]\n  seeds: [1]\n", "the key 'seeds' a second time in .*line 4"),
-        ('{"a": {"b": 1, "b": 2}}', "the key 'b' a second time"),
-        ("a: {b: 1, 'b': 2}", "the key 'b' a second time"),
+        ("run:\n  seeds: [0]\n  pairs: [1]\n  seeds: [1]\n", "a duplicate key 'seeds' in .*line 4"),
+        ('{"a": {"b": 1, "b": 2}}', "a duplicate key 'b'"),
+        ("a: {b: 1, 'b': 2}", "a duplicate key 'b'"),
         ("a: 2024-13-13", "month must be in 1..12"),
         ("a: [" * 5000, "recursion"),
         ("a: \ud800", "surrogates not allowed|can't decode|not allowed"),
@@ -64,7 +64,7 @@ def test_snakemake_takes_no_key_twice(tmp_path):
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode != 0
-    assert "twice.yaml: expected YAML, found the key 'seeds' a second time" in done.stdout + done.stderr
+    assert "twice.yaml: expected YAML, found a duplicate key 'seeds'" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("section", ["datasets", "encoders", "methods", "fusions", "scorers"])

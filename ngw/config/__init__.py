@@ -1,4 +1,4 @@
-"""The config: three checks (schema, cross references, each class's own), then what the rules ask of it. No torch."""
+"""The config: three checks (schema, cross references, each class's own), then the answers that rules need. No torch."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from ngw.tasks.vqa.options import TrainingOptions
 
 __all__ = ["FUSION", "RUN", "Config", "cells", "read"]
 
-# What the schema refers to and doesn't say: the options of classes, whose bounds stand with their defaults.
+# The options of classes: the schema refers to them, and their classes define defaults and bounds.
 OPTIONS = {"captioner": CaptionerOptions, "imager": ImagerOptions, "training": TrainingOptions}
 
 
 def read(path: str | os.PathLike) -> dict[str, Any]:
-    """A YAML file as a dictionary; a key that stands twice in a mapping is an `InputError`."""
+    """A YAML file as a dictionary; a duplicate key of a mapping is an `InputError`."""
     try:
         with open(path, encoding="utf-8") as file:
             value = yaml.load(file, Loader=Once)
@@ -43,7 +43,7 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
 
 
 class Config(Sections):
-    """A checked config. Building one raises an `InputError` for the first thing that is wrong."""
+    """A checked config. Building one raises an `InputError` for the first flaw."""
 
     def __init__(self, values: Mapping[str, Any], schema: str | os.PathLike = SCHEMA) -> None:
         check_plain("config", values)
@@ -53,11 +53,11 @@ class Config(Sections):
         super().__init__(values)
         self._scorers = {name: _placed(scorer) for name, scorer in self._scorers.items()}
         self._check_names()
-        _ = self.vqa, self.generation  # which check themselves
+        _ = self.vqa, self.generation  # they check themselves when built
         self._check_components()
 
     def _check_names(self) -> None:
-        """Every selected name is defined, and encoders stand on their own side."""
+        """Every selected name is defined, and every encoder is on its own side."""
         for name in self.run["datasets"]:
             known("run.datasets", "data set", name, self.datasets)
         for pair in self.run["encoder_pairs"]:
@@ -83,7 +83,7 @@ class Config(Sections):
                 )
 
     def _check_components(self) -> None:
-        """Every kind exists and takes its options; what is selected is there."""
+        """Every kind exists and accepts its options; every selection exists."""
         for name, spec in self.datasets.items():
             with_name(f"datasets.{name}", data.check, spec)
         for name, spec in self.encoders.items():
@@ -97,5 +97,5 @@ class Config(Sections):
 
 
 def _placed(scorer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A scorer's entry; the folder of one that the project holds is found from elsewhere too."""
+    """A scorer's entry; a scorer's folder in the project is found from other working directories too."""
     return {**scorer, "model": placed(scorer["model"])} if "model" in scorer else scorer

@@ -1,4 +1,4 @@
-"""Which runs share a job: those of a method, or at one of its budgets; of all methods where a run takes a second."""
+"""Which runs share a job: a method's, or those at one of its budgets; all methods' where a run takes a second."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ngw.tasks import CEILING
 
 PLACE = ("dataset", "vision", "text")
 FITS = ("transport", "maps", "fit")  # the stages that fit methods between features
-LONG = ("transport",)  # what takes hours a run at the paper's size
-SHORT = ("retrieval", "classification", "identifiability", "generate-captions", "generate-images")  # or seconds, here
-ALL = "all~"  # what a batch of all methods is called, with the marks of `Batches`
-FILES = {  # what a stage makes of a run, by its option
+LONG = ("transport",)  # hours per run at the paper's size
+SHORT = ("retrieval", "classification", "identifiability", "generate-captions", "generate-images")  # or seconds
+ALL = "all~"  # the name of a batch of all methods, with the marks of `Batches`
+FILES = {  # a stage's output files for a run, by option
     "transport": {"output": "plan.safetensors"},
     "maps": {"output": "model.safetensors"},
     "fit": {"output": "model.safetensors"},
@@ -36,17 +36,17 @@ Cell = dict[str, Any]
 
 
 def base(name: str) -> str:
-    """The method after which a batch is called."""
+    """The method that gives a batch its name."""
     return name.rstrip("~")
 
 
 class Batches:
     """The config's runs, sorted into jobs.
 
-    A batch is called after its method, or its fusion.  `ngw~` are the runs that only the ablations' table wants, of ngw
-    and of what is derived from it; `ngw~~` those that only the full one wants.  All methods share the jobs of a short
-    stage: `all~`, `all~~`, `all~~~`.  `run.grain: budget` leaves these a job a method, and cuts the runs of long stages
-    into parts, a budget of pairs each.
+    A batch has the name of its method, or of its fusion.  `ngw~` has the runs of ngw and of the methods derived from it
+    that only the ablations' table needs; `ngw~~` those that only the full one needs.  All methods share the jobs of a
+    short stage: `all~`, `all~~`, `all~~~`.  With `run.grain: budget` each method has its own jobs of short stages, and
+    the runs of long stages are cut into parts, one for each budget of pairs.
     """
 
     def __init__(self, config: Sections) -> None:
@@ -54,7 +54,7 @@ class Batches:
 
     @functools.cached_property
     def _tables(self) -> dict[str, list[Cell]]:
-        """{stage: the runs that tables want of it}; those of the ablations stand last."""
+        """{stage: the runs that tables need from it}; runs of the ablations come last."""
         config = self.config
         ablations: list[Cell] = [*cells(config.ablation_grid()), *cells(config.ablation_grid(full=True))]
         generated = config.generation.cells()
@@ -74,13 +74,13 @@ class Batches:
         }  # fmt: skip
 
     def _fitted(self, some: Iterable[Cell]) -> list[Cell]:
-        """Those whose method is fitted to features."""
+        """The runs whose method is fitted to features."""
         others = {*self.config.raw.names(), CEILING}
         return [cell for cell in some if cell["method"] not in others]
 
     @functools.cached_property
     def _ablated(self) -> dict[str, str]:
-        """{run: the name of its batch} of the runs that only tables of ablations want."""
+        """{run: the name of its batch} for the runs that only tables of ablations need."""
         config = self.config
         names: dict[str, str] = {}
         for grid, mark in ((config.ablation_grid(full=True), "~~"), (config.ablation_grid(), "~")):
@@ -98,7 +98,7 @@ class Batches:
         return ALL + name[len(base(name)) :] if self.whole and stage in SHORT else name
 
     def part(self, stage: str, cell: Cell) -> str:
-        """The part of its batch in which a run is."""
+        """The part of its batch that contains a run."""
         return "runs" if self.whole or stage not in LONG else f"pairs{cell['pairs']}"
 
     def names(self, stage: str) -> list[str]:
@@ -107,27 +107,27 @@ class Batches:
 
     @functools.cached_property
     def _outside(self) -> set[str]:
-        """The methods that a user's rule fits, a job a run."""
+        """The methods that a user's rule fits, one job per run."""
         return set(self.config.outside())
 
     def _has_plan(self, name: str) -> bool:
         return self.config.method(name).has_plan
 
     def done(self, stage: str, cell: Cell) -> str:
-        """The file that says that a stage has made a run's files."""
+        """The file that records that a stage has written a run's files."""
         key = "fusion" if "fusion" in cell else "method"
         pattern, where = (FUSED if key == "fusion" else DONE), {name: cell[name] for name in PLACE}
         return pattern.format(**where, **{key: self.name(stage, cell)}, part=self.part(stage, cell), stage=stage)
 
     def fitted(self, cell: Cell) -> str:
-        """The file that says that a run's method is fitted."""
+        """The file that records that a run's method is fitted."""
         if cell["method"] in self._outside:
             return f"{RUN}/model.safetensors".format(**cell)
         return self.done("maps" if self._has_plan(cell["method"]) else "fit", cell)
 
     def runs(self, stage: str, job: Any) -> list[Cell]:
         """The runs of a job, by its wildcards."""
-        if stage == "vqa":  # one job beside a data set and pair of encoders
+        if stage == "vqa":  # one job for a data set and pair of encoders
             return [cell for cell in self.config.vqa.cells() if all(cell[name] == job[name] for name in PLACE)]
         name = job.fusion if stage == "fuse" else job.method
         return self._jobs[stage].get((job.dataset, job.vision, job.text, name, job.part), [])
@@ -153,7 +153,7 @@ class Batches:
         }
 
     def made(self, stage: str, some: Iterable[Cell]) -> list[str]:
-        """What says that a stage has made the files of some runs, each once; a rule of one's own makes them itself."""
+        """The files, each once, that record that a stage has written some runs' files; a user's rule writes its own."""
         own = self._own[stage]
         files: list[str] = []
         for cell in some:

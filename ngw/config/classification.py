@@ -1,4 +1,4 @@
-"""What the config says of zero-shot classification: the labelled data sets, and which runs classify them. No torch."""
+"""The config of zero-shot classification: the labelled data sets, and the runs that classify them. No torch."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PROBE = "results/probes/{dataset}/{vision}"
 class Classification:
     """The section `tables.classification`; without it there are no runs.
 
-    The runs are those of the retrieval table on one data set, `aligned_on`: what is fitted is fitted for both.
+    The runs are the retrieval table's on one data set, `aligned_on`: one fit serves both tables.
     """
 
     def __init__(self, definitions: Definitions, table: Mapping[str, Any] | None, fitted: Callable[[], Any]) -> None:
-        """fitted: gives the runs of the retrieval table."""
+        """fitted: returns the runs of the retrieval table."""
         given = table or {}
         defaults = {"methods": [], "sets": [], "only": [], "probe": given.get("sets", [])}
         self.table = {**defaults, "aligned_on": definitions.run["datasets"][0], **given}
@@ -32,7 +32,7 @@ class Classification:
         return self.table["sets"]
 
     def check(self) -> None:
-        """Every data set has classes, the runs are fitted on others."""
+        """Every data set has classes, and the runs are fitted on other data sets."""
         where = "tables.classification"
         known(f"{where}.aligned_on", "data set", self.table["aligned_on"], self.definitions.datasets)
         if self.table["aligned_on"] not in self.definitions.run["datasets"]:
@@ -61,7 +61,7 @@ class Classification:
                 )
 
     def cells(self) -> list[dict[str, Any]]:
-        """Every run of the table: the fields that say who it is."""
+        """Every run of the table, as the fields of its identity."""
         kept = {some["method"]: some for some in self.table["only"]}
         pairs = {tuple(pair) for pair in self.definitions.image_text_pairs()}
         runs: dict[str, list] = {name: [] for name in self.table["methods"]}
@@ -78,11 +78,11 @@ class Classification:
         return [cell for cells in runs.values() for cell in cells]
 
     def of_sets(self, pattern: str) -> list[str]:
-        """That file of every labelled data set."""
+        """A file of every labelled data set, by its pattern."""
         return [pattern.replace("{set}", name) for name in self.sets]
 
     def probes(self, ending: str) -> list[str]:
-        """That file of the linear probe of every data set that has one, and vision encoder."""
+        """A file of every linear probe: of each data set that has one, with each vision encoder."""
         visions = dict.fromkeys(vision for vision, _ in self.definitions.image_text_pairs())
         places = [(dataset, vision) for dataset in self.table["probe"] for vision in visions]
         return [f"{PROBE}.{ending}".format(dataset=dataset, vision=vision) for dataset, vision in places]

@@ -1,4 +1,4 @@
-"""What the config defines, and which runs it wants of it: data sets, encoders, methods. Sections of tables ask here."""
+"""The definitions of the config (data sets, encoders, methods) and its selection of runs, for the tables' sections."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from ngw.features.clouds import ALL, NONE, SHARED
 
 
 class Definitions:
-    """The sections `datasets`, `encoders`, `methods` and `run`; methods are built when they are first asked for."""
+    """The sections `datasets`, `encoders`, `methods` and `run`; methods are built on first access."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.datasets, self.encoders, self.methods = values["datasets"], values["encoders"], values["methods"]
         self.run = values["run"]
         self.unpaired = self.run.get("unpaired", [SHARED])
-        self.foreign = self.run.get("foreign", {})  # data set -> the one whose captions are the unpaired ones
+        self.foreign = self.run.get("foreign", {})  # data set -> the data set of its unpaired captions
         self._built: dict[str, methods.Method] = {}
 
     def method_spec(self, name: str) -> dict[str, Any]:
-        """A method's kind and hyperparameters; `base~option=value~...` derives them from a defined one."""
+        """A method's kind and hyperparameters; `base~option=value~...` derives them from a defined method."""
         return derived_spec("methods", "method", self.methods, name)
 
     def method(self, name: str) -> methods.Method:
-        """The unfitted method, made once."""
+        """The unfitted method, built once."""
         if name not in self._built:
             self._built[name] = with_name(f"methods.{name}", methods.build, self.method_spec(name))
         return self._built[name]
 
     def budgets(self, name: str) -> list[str]:
-        """The pair budgets at which a method runs: 0 alone, all alone, or every one that has enough pairs."""
+        """The pair budgets at which a method runs: only 0, only all, or every budget with enough pairs."""
         method, budgets = self.method(name), [str(budget) for budget in self.run["pairs"]]
         if method.supervision == "none":
             return ["0"]
@@ -40,11 +40,11 @@ class Definitions:
         return [budget for budget in budgets if budget == ALL or int(budget) >= method.min_pairs]
 
     def budget(self, name: str, pairs: int | str) -> str:
-        """The one budget at which a method runs in a table of one: that, or the one that the method's kind has."""
+        """A method's budget in a table of one budget: the table's, or the only one that the method's kind has."""
         return {"none": "0", "all": ALL}.get(self.method(name).supervision, str(pairs))
 
     def settings(self, name: str, pairs: str, wanted: list[str]) -> list[str]:
-        """Those of the wanted settings of unpaired rows in which a method runs: `none` where it sees no such rows."""
+        """The settings of unpaired rows in which a method runs, among the wanted; `none` if it sees no such rows."""
         return [NONE] if pairs == ALL or self.method(name).raw else wanted
 
     def at(self, name: str, table: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""What the config says of generation: the methods whose maps are tried, the decoders' options, the runs. No torch."""
+"""The config of generation: the methods whose maps are evaluated, the decoders' options, the runs. No torch."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Generation:
             if network.modality != "vision":
                 raise InputError(
                     f"config: tables.generation.images.network: expected an image encoder, found "
-                    f"{self.images['network']!r}, of texts; name another."
+                    f"{self.images['network']!r}, a text encoder; name another."
                 )
             known("tables.generation.images.scorer", "scorer", self.images["scorer"], scorers)
 
     def _check_scorers(self) -> None:
-        """A scorer is a folder, or learns from data that no method sees."""
+        """A scorer is a folder, or is trained on data that no method sees."""
         for name, scorer in self.scorers.items():
             if ("model" in scorer) == ("dataset" in scorer):
                 raise InputError(
@@ -61,7 +61,7 @@ class Generation:
                     )
 
     def judges(self) -> dict[str, Any]:
-        """Who judges the pictures, for their record."""
+        """The judges of the pictures, for the record."""
         images = self.images or {}
         published = self.scorers[images["scorer"]].get("published", False)
         return {**{k: images[k] for k in ("network", "axes", "scorer")}, "published": published}
@@ -72,11 +72,11 @@ class Generation:
         return self.table["methods"]
 
     def names(self) -> list[str]:
-        """Whatever the decoders read latents of: the methods, and their ceiling."""
+        """The sources of the decoders' latents: the methods, and the ceiling."""
         return [*self.methods, CEILING] if self.methods else []
 
     def cells(self) -> list[dict[str, Any]]:
-        """Every run of the table: the fields that say who it is. The ceiling runs once."""
+        """Every run of the table, as the fields of its identity. The ceiling runs once."""
         runs = []
         for dataset in self.definitions.run["datasets"]:
             for vision, text in self.definitions.image_text_pairs():
@@ -92,24 +92,24 @@ class Generation:
         return runs
 
     def files(self, file: str) -> list[str]:
-        """That file of every run of the table."""
+        """A file of every run of the table, by its name."""
         return [f"{RUN}/{file}".format(**cell) for cell in self.cells()]
 
     def of_pair(self, file: str) -> list[str]:
-        """Patterns of that file of every run beside one data set and pair of encoders."""
+        """Patterns of a file of every run with one data set and pair of encoders."""
         setting = {name: f"{{{name}}}" for name in ("dataset", "vision", "text")}
         cells = self.cells()
-        if not cells:  # nobody asks for it, but a rule must have an output
+        if not cells:  # no rule needs it, but a rule must have an output
             return [f"results/runs/{{dataset}}/{{vision}}__{{text}}/none/{file}"]
         first = {name: cells[0][name] for name in setting}
         return [f"{RUN}/{file}".format(**{**cell, **setting}) for cell in cells if first.items() <= cell.items()]
 
     def network(self) -> Mapping[str, Any] | None:
-        """The entry of the encoder between whose features pictures are compared."""
+        """The entry of the encoder whose features compare the pictures."""
         return self.definitions.encoders[self.images["network"]] if self.images else None
 
     def sheet(self, dataset: str, vision: str, text: str) -> list[dict[str, Any]]:
-        """The runs that stand on the sheets: each method's first budget and first seed."""
+        """The runs on the sheets: each method at its first budget and first seed."""
         here = [c for c in self.cells() if (c["dataset"], c["vision"], c["text"]) == (dataset, vision, text)]
         first: dict[str, dict[str, Any]] = {}
         for cell in here:

@@ -1,4 +1,4 @@
-"""What the config says of methods that read raw items: joint training, weight averaging, their students. No torch."""
+"""The config of methods that read raw items: joint training, weight averaging, their students. No torch."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from ngw.config.definitions import Definitions
 from ngw.config.names import known
 from ngw.errors import InputError
 
-MERGING = ("weight", "align")  # options of weight averaging that its towers don't depend on
+MERGING = ("weight", "align")  # options of weight averaging on which its towers don't depend
 
 
 class RawItems:
     """The selected methods that read raw items, not features: they have stages of their own."""
 
     def __init__(self, definitions: Definitions, selected: Sequence[str], of_features: Sequence[str]) -> None:
-        """selected: the methods of all tables.  of_features: those whose maps between features are wanted."""
+        """selected: the methods of all tables.  of_features: the methods whose maps between features are needed."""
         self.definitions, self.selected, self.of_features = definitions, selected, of_features
 
     def names(self) -> list[str]:
-        """Those of the tables, and those that others learn from."""
+        """The methods of the tables, and the teachers of others."""
         return self._names
 
-    @functools.cached_property  # rules ask for them at each job
+    @functools.cached_property  # rules need them for each job
     def _names(self) -> list[str]:
         teachers = [name for name in map(self.teacher, self.selected) if name is not None]
         return [name for name in dict.fromkeys([*self.selected, *teachers]) if self._is_raw(name)]
@@ -33,15 +33,15 @@ class RawItems:
         return self.definitions.method(name).raw
 
     def teacher(self, name: str) -> str | None:
-        """The jointly trained model that a method learns from."""
+        """The jointly trained model from which a method learns."""
         return self.definitions.method(name).teacher
 
     def averaged(self) -> list[str]:
-        """Those that average weights."""
+        """The methods that average weights."""
         return [name for name in self.names() if self.definitions.method_spec(name)["kind"] == "weight-averaging"]
 
     def towers(self, name: str) -> str:
-        """The first method that averages the same towers: how it merges them is all that differs."""
+        """The first method with the same towers: only the merging differs."""
 
         def trained(name: str) -> dict[str, Any]:
             return {option: v for option, v in self.definitions.method(name).params().items() if option not in MERGING}
@@ -49,7 +49,7 @@ class RawItems:
         return next(other for other in self.averaged() if trained(other) == trained(name))
 
     def check(self) -> None:
-        """They stand in no table of maps, and teachers are among them."""
+        """No table of maps has them, and every teacher is one of them."""
         for name in self.of_features:
             if self._is_raw(name):
                 raise InputError(

@@ -1,4 +1,4 @@
-"""What the parts of the config share: where runs lie, names that must exist, and entries derived from others."""
+"""What the parts of the config share: the paths of runs, checks of names, and entries derived from others."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ import yaml
 from ngw.errors import InputError, did_you_mean, naming
 from ngw.schema import check_plain
 
-# The only places that know where a run lies; the rules use them as patterns, the tables as paths.
+# The only definitions of a run's path; the rules use them as patterns, the tables as paths.
 RUN = "results/runs/{dataset}/{vision}__{text}/{method}/pairs{pairs}/{unpaired}/seed{seed}"
 FUSION = "results/fusions/{dataset}/{vision}__{text}/{fusion}/pairs{pairs}/{unpaired}/labels{labels}/seed{seed}"
 
-# What a job of many runs leaves beside their own files, by which the rules know them: what each file was made of.
+# The output of a job of many runs, besides their own files: the rules' target, which says what each file was made of.
 DONE = "results/runs/{dataset}/{vision}__{text}/{method}/{part}.{stage}.json"
 FUSED = "results/fusions/{dataset}/{vision}__{text}/{fusion}/{part}.{stage}.json"
 SCORED = "results/fusions/{dataset}/{vision}__{text}/vqa.json"
 
-# What stands behind a `~` of a derived name, which is part of a path.
+# A change after a `~` in a derived name; the name is part of a path.
 CHANGE = re.compile(r"([a-z0-9_]+)=([A-Za-z0-9._+-]+)")
 
 
 def as_text(entry: Mapping[str, Any]) -> str:
-    """A config entry as text, the same for any order of its keys."""
+    """A config entry as text, independent of the order of its keys."""
     return json.dumps(entry, sort_keys=True)
 
 
 def module(package: str, spec: Mapping[str, Any] | None) -> list[str]:
-    """The module of a component's kind, as a fingerprint of code wants it."""
+    """The module of a component's kind, for a fingerprint of code."""
     return [f"ngw.{package}.{spec['kind'].replace('-', '_')}"] if spec else []
 
 
 class Once(yaml.SafeLoader):
-    """Refuses a key that stands twice in a mapping, of which YAML keeps the last in silence; `<<` merges as ever."""
+    """Refuses duplicate keys of a mapping, of which YAML silently keeps the last; `<<` merges as usual."""
 
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -44,19 +44,19 @@ class Once(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if (key.tag, key.value) in keys:
-                    raise yaml.MarkedYAMLError(None, None, f"the key {key.value!r} a second time", key.start_mark)
+                    raise yaml.MarkedYAMLError(None, None, f"a duplicate key {key.value!r}", key.start_mark)
                 keys.add((key.tag, key.value))
         return node
 
 
 def known(where: str, label: str, name: str, names: Mapping[str, Any]) -> None:
-    """Raise with the nearest name where a name is not defined."""
+    """Raise an `InputError` with the nearest name if a name is not defined."""
     if name not in names:
         raise InputError(f"config: {where}: {label} {name!r} is not defined.{did_you_mean(name, names)}")
 
 
 def with_name(where: str, check: Callable, spec: Mapping[str, Any]) -> Any:
-    """Run a component's own check; its error says which entry of the config it is about."""
+    """Run a component's own check; its error names the entry of the config."""
     try:
         return check(spec)
     except InputError as error:
@@ -64,7 +64,7 @@ def with_name(where: str, check: Callable, spec: Mapping[str, Any]) -> Any:
 
 
 def derived_spec(where: str, label: str, specs: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The entry of a name among a section's; `base~option=value~...` is that of the base with other values."""
+    """The entry of a name in a section; `base~option=value~...` is the base's entry with other values."""
     base = name.split("~")[0]
     known(where, label, base, specs)
     with naming("config"):
@@ -72,7 +72,7 @@ def derived_spec(where: str, label: str, specs: Mapping[str, Any], name: str) ->
 
 
 def derived(label: str, spec: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
-    """The spec of a name `base~option=value~...`, of the base's.  label: the name in errors.  where: its section."""
+    """The spec of a name `base~option=value~...`, from the base's.  label: the name in errors.  where: its section."""
     spec = dict(spec)
     for change in name.split("~")[1:]:
         parts = CHANGE.fullmatch(change)

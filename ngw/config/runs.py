@@ -1,4 +1,4 @@
-"""What a job of many runs is made of: the options of each, the files that it reads, those that it makes."""
+"""The runs of a job: the options of each, the files that it reads, the files that it writes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DECODERS = {"generate-captions": "{text}/seed{seed}/captioner", "generate-images
 
 
 def _folder(cell: Mapping[str, Any]) -> str:
-    """Where the runs of a cell's method, or fusion, lie."""
+    """The folder of all runs of a cell's method, or fusion."""
     pattern = FUSION if "fusion" in cell else RUN
     return pattern.partition("/pairs")[0].format(**cell)
 
@@ -28,7 +28,7 @@ class Runs:
         self.config, self.batches = config, Batches(config)
 
     def runs(self, stage: str, *outside: Callable) -> Callable:
-        """A parameter function: a job's runs, as `ngw batch` wants them; outside: fingerprints of files elsewhere."""
+        """A parameter function: a job's runs, as `ngw batch` reads them.  outside: fingerprints of files elsewhere."""
 
         def text(wildcards):
             groups = {}
@@ -42,7 +42,7 @@ class Runs:
         return text
 
     def kinds(self, stage: str) -> Callable:
-        """A function: the kinds of the methods of the runs of a job."""
+        """A function: the kinds of the methods of a job's runs."""
 
         def modules(wildcards):
             names = dict.fromkeys(cell["method"] for cell in self.batches.runs(stage, wildcards))
@@ -51,11 +51,11 @@ class Runs:
         return modules
 
     def _parts(self, method: str) -> list[str]:
-        """The module of a method's kind; none of the decoders' ceiling."""
+        """The module of a method's kind; none for the decoders' ceiling."""
         return [] if method == CEILING else module("methods", self.config.method_spec(method))
 
     def _shared(self, stage: str, cell: Mapping[str, Any]) -> dict[str, Any]:
-        """What a group's runs have in common: components' modules, files that each reads and makes in its folder."""
+        """What a group's runs have in common: components' modules, names of input and output files."""
         vqa = self.config.vqa
         if stage == "vqa":
             reads = {"training": "training.json", "results": f"predictions/{vqa.table['split']}.json"}
@@ -74,7 +74,7 @@ class Runs:
         return {"parts": self._parts(method), "reads": reads, "makes": FILES[stage]}
 
     def _run(self, stage: str, cell: Mapping[str, Any]) -> dict[str, Any]:
-        """A run's folder in its group's, its own options, and what it reads elsewhere."""
+        """A run's folder inside its group's, its own options, and its input files elsewhere."""
         options, reads = {}, {}
         if stage == "fuse":
             name, run = cell["fusion"], self.config.vqa.aligned_run(cell)
@@ -93,47 +93,47 @@ class Runs:
         return {"folder": folder.removeprefix(f"{_folder(cell)}/"), "options": options, "reads": reads}
 
     def _foreign(self, cell: Any) -> dict[str, str]:
-        """The features of another data set's captions, which are the unpaired ones in the setting `foreign`."""
+        """The features of another data set's captions: the unpaired captions in the setting `foreign`."""
         if cell["unpaired"] != FOREIGN:
             return {}
         return {"foreign": f"results/features/{self.config.foreign[cell['dataset']]}/train/{cell['text']}.safetensors"}
 
     def _teacher(self, cell: Mapping[str, Any]) -> dict[str, str]:
-        """The bridge of the jointly trained model that a method learns from, at its budget and seed."""
+        """The bridge of a method's teacher, a jointly trained model, at the method's budget and seed."""
         name = self.config.method(cell["method"]).teacher
         run = {**cell, "method": name, "unpaired": NONE}
         return {"teacher": f"{RUN}/bridge.safetensors".format(**run)} if name else {}
 
     def _decoder(self, stage: str, cell: Mapping[str, Any]) -> dict[str, str]:
-        """The decoder by which a run's latents become captions or pictures."""
+        """The decoder that turns a run's latents into captions or pictures."""
         return {"decoder": f"results/decoders/{{dataset}}/{DECODERS[stage]}.safetensors".format(**cell)}
 
     def fitted(self, stage: str) -> Callable:
-        """An input function: what says that the methods of the runs of a job are fitted."""
+        """An input function: the files that record that the methods of a job's runs are fitted."""
         return self._of_runs(stage, lambda cell: [self.batches.fitted(cell)])
 
     def plans(self, stage: str) -> Callable:
-        """An input function: what has the plans of the runs of a job."""
+        """An input function: the transport jobs' files, with the plans of a job's runs."""
         return self._of_runs(stage, lambda cell: [self.batches.done("transport", cell)])
 
     def foreign(self, stage: str) -> Callable:
-        """An input function: the other captions that the runs of a job read."""
+        """An input function: the features of foreign captions that a job's runs read."""
         return self._of_runs(stage, lambda cell: self._foreign(cell).values())
 
     def foreign_of(self, wildcards: Any) -> str | list:
-        """Those of a single run."""
+        """The features of foreign captions that a single run reads."""
         return self._foreign(wildcards).get("foreign", [])
 
     def teachers(self, stage: str) -> Callable:
-        """An input function: the bridges from which the runs of a job learn."""
+        """An input function: the bridges from which a job's runs learn."""
         return self._of_runs(stage, lambda cell: self._teacher(cell).values())
 
     def decoders(self, stage: str) -> Callable:
-        """An input function: the decoders of the runs of a job."""
+        """An input function: the decoders of a job's runs."""
         return self._of_runs(stage, lambda cell: self._decoder(stage, cell).values())
 
     def decoded(self, stage: str) -> Callable:
-        """An input function: what has the maps that carry latents to a decoder; nothing at its ceiling."""
+        """An input function: the files behind the maps to a decoder's latents; none at the decoder's ceiling."""
 
         def maps(cell):
             if cell["method"] == CEILING:
@@ -144,12 +144,12 @@ class Runs:
         return self._of_runs(stage, maps)
 
     def aligners(self, wildcards: Any) -> list[str]:
-        """What has the maps of the fusions of a job."""
+        """The files behind the maps of a job's fusions."""
         runs = (self.config.vqa.aligned_run(cell) for cell in self.batches.runs("fuse", wildcards))
         return list(dict.fromkeys(self.batches.fitted(run) for run in runs if run is not None))
 
     def answered(self, wildcards: Any) -> list[str]:
-        """What has the answers of all fusions beside one data set and pair of encoders."""
+        """The files behind the answers of all fusions with one data set and pair of encoders."""
         trained = self.batches.names("fuse")
         files = (
             [self.batches.done("fuse", cell)] if cell["fusion"] in trained else self.config.vqa.answered(cell)
@@ -158,7 +158,7 @@ class Runs:
         return list(dict.fromkeys(file for some in files for file in some))
 
     def _of_runs(self, stage: str, files: Callable) -> Callable:
-        """An input function: those files of the runs of a job, each once."""
+        """An input function: some files of each of a job's runs, without repetition."""
 
         def every(wildcards):
             return list(dict.fromkeys(file for cell in self.batches.runs(stage, wildcards) for file in files(cell)))
@@ -166,7 +166,7 @@ class Runs:
         return every
 
     def generated(self, stage: str) -> Callable:
-        """An input function: what has captioned, or drawn, beside one data set and pair of encoders."""
+        """An input function: the files behind the captions, or pictures, of one data set and pair of encoders."""
 
         def files(wildcards):
             return self.batches.made(stage, self._generated(wildcards))
@@ -174,7 +174,7 @@ class Runs:
         return files
 
     def generated_runs(self, wildcards: Any) -> list[str]:
-        """The folders of those runs."""
+        """The folders of the runs that generate, with one data set and pair of encoders."""
         return [RUN.format(**cell) for cell in self._generated(wildcards)]
 
     def _generated(self, wildcards: Any) -> list[dict[str, Any]]:
@@ -182,11 +182,11 @@ class Runs:
         return [cell for cell in cells if all(cell[name] == wildcards[name] for name in PLACE)]
 
     def shown_method(self) -> str:
-        """The method whose alignment is drawn: the first of the table that has features."""
+        """The method whose alignment is drawn: the first of the retrieval table that reads features."""
         return next(name for name in self.config.tables["retrieval"]["methods"] if name not in self.config.raw.names())
 
     def shown_run(self, wildcards: Any) -> dict[str, Any]:
-        """That method's run at a middle budget, in the first setting."""
+        """The shown method's run at a middle budget, in the first setting."""
         name = self.shown_method()
         budgets = list(self.config.grid()["methods"][name].items())
         pairs, settings = budgets[len(budgets) // 2]
@@ -204,12 +204,12 @@ class Runs:
         return self.config.vqa.examples(wildcards.dataset, wildcards.vision, wildcards.text)
 
     def example_fitted(self, wildcards: Any) -> list[str]:
-        """What has that network, and what has its aligner."""
+        """The files behind the first example's network and its aligner."""
         first = self.examples(wildcards)[0]
         run = self.config.vqa.aligned_run(first)
         return [self.batches.done("fuse", first), *([] if run is None else [self.batches.fitted(run)])]
 
     def example_model(self, wildcards: Any) -> str:
-        """`--model FILE` of the aligner of that network, if it has one."""
+        """`--model FILE` with the aligner of that network, if it has one."""
         run = self.config.vqa.aligned_run(self.examples(wildcards)[0])
         return "" if run is None else f"--model {shlex.quote(f'{RUN}/model.safetensors'.format(**run))}"

@@ -1,4 +1,4 @@
-"""What the config says, section by section, and which runs its tables need of it. No torch."""
+"""The config, section by section, and the runs that its tables need. No torch."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ngw.config.vqa import Vqa
 from ngw.errors import InputError
 from ngw.features.clouds import ALL, FOREIGN, NONE, SETTINGS
 
-SETTING = "setting"  # varied in the ablations like an option: where the partners of unpaired rows are
+SETTING = "setting"  # the ablations vary it like an option: where the partners of unpaired rows are
 VARIED = {name: text for name, text in SETTINGS.items() if name != NONE}
 
 
 class Sections(Definitions):
-    """The definitions, and the tables that are made of them."""
+    """The definitions, and the tables."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         super().__init__(values)
@@ -65,7 +65,7 @@ class Sections(Definitions):
         return RawItems(self, self.selected(), self.of_features())
 
     def selected(self) -> list[str]:
-        """The methods that some table names, or a fusion."""
+        """The methods that a table or a fusion names."""
         return self._selected
 
     @functools.cached_property
@@ -74,26 +74,26 @@ class Sections(Definitions):
         return list(dict.fromkeys([*named, *self.ablation_grid(full=True)["methods"]]))
 
     def outside(self) -> list[str]:
-        """The selected methods whose maps a rule of the user's finds."""
+        """The selected methods whose maps come from a user's rule."""
         return [name for name in self.selected() if self.method_spec(name)["kind"] == "outside"]
 
     def of_features(self) -> list[str]:
-        """The methods of which a table or a fusion wants maps between the encoders' features."""
+        """The methods whose maps between the encoders' features a table or a fusion needs."""
         return [*self.identifiability["methods"], *self.vqa.aligners()]
 
     def vision_text_names(self, datasets: list[str]) -> list[str]:
-        """What figures with images are called: each data set with each pair of a vision and a text encoder."""
+        """The names of figures with images: each data set with each pair of a vision and a text encoder."""
         return [f"{dataset}.{vision}.{text}" for dataset in datasets for vision, text in self.image_text_pairs()]
 
     def staged(self, staged: bool) -> str:
-        """A regular expression of the selected methods that have (or lack) a transport stage of their own."""
+        """A regular expression of the selected methods with (or without) a transport stage."""
         names = [n for n in self.selected() if self.method(n).has_plan == staged and n not in self.raw.names()]
         return "|".join(map(re.escape, names)) or "(?!)"
 
     def derived(self, base: str, option: str, value: Any) -> tuple[str, str]:
-        """(what the ablation table calls it, the name) of a method with another value of one option, or of several.
+        """(label in the ablation table, name) of a method with another value of one option, or of several.
 
-        value: of the option, or a mapping of this option and others.  A change to what the base has already is none.
+        value: the option's, or a mapping of this option and others.  A value that the base already has is no change.
         """
         changes, now = value if isinstance(value, Mapping) else {option: value}, self.method(base).params()
         if option not in changes:
@@ -103,18 +103,18 @@ class Sections(Definitions):
         same = {name for name in changes if name in now and _same(now[name], changes[name])}
         new = [f"{name}={text}" for name, text in sorted(texts.items()) if name not in same]
         name = "~".join([base, *new])
-        self.method(name)  # an option that doesn't exist, or a value that it can't have, is told here
+        self.method(name)  # an unknown option, or a value that it can't have, raises here
         return ", ".join([texts[option], *further]), name
 
     def panels(self) -> list[dict[str, Any]]:
-        """All that the ablations vary, `full.vary` last: methods, an option and its values."""
+        """The panels of the ablations, `full.vary` last: methods, an option and its values."""
         varied = self.ablations["vary"] + self.ablations["full"].get("vary", [])
         return [{**panel, "methods": _listed(panel["method"])} for panel in varied]
 
     def ablation_groups(self, full: bool = False) -> list[dict[str, Any]]:
         """The ablations one by one: base, its setting, option, rows [[value, method, setting], ...], the base's too.
 
-        full: also the values of `full.vary`.  Rows stand in the order of their numbers, those without one last.
+        full: with the values of `full.vary`.  Rows are sorted by number; rows without a number come last.
         """
         values: dict[tuple[str, str], list] = {}
         for panel in self.panels()[: None if full else len(self.ablations["vary"])]:
@@ -133,7 +133,7 @@ class Sections(Definitions):
                     "config: tables.ablations: expected methods that see unpaired rows where the setting is varied, "
                     f"found {base!r}, which sees none; take it out, or lower pairs."
                 )
-            named = all(dataset in self.foreign for dataset in self.run["datasets"])  # or there are no such captions
+            named = all(dataset in self.foreign for dataset in self.run["datasets"])  # or there are none
             seen = [value for value in values if named or value != FOREIGN]
             rows = [[value, base, value] for value in dict.fromkeys([unpaired, *seen])]
         else:
@@ -145,7 +145,7 @@ class Sections(Definitions):
         return {"base": base, "unpaired": unpaired, "option": option, "rows": rows}
 
     def _setting(self, name: str) -> str:
-        """In which setting a method runs in the ablations' table, wherever that isn't varied."""
+        """The setting of a method in the ablations' table, except where the setting is varied."""
         ((_, [unpaired]),) = self.at(name, self.ablations).items()
         return unpaired
 
@@ -165,7 +165,7 @@ class Sections(Definitions):
         }
 
     def identifiability_grid(self) -> dict[str, Any]:
-        """The runs that the identifiability tables need: one budget, or the one that a method's kind has."""
+        """The runs that the identifiability tables need: at one budget, or at the only one of a method's kind."""
         table = self.identifiability
         return {
             "datasets": self.run["datasets"],
@@ -175,7 +175,7 @@ class Sections(Definitions):
         }
 
     def grid(self) -> dict[str, Any]:
-        """The runs that the retrieval table needs, in short: `cells` spells them out."""
+        """The runs that the retrieval table needs, in short; `cells` lists them."""
         table, only = self.tables["retrieval"], self.tables["retrieval"].get("only", [])
         kept = {some["method"]: [str(p) for p in some["pairs"]] for some in only if "pairs" in some}
         seeds = {"seeds_of": {some["method"]: some["seeds"] for some in only if "seeds" in some}}
@@ -193,7 +193,7 @@ class Sections(Definitions):
 
 
 def cells(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every run of a grid: the fields of its record that say who it is."""
+    """Every run of a grid, as the fields of its identity."""
     return [
         {"dataset": dataset, "vision": vision, "text": text, "method": name}
         | {"pairs": pairs, "unpaired": unpaired, "seed": seed}
@@ -207,18 +207,18 @@ def cells(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _listed(value: str | list[str]) -> list[str]:
-    """One or several, as several."""
+    """One or several names, as a list."""
     return [value] if isinstance(value, str) else value
 
 
 def _plain(value: Any) -> str:
-    """A value as YAML writes it, so that it reads back as itself; a whole number without its point."""
+    """A value as YAML writes it, so that reading restores it; a whole number without its point."""
     value = int(value) if isinstance(value, float) and value.is_integer() else value
     return yaml.safe_dump(value, default_flow_style=True, width=math.inf).removesuffix("...\n").strip()
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two values mean one: 1 and 1.0 do, 1 and true don't."""
+    """Whether two values mean the same: 1 and 1.0 do, 1 and true don't."""
     return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 

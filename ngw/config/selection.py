@@ -1,4 +1,4 @@
-"""What the config selects, checked: names, budgets and seeds are among those that run, and every row has a run."""
+"""Checks of the config's selections: names, budgets and seeds are among those that run, and every row has a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ngw.features.clouds import ALL, FOREIGN
 
 
 def check(config: Sections) -> None:
-    """Raise an `InputError` for the first selection that nothing, or something else than it says, would come of."""
+    """Raise an `InputError` for the first selection without an effect, or with another effect than it states."""
     _check_sizes(config)
     table = config.tables["retrieval"]
     _check_only("tables.retrieval.only", "method", table.get("only", []), table["methods"], config.run["seeds"])
@@ -33,7 +33,7 @@ def check(config: Sections) -> None:
 def _check_only(
     where: str, key: str, only: Sequence[Mapping[str, Any]], names: Collection[str], seeds: Collection[int]
 ) -> None:
-    """Each entry is about a row of the table, no two about one, and its seeds are the table's."""
+    """Each entry names a row of the table, no two name the same row, and the seeds are among the table's."""
     for k, some in enumerate(only):
         _among(f"{where}[{k}].{key}", f"a {key} of the table", some[key], names)
         if some[key] in [other[key] for other in only[:k]]:
@@ -43,7 +43,7 @@ def _check_only(
 
 
 def _check_classification(config: Sections) -> None:
-    """Its rows are rows of the retrieval table, at budgets and seeds of theirs."""
+    """The rows of the classification table are rows of the retrieval table, at budgets and seeds of that table."""
     where, table = "tables.classification", config.classification.table
     for name in table["methods"]:
         _among(f"{where}.methods", "a method of tables.retrieval", name, config.tables["retrieval"]["methods"])
@@ -56,17 +56,17 @@ def _check_classification(config: Sections) -> None:
 
 
 def _among(where: str, choices: str, choice: str | int, known: Collection[str | int]) -> None:
-    """Raise with the nearest name where what is selected isn't there; both as paths write them."""
+    """Raise an `InputError` with the nearest name if a choice isn't known; both are compared as text."""
     names = [str(name) for name in known]
     if str(choice) not in names:
         raise InputError(
-            f"config: {where}: expected {choices}, found {choice!r}; take it out, or add it there (a list of a config "
-            f"file stands for the whole list that it lies over).{did_you_mean(str(choice), names)}"
+            f"config: {where}: expected {choices}, found {choice!r}; take it out, or add it there (a list in a config "
+            f"file replaces the whole list below it).{did_you_mean(str(choice), names)}"
         )
 
 
 def _check_budgets(config: Sections) -> None:
-    """Every method of the retrieval table runs at a budget, and every budget is one of a method; 0 may be idle."""
+    """Every method of the retrieval table runs at a budget, and a method runs at every budget; 0 can be idle."""
     grid = config.grid()["methods"]
     for name, budgets in grid.items():
         if not budgets:
@@ -87,7 +87,7 @@ def _check_budgets(config: Sections) -> None:
 
 
 def _check_foreign(config: Sections) -> None:
-    """Foreign captions are another data set's, and there wherever a table wants them."""
+    """Foreign captions come from another data set, and exist wherever a table needs them."""
     for name, other in config.foreign.items():
         for each in (name, other):
             known("run.foreign", "data set", each, config.datasets)
@@ -107,7 +107,7 @@ def _check_foreign(config: Sections) -> None:
 
 
 def _single(config: Sections) -> Iterator[tuple[str, str, str | int]]:
-    """(table, method, budget) of the tables that choose their own budgets, and of what they learn from."""
+    """(table, method, budget) of the tables that choose their own budgets."""
     for name in config.identifiability["methods"]:
         yield "tables.identifiability", name, config.identifiability["pairs"]
     for name in config.ablation_grid(full=True)["methods"]:
@@ -120,15 +120,15 @@ def _single(config: Sections) -> Iterator[tuple[str, str, str | int]]:
 
 
 def _check_pairs(config: Sections, where: str, name: str, pairs: str | int) -> None:
-    """A method, and the one that it learns from, have as many known pairs as they need."""
+    """A method and its teacher have as many known pairs as they need."""
     for each in filter(None, (name, config.raw.teacher(name))):
         method = config.method(each)
         if method.supervision == "some" and method.min_pairs > _number(pairs):
             taught = "" if each == name else f", from which {name!r} learns,"
             raise InputError(
                 f"config: {where}.pairs: expected {method.min_pairs} pairs or more, which method {each!r}"
-                f"{taught} needs, found {pairs}; raise it, take the method out, or in run.pairs name its own by "
-                "tables.retrieval.only."
+                f"{taught} needs, found {pairs}; raise it, take the method out, or choose its budgets among "
+                "run.pairs by tables.retrieval.only."
             )
 
 

@@ -1,4 +1,4 @@
-"""What the config says of visual question answering: fusions and their aligners, the runs of the table. No torch."""
+"""The config of visual question answering: fusions and their aligners, the runs of the table. No torch."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class Vqa:
             **(table or {}),
         }
         self.names = list(dict.fromkeys([*self.table["fusions"], *self.table["curve"]]))
-        self.splits = list(dict.fromkeys([self.table["split"], *self.table["answer"]]))  # those that are answered
+        self.splits = list(dict.fromkeys([self.table["split"], *self.table["answer"]]))  # the splits that are answered
         self._check()
 
     def _check(self) -> None:
-        """Every name is defined, every fusion takes its options, and those that need an aligner have one."""
+        """Every name is defined, every fusion accepts its options, and only fusions that need an aligner have one."""
         for name in dict.fromkeys([*self.fusions, *self.names, *self.table["examples"]]):
             spec, aligner = self.spec(name), self.aligner(name)
             fuser = with_name(f"fusions.{name}", fusion.build, spec)
             if fuser.aligned != (aligner is not None):
-                wanted = "an aligner" if fuser.aligned else "no aligner, since it doesn't use any"
+                wanted = "an aligner" if fuser.aligned else "no aligner, since the fusion uses none"
                 raise InputError(f"config: fusions.{name}: expected {wanted}, found {aligner!r}; mend it.")
             if aligner is not None:
                 check_type(f"config: fusions.{name}: aligner", aligner, "str")
@@ -64,7 +64,7 @@ class Vqa:
             known("tables.vqa", "data set", name, self.definitions.datasets)
 
     def spec(self, name: str) -> dict[str, Any]:
-        """A fusion's kind and options, its aligner aside; `base~option=value~...` derives it from a defined one."""
+        """A fusion's kind and options without its aligner; `base~option=value~...` derives it from a defined fusion."""
         spec = derived_spec("fusions", "fusion", self.fusions, name)
         spec.pop("aligner", None)
         return spec
@@ -74,11 +74,11 @@ class Vqa:
         return derived_spec("fusions", "fusion", self.fusions, name).get("aligner")
 
     def aligners(self) -> list[str]:
-        """The methods that some fusion of the table uses."""
+        """The methods that the table's fusions use."""
         return list(dict.fromkeys(a for a in map(self.aligner, self.names) if a is not None))
 
     def staged(self, stage: str) -> list[str]:
-        """The fusions of the table that a stage makes: `fuse`, `joint-vqa` (from raw items) or `prior` (untrained)."""
+        """The fusions of the table that answer by a stage: `fuse`, `joint-vqa` (raw items) or `prior` (untrained)."""
 
         def made_by(row: fusion.Row) -> str:
             return "joint-vqa" if row.raw else "fuse" if row.sides else "prior"
@@ -86,16 +86,16 @@ class Vqa:
         return [name for name in self.names if made_by(fusion.build(self.spec(name))) == stage]
 
     def aligned_by(self, name: str) -> dict[str, str]:
-        """The pair budget of a fusion's aligner and the setting of its unpaired rows; 0 and none where it has none."""
+        """The pair budget of a fusion's aligner and its setting of unpaired rows; 0 and none without an aligner."""
         aligner = self.aligner(name)
         at = {"0": [NONE]} if aligner is None else self.definitions.at(aligner, self.table)
         ((pairs, [unpaired]),) = at.items()
         return {"pairs": pairs, "unpaired": unpaired}
 
     def cells(self) -> list[dict[str, Any]]:
-        """Every run of the table: the fields that say who it is.
+        """Every run of the table, as the fields of its identity.
 
-        What isn't trained runs once, with all labels; what reads raw items beside the first pair of encoders alone.
+        An untrained fusion runs once, with all labels; one that reads raw items only with the first pair of encoders.
         """
         untrained, raw, runs = self.staged("prior"), self.staged("joint-vqa"), []
         kept = {some["fusion"]: some["seeds"] for some in self.table["only"]}
@@ -109,19 +109,19 @@ class Vqa:
         return runs
 
     def files(self, file: str) -> list[str]:
-        """That file of every run of the table."""
+        """A file of every run of the table, by its name."""
         return [f"{FUSION}/{file}".format(**cell) for cell in self.cells()]
 
     def made(self) -> list[str]:
-        """What the training of a fusion makes in its run's folder: network, record, results of each answered split."""
+        """The files of a fusion's training in its run's folder: network, record, results of each answered split."""
         return ["model.safetensors", "training.json", *(f"predictions/{split}.json" for split in self.splits)]
 
     def scored(self) -> list[str]:
-        """What says that the answers of all runs are scored."""
+        """The files that record that the answers of all runs are scored."""
         return list(dict.fromkeys(SCORED.format(**cell) for cell in self.cells()))
 
     def answered(self, cell: Mapping[str, Any]) -> list[str]:
-        """The record of a run's training, and its answers of the split that is scored."""
+        """The record of a run's training, and its answers to the scored split's questions."""
         files = ("training.json", f"predictions/{self.table['split']}.json")
         return [f"{FUSION}/{file}".format(**cell) for file in files]
 
@@ -130,7 +130,7 @@ class Vqa:
         return [f"{FUSION}/predictions/{split}.json" for split in self.splits]
 
     def aligned_run(self, cell: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The run of a run's aligner, where it has one; fitted on another data set where one is named."""
+        """The run of a fusion's aligner, if it has one; on the data set of `aligned_on`, if one is named there."""
         aligner, dataset = self.aligner(cell["fusion"]), cell["dataset"]
         if aligner is None:
             return None
