@@ -237,7 +237,7 @@ def test_embeddings_of_a_method_are_exported_side_by_side(pair, tmp_path, capsys
     words = ["export-features", str(tmp_path / "x.npy"), "--model", str(model), "--output", str(output)]
     capsys.readouterr()
     assert main(words) == 2
-    assert "say by --side whether they are its x or its y" in capsys.readouterr().err
+    assert "set --side to x or y, the side of these features" in capsys.readouterr().err
     assert main([*words, "--side", "x"]) == 0
     assert main([*words, "--side", "y"]) == 2
     assert "x.npy: y: expected rows of 5 features" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What a config will ask for: by constants, by jobs that are done, and how those grow with the images."""
+"""What a config will ask for: by constants, by finished jobs, and how these grow with the images."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_rest_of_a_rule_is_told_by_its_jobs_that_are_done():
     # Four core hours of two runs at COCO's size, a quarter of one's at half of it.
     assert float(row[4]) == pytest.approx(4.5, abs=0.06)
     assert float(row[5]) == pytest.approx(2.0, abs=0.01)  # the longest's hours: the one that is done
-    assert text["transport"].endswith("measured; 1 by jobs that are done")
+    assert text["transport"].endswith("measured; 1 by finished jobs")
     assert text["fit"].endswith(plan.JOBS["fit"].source)
     left = text["left"].split()
     assert left[3] == "2"

@@ -1,1 +1,1 @@
-"""A config's whole workflow on made data of the true sizes: what breaks, and what each job takes (`ngw rehearse`)."""
+"""A config's whole workflow on made data of the true sizes: which job breaks, what each costs (`ngw rehearse`)."""

@@ -1,4 +1,4 @@
-"""A config for its rehearsal: made features for every encoder, tiny networks, data below its folder, at a share."""
+"""The config of a rehearsal: made features for every encoder, tiny networks, a share of the data in its folder."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ngw.config.names import with_name
 from ngw.errors import InputError
 from ngw.project import placed
 
-KINDS = ("coco", "flickr30k", "vqa2", "image-folder", "cifar")  # of data sets that are made here
-OWN = ("scenes", "easy-vqa")  # and of those that make themselves, or come as a package
+KINDS = ("coco", "flickr30k", "vqa2", "image-folder", "cifar")  # kinds of data sets that the rehearsal makes
+OWN = ("scenes", "easy-vqa")  # and kinds that make themselves, or come as a package
 CLIP, GPT2, AUTOENCODER = "models/clip", "models/gpt2", "models/vae"
-# What makes networks tiny; sizes of images and texts, batches and all else stay.
+# Options of tiny networks; sizes of images, texts and batches stay.
 TOWER = {"layers": 1, "heads": 1, "dims": 16}
 JOINT = {**TOWER, "width": 16, "steps": 4, "looks": 1}
 FUSED = {"dims": 8, "hidden": 8, "width": 8}
 PASSES = 0.02  # epochs of a network
-FEWEST = 16  # images of a split, at any share
+FEWEST = 16  # images per split, at any share
 
 
 def rehearsed(values: Mapping[str, Any], share: float) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def rehearsed(values: Mapping[str, Any], share: float) -> dict[str, Any]:
 
 
 def used_datasets(values: Mapping[str, Any]) -> set[str]:
-    """The data sets that some table needs."""
+    """The data sets that the tables need."""
     run, tables = values["run"], {name: table or {} for name, table in values["tables"].items()}
     vqa, scorer = tables.get("vqa", {}), tables.get("generation", {}).get("images", {}).get("scorer")
     aligned = {*run["datasets"], *vqa.get("aligned_on", {}).values()}
@@ -59,14 +59,14 @@ def used_datasets(values: Mapping[str, Any]) -> set[str]:
 
 
 def root(path: str) -> str:
-    """Where the data that a config looks for at a path are made, below the rehearsal's folder."""
+    """The place, in the rehearsal's folder, of data that a config reads from a path."""
     return path if not Path(path).is_absolute() else f"data/{Path(path).name}"
 
 
 def _dataset(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     if spec["kind"] not in (*KINDS, *OWN):
         raise InputError(
-            f"config: datasets.{name}: expected one of the kinds {', '.join((*KINDS, *OWN))}, of which data are made, "
+            f"config: datasets.{name}: expected a kind that can be made ({', '.join((*KINDS, *OWN))}), "
             f"found {spec['kind']!r}; take it out of the tables by another config file."
         )
     for option in ("token", "subsets", "file", "splits"):
@@ -82,14 +82,14 @@ def _dataset(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _encoder(name: str, spec: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """Made features of the encoder's side and width."""
+    """An encoder of made features, of the same modality and width."""
     real = with_name(f"encoders.{name}", encoders.build, spec)
     made = {"kind": "made", "modality": real.modality, "width": real.width, "seed": seed}
     return made | ({"words": max(3, real.n_tokens)} if real.modality == "text" else {})
 
 
 def _joint(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A method; what is trained from raw items is tiny, and a published CLIP is a tiny one."""
+    """A method; a model trained on raw items is tiny, and a tiny CLIP replaces a published one."""
     if spec["kind"] not in ("joint", "weight-averaging"):
         return dict(spec)
     return {**spec, "model": CLIP, "width": 16} if spec.get("model") else {**spec, **JOINT}
@@ -104,7 +104,7 @@ def _fusion(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _table(name: str, table: Mapping[str, Any], share: float, widths: Mapping[str, int]) -> dict[str, Any]:
-    """A table at budgets, numbers of pictures and passes of the rehearsal.  widths: of the encoders."""
+    """A table with the rehearsal's budgets, numbers of pictures and passes.  widths: of the encoders."""
     made = dict(table)
     if "pairs" in table:
         several = isinstance(table["pairs"], list)
@@ -122,7 +122,7 @@ def _table(name: str, table: Mapping[str, Any], share: float, widths: Mapping[st
 
 
 def _generation(table: dict[str, Any], share: float, widths: Mapping[str, int]) -> None:
-    """Tiny decoders, which are trained for a part of a pass."""
+    """Tiny decoders, trained for a part of a pass."""
     short = {"epochs": PASSES, "looks": 2}
     captioner, imager = table.get("captioner", {}), table.get("imager", {})
     table["captioner"] = {**captioner, **short, **({"model": GPT2} if captioner.get("model") else TOWER)}
@@ -135,17 +135,17 @@ def _generation(table: dict[str, Any], share: float, widths: Mapping[str, int]) 
 
 
 def _pictures(images: Mapping[str, Any], share: float, widths: Mapping[str, int]) -> dict[str, Any]:
-    """How many pictures are judged, and on how many axes of the judge, which a covariance of so few allows."""
+    """The number of judged pictures, and of the judge's axes that a covariance of so few pictures allows."""
     count = max(FEWEST, round(images.get("count", 1000) * share))
     axes = min(images.get("axes") or widths[images["network"]], count // 2)
     return {"count": count, "axes": images.get("axes") if axes == widths[images["network"]] else axes}
 
 
 def _budget(pairs: int | str, share: float) -> int | str:
-    """A budget of the share, of a few pairs where it isn't of none."""
+    """The share of a budget, with a few pairs at least; 0 and all stay."""
     return pairs if pairs in (0, "all") else max(24, round(int(pairs) * share))
 
 
 def _budgets(pairs: list[int | str], share: float) -> list[int | str]:
-    """Budgets of the share, each once."""
+    """The shares of budgets, each once."""
     return list(dict.fromkeys(_budget(each, share) for each in pairs))

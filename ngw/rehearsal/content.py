@@ -1,4 +1,4 @@
-"""What made data show: pictures, captions and questions about images of some numbers, answers as often as people's."""
+"""The content of made data: pictures, captions and questions about numbered images, answers as frequent as people's."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ngw.rehearsal.layouts import Asked, Captioned
 from ngw.seeds import rng
 
 SYLLABLES = [consonant + vowel for consonant in "bdfghjklmnprstvwyz" for vowel in "aeiou"]  # 90
-WORDS = 6_000  # different ones in the captions, beside digits
-LENGTH = 5  # words of a caption beside its image's digits: with these it has COCO's ten or eleven
+WORDS = 6_000  # different words of the captions, besides digits
+LENGTH = 5  # words of a caption besides its image's digits; together ten or eleven, as in COCO
 ANSWERS = 20_000  # different ones
-POOL = 32  # pictures of a split: the others are names of the same files
+POOL = 32  # different pictures of a split: other names are links to these files
 
 
 @cache
@@ -27,12 +27,12 @@ def word(k: int) -> str:
 
 
 def about(number: int, words: Iterable[int]) -> str:
-    """Some words, and an image's number digit by digit, by which encoders of the kind `made` know it."""
+    """Some words, and an image's number digit by digit, from which encoders of the kind `made` know the image."""
     return " ".join([*map(word, words), *str(number)])
 
 
 def often(draw: np.random.Generator, shape: tuple[int, ...], most: int) -> np.ndarray:
-    """Numbers below `most`, the k-th with a probability of about 1 / k, as words are said (Zipf)."""
+    """Numbers below `most`, the k-th with a probability of about 1 / k, like the frequencies of words (Zipf)."""
     return np.floor(most ** draw.random(shape)).astype(np.int64) - 1
 
 
@@ -45,10 +45,10 @@ def captioned(numbers: Iterable[int], split: str, stream: str, each: int = 5) ->
 
 
 def asked(images: range, count: int, stream: str) -> list[Asked]:
-    """Questions about images, in turn: of each 38 in 100 are answered by yes or no, 12 by a number."""
+    """Questions about images, in turn: 38 in 100 are answered by yes or no, 12 by a number."""
     draw = rng(0, "rehearsal", stream)
     kinds, words, said = draw.random(count), often(draw, (count, 3), WORDS), often(draw, (count, 10), ANSWERS)
-    sure = draw.random((count, 10)) < 0.7  # who gives the first one's answer
+    sure = draw.random((count, 10)) < 0.7  # annotators who agree with the first one
     questions = []
     for n in range(count):
         image, j = images[n % len(images)], n // len(images)
@@ -64,10 +64,10 @@ def asked(images: range, count: int, stream: str) -> list[Asked]:
 
 
 def pictures(folder: Path, paths: Iterable[str], size: tuple[int, int], pool: Path) -> int:
-    """Put a picture of some pixels at each path below a folder, and say how many.
+    """Put a picture of some pixels at each path below a folder, and return their number.
 
-    A few pictures are made in `pool`, and the paths are names of those (hard links): a million take the room of a few,
-    and are read and decoded as ever.
+    A few pictures are made in `pool`, and the paths are hard links to them: a million take the space of a few, and are
+    read and decoded as usual.
     """
     made, count = _pool(pool, size), 0
     parents = set()
@@ -82,7 +82,7 @@ def pictures(folder: Path, paths: Iterable[str], size: tuple[int, int], pool: Pa
 
 
 def _pool(folder: Path, size: tuple[int, int]) -> list[Path]:
-    """A few JPEG files as large as a photograph's: smooth surfaces with a little noise."""
+    """A few JPEG files as large as photographs: smooth surfaces with a little noise."""
     from PIL import Image
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def _pool(folder: Path, size: tuple[int, int]) -> list[Path]:
     for k in range(POOL):
         draw = rng(0, "rehearsal", "pictures", folder.name, k)
         files.append(folder / f"{k}.jpg")
-        if files[-1].is_file():  # two data sets may share a pool, and a rehearsal goes on
+        if files[-1].is_file():  # two data sets can share a pool, and a rehearsal can resume
             continue
         coarse = Image.fromarray(draw.integers(0, 256, (12, 16, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
         pixels = np.asarray(coarse) + draw.normal(0, 12, (size[1], size[0], 3))

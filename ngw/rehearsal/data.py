@@ -16,19 +16,19 @@ from ngw.seeds import rng
 from ngw.tools.sizes import OFFICIAL
 
 PHOTOGRAPH, IMAGENET, SATELLITE = (640, 480), (500, 375), (64, 64)  # pixels
-# COCO's images by the folder that they lie in: published numbers, and where our numbers of them begin.
+# The first number of our images in each of COCO's folders, and the published size of restval.
 TRAIN2014, VAL2014, TEST2015 = 0, 400_000, 700_000
 RESTVAL = 30_504
-QUESTIONS = {"train": 443_757, "val": 214_354, "test": 107_394}  # of VQA v2; of its tests, test-dev's
+QUESTIONS = {"train": 443_757, "val": 214_354, "test": 107_394}  # of VQA v2; the test split is test-dev
 
 
 def part(count: int, share: float) -> int:
-    """A share of so many items, a few at least."""
+    """A share of a number of items, a few at least."""
     return max(FEWEST, round(count * share))
 
 
 def images_of(share: float) -> dict[str, range]:
-    """The numbers of COCO's images by Karpathy's splits, and of VQA's test images."""
+    """The image numbers of COCO by Karpathy's splits, and of VQA's test images."""
     train, restval = part(OFFICIAL["vqa2"].train, share), part(RESTVAL, share)
     val, test = part(OFFICIAL["coco"].val, share), part(OFFICIAL["coco"].test, share)
     first = VAL2014 + restval
@@ -42,7 +42,7 @@ def images_of(share: float) -> dict[str, range]:
 
 
 def make(folder: Path, datasets: Mapping[str, Mapping[str, Any]], share: float) -> None:
-    """Make what the data sets of a rehearsal's config read, below a folder, and tell of it."""
+    """Make the files that a rehearsal's data sets read, below a folder, and print their numbers of images."""
     makers = {"coco": coco, "vqa2": vqa2, "flickr30k": flickr30k, "image-folder": classes, "cifar": cifar}
     for name, spec in datasets.items():
         if spec["kind"] in makers:
@@ -59,7 +59,7 @@ def coco(folder: Path, name: str, spec: Mapping[str, Any], share: float) -> int:
 
 
 def _photographs(folder: Path, root: Path, name: str, paths: Iterable[str]) -> int:
-    """Pictures, those of each folder their own, so that no two splits of a data set share a file."""
+    """Pictures, with a pool for each folder, so that no two splits of a data set share a file."""
     groups: dict[str, list[str]] = {}
     for path in paths:
         groups.setdefault(path.rpartition("/")[0].partition("/")[0], []).append(path)
@@ -70,7 +70,7 @@ def _photographs(folder: Path, root: Path, name: str, paths: Iterable[str]) -> i
 
 
 def vqa2(folder: Path, name: str, spec: Mapping[str, Any], share: float) -> int:
-    """The questions of each subset, the public answers, and the images that are asked about."""
+    """The questions of each subset, the public answers, and the questions' images."""
     root, numbers = folder / spec["root"], images_of(share)
     val = range(numbers["restval"].start, numbers["test"].stop)
     asked_about = {"train": numbers["train"], "val": val, "test": numbers["vqa-test"]}
@@ -97,7 +97,7 @@ def flickr30k(folder: Path, name: str, spec: Mapping[str, Any], share: float) ->
 
 
 def classes(folder: Path, name: str, spec: Mapping[str, Any], share: float) -> int:
-    """A folder a class in each split."""
+    """A folder per class in each split."""
     names = yaml.safe_load(Path(spec["classes"]).read_text(encoding="utf-8"))["names"]
     published = OFFICIAL.get(name, OFFICIAL["cifar"])
     count = 0
@@ -110,7 +110,7 @@ def classes(folder: Path, name: str, spec: Mapping[str, Any], share: float) -> i
 
 
 def cifar(folder: Path, name: str, spec: Mapping[str, Any], share: float) -> int:
-    """CIFAR-100's files of the python version; of each class one image at least."""
+    """CIFAR-100's files of the python version, with one image of each class at least."""
     counts = {"train": OFFICIAL["cifar"].train, "test": OFFICIAL["cifar"].test}
     pixels = {
         split: rng(0, "rehearsal", name, split).integers(0, 256, (max(100, part(count, share)), 3072), np.uint8)

@@ -1,6 +1,6 @@
-"""The official files of COCO, Flickr30k, VQA v2, CIFAR-100 and of folders of classes, written from rows.
+"""The official files of COCO, Flickr30k, VQA v2 and CIFAR-100, and folders of classes, written from rows.
 
-Lists go to their files entry by entry: those of the full sizes need not stand in memory.
+Lists go to their files entry by entry, so that full sizes need not fit in memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ngw import io
 
 
 class Captioned(NamedTuple):
-    """An image: its number, its split (`restval` is one of COCO's), what is said of it."""
+    """An image: its number, its split (`restval` is one of COCO's), its captions."""
 
     number: int
     split: str
@@ -25,7 +25,7 @@ class Captioned(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A question about an image, with the ten answers of VQA v2; the first of them is the one that counts."""
+    """A question about an image, with the ten answers of VQA v2; the first is the multiple-choice answer."""
 
     number: int
     image: int
@@ -45,12 +45,12 @@ def stream(file: Path, key: str, entries: Iterable[Any]) -> None:
 
 
 def coco_image(number: int, subset: str) -> str:
-    """Where COCO's image of a number lies."""
+    """The path of COCO's image with a number."""
     return f"{subset}/COCO_{subset}_{number:012d}.jpg"
 
 
 def karpathy(file: Path, images: Iterable[Captioned], coco: bool) -> Iterator[str]:
-    """Write Karpathy's split file, and give the path of each image below the images' folder."""
+    """Write Karpathy's split file, and return each image's path below the images' folder."""
     paths: list[str] = []
 
     def entries() -> Iterator[dict[str, Any]]:
@@ -72,7 +72,7 @@ def karpathy(file: Path, images: Iterable[Captioned], coco: bool) -> Iterator[st
 
 
 def vqa(folder: Path, subset: str, asked: Sequence[Asked], answered: bool) -> None:
-    """Write the question file of a subset of VQA v2, and the annotations where its answers are public."""
+    """Write the question file of a subset of VQA v2, and the annotations if its answers are public."""
     questions = ({"question_id": q.number, "image_id": q.image, "question": q.text} for q in asked)
     stream(folder / f"v2_OpenEnded_mscoco_{subset}_questions.json", "questions", questions)
     if not answered:
@@ -100,7 +100,7 @@ def cifar_100(folder: Path, pixels: dict[str, np.ndarray]) -> None:
         files[name] = {b"data": rows, b"fine_labels": labels, b"coarse_labels": [k // 5 for k in labels]}
     for name, content in files.items():
         with io.atomic(folder / name) as temporary:
-            temporary.write_bytes(pickle.dumps(content, protocol=4))  # of later protocols, the reader refuses arrays
+            temporary.write_bytes(pickle.dumps(content, protocol=4))  # the reader refuses arrays of later protocols
 
 
 def class_folders(names: Any) -> list[str]:
@@ -109,7 +109,7 @@ def class_folders(names: Any) -> list[str]:
 
 
 def class_images(folders: Sequence[str], count: int) -> Iterator[str]:
-    """The paths of images in folders of classes, which take turns; each has one at least."""
+    """The paths of images in folders of classes, which take turns; each folder has one at least."""
     for k in range(max(count, len(folders))):
         name = folders[k % len(folders)]
         yield f"{name}/{name}_{k:08d}.JPEG"

@@ -1,4 +1,4 @@
-"""Tiny networks with random weights in the folders of pretrained ones: a CLIP, a GPT-2 and an autoencoder."""
+"""Tiny networks with random weights, saved like pretrained ones: a CLIP, a GPT-2 and an autoencoder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MARKS = ("[PAD]", "[UNK]", "<s>", "</s>")
 
 
 def preprocessor(size: int) -> dict:
-    """A preprocessor_config.json: the shorter side somewhat larger, then the centre."""
+    """A preprocessor_config.json: a resize of the shorter side to slightly more than `size`, then a centre crop."""
     return {
         "do_resize": True, "size": {"shortest_edge": size + size // 8}, "do_center_crop": True,
         "crop_size": {"height": size, "width": size}, "resample": 3, "do_rescale": True, "rescale_factor": 1 / 255,
@@ -20,7 +20,7 @@ def preprocessor(size: int) -> dict:
 
 
 def tokenizer(folder: Path, words: Iterable[str]) -> int:
-    """Write a tokenizer of whole words as a fast one of `transformers`; how many tokens it has."""
+    """Write a tokenizer of whole words as a fast one of `transformers`; returns its number of tokens."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -33,7 +33,7 @@ def tokenizer(folder: Path, words: Iterable[str]) -> int:
 
 
 def clip(folder: Path, words: Iterable[str], size: int, patch: int, length: int) -> None:
-    """A CLIP that reads images of `size` pixels and texts of `length` tokens, to 16 numbers."""
+    """A CLIP of width 16 that reads images of `size` pixels and texts of `length` tokens."""
     import torch
     import transformers
 
@@ -47,7 +47,7 @@ def clip(folder: Path, words: Iterable[str], size: int, patch: int, length: int)
 
 
 def gpt2(folder: Path, words: Iterable[str], length: int) -> None:
-    """A GPT-2 that writes `length` tokens at most."""
+    """A GPT-2 that writes at most `length` tokens."""
     import torch
     import transformers
 
@@ -59,7 +59,7 @@ def gpt2(folder: Path, words: Iterable[str], length: int) -> None:
 
 
 def autoencoder(folder: Path, halvings: int) -> None:
-    """An autoencoder of `diffusers` whose codes have 4 channels and sides that are halved so many times."""
+    """An autoencoder of `diffusers` whose codes have 4 channels and sides halved `halvings` times."""
     import torch
     from diffusers import AutoencoderTiny
 

@@ -1,4 +1,4 @@
-"""`ngw rehearse`: a config's workflow on made data, in a folder of its own; then what each rule's jobs took."""
+"""`ngw rehearse`: a config's workflow on made data, in a folder of its own; then the cost of each rule's jobs."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from ngw.tools import plan, study
 from ngw.tools.measured import REHEARSAL, Work, works
 from ngw.tools.status import merged_files
 
-MEMORY = "16000"  # MB that a plan's kernel may take half of, as in a job of profiles/slurm
-# What Snakemake says of a job that fails: its command, whose output is in the log.
+MEMORY = "16000"  # MB; a plan's kernel can take half of it, as in a job of profiles/slurm
+# Snakemake's message about a failed job: its command, whose output is in the log.
 FAILED = re.compile(r"^Command '.* -m ngw (?:batch )?([\w-]+) .* > '?(\S+?)'? 2>&1' returned non-zero", re.MULTILINE)
 
 
@@ -36,15 +36,15 @@ def portion(text: str) -> float:
     return float(text)
 
 
-@stage("Run a config's whole workflow on made data of its sizes, to learn which job breaks and what each takes.")
+@stage("Run a config's whole workflow on made data of its sizes, to learn which job breaks and what each costs.")
 def rehearse(
-    folder: Annotated[Path, "where all is made and run: new, or of a rehearsal that goes on"],
+    folder: Annotated[Path, "where everything is made and run: a new folder, or a rehearsal's, which resumes"],
     configfile: ConfigFiles = (), root: Root = Path(),
-    share: Annotated[float, portion, "of the images, above 0 and at most 1"] = 1.0,
-    only: Annotated[Sequence[str], "tables that are wanted; without it all, with figures and page"] = (),
-    cores: Annotated[int | None, count, "for Snakemake; without it all"] = None,
+    share: Annotated[float, portion, "share of the images, above 0 and at most 1"] = 1.0,
+    only: Annotated[Sequence[str], "the tables to make; default: all, with figures and page"] = (),
+    cores: Annotated[int | None, count, "cores for Snakemake; default: all"] = None,
 ) -> None:  # fmt: skip
-    """The rehearse command, which no rule runs: made data in official layouts, then Snakemake, then a line a rule."""
+    """The rehearse command, which no rule runs: made data in official layouts, then Snakemake, then a line per rule."""
     values = merged_files(configfile, root)
     Config(values)
     _check(only, values)
@@ -62,7 +62,7 @@ def rehearse(
 
 
 def _check(only: Sequence[str], values: Mapping[str, Any]) -> None:
-    """Tables are those of the config."""
+    """Every table of `--only` is in the config."""
     tables = [name for name, table in values["tables"].items() if table is not None]
     for name in only:
         if name not in tables:
@@ -70,7 +70,7 @@ def _check(only: Sequence[str], values: Mapping[str, Any]) -> None:
 
 
 def _prepare(folder: Path, values: dict[str, Any], share: float) -> None:
-    """The folder: a study's files with this config, made data and tiny networks; one that is there goes on."""
+    """Prepare the folder: a study's files with this config, made data, tiny networks; an earlier rehearsal resumes."""
     about = {"share": share, "datasets": values["datasets"]}
     before = io.read_json(folder / REHEARSAL) if (folder / REHEARSAL).is_file() else None
     if before not in (None, about):
@@ -87,7 +87,7 @@ def _prepare(folder: Path, values: dict[str, Any], share: float) -> None:
 
 
 def _run(folder: Path, only: Sequence[str], cores: int | None) -> tuple[int, str]:
-    """Run Snakemake there, whatever fails: its exit status, and what it says, which is shown too."""
+    """Run Snakemake there, past failures; returns its exit status and its output, which is also printed."""
     command = [sys.executable, "-m", "ngw", "run", "--keep-going", "--cores", str(cores or "all")]
     command += [f"results/tables/{name}.csv" for name in only]
     environment = os.environ | {
@@ -106,7 +106,7 @@ def _run(folder: Path, only: Sequence[str], cores: int | None) -> tuple[int, str
 
 
 def _last(log: Path) -> str:
-    """The last line of a log that says something."""
+    """The last line of a log that isn't empty."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it says nothing")
 
@@ -115,7 +115,7 @@ HEADS = ("jobs", "done", "longest s", "its CPU s", "planned s", "most GB", "plan
 
 
 def lines(jobs: Sequence[Work]) -> list[str]:
-    """A line a rule, that with the longest job first: what it took beside what `ngw plan` would have said of it."""
+    """A line per rule, the longest job first: its cost beside the constants of `ngw plan`."""
     text = [f"{'rule':24}{''.join(f'{name:>11}' for name in HEADS)}  the longest"]
     done = [work for work in jobs if work.cost is not None]
     rules = {rule: [work for work in done if work.rule == rule] for rule in dict.fromkeys(work.rule for work in done)}

@@ -15,12 +15,12 @@ from ngw.io import arrays
 
 @stage("Write features, or a method's embeddings of them, as npy, safetensors, parquet or a datasets folder.")
 def export_features(
-    features: Annotated[Path, POSITIONAL, f"{arrays.FORMS}; those of results/features too"],
-    output: Annotated[Path, "where they go; its ending says the form, and without one it is a folder for `datasets`"],
-    model: Annotated[Path | None, "a fitted method, whose embeddings of the features are written instead"] = None,
-    side: Annotated[Literal["x", "y"] | None, "the method's side that they are of, where its file can't tell"] = None,
+    features: Annotated[Path, POSITIONAL, f"{arrays.FORMS}; files of results/features too"],
+    output: Annotated[Path, "where they go; the ending gives the format, and no ending means a folder for `datasets`"],
+    model: Annotated[Path | None, "a fitted method; its embeddings of the features are written instead"] = None,
+    side: Annotated[Literal["x", "y"] | None, "the method's side of the features, if the files don't tell it"] = None,
 ) -> None:
-    """The export-features command, which no rule runs: one's features to another program, with ids and card."""
+    """The export-features command, which no rule runs: features for another program, with ids and card."""
     arrays.check_name(output)
     rows = arrays.read(features)
     head = {"ngw": __version__, **{name: text for name, text in rows.metadata.items() if name != "schema"}}
@@ -38,11 +38,11 @@ def export_features(
 
 
 def _side(known: Mapping[str, str], encoder: str | None, model: Path) -> Literal["x", "y"]:
-    """The side of a method whose encoder the features are of, if that is one of its two."""
+    """The side of a method that has the features' encoder; an `InputError` unless exactly one side has it."""
     names = known.get("vision"), known.get("text")
     if encoder is None or names.count(encoder) != 1:
         raise InputError(
             f"{model}: expected a method of {encoder or 'these features, which name no encoder,'} and another encoder, "
-            f"found one of {' and '.join(map(str, names))}; say by --side whether they are its x or its y."
+            f"found one of {' and '.join(map(str, names))}; set --side to x or y, the side of these features."
         )
     return "x" if encoder == names[0] else "y"

@@ -1,4 +1,4 @@
-"""What jobs took, by Snakemake's benchmark files, and what others of their rule will take, by how both are sized."""
+"""The cost of finished jobs, from Snakemake's benchmark files, and the predicted cost of other jobs of their rule."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from ngw.errors import InputError
 from ngw.tools.sizes import OFFICIAL, Size, sizes
 from ngw.tools.status import dry_run
 
-REHEARSAL = "rehearsal.json"  # what `ngw rehearse` leaves in its folder: there networks are tiny
-START = 2.0  # CPU seconds: Python and libraries, at any size
-RESIDENT = 0.4  # GB: the same
-SHORT = 2.0  # CPU seconds beyond the start, below which a job says nothing of how its time grows
-APART = 1.5  # times: sizes between which growth shows
-FAR = 12.0  # times: sizes that are farther apart say nothing of one another
+REHEARSAL = "rehearsal.json"  # `ngw rehearse` writes it in its folder: networks there are tiny
+START = 2.0  # CPU seconds of Python and libraries, at any size
+RESIDENT = 0.4  # GB, likewise
+SHORT = 2.0  # CPU seconds beyond the start; a shorter job says nothing about the growth of its time
+APART = 1.5  # ratio of two sizes above which growth shows
+FAR = 12.0  # ratio of two sizes above which one says nothing about the other
 MOST_POWER = 2.0
 BLOCK = re.compile(r"\n(?=(?:local)?rule )")
-SCORING = ("score_captions", "score_images")  # those of a data set and pair of encoders
+SCORING = ("score_captions", "score_images")  # one job for a data set and pair of encoders
 BATCHED = {"fuse", *(stage.replace("-", "_") for stage in FILES)}  # rules whose jobs have many runs
 
 
 class Cost(NamedTuple):
-    """Of one job: seconds, CPU seconds, the peak of its memory in GB (NaN where it was too short to be seen)."""
+    """One job's seconds, CPU seconds and peak memory in GB (NaN if the job was too short to measure it)."""
 
     seconds: float
     cpu_seconds: float
@@ -36,9 +36,9 @@ class Cost(NamedTuple):
 
 
 class Work(NamedTuple):
-    """A job that a config asks for: its rule, what tells it from others of the rule (a method, an encoder, a budget),
-    its data set, how many runs it has, how many images that has; what it took, where it is done; whether with tiny
-    networks on made features."""
+    """A job of a config: its rule, its name among the rule's jobs (a method, an encoder, a budget), its data set, its
+    number of runs, the data set's images; its cost, if it is done; whether it ran with tiny networks on made
+    features."""
 
     rule: str
     name: str
@@ -50,24 +50,24 @@ class Work(NamedTuple):
 
     @property
     def took(self) -> Cost:
-        """What a job that is done took."""
+        """The cost of a finished job."""
         assert self.cost is not None
         return self.cost
 
     def scale(self, split: str) -> float:
-        """How many images the job's data set has in a split (`all`: in all), as a share of COCO's."""
+        """The images of the job's data set in a split (`all`: in all splits), as a share of COCO's."""
         own, coco = self.size, OFFICIAL["coco"]
         return sum(own) / sum(coco) if split == "all" else getattr(own, split) / getattr(coco, split)
 
 
 class Wildcards(dict[str, str]):
-    """A job's, by key or by attribute, as Snakemake has them."""
+    """A job's wildcards, by key or by attribute, as in Snakemake."""
 
     __getattr__ = dict.__getitem__
 
 
 def read(file: Path) -> Cost:
-    """The last run in a benchmark file; memory and CPU seconds of a job too short for a sample are none, and its
+    """The last run in a benchmark file. A job too short for a sample has no memory, and its seconds as CPU
     seconds."""
     try:
         with open(file, newline="", encoding="utf-8") as lines:
@@ -86,7 +86,7 @@ def _number(text: str) -> float:
 
 
 def works(values: Mapping[str, Any], configfile: Sequence[Path], root: Path) -> list[Work]:
-    """The jobs of a config in a project's folder, done or not.  values: its files merged, config.yaml below them."""
+    """The jobs of a config in a project's folder, done or not.  values: its files, merged over config.yaml."""
     text = dry_run([path.resolve() for path in configfile], root, "--forceall")
     batches, images = Batches(Config(values)), sizes(values["datasets"], root)
     made = (root / REHEARSAL).is_file()
@@ -95,7 +95,7 @@ def works(values: Mapping[str, Any], configfile: Sequence[Path], root: Path) -> 
 
 
 def _rule(block: str) -> str:
-    """The rule that a block of a dry run's text is about, if any."""
+    """The rule of a block of a dry run's text, or an empty text."""
     match = re.match(r"(?:local)?rule (\w+):", block)
     return match[1] if match else ""
 
@@ -111,7 +111,7 @@ def _work(block: str, batches: Batches, images: Mapping[str, Size], root: Path, 
 
 
 def _runs(rule: str, wildcards: Wildcards, batches: Batches) -> int:
-    """How many runs a job has."""
+    """A job's number of runs."""
     if rule in BATCHED:
         return len(batches.runs(rule.replace("_", "-"), wildcards))
     if rule in SCORING:
@@ -121,20 +121,20 @@ def _runs(rule: str, wildcards: Wildcards, batches: Batches) -> int:
 
 
 def _name(wildcards: Mapping[str, str]) -> str:
-    """What tells a job from others of its rule; of budgets only whether they are none, some or all pairs."""
+    """A job's name among those of its rule; budgets count only as no, some or all pairs."""
     pairs = wildcards.get("pairs") or wildcards.get("part", "").removeprefix("pairs")
     budget = {"0": "no pairs", "all": "all pairs"}.get(pairs, "")
     return " ".join(filter(None, [*(wildcards.get(key, "") for key in ("method", "fusion", "encoder")), budget]))
 
 
 def alike(work: Work, known: Sequence[Work]) -> list[Work]:
-    """Of the jobs that are done those of the same rule and name, or, where there are none, of the rule."""
+    """The finished jobs of the same rule and name or, if there are none, of the same rule."""
     same = [other for other in known if other.rule == work.rule and other.cost is not None]
     return [other for other in same if other.name == work.name] or same
 
 
 def telling(work: Work, some: Sequence[Work], split: str) -> list[Work]:
-    """Of alike jobs those that tell what this one takes: of its size, or near it and longer than their start."""
+    """The alike jobs that can predict this one: of its size, or of a near size and longer than their start."""
     own = work.scale(split)
 
     def tells(other: Work) -> bool:
@@ -145,7 +145,7 @@ def telling(work: Work, some: Sequence[Work], split: str) -> list[Work]:
 
 
 def growth(some: Sequence[Work], split: str, power: float) -> float:
-    """By which power of the images' number the CPU seconds of alike jobs grow: the given one, or more as sizes show."""
+    """The power by which alike jobs' CPU seconds grow with the images: the given one, or a measured larger one."""
     small, large = (choose(some, key=lambda work: work.scale(split)) for choose in (min, max))
     ratio = large.scale(split) / small.scale(split) if small.scale(split) else 1.0
     if ratio < APART or len({work.name for work in some}) > 1:
@@ -157,7 +157,7 @@ def growth(some: Sequence[Work], split: str, power: float) -> float:
 
 
 def _beyond(work: Work) -> float:
-    """CPU seconds of a job's run beyond its start."""
+    """CPU seconds per run of a job, beyond its start."""
     return max(work.took.cpu_seconds - START, 0.0) / work.runs
 
 
@@ -166,9 +166,10 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def predict(work: Work, some: Sequence[Work], split: str, power: float) -> Cost | None:
-    """What a job will take by alike ones that are done; None where they are too far from its size to tell.
+    """A job's cost, predicted from alike finished jobs; None if their sizes are too different.
 
-    Seconds beyond the start grow with the runs and with a power of the images, memory beyond Python's with the images.
+    Seconds beyond the start grow with the runs and with a power of the images; memory beyond Python's grows with the
+    images.
     """
     power, some = growth(some, split, power) if some else power, telling(work, some, split)
     if not some:
@@ -185,7 +186,7 @@ def predict(work: Work, some: Sequence[Work], split: str, power: float) -> Cost 
 
 
 def _memory(work: Work, some: Sequence[Work], split: str) -> float:
-    """The peak in GB: on the line through the peaks of the smallest and the largest size, or through Python's own."""
+    """The peak in GB: on a line through the smallest and the largest size's peaks (or Python's own and one size's)."""
     peaks: dict[float, float] = {0.0: RESIDENT}
     for each in some:
         if not math.isnan(each.took.memory):

@@ -1,7 +1,7 @@
-"""What a config will ask for: jobs from Snakemake's dry run, hours and memory by jobs that are done, else by constants.
+"""What a config needs: jobs from Snakemake's dry run; hours and memory from finished jobs, else from constants.
 
-The constants are orders of magnitude for one A100-class GPU and one core of a server, each with where it comes from.
-They are no measurement of the paper's run, which hasn't been run; a cluster's scheduler needs no better.
+The constants are orders of magnitude for one A100-class GPU and one server core, each with its source. They are no
+measurements of the paper's run, which hasn't been run; a cluster's scheduler needs nothing better.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ngw.tools.measured import Cost, Work, alike, predict, works
 
 
 class Job(NamedTuple):
-    """One job of a rule, or one run of a job that has many, at COCO's size.
+    """One job of a rule, or one run of a job of many runs, at COCO's size.
 
     gpu, cpu: hours (of a GPU; of a core).  memory: GB.  storage: MB that stay.
 
-    power: by which of the images' number the hours grow; split: of whose images (`all`: of all splits').
+    power: the power of the number of images by which the hours grow; split: the split of these images, or `all`.
     """
 
     gpu: float
@@ -70,13 +70,13 @@ JOBS = {
     "identifiability": Job(0, 0.6, 14, 1, REHEARSED),
 }
 SMALL = Job(0, 0.01, 4, 1, "not listed: tables, figures and other small jobs", 1, "test")
-OTHERS = "others"  # what the rules are called that are listed nowhere
+OTHERS = "others"  # the row of the rules that are listed nowhere
 HEAD = ("jobs", "done", "GPU h", "core h", "longest h", "GB each", "GB kept")
 
 
 class Row(NamedTuple):
-    """What a rule's jobs take together: their number, those that are done and those that are told by such; hours of
-    GPUs and of cores, hours of the longest, GB of the largest, GB that stay."""
+    """The total of a rule's jobs: their number, the finished ones, those predicted from finished jobs; hours of GPUs
+    and of cores, hours of the longest job, GB of the largest job, GB that stay."""
 
     jobs: int
     done: int
@@ -89,7 +89,7 @@ class Row(NamedTuple):
 
 
 def row(rule: str, some: Sequence[Work], known: Sequence[Work]) -> Row:
-    """A rule's row.  known: jobs that are done, of this project or of others."""
+    """A rule's row.  known: finished jobs, of this project or of others."""
     each, costs, kept = JOBS.get(rule, SMALL), [], 0.0
     told = 0
     for work in some:
@@ -107,9 +107,9 @@ def row(rule: str, some: Sequence[Work], known: Sequence[Work]) -> Row:
 
 
 def _cost(work: Work, each: Job, known: Sequence[Work]) -> tuple[Cost, bool]:
-    """What a job took, or will take, and whether by jobs that are done.
+    """A job's cost, measured or predicted, and whether it comes from finished jobs.
 
-    The hours of what runs on a GPU are not told by rehearsals, whose networks are tiny; what memory data take is.
+    Rehearsals, whose networks are tiny, don't predict the hours of GPU jobs; they do predict the memory of the data.
     """
     if work.cost is not None and not (work.made and each.gpu):
         return work.cost, True
@@ -118,7 +118,7 @@ def _cost(work: Work, each: Job, known: Sequence[Work]) -> tuple[Cost, bool]:
     if cost is None:
         return hours, False
     if not each.gpu:
-        return cost._replace(seconds=cost.cpu_seconds), True  # of one core, however busy the others' machine was
+        return cost._replace(seconds=cost.cpu_seconds), True  # on one core, however busy the measured machine was
     real = predict(work, [other for other in some if not other.made], each.split, each.power)
     if real is not None:
         return real._replace(memory=cost.memory), True
@@ -126,14 +126,14 @@ def _cost(work: Work, each: Job, known: Sequence[Work]) -> tuple[Cost, bool]:
 
 
 def constant(work: Work) -> Cost:
-    """What a job takes by the constants: seconds of its GPU, or of one core; those of cores; GB."""
+    """A job's cost by the constants: seconds of its GPU, or of one core; core seconds; GB."""
     each = JOBS.get(work.rule, SMALL)
     scaled = work.runs * work.scale(each.split) ** each.power * 3600
     return Cost((each.gpu or each.cpu) * scaled, each.cpu * scaled, each.memory)
 
 
 def lines(jobs: Sequence[Work], known: Sequence[Work] = ()) -> list[str]:
-    """A line a rule, the longest first: `Row`, and by what it is told; their sum, and what of it is left."""
+    """A line per rule, the longest first: its `Row` and the row's source; then their sum, and the part that is left."""
     known = [*(work for work in jobs if work.cost is not None), *known]
     rows, left = _rows(jobs, known), _rows([work for work in jobs if work.cost is None], known)
     text = [f"{'rule':24}" + "".join(f"{name:>10}" for name in HEAD) + "  by"]
@@ -144,7 +144,7 @@ def lines(jobs: Sequence[Work], known: Sequence[Work] = ()) -> list[str]:
 
 
 def _rows(jobs: Sequence[Work], known: Sequence[Work]) -> dict[str, Row]:
-    """Each rule's row; rules of small jobs, none of which is done anywhere, share one."""
+    """Each rule's row; rules of small jobs without any finished job share one row."""
     rules: dict[str, list[Work]] = {}
     told = {*JOBS, *(work.rule for work in known)}
     for work in jobs:
@@ -163,19 +163,19 @@ def _line(name: str, one: Row, middle: str, by: str) -> str:
 
 
 def _by(rule: str, one: Row) -> str:
-    """Where a rule's numbers come from."""
+    """The sources of a rule's numbers."""
     rest = one.jobs - one.done - one.told
-    parts = ["measured"] * bool(one.done) + [f"{one.told:,} by jobs that are done"] * bool(one.told)
+    parts = ["measured"] * bool(one.done) + [f"{one.told:,} by finished jobs"] * bool(one.told)
     return "; ".join([*parts, *[JOBS.get(rule, SMALL).source] * bool(rest)])
 
 
 @stage("Estimate jobs, hours, memory and storage of a config before it runs, or while it does.")
 def plan(
     configfile: ConfigFiles = (), root: Root = Path(),
-    measured: Annotated[Sequence[Path], "other projects' folders, by whose jobs these are told: of `ngw rehearse`, say"]
+    measured: Annotated[Sequence[Path], "other projects' folders (of `ngw rehearse`, say); their jobs predict these"]
     = (),
 ) -> None:  # fmt: skip
-    """The plan command, which no rule runs: what the config files, over config.yaml, will ask for."""
+    """The plan command, which no rule runs: what the config files, merged over config.yaml, need."""
     from ngw.tools.status import merged_files
 
     jobs = works(merged_files(configfile, root), configfile, root)

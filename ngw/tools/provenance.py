@@ -1,4 +1,4 @@
-"""What a page of results was made by, and where a number came from, command by command."""
+"""The origin of a page of results, and the origin of a file, command by command."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ngw.config.batches import ALL
 from ngw.errors import InputError
 from ngw.record.origin import stamp
 
-RAW = "results/joint/"  # where the models of methods that read raw items lie
+RAW = "results/joint/"  # the models of methods that read raw items
 
 
 def about() -> dict[str, str]:
-    """Facts for people, by name: date, versions, machine."""
+    """Facts about this process, by name: date, versions, machine."""
     record = stamp()
     return {
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -32,17 +32,17 @@ def about() -> dict[str, str]:
 
 
 def job(file: str, store: Path) -> dict | None:
-    """What Snakemake noted when it made a file (rule, shellcmd, input, starttime, endtime), or None."""
+    """Snakemake's note about a file that it made (rule, shellcmd, input, starttime, endtime), or None."""
     name = base64.urlsafe_b64encode(file.encode()).decode()
-    parts = [name[k : k + 254] for k in range(0, len(name), 254)]  # as Snakemake cuts names that a disk can't hold
+    parts = [name[k : k + 254] for k in range(0, len(name), 254)]  # Snakemake cuts names that are too long for a disk
     path = store.joinpath(*(f"@{part}" for part in parts[:-1]), parts[-1])
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def logs(file: str, root: Path) -> list[str]:
-    """The logs of the job that made a file, after those of what it was made of by jobs for the same runs alone.
+    """The logs of the job that made a file, after the logs of its inputs that belong to the same run.
 
-    Those are files beside it (a plan, of the maps), and models of methods that read raw items.
+    These inputs are files beside it (the maps' plan) and models of methods that read raw items.
     """
     made = job(file, root / ".snakemake" / "metadata")
     if made is None:
@@ -52,9 +52,9 @@ def logs(file: str, root: Path) -> list[str]:
 
 
 def batch(file: str, root: Path) -> tuple[str, list[str]] | None:
-    """The job, by its output, that made a file among those of other runs, and what it read for that run alone.
+    """The output of the batch job that made a run's file, and the inputs that it read for this run only.
 
-    As it noted itself (`ngw batch`).
+    The job's own note (`ngw batch`) says so.
     """
     for folder in Path(file).parents:
         for note in sorted([*(root / folder).glob("*.json"), *(root / folder).glob(f"{ALL}*/*.json")]):
@@ -69,9 +69,9 @@ def batch(file: str, root: Path) -> tuple[str, list[str]] | None:
 
 
 def trace(file: str, root: Path, depth: int = 9) -> list[str]:
-    """How a file was made, and what it was made from, as lines of text; each file once.
+    """How a file was made, and from what, as lines of text; each file once.
 
-    file: as seen from `root`, where Snakemake ran.  Raises `InputError` where Snakemake has no note of it.
+    file: relative to `root`, where Snakemake ran.  Raises `InputError` if Snakemake has no note of it.
     """
     store = root / ".snakemake" / "metadata"
     of_run = None if job(file, store) is not None else batch(file, root)
@@ -96,7 +96,7 @@ def trace(file: str, root: Path, depth: int = 9) -> list[str]:
         if sources:
             lines.append(f"{pad}  by {', '.join(sources)}")
         rest = [other for other in made["input"] if other not in sources and other not in seen]
-        if own and name == made_by:  # of the jobs whose runs it reads, that of this run
+        if own and name == made_by:  # among the jobs of the runs that it reads, only this run's
             rest = [other for other in rest if other in own or not (root / other).match("runs/*/*/*/*.json")]
         for other in rest if level < depth else []:
             if other not in seen:
@@ -109,7 +109,7 @@ def trace(file: str, root: Path, depth: int = 9) -> list[str]:
 @stage("Tell how a file of the workflow was made, and from what.")
 def provenance(
     file: Annotated[str, POSITIONAL, "its path as the workflow writes it, such as results/tables/retrieval.csv"],
-    depth: Annotated[int, count, "how many files back; 1: what it was made from"] = 9,
+    depth: Annotated[int, count, "how many steps back; 1: its own inputs"] = 9,
 ) -> None:
-    """The provenance command, which no rule runs: how a file was made and what it came from, from Snakemake's notes."""
+    """The provenance command, which no rule runs: how a file was made, and from what, from Snakemake's notes."""
     print("\n".join(trace(file, Path(), depth)))

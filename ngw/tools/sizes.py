@@ -1,4 +1,4 @@
-"""How many images the splits of a data set have: by its record, by its config entry, or as it is published."""
+"""The number of images in each split of a data set: from its record, its config entry, or its publication."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Size(NamedTuple):
 
     @classmethod
     def of(cls, images: Mapping[str, int]) -> Self:
-        """From a record's or an entry's numbers; a split that isn't there has none."""
+        """From a record's or an entry's numbers; a missing split has none."""
         return cls(*(images.get(split, 0) for split in cls._fields))
 
 
@@ -32,11 +32,11 @@ OFFICIAL = {  # by the name of a data set, or by its kind
     "cifar": Size(50_000, 0, 10_000),
     "easy-vqa": Size(4_000, 0, 1_000),
 }
-OTHER = Size(2_000, 500, 1_000)  # what says nothing of its size
+OTHER = Size(2_000, 500, 1_000)  # a data set of unknown size
 
 
 def size(name: str, spec: Mapping[str, Any]) -> Size:
-    """The images of a data set by its config entry."""
+    """The number of images of a data set, by its config entry."""
     if spec.get("sizes"):
         return Size.of(spec["sizes"])
     if spec.get("restval") == "drop":
@@ -45,7 +45,7 @@ def size(name: str, spec: Mapping[str, Any]) -> Size:
 
 
 def sizes(datasets: Mapping[str, Mapping[str, Any]], root: Path) -> dict[str, Size]:
-    """The images of each data set: of a project's own where its tables are made already."""
+    """The number of images of each data set: from its record if the project has made its tables already."""
     found = {}
     for name, spec in datasets.items():
         record = root / f"results/data/{name}/record.json"

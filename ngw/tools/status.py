@@ -1,4 +1,4 @@
-"""What of a config's runs is done, what is stale and why, and what is left: from records on disk and a dry run."""
+"""Which of a config's runs are done, stale (and why) or left: from records on disk and a dry run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENTRY = re.compile(r"([^\s'\",]+):([0-9a-f]{10}|missing|unreadable)\b")  # of a 
 
 
 def merged(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """One config over another, as Snakemake lays its config files: mappings key by key, anything else as a whole."""
+    """One config merged over another, as Snakemake does: mappings key by key, anything else as a whole."""
     union = dict(base)
     for key, value in other.items():
         both = isinstance(value, Mapping) and isinstance(union.get(key), Mapping)
@@ -31,7 +31,7 @@ def merged(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def merged_files(configfile: Sequence[Path], root: Path) -> dict[str, Any]:
-    """A project's config.yaml with config files over it."""
+    """A project's config.yaml with config files merged over it."""
     values = read(root / "config.yaml")
     for path in configfile:
         values = merged(values, read(path))
@@ -39,7 +39,7 @@ def merged_files(configfile: Sequence[Path], root: Path) -> dict[str, Any]:
 
 
 def wanted(config: Config) -> dict[str, dict[str, str]]:
-    """{table: {the record of each of its runs: the output of the job that makes it}}, from the project's root."""
+    """{table: {record of each of its runs: output of the job that writes it}}, relative to the project's root."""
     generation, jobs = config.generation.cells(), Batches(config)
     records = {
         table: {f"{RUN}/metrics/{stage}.json".format(**cell): jobs.made(stage, [cell])[-1] for cell in runs}
@@ -53,7 +53,7 @@ def wanted(config: Config) -> dict[str, dict[str, str]]:
 
 
 def _fitted(config: Config) -> dict[str, tuple[str, list[dict[str, Any]]]]:
-    """{table: (the stage of its records, its runs)}, of the tables of fitted methods."""
+    """{table: (stage of its records, its runs)} of the tables of fitted methods."""
     return {
         "retrieval": ("retrieval", cells(config.grid())),
         "classification": ("classification", config.classification.cells()),
@@ -63,7 +63,7 @@ def _fitted(config: Config) -> dict[str, tuple[str, list[dict[str, Any]]]]:
 
 
 def fits(config: Config) -> dict[str, str]:
-    """{a record of a fitted method: the output of the job that fits it}: one job scores all methods' runs."""
+    """{record of a fitted method: output of the job that fits it}, since one job scores all methods' runs."""
     jobs, raw = Batches(config), config.raw.names()
     return {
         f"{RUN}/metrics/{stage}.json".format(**cell): jobs.fitted(cell)
@@ -74,7 +74,7 @@ def fits(config: Config) -> dict[str, str]:
 
 
 class Job(NamedTuple):
-    """A job that Snakemake would run: its rule, its outputs, and in its words why."""
+    """A job that Snakemake would run: its rule, its outputs, and Snakemake's reason."""
 
     rule: str
     outputs: list[str]
@@ -82,7 +82,7 @@ class Job(NamedTuple):
 
 
 def dry_run(configfile: Sequence[Path], root: Path, *options: str) -> str:
-    """What `snakemake --dry-run` says of config files over config.yaml; an `InputError` where it refuses them."""
+    """The output of `snakemake --dry-run` for config files over config.yaml; an `InputError` if it refuses them."""
     files = ["--configfile", *map(str, configfile)] if configfile else []
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--nolock", *options, *files]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
@@ -105,7 +105,7 @@ def jobs(text: str) -> list[Job]:
 
 
 def causes(reason: str) -> list[str]:
-    """What has changed since a job ran, of Snakemake's reason for it; not what other jobs will remake first."""
+    """The changes since a job ran, from Snakemake's reason; without inputs that other jobs will remake first."""
     reasons = []
     params = re.search(r"Params have changed.*? before: (.*?) now: (.*?)\s*(?:; \w|$)", reason)
     if params:
@@ -126,9 +126,9 @@ def causes(reason: str) -> list[str]:
 def lines(
     records: Mapping[str, Mapping[str, str]], todo: Sequence[Job], root: Path, fits: Mapping[str, str]
 ) -> list[str]:
-    """A line a table: runs that are done, stale and left, and the first to do; then what has changed.
+    """A line per table: the runs done, stale and left, and the first to do; then the changes.
 
-    Of runs that are scored by one job those are stale whose methods are fitted anew, or all where none is.
+    Among runs that one job scores, those are stale whose method is fitted anew; all of them, if none is.
     """
     remade = {path for job in todo for path in job.outputs}
     refitted = {path for path, fit in fits.items() if fit in remade}
@@ -150,9 +150,9 @@ def lines(
     return text
 
 
-@stage("Tell what of a config's runs is done, what is stale and why, and what is left.")
+@stage("Show which of a config's runs are done, which are stale and why, and which are left.")
 def status(configfile: ConfigFiles = (), root: Root = Path()) -> None:
-    """The status command, which no rule runs: config.yaml, other config files over it, and what is done of them."""
+    """The status command, which no rule runs: which runs of config.yaml, with config files over it, are done."""
     config = Config(merged_files(configfile, root))
     todo = jobs(dry_run([path.resolve() for path in configfile], root))
     print("\n".join(lines(wanted(config), todo, root, fits(config))))

@@ -1,4 +1,4 @@
-"""A study outside of a clone: the folder that it starts with, and Snakemake with the project's defaults."""
+"""A study outside a clone: its first files, and Snakemake with the project's defaults."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ module ngw:
 use rule * from ngw
 """
 PROFILE = Path("profiles/local")
-OWN = ("--profile", "--workflow-profile")  # options by which a user names another profile
+OWN = ("--profile", "--workflow-profile")  # options that name another profile
 
 
 @stage("Start a study in a new folder: a config, a Snakefile, a profile; `ngw run` there runs it.")
-def init(folder: Annotated[Path, POSITIONAL, "the folder, new or empty of these"]) -> None:
-    """The init command, which no rule runs: config.yaml and the profile are the project's own, to be changed."""
+def init(folder: Annotated[Path, POSITIONAL, "the folder: new, or without these files"]) -> None:
+    """The init command, which no rule runs: config.yaml and the profile are copies of the project's, to change."""
     names = start(folder)
     print(f"{folder}: {', '.join(names)}. Change config.yaml, then: cd {folder} && ngw run")
 
 
 def start(folder: Path) -> list[str]:
-    """Write a study's first files, and return their names; an `InputError` where one of them is there."""
+    """Write a study's first files, and return their names; an `InputError` if one of them exists."""
     texts = {"Snakefile": SNAKEFILE} | {
         name: (ROOT / name).read_text(encoding="utf-8") for name in ("config.yaml", f"{PROFILE}/config.yaml")
     }
@@ -56,12 +56,12 @@ def start(folder: Path) -> list[str]:
     return list(texts)
 
 
-@stage("Run Snakemake with the project's defaults; what follows goes to Snakemake as it is.")
+@stage("Run Snakemake with the project's defaults; the words that follow go to Snakemake unchanged.")
 def run(*options: str) -> None:
-    """The run command, which no rule runs: this process becomes Snakemake's.
+    """The run command, which no rule runs: Snakemake replaces this process.
 
-    The defaults are those of profiles/local, this folder's or the package's, unless another profile is named.  A
-    terminal shows bars of jobs and the time left; elsewhere there are plain lines.
+    The defaults come from profiles/local, of this folder or of the package, unless another profile is named.  A
+    terminal shows progress bars and the time left; a file gets plain lines.
     """
     command = [sys.executable, "-m", "snakemake"]
     if not any(word.split("=")[0] in OWN for word in options):
