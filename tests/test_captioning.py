@@ -145,9 +145,9 @@ def test_the_results_file_is_cocos(tmp_path):
 def test_bad_input_is_told(trained, tmp_path):
     with pytest.raises(InputError, match=r"expected \[n, 16\], found \[2, 15\]; map them to the text space"):
         trained[0].write(np.zeros((2, 15), np.float32))
-    with pytest.raises(InputError, match="expected a latent each, found 36 texts and 2 latents"):
+    with pytest.raises(InputError, match="expected a latent for each, found 36 texts and 2 latents"):
         decoder.fit(TEXTS, latents(TEXTS[:2]), np.arange(36), TINY, 0)
-    with pytest.raises(InputError, match="words that come 2 times, found none"):
+    with pytest.raises(InputError, match="words that occur 2 times, found none"):
         Words.of(["one", "two"])
     with pytest.raises(InputError, match="captioner: beams: expected more than 0, found 0"):
         Options(beams=0)

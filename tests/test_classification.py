@@ -96,7 +96,7 @@ def test_the_probe_tells_apart_what_a_line_can_and_chooses_its_penalty():
     weights = np.linalg.lstsq(design, np.eye(4)[labels[:200]], rcond=None)[0]
     plain = probe.Sums.of(x[:200], labels[:200], 4).probe(0).scores(x[200:])
     assert plain == pytest.approx(np.hstack([x[200:], np.ones((200, 1))]) @ weights, abs=1e-6)
-    with pytest.raises(InputError, match="expected training images to hold some out, found 2"):
+    with pytest.raises(InputError, match="expected enough training images to hold some out, found 2"):
         probe.fit(x[:2], labels[:2], 4)
 
 
@@ -213,7 +213,7 @@ def test_a_thousand_names_of_three_hundred_letters_are_prompts(files, tmp_path):
 def test_each_set_needs_its_classes_and_labels(files, refused):
     line = command("classification", files, **RUN)
     line.insert(line.index("--images") + 2, files["test"])
-    refused(line, "expected classes and labels of each of 2 files")
+    refused(line, "expected classes and labels for each of 2 files")
 
 
 @pytest.mark.parametrize(

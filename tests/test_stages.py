@@ -173,4 +173,4 @@ def test_test_rows_that_equal_training_rows_are_counted_and_told(pair, rewrite, 
     assert legend in similarity.build([record], none, "all")["similarity.md"]
     record["repeated_rows"] = {"vision": 0, "text": 0}
     assert "training row" not in similarity.build([record], none, "all")["similarity.md"]
-    assert f"{tests[0]}: 5 of 12 rows equal one of {pair[0]}" in capsys.readouterr().err
+    assert f"{tests[0]}: 5 of 12 rows equal a row of {pair[0]}" in capsys.readouterr().err

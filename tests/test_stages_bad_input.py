@@ -169,7 +169,7 @@ def test_foreign_captions_are_another_data_sets_and_encoded_alike(pair, write_cl
     command += ["--foreign", str(other)]
     refused(command, other, "no such feature file")
     write_cloud(other, "text")
-    refused(command, other, "expected another data set than that of", pair[1], "found 'points'; name another")
+    refused(command, other, f"expected another data set than {pair[1]}'s, found 'points'; name another")
     write_cloud(other, "text", dataset="circles", encoder="another")
     refused(command, other, "expected features of 'text-encoder', found those of 'another'")
     write_cloud(other, "text", dataset="circles")

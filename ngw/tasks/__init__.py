@@ -1,3 +1,3 @@
-"""Tasks: aligned features to predictions and metrics, one file each."""
+"""Tasks: from aligned features to predictions and metrics, one file each."""
 
-CEILING = "true-latents"  # the control of generation that reads the target's own latents, as its runs are called
+CEILING = "true-latents"  # the method name of generation's control, which reads the target's own latents

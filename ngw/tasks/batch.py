@@ -1,4 +1,4 @@
-"""Many runs in one job: a stage for each of them, one after another in one process; what is done is not done again."""
+"""Many runs in one job: a stage for each run, one after another in one process; finished runs are not repeated."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ RUNS = {
 
 @dataclass
 class Run:
-    """One of a job's runs: the stage's options for it, the files that it reads beside those of all, those it makes.
+    """One of a job's runs: the stage's options for it, its input files besides those of all runs, its output files.
 
     parts: the modules of the components that it builds.
     """
@@ -57,7 +57,7 @@ class Run:
 
     @classmethod
     def of(cls, group: Mapping[str, Any], one: Mapping[str, Any]) -> Run:
-        """One of those that a job's JSON names: its files by its group's names for them, in its folder."""
+        """A run from a job's JSON: its files have the group's names, in the run's folder."""
         folder = f"{group['folder']}/{one['folder']}"
         reads, makes = ({name: f"{folder}/{file}" for name, file in group[kind].items()} for kind in KINDS)
         reads |= one["reads"]
@@ -70,18 +70,18 @@ class Run:
         return self.makes[0]
 
 
-@stage("Run one stage for each of several runs; what is done already is kept.")
+@stage("Run one stage for each of several runs; finished runs are kept.")
 def batch(
     task: Annotated[str, POSITIONAL, "the stage"],
-    runs: Annotated[Mapping, shaped(RUNS), "as JSON: folder and options of each, files and code of a group"],
-    done: Annotated[Path, "where it is written by what each file was made (json)"],
-    inputs: Annotated[Sequence[Path], "files that all of them read"] = (),
-    options: Annotated[Sequence[str], POSITIONAL, "behind --: options that all have in common"] = (),
+    runs: Annotated[Mapping, shaped(RUNS), "as JSON: folder and options of each run, files and code of each group"],
+    done: Annotated[Path, "where the job notes what each file was made of (json)"],
+    inputs: Annotated[Sequence[Path], "files that all runs read"] = (),
+    options: Annotated[Sequence[str], POSITIONAL, "after --: options that all runs share"] = (),
 ) -> None:  # fmt: skip
-    """The command of rules whose runs share a job: a run that fails is told, and the others are made all the same.
+    """The command of rules whose runs share a job: a failed run is reported, and the others run all the same.
 
-    A run is done where all that it was made of (code, options, the content of what it reads) is what it would be made
-    of now, and its files are those that were written: `.NAME` beside `done` notes that after each run.
+    A run is finished if the code, the options and the content of its inputs are the present ones, and its files are as
+    they were written: `.NAME` beside `done` notes this after each run.
     """
     state, whole = done.with_name(f".{done.name}"), f"{stages()[task].module}:{task.replace('-', '_')}"
     all_of_them = [Run.of(group, one) for group in runs["groups"] for one in group["runs"]]
@@ -104,7 +104,7 @@ def batch(
         except InputError as error:
             failed.append(f"{run.name}: {error}")
             print(f"ngw {task}: {error}", file=sys.stderr, flush=True)
-        except Exception:  # told in full, and the job fails: no other run has to wait for its mending
+        except Exception:  # printed in full, and the job fails; the other runs need not wait
             failed.append(f"{run.name}: {traceback.format_exc(limit=0).strip().splitlines()[-1]}")
             traceback.print_exc()
         else:
@@ -120,13 +120,13 @@ def batch(
 
 
 def _import(stage: str, *groups: Sequence[str]) -> None:
-    """Import all that a stage can reach, so that the measured cost of no run has what only the first one imports."""
+    """Import all that a stage can reach, so that the first run's measured cost doesn't include these imports."""
     for file in sorted(set().union(*(files(stage, *parts) for parts in groups))):
         importlib.import_module(".".join(["ngw", *Path(file).with_suffix("").parts]).removesuffix(".__init__"))
 
 
 def _noted(state: Path) -> dict[str, Any]:
-    """What earlier jobs have made; nothing where there is no whole note of it."""
+    """The notes of earlier jobs; empty if there are none or the file is broken."""
     try:
         return json.loads(state.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -134,7 +134,7 @@ def _noted(state: Path) -> dict[str, Any]:
 
 
 def _caller(task: str, options: Sequence[str]):
-    """Calls the stage with a run's own options beside those that all have."""
+    """A function that calls the stage with a run's own options and the shared ones."""
     words, of_stage = parser(task), function(task)
 
     def call(own: Mapping[str, Any]) -> None:
@@ -151,7 +151,7 @@ def _word(value: Any) -> str:
 
 
 def _made_of(made_by: Sequence[Any], run: Run, inputs: Sequence[Path]) -> str:
-    """Twelve digits that tell what a run is made of."""
+    """Twelve digits that identify what a run is made of."""
     content = {path: _content(path, *_stat(path)) for path in [*map(str, inputs), *run.reads]}
     whole = json.dumps([made_by, run.options, content], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()[:12]
@@ -175,5 +175,5 @@ def _stat(path: str | os.PathLike) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=4096)
 def _content(path: str | os.PathLike, size: int, changed: int) -> str:
-    """A file's digest, made once a state of it."""
+    """A file's digest, computed once for each state of the file."""
     return digests.of(path)

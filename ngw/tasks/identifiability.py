@@ -1,8 +1,8 @@
-"""How well a fitted method's maps keep what they map (proposal 2.5), measured on held-out pairs, with a shuffled null.
+"""How well a fitted method's maps preserve information (proposal 2.5), on held-out pairs, with a shuffled null.
 
-The null of every number is the same number for the same method, fitted at the same budget, seed and hyperparameters
-(or choice of them) on the known pairs with their partners permuted, so that each pair is wrong. A method that takes no
-pairs has none. Two closed forms stand beside it: a map that tells nothing about its input has collision
+The null of every metric is the same metric for the same method, fitted at the same budget, seed and hyperparameters
+(or choice of them) on the known pairs with their partners permuted, so that each pair is wrong. A method without
+pairs has no null. Two closed forms complete it: a map without information about its input has collision
 1 - k / (n - 1), and the best constant map has cycle error 1.
 """
 
@@ -22,8 +22,8 @@ from ngw.methods.outside import Outside
 from ngw.metrics import identifiability as metric
 from ngw.seeds import rng
 
-VERSION = 1  # of the protocol; it stands in every record
-ROWS = 8  # at which the Jacobian of a map that isn't affine is taken
+VERSION = 1  # of the protocol, in every record
+ROWS = 8  # for the Jacobian of a map that isn't affine
 PAIRS = 5_000  # of rows, for the Lipschitz quantiles
 
 
@@ -36,7 +36,7 @@ class Result:
 
 
 def held_out(vision: Features, text: Features, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Paired rows x [n, d_x], y [n, d_y]: every image with one of its captions, which the seed draws."""
+    """Paired rows x [n, d_x], y [n, d_y]: every image with one of its captions, drawn by the seed."""
     if len(vision.ids) <= metric.NEAREST:
         raise InputError(
             f"test split: expected more than {metric.NEAREST} images, found {len(vision.ids)}; enlarge it."
@@ -46,7 +46,7 @@ def held_out(vision: Features, text: Features, seed: int) -> tuple[np.ndarray, n
 
 
 def evaluate(method: Method, x: np.ndarray, y: np.ndarray, seed: int) -> Result:
-    """Both maps on paired held-out rows x [n, d_x], y [n, d_y]; seed: draws the rows and pairs that are looked at."""
+    """Evaluate both maps on paired held-out rows x [n, d_x], y [n, d_y]; seed: draws the sampled rows and pairs."""
     metrics: dict[str, float] = {}
     spectra: dict[str, list[float]] = {}
     there, back = directions(method)
@@ -68,23 +68,23 @@ def evaluate(method: Method, x: np.ndarray, y: np.ndarray, seed: int) -> Result:
 
 def shuffled_twin(method: Method, two: Clouds, seed: int) -> Method | None:
     """The null: the same method fitted on the same clouds, each known pair with another pair's partner."""
-    if method.supervision == "none" or isinstance(method, Outside):  # whose program isn't at hand
+    if method.supervision == "none" or isinstance(method, Outside):  # its program isn't available
         return None
     twin = type(method)(**method.params())
-    twin.hubness = False  # a matter of the comparison, which isn't measured here
+    twin.hubness = False  # it changes the comparison only, which isn't measured here
     return twin.fit(two.x, two.y, shuffle(two.pairs, seed), seed)
 
 
 def shuffle(pairs: np.ndarray, seed: int) -> np.ndarray:
-    """The pairs [k, 2] with their partners permuted in one cycle: none keeps its own."""
+    """The pairs [k, 2] with their partners permuted in one cycle: no pair keeps its partner."""
     return exchange(pairs, rng(seed, "identifiability", "partners"))
 
 
 def _reach(image: np.ndarray, target: np.ndarray) -> dict[str, float]:
-    """Surjectivity of directions from the targets' mean, which is what a cosine compares; `_raw`: of the features.
+    """Surjectivity of directions from the targets' mean, which cosines compare; `_raw`: of the features.
 
-    A regression shrinks towards the mean, where raw balls tell little: every image lies in most targets' balls, and no
-    target in any image's.  `spread` is that shrinkage, the images' spread as a share of the targets'.
+    A regression shrinks images towards the mean, and raw balls say little there: every image lies in most targets'
+    balls, and no target lies in any image's.  `spread` is this shrinkage, the images' spread over the targets'.
     """
     mean = target.mean(axis=0, dtype=np.float64)
     reach = metric.surjectivity(unit(image - mean), unit(target - mean))
@@ -108,7 +108,7 @@ def spectrum(way: Direction, z: np.ndarray, target: np.ndarray, stream: np.rando
     chosen = z[stream.permutation(len(z))[:ROWS]]
     one = is_affine(way, chosen, stream)
     size, mean = metric.spread(z), z.mean(axis=0, dtype=np.float64)
-    # `into` and `out` are affine: their images of the axes are their Jacobians. Around the mean float32 is at its best.
+    # `into` and `out` are affine: their images of the axes are their Jacobians, most exact in float32 around the mean.
     origin = way.into(mean[None])
     before = (way.into(mean + size * np.eye(z.shape[1])) - origin).astype(np.float64)  # [d_a, r]
     inner = way.core(way.into(chosen[:1])).shape[1]
@@ -123,7 +123,7 @@ def spectrum(way: Direction, z: np.ndarray, target: np.ndarray, stream: np.rando
 def jacobian(core: Map, z: np.ndarray, affine: bool = False) -> np.ndarray:
     """dT(z)/dz at one row z [r], in coordinates of unit mean square norm: [r, r'], by central differences.
 
-    Exact to rounding where the map is affine, and where it is piecewise linear and the step crosses no kink.
+    Exact up to rounding if the map is affine, or piecewise linear without a kink inside the step.
     """
     z = z.astype(np.float64)
     precision = np.finfo(core(z[None]).dtype).eps
@@ -134,7 +134,7 @@ def jacobian(core: Map, z: np.ndarray, affine: bool = False) -> np.ndarray:
 
 
 def is_affine(way: Direction, z: np.ndarray, stream: np.random.Generator) -> bool:
-    """Whether T(z + v) + T(z - v) = 2 T(z) at rows z [k, d_a], for random v as long as z, but for rounding."""
+    """Whether T(z + v) + T(z - v) = 2 T(z) at rows z [k, d_a], for random v as long as z, up to rounding."""
     inner = way.into(z).astype(np.float64)
     v = stream.standard_normal(inner.shape) / np.sqrt(inner.shape[1])
     up, here, down = (way.core(inner + sign * v) for sign in (1, 0, -1))

@@ -1,5 +1,5 @@
-"""What a decoder reads of the other modality: a method's mapped latents, a joint model's by way of its shared space, or
-at the ceiling the true ones."""
+"""The latents that a decoder reads from the other modality: a method's mapped ones, a joint model's through its shared
+space, or the true ones as the ceiling."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ngw.tasks import CEILING
 
 class Mapped(NamedTuple):
     """who: the record's first fields.  latents [n, d]: for the decoder.  queries [n, e], known [m, e]: of the test
-    items and of the training items of the decoder's modality, whose largest cosine names the nearest."""
+    items, and of the training items of the decoder's modality; the largest cosine gives the nearest training item."""
 
     who: dict[str, Any]
     latents: np.ndarray
@@ -29,7 +29,7 @@ class Mapped(NamedTuple):
 
 
 def drawn(n: int, count: int | None, *address: str) -> np.ndarray:
-    """Rows of `count` of n items at random, in order: the same for all methods; all where there are fewer, or None."""
+    """`count` of n rows at random, sorted, the same for all methods; all rows if there are fewer, or for None."""
     return np.sort(rng(0, *address).permutation(n)[:count])
 
 
@@ -87,10 +87,10 @@ def first_captions(a: Features, b: Features) -> np.ndarray:
 def bridged(
     inside: dict[str, np.ndarray], images: np.ndarray, captions: np.ndarray
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """From a joint model's shared space to the latents of two decoders, each step within one modality, without a pair.
+    """From a joint model's shared space to the latents of two decoders, each step within one modality, without pairs.
 
-    The decoders read latents of frozen encoders. A ridge regression learns those of the training texts from the joint
-    model's features of the same texts, and is read at its features of the test images; likewise for images.
+    The decoders read latents of frozen encoders. A ridge regression from the joint model's features of the training
+    texts to the latents of the same texts is applied to its features of the test images; likewise for images.
 
     Args:
         inside: of the joint model, [n, e] each: images and captions (test), train_images and train_captions.
@@ -106,7 +106,7 @@ def bridged(
 
 
 def read_bridge(path: Path, a: Features, b: Features) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The record's first fields and the arrays of a bridge file; rows are those of these test features."""
+    """The record's first fields and the arrays of a bridge file, whose rows belong to these test features."""
     arrays, head = io.read_tensors(path, "a bridge", "bridge")
     for name, side in (("images", a), ("captions", b)):
         if len(arrays[name]) != len(side.ids) or head[f"{name}_sha256"] != side.metadata["sha256"]:

@@ -1,4 +1,4 @@
-"""The stages around a program of the user's that finds maps: what it is given, and what is made of what it finds."""
+"""The stages around a user's program that fits maps: its input, and a fitted method from its output."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ngw.tasks.stages import _identity, _train_clouds
 COSTS = {"s": "train_seconds", "cpu_time": "cpu_seconds", "max_rss": "peak_memory_mb"}  # of Snakemake's benchmarks
 
 
-@stage("Write what a fit of a run is given, for a program of one's own.")
+@stage("Write the input of a run's fit, for a program of the user's own.")
 def export_clouds(
     train_vision: TrainVision, train_text: TrainText, spec: Spec, method: Name, pairs: Pairs, seed: Seed,
     output: Output, captions: Captions = 1, unpaired: Unpaired = "shared", foreign: Foreign = None,
@@ -42,15 +42,15 @@ def export_clouds(
     io.write_tensors(output, arrays, _identity(who, method, pairs, unpaired, seed))
 
 
-@stage("Make a run's fitted method of the maps that a program of one's own has found.")
+@stage("Make a run's fitted method from the maps that a program of the user's own has fitted.")
 def adopt_maps(
     clouds: Annotated[Path, "file of the export-clouds stage"],
-    maps: Annotated[Path, "the program's file (safetensors): ab, ba, and if they aren't 0 ab_offset, ba_offset"],
+    maps: Annotated[Path, "the program's file (safetensors): ab, ba, and if not 0, ab_offset, ba_offset"],
     cost: Annotated[Path, "Snakemake's benchmark of the program (tsv)"],
     spec: Spec,
     output: Output,
 ) -> None:
-    """The adopt-maps stage: from here on the run is like any other."""
+    """The adopt-maps stage: with its file, the run is like any other."""
     given, head = io.read_tensors(clouds, "clouds", "vision_sha256")
     found, _ = io.read_tensors(maps, "maps", foreign=True)
     model = _outside(spec)
@@ -60,7 +60,7 @@ def adopt_maps(
 
 
 def _outside(spec: Spec) -> Outside:
-    """A method of this kind; the others are for the fit stage."""
+    """A method of the kind outside; other kinds are for the fit stage."""
     model = methods.build(spec)
     if not isinstance(model, Outside):
         raise InputError(f"kind: expected 'outside', found {spec['kind']!r}; use the fit stage.")
@@ -68,7 +68,7 @@ def _outside(spec: Spec) -> Outside:
 
 
 def _cost(path: Path) -> dict[str, float]:
-    """What a program has cost, by Snakemake's benchmark of it; 0 where that ended before a look at its memory."""
+    """A program's cost, from Snakemake's benchmark; 0 where the program ended before the first sample."""
     try:
         with open(path, newline="", encoding="utf-8") as file:
             row = next(csv.DictReader(file, delimiter="\t"))

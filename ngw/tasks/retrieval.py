@@ -1,4 +1,4 @@
-"""Image-text retrieval both ways (PROTOCOL: found if any of an image's captions is in the top K; mid-rank ties)."""
+"""Image-text retrieval both ways (PROTOCOL: a hit if any of an image's captions is in the top K; mid-rank ties)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ngw.features import Features
 from ngw.features.clouds import owners
 from ngw.metrics.retrieval import folded, ranks, summary
 
-VERSION = 1  # of the protocol; it stands in every record
+VERSION = 1  # of the protocol, in every record
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Result:
 
 
 class Embeds(Protocol):
-    """What ranking needs of a method."""
+    """The part of a method that ranking needs."""
 
     def embed(self, u: Any, v: Any, /) -> tuple[np.ndarray, np.ndarray]:
         """Both clouds in one space, at unit length: [n, e], [m, e]."""
@@ -32,7 +32,7 @@ class Embeds(Protocol):
 def evaluate(method: Embeds, a: Features, b: Features) -> Result:
     """Rank every caption for every image (`i2t`) and every image for every caption (`t2i`), by blocks.
 
-    Of two encoders of one modality, `i2t` goes from the first one's items to the second one's, `t2i` back.
+    For two encoders of one modality, `i2t` goes from the first one's items to the second one's, `t2i` back.
     """
     owner = owners(a, b)
     u, v = method.embed(a.x, b.x)

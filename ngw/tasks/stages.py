@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ngw.methods._transport import Transport
 
 
-@stage("Make or read a data set, check it, write its tables.")
+@stage("Make or read a data set, check it, and write its tables.")
 def data(spec: Spec, output: Output) -> None:
     """The data stage: make (if the kind makes its own files), load and check a data set, and write its tables."""
     prepare(spec, output / "raw").save(output)
@@ -51,8 +51,8 @@ def data(spec: Spec, output: Output) -> None:
 @stage("Run a frozen encoder over one split.")
 def encode(
     tables: Tables, split: Split, dataset: Dataset, encoder: Name, spec: Spec, output: Output,
-    shard: Annotated[str | None, "a part of the split alone, 2/8 the second of eight"] = None,
-    kept: Annotated[Path | None, "where the images' tokens go too, for stages that need them later"] = None,
+    shard: Annotated[str | None, "only a part of the split: 2/8 is the second of eight"] = None,
+    kept: Annotated[Path | None, "where the images' tokens go, for later stages that need them"] = None,
 ) -> None:  # fmt: skip
     """The features stage: one split, or a shard of it (2/8, say), through one frozen encoder."""
     frozen = encoders.build(spec)
@@ -72,16 +72,16 @@ def encode(
     features.encode(frozen, items[rows], ids[rows], columns["image_id"][rows], output, head | part, kept=kept)
 
 
-@stage("Put the shards of an encoding together.")
+@stage("Join the shards of an encoding.")
 def gather(shards: Annotated[Sequence[Path], "files of the encode stage, in their order"], output: Output) -> None:
-    """The gather stage: shards of one encoding to its feature file."""
+    """The gather stage: from the shards of one encoding to its feature file."""
     features.gather(shards, output)
 
 
 def _train_clouds(
     vision: Path, text: Path, pairs: str, seed: int, captions: int, unpaired: str, foreign: Path | None
 ) -> tuple[Clouds, dict[str, str]]:
-    """Both training clouds, and whose they are."""
+    """Both training clouds, and their identity."""
     a, b = features.read(vision), features.read(text)
     for cloud, modality, path in ((a, "vision", vision), (b, "text", text)):
         if cloud.metadata["modality"] != modality and not _one_modality(a, b):
@@ -103,7 +103,7 @@ def _foreign(path: Path, text: Path, own: features.Features) -> features.Feature
     """Captions of another data set, encoded as these are."""
     other, home = features.read(path, own.metadata["encoder"]), own.metadata["dataset"]
     if other.metadata["dataset"] == home:
-        raise InputError(f"{path}: expected another data set than that of {text}, found {home!r}; name another.")
+        raise InputError(f"{path}: expected another data set than {text}'s, found {home!r}; name another.")
     wanted, found = own.x.shape[1], other.x.shape[1]
     if wanted != found:
         raise InputError(f"{path}: expected features of width {wanted}, like {text}, found {found}; encode both alike.")
@@ -111,7 +111,7 @@ def _foreign(path: Path, text: Path, own: features.Features) -> features.Feature
 
 
 def _one_modality(a: features.Features, b: features.Features) -> bool:
-    """Whether the two are one modality seen by two encoders."""
+    """Whether both are of one modality, from two encoders."""
     return a.metadata["modality"] == b.metadata["modality"] and a.metadata["encoder"] != b.metadata["encoder"]
 
 
@@ -123,11 +123,11 @@ def _identity(who: Mapping[str, str], method: str, pairs: str, unpaired: str, se
 def fit(
     vision: Vision, text: Text, spec: Spec, method: Name, pairs: Pairs, seed: Seed, output: Output,
     captions: Captions = 1, unpaired: Unpaired = "shared", foreign: Foreign = None,
-    teacher: Annotated[Path | None, "file of the joint-bridge stage: a joint model to learn from"] = None,
+    teacher: Annotated[Path | None, "file of the joint-bridge stage: the joint model to learn from"] = None,
 ) -> None:  # fmt: skip
-    """The fit stage of a method without a plan of its own: train clouds to a fitted method's file.
+    """The fit stage of a method without a plan: from the train clouds to a fitted method's file.
 
-    teacher: the joint-bridge stage's file of the jointly trained model that a method learns from.
+    teacher: the joint-bridge stage's file of the jointly trained model from which the method learns.
     """
     model: Any = methods.build(spec)
     budget = "all" if model.supervision == "all" else pairs
@@ -143,7 +143,7 @@ def fit(
 def _taught(
     teacher: Path, vision: Path, text: Path, pairs: str, seed: int, captions: int, unpaired: str, foreign: Path | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A jointly trained model's features of the train clouds' rows: `clouds` draws them alike; none of foreign ones."""
+    """A jointly trained model's features of the train clouds' rows, which `clouds` draws alike; zeros if foreign."""
     arrays, _ = io.read_tensors(teacher, "a bridge", "bridge")
     sides = []
     for path, name in ((vision, "train_images"), (text, "train_captions")):
@@ -152,13 +152,13 @@ def _taught(
             raise InputError(f"{teacher}: expected {name} of {path}, found others; make the bridge again.")
         sides.append(features.Features(cloud.ids, cloud.image_ids, arrays[name], cloud.metadata))
     shape = (0 if foreign is None else len(features.read(foreign).ids), sides[1].x.shape[1])
-    other = None if foreign is None else np.zeros(shape)  # a student imitates known pairs alone
+    other = None if foreign is None else np.zeros(shape)  # a student imitates known pairs only
     two = clouds(sides[0], sides[1], pairs, seed, captions, unpaired, other)
     return two.x, two.y
 
 
 def _planned(spec: Mapping) -> Any:
-    """A method that has a plan; the others are for the fit stage."""
+    """A method with a plan; other methods are for the fit stage."""
     model = methods.build(spec)
     if not model.has_plan:
         raise InputError(f"kind: expected a method with a plan, found {spec['kind']!r}; use the fit stage.")
@@ -166,7 +166,7 @@ def _planned(spec: Mapping) -> Any:
 
 
 def _read_plan(path: Path, identity: Mapping[str, str]) -> tuple[Transport, dict[str, str]]:
-    """What the transport stage wrote and its metadata, if it is a whole plan of this identity."""
+    """The transport stage's result and its metadata; an `InputError` unless its identity is this one."""
     from ngw.methods._transport import Transport
 
     arrays, head = io.read_tensors(path, "a plan", "diagnostics")
@@ -227,13 +227,13 @@ def retrieval(model: Model, vision: Vision, text: Text, predictions: Predictions
         | status("retrieval", task.VERSION, len(a.ids), len(b.ids), bool(aligner.converged_), aligner.note_),
         metrics=result.metrics,
         cost={**meter.read(head), "parameters": int(aligner.n_parameters_)},
-        plan=json.loads(head.get("plan", "null")),  # diagnostics, where the method has a plan
-        step=_kept_step(aligner),  # of training, where the method is trained
+        plan=json.loads(head.get("plan", "null")),  # diagnostics, if the method has a plan
+        step=_kept_step(aligner),  # of training, if the method is trained
     ).write(record)
 
 
 def _kept_step(model: Any) -> int | None:
-    """The training step whose weights a fitted method has: the best one on held-out rows."""
+    """The training step of a fitted method's weights: the best one on held-out rows."""
     held_out = getattr(model, "curve_held_out_", None)
     return None if held_out is None else int(model.curve_step_[np.argmin(held_out)])
 
@@ -265,24 +265,24 @@ def identifiability(
 
 
 def _repeated(train: Path, test: Path, held: features.Features) -> int:
-    """How many test rows equal a training row; where some do, a line on standard error tells."""
+    """The number of test rows that equal a training row; if there are any, a line on standard error says so."""
     count = repeated(features.read(train).x, held.x)
     if count:
         print(
-            f"{test}: {count} of {len(held.x)} rows equal one of {train}: what was trained on is tested; give "
-            "equal items to one split.",
+            f"{test}: {count} of {len(held.x)} rows equal a row of {train}: training items are tested; put "
+            "equal items in one split.",
             file=sys.stderr,
         )
     return count
 
 
-@stage("How alike two spaces are before alignment, calibrated.")
+@stage("Measure how similar two spaces are before alignment, with a calibration.")
 def similarity(
     vision: Vision, text: Text, train_vision: TrainVision, train_text: TrainText, record: RecordFile
 ) -> None:
-    """The similarity stage: how alike the two spaces of a split are before any alignment, against permuted pairs.
+    """The similarity stage: how similar a split's two spaces are before any alignment, against permuted pairs.
 
-    What also holds for every method on them: how many of the split's rows equal a training row.
+    The record also counts the split's rows that equal a training row, which matters to every method.
     """
     from ngw.metrics.similarity import similarity as measure
     from ngw.seeds import rng

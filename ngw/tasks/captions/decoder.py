@@ -1,8 +1,8 @@
-"""Image to text: a decoder that learns from captions alone to say what a text latent says; images reach it by T_AB.
+"""Image to text: a decoder that learns from captions alone to write a text latent's caption; T_AB maps images to it.
 
 A small language model reads a prefix made from the latent (ClipCap, Mokady et al., arXiv:2111.09734). In training the
-latent is the caption's own, with noise, so that it bears the gap to latents that come from images (CapDec, Nukrai et
-al., EMNLP 2022). No decoder ever sees a pair.
+latent is the caption's own, with noise, so that the decoder tolerates the gap to latents that come from images (CapDec,
+Nukrai et al., EMNLP 2022). No decoder ever sees a pair.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ AT_ONCE = 128  # captions written at once
 
 
 class Words:
-    """A vocabulary of words and marks, in lower case."""
+    """A vocabulary of words and punctuation marks, in lower case."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self.words = ["", "", "", *words]  # padding, end, unknown
@@ -44,18 +44,20 @@ class Words:
 
     @classmethod
     def of(cls, texts: Sequence[str], min_count: int = 2) -> Self:
-        """Of the words that come `min_count` times or more."""
+        """The vocabulary of the words that occur `min_count` times or more."""
         counts = Counter(word for text in texts for word in WORD.findall(text.lower()))
         kept = sorted((word for word, count in counts.items() if count >= min_count), key=lambda w: (-counts[w], w))
         if not kept:
-            raise InputError(f"captions: expected words that come {min_count} times, found none in {len(texts)} texts.")
+            raise InputError(
+                f"captions: expected words that occur {min_count} times, found none in {len(texts)} texts; give more."
+            )
         return cls(kept)
 
     def __len__(self) -> int:
         return len(self.words)
 
     def encode(self, text: str) -> list[int]:
-        """A text's tokens, and the end."""
+        """A text's tokens, and the end token."""
         return [self.place.get(word, UNKNOWN) for word in WORD.findall(text.lower())] + [END]
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -69,7 +71,7 @@ class Words:
 
 
 class Pretrained:
-    """The tokenizer of a folder, as `Words`."""
+    """A folder's tokenizer, with the methods of `Words`."""
 
     def __init__(self, folder: str) -> None:
         from transformers import AutoTokenizer
@@ -82,7 +84,7 @@ class Pretrained:
             raise InputError(f"{where}: expected an end token, found none; add `eos_token` to tokenizer_config.json.")
 
     def encode(self, text: str) -> list[int]:
-        """A text's tokens, and the end."""
+        """A text's tokens, and the end token."""
         return [*self.tokenizer(text)["input_ids"], self.end]
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -113,8 +115,8 @@ class Captioner(nn.Module):
             )
 
     def direction(self, latents: Tensor) -> Tensor:
-        """Latents [b, d] as unit vectors from the texts' mean: what a mapped latent shares with a text's own, whatever
-        its map did to lengths."""
+        """Latents [b, d] as unit vectors from the texts' mean: a mapped latent shares its direction with a text's own,
+        whatever its map does to lengths."""
         return nn.functional.normalize(latents - self.mean, dim=-1)
 
     def start(self, directions: Tensor) -> Tensor:
@@ -122,7 +124,7 @@ class Captioner(nn.Module):
         return self.prefix(directions).unflatten(-1, (self.options.prefix, -1))
 
     def forward(self, batch: Batch) -> Tensor:
-        """Cross-entropy a token, of captions behind their prefix."""
+        """Cross-entropy per token, of captions after their prefix."""
         start = self.start(batch.latents)
         words = self.lm.get_input_embeddings()(batch.tokens.clamp_min(0))
         mask = torch.cat([torch.ones(start.shape[:2], dtype=torch.bool, device=start.device), batch.tokens >= 0], 1)
@@ -169,7 +171,7 @@ def load(path: str | os.PathLike) -> tuple[Captioner, dict[str, str]]:
 
 
 def language_model(options: Options, words: Words | Pretrained) -> nn.Module:
-    """A small causal transformer with random weights, or the one of a folder."""
+    """A small causal transformer with random weights, or a folder's pretrained one."""
     if isinstance(words, Pretrained):
         from transformers import AutoModelForCausalLM
 
@@ -192,7 +194,7 @@ def fit(
 ) -> tuple[Captioner, Trained]:  # fmt: skip
     """Train a captioner on texts and their own latents [n, d]; the captions of held-out images choose the step."""
     if len(texts) != len(latents):
-        raise InputError(f"captions: expected a latent each, found {len(texts)} texts and {len(latents)} latents.")
+        raise InputError(f"captions: expected a latent for each, found {len(texts)} texts and {len(latents)} latents.")
     words = Words.of(texts) if options.model is None else Pretrained(options.model)
     model = Captioner(options, words, latents.mean(0, dtype=np.float64), seed)
     tokens = [words.encode(text)[: options.length] for text in texts]
@@ -220,7 +222,7 @@ def fit(
 
 
 def padded(rows: Sequence[Sequence[int]]) -> Tensor:
-    """Token lists as one tensor [n, longest], -100 beyond each one's end."""
+    """Token lists as one tensor [n, longest], -100 after each list's end."""
     longest = max(map(len, rows))
     return torch.tensor([[*row, *[-100] * (longest - len(row))] for row in rows])
 

@@ -1,4 +1,4 @@
-"""The stages of image to text: a captioner trained on captions alone, captions by each method's maps, scores."""
+"""The stages of image to text: a captioner trained on captions alone, captions through each method's maps, scores."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ngw.features import Features
     from ngw.metrics.text import Scores
 
-VERSION = 1  # of the task: what the captions are scored by
-DRAWN = ("captioning", "images")  # the address of the test images that are captioned
+VERSION = 1  # of the task, with its scores
+DRAWN = ("captioning", "images")  # the random address of the test images that are captioned
 
 
 def split_captions(tables: Path, split: str) -> dict[str, list]:
@@ -40,7 +40,7 @@ def _texts(tables: Path, split: str, latents: Features, file: Path) -> list[str]
     if missing:
         raise InputError(
             f"{file}: caption {missing[0]}: expected it in split {split!r} of {tables}, found none "
-            f"({len(missing)} such); encode the captions again."
+            f"({len(missing)} captions in all); encode the captions again."
         )
     return [text[int(i)] for i in latents.ids]
 
@@ -49,7 +49,7 @@ def _texts(tables: Path, split: str, latents: Features, file: Path) -> list[str]
 def train_captioner(
     tables: Tables, text: Text, seed: Seed, output: Output, options: DecoderOptions = MappingProxyType({})
 ) -> None:
-    """The train-captioner stage: train a decoder on the training captions and their latents; no image comes near it."""
+    """The train-captioner stage: train a decoder on the training captions and their latents; it sees no image."""
     from ngw.tasks.captions import decoder
 
     latents = features.read(text)
@@ -69,7 +69,7 @@ def train_captioner(
 def generate_captions(
     decoder: Annotated[Path, "file of the train-captioner stage"], vision: Vision, text: Text, train_text: TrainText,
     tables: Tables, captions: Annotated[Path, "captions in the COCO results format (json)"],
-    nearest: Annotated[Path, "the nearest training captions, likewise (json)"], record: RecordFile,
+    nearest: Annotated[Path, "the nearest training captions, in the same format (json)"], record: RecordFile,
     model: Annotated[Path | None, "file of a fitted method; without it, the captions' own latents"] = None,
     bridge: Bridge | None = None, count: Count | None = None,
 ) -> None:  # fmt: skip
@@ -77,7 +77,7 @@ def generate_captions(
 
     count: test images drawn at random; None: all.
 
-    Latents come by a fitted model, or a joint model's bridge; without either they are those of the images' own first
+    Latents come from a fitted method, or from a joint model's bridge; without either, from the images' own first
     captions: the decoder's ceiling.
     """
     from ngw.tasks import latents
@@ -98,9 +98,9 @@ def generate_captions(
     Record.of(mapped.who, cost=spent).write(record, [captions, nearest])
 
 
-@stage("Narrow METEOR's paraphrases to a data set's words.")
+@stage("Restrict METEOR's paraphrases to a data set's words.")
 def paraphrases(tables: Tables, output: Output) -> None:
-    """The paraphrases stage: of METEOR's paraphrases those that a data set's captions can use."""
+    """The paraphrases stage: those of METEOR's paraphrases that a data set's captions can use."""
     from ngw.metrics.paraphrases import write
     from ngw.metrics.text import tokenize, whole_table
 
@@ -108,15 +108,15 @@ def paraphrases(tables: Tables, output: Output) -> None:
     print(f"{write(whole_table(), tokenize(texts), output):,} pairs of phrases")
 
 
-@stage("Score what runs have written.")
+@stage("Score the captions of runs.")
 def score_captions(
     tables: Tables, runs: Runs, count: Count | None = None,
-    paraphrases: Annotated[Path | None, "file of the paraphrases stage; without it METEOR reads them all"] = None,
+    paraphrases: Annotated[Path | None, "file of the paraphrases stage; without it, METEOR reads all"] = None,
 ) -> None:  # fmt: skip
-    """The score-captions stage: each run's captions against all references of the test images; each one's record.
+    """The score-captions stage: each run's captions against all references of the test images, and each run's record.
 
-    All runs at once, since starting the two Java programs takes longer than scoring a run.  runs: their folders, with
-    the files of the generate-captions stage.  count: test images that were drawn; None: all.
+    It scores all runs at once, since starting the two Java programs takes longer than scoring a run.  runs: folders
+    with the files of the generate-captions stage.  count: test images that were drawn; None: all.
     """
     from ngw.metrics.text import check, results, scores_of
     from ngw.tasks.latents import drawn
@@ -144,7 +144,7 @@ def score_captions(
 def _write_scores(
     run: Path, ids: list[int], captions: Mapping[str, Mapping[int, str]], scores: Mapping[str, Scores]
 ) -> None:
-    """A run's scores, image by image and together; by the prefix of whose captions they are."""
+    """Write a run's scores, image by image and in all; keys are prefixes: of the run's or of the nearest captions."""
     from ngw.metrics.text import METRICS
 
     metrics = {prefix + name: of.metrics[name] for prefix, of in scores.items() for name in METRICS}

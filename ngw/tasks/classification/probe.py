@@ -1,7 +1,7 @@
 """The linear probe: ridge regression of the frozen image features onto the classes, from labelled training images.
 
-A ceiling for what a linear map of these features can tell of the classes, in closed form: one d x d matrix and a sum
-a class are all that it needs of the training images, however many there are.
+It is a ceiling for what a linear map of these features can say about the classes, in closed form: from the training
+images, however many, it needs one d x d matrix and one sum per class.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ngw.errors import InputError
 from ngw.seeds import rng
 
 PENALTIES = tuple(10.0**p for p in np.arange(2, -4.1, -0.5))  # in units of the mean eigenvalue; the strongest first
-HELD_OUT = 0.2  # share of the training images on which the penalty is chosen
+HELD_OUT = 0.2  # share of the training images that choose the penalty
 BLOCK = 65536  # rows in float64 at once
 
 
@@ -32,7 +32,7 @@ class Probe(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What the regression needs of its rows: eigenvalues and vectors of x' x, sums of x by class, counts; centred."""
+    """What the regression needs from its centred rows: eigenvalues and eigenvectors of x' x, sums by class, counts."""
 
     mean: np.ndarray
     values: np.ndarray
@@ -42,7 +42,7 @@ class Sums(NamedTuple):
 
     @classmethod
     def of(cls, x: np.ndarray, labels: np.ndarray, n_classes: int) -> Sums:
-        """Of rows x [n, d] with labels [n]."""
+        """The sums of rows x [n, d] with labels [n]."""
         d, mean = x.shape[1], x.mean(0, dtype=np.float64)
         gram, sums = np.zeros((d, d)), np.zeros((n_classes, d))
         for start in range(0, len(x), BLOCK):
@@ -59,14 +59,14 @@ class Sums(NamedTuple):
 
 
 def fit(x: np.ndarray, labels: np.ndarray, n_classes: int) -> Probe:
-    """The probe of training images x [n, d] with labels [n]; its penalty is the best on a fifth of them, held out.
+    """The probe of training images x [n, d] with labels [n]; its penalty is the best on a held-out fifth of them.
 
-    Raises `InputError` where there are too few images to hold some out.
+    Raises `InputError` if there are too few images to hold some out.
     """
     order = rng(0, "classification", "probe").permutation(len(x))
     held, kept = np.split(order, [max(1, round(HELD_OUT * len(x)))])
     if len(kept) < 2:
-        raise InputError(f"expected training images to hold some out, found {len(x)}; add some.")
+        raise InputError(f"expected enough training images to hold some out, found {len(x)}; add some.")
     part = Sums.of(x[kept], labels[kept], n_classes)
     right = [np.mean(part.probe(p).scores(x[held]).argmax(1) == labels[held]) for p in PENALTIES]
     return Sums.of(x, labels, n_classes).probe(PENALTIES[int(np.argmax(right))])

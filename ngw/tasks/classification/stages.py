@@ -1,4 +1,4 @@
-"""The stages of classification: prompts through a text encoder, every run's classification, the linear probe."""
+"""The stages of classification: encoded prompts, every run's classification, the linear probe."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from ngw.features.clouds import NONE
 from ngw.record import Record, run, spaces
 from ngw.tasks.classification import VERSION, probe, zero_shot
 
-Images = Annotated[Sequence[Path], "feature files of labelled test images, a data set each"]
+Images = Annotated[Sequence[Path], "feature files of labelled test images, one per data set"]
 Prompts = Annotated[Sequence[Path], "files of the encode-classes stage, in their order"]
 TASK = {"task": "classification", "task_version": VERSION}
 Classify = Callable[[int, Features, Features, dict[int, int]], zero_shot.Result]  # of a set: place, both sides, labels
@@ -46,7 +46,7 @@ def encode_classes(
     """The encode-classes stage: features of every class in every template; an item's image id is its class."""
     known = Classes.read(classes)
     if not known.names:
-        raise InputError(f"{classes}: expected classes, found none; take a data set that has some.")
+        raise InputError(f"{classes}: expected classes, found none; use a data set with classes.")
     known = Classes(known.names, tuple(templates) if templates else known.templates).check(str(classes))
     frozen, count = encoders.build(spec), len(known.templates)
     if frozen.modality != "text" or frozen.by_id:
@@ -65,7 +65,7 @@ def encode_classes(
 def classification(
     model: Model, images: Images, classes: Prompts, labels: Labels, predictions: Predictions, record: RecordFile
 ) -> None:
-    """The classification stage: a fitted method classifies each data set's test images; one record of all."""
+    """The classification stage: a fitted method classifies each data set's test images; one record for all."""
     aligner, head = methods.load_with_metadata(model)
 
     def classified(k: int, a: Features, b: Features, known: dict[int, int]) -> zero_shot.Result:
@@ -82,7 +82,7 @@ def joint_classification(
     classes: Prompts, labels: Labels, dataset: Dataset, spec: Spec, method: Name, pairs: Pairs, seed: Seed,
     predictions: Predictions, record: RecordFile,
 ) -> None:  # fmt: skip
-    """The joint-classification stage: a CLIP that was trained on `dataset` classifies each data set's test images.
+    """The joint-classification stage: a CLIP, trained on `dataset`, classifies each data set's test images.
 
     images, classes: the aligners' features, for ids, prompts and the encoders' names.
     """
@@ -107,13 +107,14 @@ def _each(
     images: Sequence[Path], classes: Sequence[Path], labels: Sequence[Path], classified: Classify, predictions: Path,
     vision: str | None = None, text: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Classify each data set, write one table of all predictions, and return what the record says of each.
+    """Classify each data set, write one table of all predictions, and return the record's entry of each data set.
 
-    vision, text: the encoders by which they must be.
+    vision, text: the names of the encoders that the files must have.
     """
     if not len(images) == len(classes) == len(labels):
         raise InputError(
-            f"{images[0]}: expected classes and labels of each of {len(images)} files; name all, in order."
+            f"{images[0]}: expected classes and labels for each of {len(images)} files, found {len(classes)} and "
+            f"{len(labels)}; name all, in order."
         )
     rows, sets = [], {}
     for k, (place, prompts, known) in enumerate(zip(images, classes, labels, strict=True)):
@@ -128,7 +129,7 @@ def _each(
 
 
 def _same(a: Mapping[str, str], b: Mapping[str, str]) -> str:
-    """The data set of both."""
+    """The data set of both; an `InputError` if they differ."""
     if a["dataset"] != b["dataset"]:
         raise InputError(f"expected one data set's images and classes, found {a['dataset']} and {b['dataset']}.")
     return a["dataset"]
@@ -138,28 +139,28 @@ def _labels(file: Path, split: str) -> dict[int, int]:
     """{image id: class} of a split."""
     columns = io.read_table(file, ["image_id", "label"], split)
     if not columns["label"]:
-        raise InputError(f"{file}: split {split!r}: expected labelled images, found none; take data that has some.")
+        raise InputError(f"{file}: split {split!r}: expected labelled images, found none; use data with labels.")
     return dict(zip(columns["image_id"], columns["label"], strict=True))
 
 
 def about(found: zero_shot.Result) -> dict[str, Any]:
-    """What a record says of one data set."""
+    """A record's entry of one data set."""
     return {"n_images": len(found.table["image_id"]), "n_classes": len(found.names), "classes": found.names,
             "metrics": found.metrics}  # fmt: skip
 
 
 def write(tables: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """One table of the predictions on all data sets."""
+    """Write one table of the predictions on all data sets."""
     io.write_table(path, {name: np.concatenate([table[name] for table in tables]) for name in tables[0]})
 
 
-@stage("A linear probe of frozen image features: the ceiling of classification.")
+@stage("Fit a linear probe of frozen image features: the ceiling of classification.")
 def linear_probe(
     train: Annotated[Path, "feature file of labelled training images"],
     test: Annotated[Path, "feature file of labelled test images"], labels: Annotated[Path, "table of labels"],
     classes: ClassesFile, predictions: Predictions, record: RecordFile,
 ) -> None:  # fmt: skip
-    """The linear-probe stage: ridge regression from training images to classes, and its classes of the test images."""
+    """The linear-probe stage: ridge regression from training images to classes, and its predictions on test images."""
     names = list(Classes.read(classes).names)
     a, b = features.read(train), features.read(test)
     with naming(f"{train}, {test}"):

@@ -1,4 +1,4 @@
-"""Images by classes that are known by their prompts alone: the class whose mean prompt is nearest."""
+"""Classification of images by prompts alone: the class with the nearest mean prompt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ngw.tasks.retrieval import Embeds
 
 @dataclass
 class Result:
-    """Per image its id, true class, prediction and the true class's rank; the metrics; the classes' names."""
+    """For each image its id, true class, prediction and the true class's rank; the metrics; the classes' names."""
 
     table: dict[str, np.ndarray]
     metrics: dict[str, float]
@@ -31,7 +31,7 @@ def unit_means(v: np.ndarray, n_classes: int) -> np.ndarray:
 def evaluate(method: Embeds, images: Features, classes: Features, labels: dict[int, int]) -> Result:
     """Classify a test split.  classes: prompts by the encode-classes stage; labels: {image id: class}.
 
-    Raises `InputError` where an image has no label, a label is beyond the classes, or a class has no image.
+    Raises `InputError` if an image has no label, a label is beyond the classes, or a class has no image.
     """
     names = json.loads(classes.metadata["classes"])
     truth = labels_of(images, labels, len(names))
@@ -40,11 +40,11 @@ def evaluate(method: Embeds, images: Features, classes: Features, labels: dict[i
 
 
 def result(images: Features, names: list[str], truth: np.ndarray, u: np.ndarray, classes: np.ndarray) -> Result:
-    """The result of images and classes whose products are scores: u [n, e], classes [k, e]."""
+    """The result from images u [n, e] and classes [k, e] whose products are scores."""
     missing = np.flatnonzero(np.bincount(truth, minlength=len(names)) == 0)
     if missing.size:
         raise InputError(
-            f"class {names[missing[0]]!r:.80}: expected a test image or more, found none; make the tables anew."
+            f"class {names[missing[0]]!r:.80}: expected a test image or more, found none; make the tables again."
         )
     rank, predicted = classify(u, classes, truth)
     table = {"image_id": images.ids, "label": truth, "predicted": predicted, "rank": rank}

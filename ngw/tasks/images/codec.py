@@ -1,4 +1,4 @@
-"""Pictures as files and as what a diffusion decoder works on: pixels, or the latents of a frozen autoencoder."""
+"""Pictures as files and as a diffusion decoder's codes: pixels, or the latents of a frozen autoencoder."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from ngw.nn.training import device
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-EVALUATED = 256  # pixels of a side at which pictures are compared
+EVALUATED = 256  # pixels of a side, for comparisons of pictures
 
 
 def square(path: str | os.PathLike, size: int) -> Image:
-    """An image file in RGB, the largest square of its centre at size x size pixels by Pillow's bicubic."""
+    """An image file in RGB: its largest central square, at size x size pixels by Pillow's bicubic."""
     from PIL import Image
 
     image = read_image(path)
@@ -37,7 +37,7 @@ def square(path: str | os.PathLike, size: int) -> Image:
 
 
 class Codec:
-    """Pixels in [-1, 1] as they are: codes [n, 3, size, size]."""
+    """Plain pixels in [-1, 1] as codes [n, 3, size, size]."""
 
     def __init__(self, size: int) -> None:
         self.size, self.shape = size, (3, size, size)
@@ -52,7 +52,7 @@ class Codec:
         return self.pixels(paths)
 
     def clip(self, codes: Tensor) -> Tensor:
-        """Codes, within what codes can be."""
+        """Codes, clipped to their range."""
         return codes.clamp(-1, 1)
 
     def decode(self, codes: Tensor) -> np.ndarray:
@@ -61,7 +61,7 @@ class Codec:
 
 
 class Latents(Codec):
-    """The latents of a frozen autoencoder of `diffusers` (AutoencoderKL, AutoencoderTiny), scaled as it says."""
+    """The latents of a frozen autoencoder of `diffusers` (AutoencoderKL, AutoencoderTiny), scaled by its config."""
 
     def __init__(self, size: int, folder: str) -> None:
         super().__init__(size)
@@ -79,7 +79,7 @@ class Latents(Codec):
 
     @torch.no_grad()
     def _latents(self, pixels: Tensor) -> Tensor:
-        """The mean of the posterior, where there is one."""
+        """The mean of the posterior, if there is one."""
         coded = self.network.encode(pixels.to(self.network.device))
         return (coded.latent_dist.mean if hasattr(coded, "latent_dist") else coded.latents).cpu()
 
@@ -100,7 +100,7 @@ class Latents(Codec):
 
 
 def codec(size: int, vae: str | None) -> Codec:
-    """What the decoder works on."""
+    """The codec of a decoder: an autoencoder's folder, or None for pixels."""
     return Codec(size) if vae is None else Latents(size, vae)
 
 
@@ -119,16 +119,16 @@ def write(path: str | os.PathLike, drawn: Mapping[int, np.ndarray]) -> None:
 
 
 def read(path: str | os.PathLike) -> dict[int, memory.BytesIO]:
-    """The PNG files of such a zip by id, open as files in memory; an archive that isn't whole is an `InputError`."""
+    """The PNG files of `write`'s zip by id, open as files in memory; a damaged archive is an `InputError`."""
     digests.check(path, "a zip of pictures", "no such zip; run the generate-images stage")
     with zipfile.ZipFile(path) as archive:
         return {int(Path(name).stem): memory.BytesIO(archive.read(name)) for name in archive.namelist()}
 
 
 def prepared(files: Sequence, drawn: int = EVALUATED) -> list[Image]:
-    """Images (paths or open files) as encoders get them for comparison: square, `EVALUATED` pixels.
+    """Images (paths or open files) prepared for the encoders that compare them: square, `EVALUATED` pixels.
 
-    drawn: the pixels that they pass through before, where those are fewer.
+    drawn: the pixels of an intermediate size, if they are fewer.
     """
     pictures = [square(file, min(drawn, EVALUATED)) for file in files]
     if drawn >= EVALUATED:

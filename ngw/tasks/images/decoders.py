@@ -1,4 +1,4 @@
-"""Which image decoder a file holds: a trained network, the local score, or a pretrained decoder's folder."""
+"""The image decoder of a file: a trained network, the local score, or a pretrained decoder's folder."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Text to image: a diffusion decoder that learns from images alone to draw what an image latent says; texts reach it
-by T_BA.
+"""Text to image: a diffusion decoder that learns from images alone to draw an image latent's picture; T_BA maps texts
+to it.
 
 A denoiser is conditioned on a latent's direction from the images' mean: a network of `diffusers`, trained here, or one
 in closed form (`local_score`). No decoder ever sees a pair. In training the latent is the image's own, with noise, so
-that it bears the gap to latents that come from texts. The network starts from a ridge regression from
-direction to picture: a blurred picture, in training the one of a regression that never saw this image.
+that the decoder tolerates the gap to latents that come from texts. The network starts from a draft, a blurred picture
+by a ridge regression from directions to pictures; in training, by a regression that never saw this image.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ MOST_WEIGHT = 10.0  # of one noise level in the loss
 
 
 class Batch(NamedTuple):
-    """Clean codes [b, c, h, w], noise, noise levels [b], directions [b, d], the closed form's codes, and which go
-    without their latent [b]."""
+    """Clean codes [b, c, h, w], noise, noise levels [b], directions [b, d], the closed form's codes, and the rows
+    trained without their latent [b]."""
 
     codes: Tensor
     noise: Tensor
@@ -78,7 +78,7 @@ class Imager(nn.Module):
         return (self.typical + directions @ self.map).unflatten(-1, self.codec.shape)
 
     def denoise(self, noisy: Tensor, levels: Tensor, directions: Tensor, drafts: Tensor, free: Tensor) -> Tensor:
-        """The clean codes that are likely behind noisy ones; those that are `free` don't see their latent."""
+        """The expected clean codes of noisy ones; rows that are `free` don't see their latent."""
         states = self.prefix(directions * directions.shape[1] ** 0.5).unflatten(-1, self.empty.shape)
         states = torch.where(free[:, None, None], self.empty, states)
         start = torch.where(free[:, None, None, None], self.typical.unflatten(-1, self.codec.shape), drafts)
@@ -86,7 +86,7 @@ class Imager(nn.Module):
         return start + change
 
     def forward(self, batch: Batch) -> Tensor:
-        """Weighted squared error: that of the velocity (Salimans and Ho 2022), no level above `MOST_WEIGHT`."""
+        """Squared error with the weights of the velocity (Salimans and Ho 2022), at most `MOST_WEIGHT`."""
         noisy = self.levels.add_noise(batch.codes, batch.noise, batch.levels)
         denoised = self.denoise(noisy, batch.levels, batch.latents, batch.drafts, batch.free)
         weight = (1 / (1 - self.levels.alphas_cumprod.to(batch.levels.device)[batch.levels])).clamp(max=MOST_WEIGHT)
@@ -131,7 +131,7 @@ def fit(
     from ngw.tasks.images.codec import codec
 
     if len(paths) != len(latents):
-        raise InputError(f"images: expected a latent each, found {len(paths)} images and {len(latents)} latents.")
+        raise InputError(f"images: expected a latent for each, found {len(paths)} images and {len(latents)} latents.")
     coded = codec(options.size, options.vae)
     codes = coded.encode(paths)
     mean = latents.mean(0, dtype=np.float64)

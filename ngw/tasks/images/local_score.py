@@ -1,14 +1,14 @@
-"""An image decoder in closed form: the best denoiser that sees no further than a window, over a latent's neighbours.
+"""An image decoder in closed form: the best denoiser that sees only a window, over a latent's neighbours.
 
-The best denoiser of a finite set of images can only give them back. One that looks at a window around each place
-decides place by place which image's window the noisy one shows, and composes new pictures of the parts: what
-convolutional diffusion models are found to do (the local score machine of Kamb and Ganguli, An analytic theory of
-creativity in convolutional diffusion models, ICML 2025). The images are the latent's neighbours among the training
-images, as in retrieval-augmented diffusion (Blattmann et al. 2022; Sheynin et al., kNN-Diffusion, 2023), by Bayes'
-rule: the nearer an image's latent is, whitened, so that what varies little counts too, and the likelier its coarse
-picture and its colours under ridge regressions from latents to them, the larger its share. Where a latent is the mean
-of a grid of an encoder's tokens, each place has shares of its own: the nearer the token that stands there, the larger.
-Nothing else is trained, and no pair is seen. With a window as large as the picture it gives the neighbours themselves.
+The best denoiser of a finite set of images can only reproduce them. A denoiser that sees only a window around each
+place decides at each place which image's window the noisy one shows, and composes new pictures from the parts.
+Convolutional diffusion models have been found to do this (the local score machine of Kamb and Ganguli, An analytic
+theory of creativity in convolutional diffusion models, ICML 2025). The images are the latent's neighbours among the
+training images, as in retrieval-augmented diffusion (Blattmann et al. 2022; Sheynin et al., kNN-Diffusion, 2023). By
+Bayes' rule an image's share grows with two terms: the cosine of its latent, whitened so that directions of little
+variance count too; and the likelihood of its coarse picture and its colours under ridge regressions from latents. If a
+latent is the mean of a grid of an encoder's tokens, each place has its own shares, which grow with the cosine of the
+token there. Nothing else is trained, and no pair is seen. A window as large as the picture gives the neighbours.
 """
 
 from __future__ import annotations
@@ -44,21 +44,20 @@ KEYS = {  # of the arrays in a file
     "mean": "mean", "white": "white", "directions": "directions", "patch_directions": "places", "codes": "codes",
     "cues": "looks", "cue_map": "look",
 }  # fmt: skip
-SHORTLIST = 8  # images nearest as a whole for each neighbour: what stands where chooses among them
+SHORTLIST = 8  # candidates, nearest as a whole, for each neighbour; their tokens choose among them
 
 
 class LocalScore:
-    """The training images' codes [n, c, h, w] and their latents' directions [n, r] from the mean [d], by white [d, r].
+    """The training images' codes [n, c, h, w], and their latents' directions [n, r] from the mean [d] by white [d, r].
 
-    patch_directions [n, g * g, r]: of their tokens, the grid's rows first; zeros [n, 1, r] where there is no grid.
-    cues [n, k]: the images' coarse pictures and colour counts, from the mean, each in units of how well a latent
-    predicts it.  cue_map [r, k]: the ridge regression from directions to cues.
+    patch_directions [n, g * g, r]: of their tokens, the grid's rows first; zeros [n, 1, r] without a grid.
+    cues [n, k]: the images' coarse pictures and colour counts, from the mean, each in units of the error with which a
+    latent predicts it.  cue_map [r, k]: the ridge regression from directions to cues.
 
-    Of the options: whiten, axes: `whitening`'s ridge and dims, of the latents, most of whose variance is the
-    background's, little the things'.  neighbours: images that a picture is composed of.  temperature: the cosine with
-    an image's direction and the one with its token's at a place, divided by it, and the logarithm of the cues'
-    likelihood are together the logarithm of its share there before anything is drawn.  ridge: of the regression.
-    window: pixels of a side (of the latents' grid, with a `vae`).
+    Options: whiten, axes: `whitening`'s ridge and dims for the latents, whose variance is mostly the background's, not
+    the objects'.  neighbours: the images that compose a picture.  temperature: an image's share at a place, before
+    sampling, has the logarithm (cosine with its direction + cosine with its token there) / temperature + the cues'
+    log-likelihood.  ridge: the regression's.  window: pixels of a side (of the latents' grid, with a `vae`).
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class LocalScore:
     ) -> LocalScore:
         """From image files and their own latents [n, d]; both are kept in half precision.
 
-        encoder: that made the latents, whose tokens say what stands where; None: nothing says it.
+        encoder: the latents' encoder; its tokens tell places apart.  None: no tokens.
         """
         if len(paths) != len(latents):
             raise InputError(f"images: expected a latent each, found {len(paths)} images and {len(latents)} latents.")
@@ -100,11 +99,11 @@ class LocalScore:
         return cls(options, mean, white, directions, patches, codes.numpy(), *both)
 
     def draw(self, latents: np.ndarray, ids: Sequence[int], seed: int) -> np.ndarray:
-        """Pictures of latents [n, d], uint8 [n, h, w, 3], by `sample`; an item's depends on its id and seed alone."""
+        """Pictures of latents [n, d], uint8 [n, h, w, 3], by `sample`; an item's depends on its id and seed only."""
         return sample(self._denoiser, self.codec, check_width(latents, len(self.mean)), ids, seed, self.options.steps)
 
     def neighbours(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of the nearest training images [b, k], the nearest first, and their shares' logarithms [b, k, g, g]."""
+        """Rows of the nearest training images [b, k], the nearest first, and their log shares [b, k, g, g]."""
         u = nn.functional.normalize((latents - torch.from_numpy(self.mean)) @ torch.from_numpy(self.white), dim=-1)
         cosines = u @ torch.from_numpy(self.directions).float().T
         apart = torch.cdist(u @ torch.from_numpy(self.cue_map), torch.from_numpy(self.cues)).square()
@@ -148,7 +147,7 @@ def _patch_directions(
 ) -> np.ndarray | None:
     """The directions [n, g * g, r] of images' tokens from the latents' mean; None unless a latent is its tokens' mean.
 
-    Tokens are taken for a square grid over the whole picture; what an encoder crops is a few pixels.
+    Tokens count as a square grid over the whole picture, since an encoder crops only a few pixels.
     """
     if encoder.n_tokens == 1 or math.isqrt(encoder.n_tokens) ** 2 != encoder.n_tokens:
         return None
@@ -163,13 +162,13 @@ def _patch_directions(
 
 
 def _coarse(pixels: Tensor) -> np.ndarray:
-    """Where an image has what colour: the means of its COARSE by COARSE cells, of [n, 3, h, w] in [-1, 1], [n, k]."""
+    """Images' colours by place: the means of COARSE by COARSE cells, from [n, 3, h, w] in [-1, 1] to [n, k]."""
     cells = tuple(min(COARSE, side) for side in pixels.shape[2:])
     return nn.functional.adaptive_avg_pool2d(pixels.float(), cells).flatten(1).numpy()
 
 
 def _colours(pixels: Tensor) -> np.ndarray:
-    """What colours an image has, wherever: square roots of their shares (Hellinger's distance), [n, k]."""
+    """Images' colours regardless of place: square roots of their shares (Hellinger's distance), [n, k]."""
     red, green, blue = ((pixels.float() + 1) / 2 * TONES).clamp(0, TONES - 1).long().flatten(2).unbind(1)
     colour = (red * TONES + green) * TONES + blue
     counts = torch.zeros(len(colour), TONES**3).scatter_add_(1, colour, torch.ones(colour.shape))
@@ -177,14 +176,14 @@ def _colours(pixels: Tensor) -> np.ndarray:
 
 
 def _precision(rest: np.ndarray) -> float:
-    """Of residuals [n, k], taken for as many of one variance as their participation ratio; 0 where there are none."""
+    """The precision of residuals [n, k]: as many of one variance as their participation ratio; 0 if all are 0."""
     covariance = rest.T @ rest / len(rest)
     squares = np.square(covariance).sum()
     return float(np.trace(covariance) / squares) if squares > 0 else 0.0
 
 
 def _window_sums(x: Tensor, window: int) -> Tensor:
-    """For each place of [b, k, h, w] the sum over a square window around it, or what of it lies in the picture."""
+    """For each place of [b, k, h, w] the sum over a square window around it, cut at the picture's edge."""
     places = [torch.arange(side, device=x.device) for side in x.shape[2:]]
     down, across = (((p[:, None] - p).abs() <= window // 2).to(x.dtype) for p in places)
     return down @ x @ across  # a seventh of the time of pooling, at 48 pixels and a window of 21

@@ -1,4 +1,4 @@
-"""The networks of `diffusers` that an image decoder trains: from noisy codes beside a draft to codes."""
+"""The networks of `diffusers` that an image decoder trains: from noisy codes and a draft to codes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def denoiser(options: Options, codec: Codec) -> nn.Module:
-    """A network of `diffusers` from noisy codes beside a draft, 2 c channels, to c channels; its last layer is 0."""
+    """A network of `diffusers` from noisy codes and a draft, 2 c channels, to c channels; its last layer is 0."""
     channels, size, _ = codec.shape
     if options.network == "transformer":
         from diffusers import PixArtTransformer2DModel

@@ -1,4 +1,4 @@
-"""How a diffusion decoder draws: noise levels, and from an item's own noise to its picture."""
+"""The sampling of a diffusion decoder: noise levels, and the way from an item's own noise to its picture."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def levels() -> Any:
 
 
 def check_width(latents: np.ndarray, width: int) -> np.ndarray:
-    """Latents, if they are [n, width]."""
+    """Latents, if they are [n, width]; otherwise an `InputError`."""
     if latents.ndim != 2 or latents.shape[1] != width:
         raise InputError(f"latents: expected [n, {width}], found {list(latents.shape)}; map them to the image space.")
     return latents
@@ -45,8 +45,8 @@ def sample(
 ) -> np.ndarray:
     """Pictures of latents [n, d], uint8 [n, h, w, 3], by DPM-Solver++ (Lu et al. 2022), which adds no noise of its own.
 
-    denoiser: makes a denoiser of some latents [b, d], on the device where sampling shall run.  ids: an item's first
-    noise is a function of its id and the seed.
+    denoiser: makes a denoiser for some latents [b, d], on the device of the sampling.  ids: an item's first noise is a
+    function of its id and the seed.
     """
     from diffusers import DPMSolverMultistepScheduler
     from tqdm import tqdm

@@ -1,4 +1,4 @@
-"""The stages of text to image: an imager trained on images alone, pictures by each method's maps, what judges say."""
+"""The stages of text to image: an imager trained on images alone, pictures through each method's maps, judgements."""
 
 from __future__ import annotations
 
@@ -38,28 +38,28 @@ from ngw.registry import make
 from ngw.tasks.captions.stages import split_captions
 from ngw.tasks.images.options import ImagerOptions
 
-VERSION = 2  # of the task: what the pictures are judged by
-DRAWN = ("imaging", "images")  # the address of the test images whose captions are drawn
+VERSION = 2  # of the task, with its judges
+DRAWN = ("imaging", "images")  # the random address of the test images whose captions are drawn
 
 
 def _paths(tables: Path, ids: np.ndarray) -> list[str]:
-    """The files of these images."""
+    """The files of some images."""
     columns = io.read_table(tables / "images.parquet", ["image_id", "path"])
     path = dict(zip(columns["image_id"], columns["path"], strict=True))
     missing = [int(i) for i in ids if int(i) not in path]
     if missing:
         raise InputError(
-            f"{tables}: image {missing[0]}: expected its file, found none ({len(missing)} such); re-encode."
+            f"{tables}: image {missing[0]}: expected its file, found none ({len(missing)} images in all); re-encode."
         )
     return [path[int(i)] for i in ids]
 
 
-@stage("Make an image decoder of images alone.")
+@stage("Train an image decoder on images alone.")
 def train_image_decoder(
     tables: Tables, vision: Vision, seed: Seed, output: Output, options: DecoderOptions = MappingProxyType({}),
     kept: KeptFile = None,
 ) -> None:  # fmt: skip
-    """The train-image-decoder stage: a decoder of the training images and their latents; no text comes near it."""
+    """The train-image-decoder stage: a decoder from the training images and their latents; it sees no text."""
     from ngw.tasks.images import diffusion
 
     latents, chosen = features.read(vision), make(ImagerOptions, "imager", options)
@@ -99,8 +99,8 @@ def generate_images(
 ) -> None:  # fmt: skip
     """The generate-images stage: pictures of test captions' mapped latents, and the nearest training images.
 
-    Latents come by a fitted model, or a joint model's bridge; without either they are those of the captions' own
-    images: the decoder's ceiling.  count: test images drawn at random, of each the first caption; all where there are
+    Latents come from a fitted method, or from a joint model's bridge; without either, from the captions' own images:
+    the decoder's ceiling.  count: test images drawn at random, with the first caption of each; all if there are
     fewer.
     """
     from ngw.tasks import latents
@@ -121,16 +121,16 @@ def generate_images(
     Record.of(mapped.who, cost=spent).write(record, [nearest])
 
 
-@stage("What the judges see of real test images and captions.")
+@stage("Compute the judges' features of real test images and captions.")
 def reference(
     tables: Tables, vision: Vision, count: Count,
     spec: Annotated[Mapping, spec, "the feature network's config entry, as JSON"], scorer: Clip, output: Output,
     options: DecoderOptions = MappingProxyType({}),
 ) -> None:  # fmt: skip
-    """The reference stage: what the judges (a feature network, a CLIP) see of the real test images and their captions.
+    """The reference stage: the judges' (a feature network's, a CLIP's) features of real test images and captions.
 
-    spec: of the feature network, an encoder of images.  scorer: a folder with a CLIP.  options: the image decoder's,
-    whose size the real images pass through, so that judges see no difference of resolution.
+    spec: of the feature network, an encoder of images.  scorer: a folder with a CLIP.  options: the image decoder's;
+    the real images pass through its size, so that judges see no difference of resolution.
     """
     from ngw import encoders
     from ngw.tasks.latents import drawn
@@ -148,7 +148,7 @@ def reference(
 
 
 def _judge(scorer: str, side: str):
-    """One side of a CLIP: a folder's, or a published one's."""
+    """One side of a CLIP, from a folder or published."""
     from ngw import encoders
 
     folder = _huggingface.folder(scorer)
@@ -157,9 +157,9 @@ def _judge(scorer: str, side: str):
 
 
 def _seen(judges: Sequence[Any], files: Sequence[Any], drawn: int | None = None) -> list[np.ndarray]:
-    """What each judge sees of pictures (paths or open files), [n, width] each; a few at a time.
+    """Each judge's features of pictures (paths or open files), [n, width], a few pictures at a time.
 
-    drawn: the pixels that they pass through before, where those are fewer than the judges look at.
+    drawn: the pixels of an intermediate size, if they are fewer than the judges'.
     """
     from ngw.tasks.images import codec
 
@@ -171,13 +171,13 @@ def _seen(judges: Sequence[Any], files: Sequence[Any], drawn: int | None = None)
     return [np.concatenate(part) for part in parts]
 
 
-@stage("Judge what runs have drawn against real images and captions.")
+@stage("Judge the pictures of runs against real images and captions.")
 def score_images(
     tables: Tables, runs: Runs, reference: Annotated[Path, "file of the reference stage"], scorer: Clip, judges: Judges
 ) -> None:
-    """The score-images stage: each run's pictures against real ones and against their captions; each one's record.
+    """The score-images stage: each run's pictures against real ones and against their captions, and each run's record.
 
-    All runs at once, since the judges take longer to load than to look.  runs: their folders, with the files of the
+    It scores all runs at once, since loading the judges takes longer than judging.  runs: folders with the files of the
     generate-images stage.  judges: {"network": name, "axes": int or None, "scorer": name}: feature network and CLIP.
     """
     from tqdm import tqdm
@@ -193,7 +193,7 @@ def score_images(
     for run in tqdm(runs, desc="judge", unit="run", mininterval=1):
         drawn = codec.read(run / "predictions" / "images.zip")
         made, rated = _seen([network, judge], [drawn[i] for i in ids])
-        new = sorted(set(near[run]) - known.keys())  # training images that no run before has found
+        new = sorted(set(near[run]) - known.keys())  # training images that no earlier run has as nearest
         if new:
             known |= dict(zip(new, *_seen([judge], _paths(tables, np.array(new))), strict=True))
         with naming(f"{run}, {reference}"):
@@ -211,7 +211,7 @@ def score_images(
 
 
 def _nearest(run: Path, ids: list[int], reference: Path) -> list[int]:
-    """The ids of the nearest training images of these test images, of whose captions the run has drawn pictures."""
+    """The ids of the training images nearest to a run's pictures of these test images' captions."""
     from ngw.tasks.images import codec
 
     files = run / "predictions" / "images.zip", run / "predictions" / "images-nearest.json"
@@ -221,13 +221,13 @@ def _nearest(run: Path, ids: list[int], reference: Path) -> list[int]:
         if set(known) != set(ids):
             raise InputError(
                 f"{file}: expected a picture for each of the {len(ids)} real images of {reference}, found {len(known)} "
-                f"({len(set(known) & set(ids))} of them those); draw them again."
+                f"({len(set(known) & set(ids))} of these); draw them again."
             )
     return [neighbours[i] for i in ids]
 
 
 def metric_names(kind: str, judges: Mapping[str, Any]) -> dict[str, str]:
-    """What the metrics are called: FID and KID are Inception's, CLIP score a published CLIP's."""
+    """The metrics' names: FID and KID only for Inception, CLIP score only for a published CLIP."""
     if kind == "inception" and judges["axes"] is None:
         distances = {"fd": "fid", "kd": "kid"}
     else:
@@ -241,8 +241,8 @@ def metric_names(kind: str, judges: Mapping[str, Any]) -> dict[str, str]:
 def compared(made: np.ndarray, real: np.ndarray, axes: int | None, groups: int = 16) -> dict[str, Any]:
     """Frechet and kernel distance of features [n, d], each with a jackknife's standard error over groups of images.
 
-    axes: the Frechet distance is between the first so many principal axes of the real features, for small sets; None:
-    between the features.  The kernel distance is of all of them.
+    axes: the number of principal axes of the real features for the Frechet distance, for small sets; None: the
+    features themselves.  The kernel distance uses all features.
     """
     from ngw.metrics.image import frechet, mmd
 

@@ -1,4 +1,4 @@
-"""Text to image by a pretrained decoder of image embeddings (unCLIP), where the vision encoder is that decoder's own.
+"""Text to image by a pretrained decoder of image embeddings (unCLIP), if the vision encoder is the decoder's own.
 
 Nothing is trained: Kandinsky 2.2's decoder (through diffusers) reads T_BA(z_B) in place of an image's embedding.
 """
@@ -24,7 +24,7 @@ CLASS = "KandinskyV22Pipeline"
 
 
 class Unclip:
-    """A decoder's folder and what the images' embeddings look like: their mean [d], and their mean distance from it."""
+    """A decoder's folder, the mean [d] of the images' embeddings, and their mean distance from it."""
 
     def __init__(self, options: Options, mean: np.ndarray, length: np.ndarray | float) -> None:
         self.options, self.mean, self.length = options, np.asarray(mean, np.float32), np.ravel(length)[0]
@@ -32,14 +32,14 @@ class Unclip:
 
     @classmethod
     def of(cls, options: Options, latents: np.ndarray) -> Unclip:
-        """For the space of these image embeddings [n, d]."""
+        """A decoder for the space of these image embeddings [n, d]."""
         mean = latents.mean(0, dtype=np.float64)
         decoder = cls(options, mean, np.linalg.norm(latents - mean, axis=1).mean())
         decoder.check()
         return decoder
 
     def check(self) -> None:
-        """Whether the folder holds a decoder of embeddings of this width."""
+        """Raise an `InputError` unless the folder holds a decoder of embeddings of this width."""
         folder = Path(str(self.options.unclip))
         for file in ("model_index.json", "unet/config.json"):
             if not (folder / file).is_file():
@@ -76,8 +76,8 @@ class Unclip:
     def draw(self, latents: np.ndarray, ids: Sequence[int], seed: int) -> np.ndarray:
         """Pictures of embeddings [n, d], uint8 [n, size, size, 3]; an item's noise is a function of its id and seed.
 
-        Embeddings get the mean distance that images' own have from their mean, since maps that regress shrink it.
-        Guidance is away from that mean.
+        Embeddings are scaled to the images' mean distance from their mean, since regressed maps shrink it.
+        Guidance points away from the mean.
         """
         import torch
         from tqdm import tqdm
@@ -98,11 +98,11 @@ class Unclip:
         return (np.stack(drawn) * 255).round().astype(np.uint8)
 
     def save(self, path: str | os.PathLike, metadata: Mapping[str, str]) -> None:
-        """Write what isn't in the folder."""
+        """Write what the folder doesn't have."""
         arrays = {"mean": self.mean, "length": np.array([self.length])}
         io.write_tensors(path, arrays, {"imager": json.dumps(asdict(self.options)), **metadata})
 
 
 def _latent_side(size: int, factor: int) -> int:
-    """Latents of a side, as the pipeline counts them."""
+    """The latents of a side, by the pipeline's formula."""
     return -(-size // factor**2) * factor
