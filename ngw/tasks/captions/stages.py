@@ -40,7 +40,7 @@ def _texts(tables: Path, split: str, latents: Features, file: Path) -> list[str]
     if missing:
         raise InputError(
             f"{file}: caption {missing[0]}: expected it in split {split!r} of {tables}, found none "
-            f"({len(missing)} captions in all); encode the captions again."
+            f"({len(missing)} captions are missing); encode the captions again."
         )
     return [text[int(i)] for i in latents.ids]
 

@@ -49,7 +49,7 @@ def _paths(tables: Path, ids: np.ndarray) -> list[str]:
     missing = [int(i) for i in ids if int(i) not in path]
     if missing:
         raise InputError(
-            f"{tables}: image {missing[0]}: expected its file, found none ({len(missing)} images in all); re-encode."
+            f"{tables}: image {missing[0]}: expected its file, found none ({len(missing)} images have none); re-encode."
         )
     return [path[int(i)] for i in ids]
 
