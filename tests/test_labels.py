@@ -71,7 +71,7 @@ def test_all_questions_of_a_held_out_image_are_held_out():
 def test_bad_input_is_told(labels):
     with pytest.raises(InputError, match="one of train, val, test, found 'dev'"):
         labels.rows("dev")
-    with pytest.raises(InputError, match="2 images or more, of which 1 are held out, found 1"):
+    with pytest.raises(InputError, match="2 images or more, since 1 are held out, found 1"):
         held_out(np.array([7, 7, 7]), 0.1, 0)
     wrong = [(*row[:-1], ["horse"] * 10) for row in questions()]
     with pytest.raises(InputError, match="found 3 that cover no question of train"):

@@ -230,11 +230,11 @@ def test_an_aligner_of_other_encoders_is_refused(made, tmp_path, refused):
     kept = ("dataset", "vision", "text", "method", "pairs", "seed", "train_seconds", "peak_memory_mb")
     aligner.save(tmp_path / "aligner", **{name: head[name] for name in kept} | {"vision": "resnet"})
     command = fuse(made, tmp_path / "run", model=tmp_path / "aligner")
-    refused(command, "vision.train", "tokens of 'resnet', which the aligner was fitted on, found those of 'vision'")
+    refused(command, "vision.train", "tokens of 'resnet', on which the aligner was fitted, found those of 'vision'")
 
 
 def test_too_few_labels_are_refused(made, tmp_path, refused):
-    refused(fuse(made, tmp_path / "run", share="1"), "2 images or more, of which 1 are held out, found 1")
+    refused(fuse(made, tmp_path / "run", share="1"), "2 images or more, since 1 are held out, found 1")
     with pytest.raises(SystemExit):
         main(fuse(made, tmp_path / "run", share="200"))
 
@@ -250,7 +250,7 @@ def test_questions_without_image_or_answers_are_refused(scenes, made, tmp_path, 
     io.write_table(tmp_path / "tables" / "images.parquet", {name: values[1:] for name, values in images.items()})
     who = {"dataset": "scenes", "encoder": "vision", "spec": VISION}
     command = ngw("basis", tables=tmp_path / "tables", **who, dims=8, output=tmp_path / "b")
-    refused(command, f"image {images['image_id'][0]}", "as questions are asked about it, found none")
+    refused(command, f"image {images['image_id'][0]}", "since questions are about it, found none")
     command = ngw("tokens", tables=scenes, **who, split="val", basis=made / "text.basis", output=tmp_path / "t")
     refused(command, "text.basis", "expected the basis of vision on scenes, found that of text on scenes")
 

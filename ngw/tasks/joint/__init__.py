@@ -1,1 +1,1 @@
-"""What reads raw items: joint training, weight averaging, and their stages."""
+"""Methods that read raw items: joint training, weight averaging, and their stages."""

@@ -1,9 +1,9 @@
 """Weight averaging: two towers of one shape, each trained on its own modality alone, then one trunk for both.
 
-A tower is a stem of its modality (patches, or words, with their positions) and a trunk (transformer layers, last norm,
-projection). The towers are those of a CLIP with random weights, so the merged model is a CLIP too, whose sides share a
-trunk. `align: ot` first puts the text trunk's neurons in the order of the image trunk's by optimal transport between
-their weights (OTFusion, Singh and Jaggi 2020): the residual stream, each layer's heads, each layer's hidden units.
+A tower has a stem for its modality (patches, or words, with their positions) and a trunk (transformer layers, last
+norm, projection). The towers come from a CLIP with random weights, so the merged model is a CLIP too; its sides share a
+trunk. `align: ot` first reorders the text trunk's neurons like the image trunk's, by optimal transport between their
+weights (OTFusion, Singh and Jaggi 2020): the residual stream, each layer's heads, each layer's hidden units.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ngw.seeds import rng
 from ngw.tasks.joint.clip import cropped, network, padded, stored, tokenizer
 from ngw.tasks.vqa.labels import held_out
 
-SWEEPS = 10  # of the neurons' matching, at most
+SWEEPS = 10  # of the matching of neurons, at most
 TEMPERATURE = 0.1  # of the cosines between views
 
 
@@ -36,7 +36,7 @@ class Views(NamedTuple):
 
 
 def contrast(first: Tensor, second: Tensor) -> Tensor:
-    """How well each item's first view [b, w] finds its own second view, and the other way round (NT-Xent)."""
+    """The loss of finding each item's second view from its first [b, w], and the reverse (NT-Xent)."""
     u, v = (nn.functional.normalize(z, dim=-1) for z in (first, second))
     return infonce(u @ v.T / TEMPERATURE)
 
@@ -56,8 +56,8 @@ def fit(
     paths: Sequence[str], texts: Sequence[str], image_ids: np.ndarray, text_ids: np.ndarray, options: WeightAveraging,
     seed: int, checkpoint: Path | None = None, identity: str = "",
 ) -> tuple[nn.Module, Any, Trained]:  # fmt: skip
-    """Train both towers on images and on captions that nobody pairs; text_ids: the image that each caption is of, by
-    which captions are held out. Returns both as a CLIP, its tokenizer and how training went."""
+    """Train both towers on unpaired images and captions; text_ids: each caption's image, only to hold captions out.
+    Returns both towers as a CLIP, its tokenizer and the course of training."""
     words = tokenizer(texts, options.words)
     model, where = network(options, words.get_vocab_size(), seed), device()
     model.to(where)
@@ -95,14 +95,14 @@ def fit(
 
 
 def merged(model: nn.Module, options: WeightAveraging) -> None:
-    """Match the text trunk's neurons to the image trunk's where the method does so, and make both their mean."""
+    """Replace both trunks by their mean, after a match of their neurons if the method has one."""
     if options.align == "ot":
         match(model)
     merge(model, options.weight)
 
 
 def part(row: Sequence[int], keep: float, draw: np.random.Generator) -> list[int]:
-    """A caption's tokens with `keep` of its words at random, in their order, one at least; its marks stay."""
+    """A caption's tokens with a share `keep` of its words, drawn at random, in order, one at least; its marks stay."""
     inner = np.flatnonzero(draw.random(len(row) - 2) < keep).tolist()
     if not inner and len(row) > 2:
         inner = draw.integers(len(row) - 2, size=1).tolist()
@@ -110,7 +110,7 @@ def part(row: Sequence[int], keep: float, draw: np.random.Generator) -> list[int
 
 
 def trunks(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The weights of both trunks, by the same names; a refusal where their shapes differ."""
+    """The weights of both trunks, by the same names; an `InputError` if their shapes differ."""
     sides = []
     for tower, norm, projection in (
         (model.vision_model, model.vision_model.post_layernorm, model.visual_projection),
@@ -124,7 +124,7 @@ def trunks(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 
 
 def check_shapes(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
-    """Two trunks can be averaged where every weight of one has one of its name and shape in the other."""
+    """Check that every weight of a trunk has one of its name and shape in the other, so that they can be averaged."""
     for name in [*a, *b]:
         shapes = [tuple(side[name].shape) if name in side else None for side in (a, b)]
         if shapes[0] != shapes[1]:
@@ -136,7 +136,7 @@ def check_shapes(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
 
 @torch.no_grad()
 def merge(model: nn.Module, weight: float) -> None:
-    """Both trunks become the mean, `weight` of it the text trunk's."""
+    """Replace both trunks by their mean, in which the text trunk has the share `weight`."""
     for a, b in zip(*(side.values() for side in trunks(model)), strict=True):
         mean = (1 - weight) * a + weight * b
         a.copy_(mean)
@@ -144,7 +144,7 @@ def merge(model: nn.Module, weight: float) -> None:
 
 
 class Neurons(NamedTuple):
-    """Where a group of neurons lies in a weight: the image trunk's, the text trunk's, and the axis."""
+    """A group of neurons in one weight: the image trunk's weight, the text trunk's, and the axis."""
 
     a: Tensor
     b: Tensor
@@ -153,7 +153,7 @@ class Neurons(NamedTuple):
 
 @torch.no_grad()
 def match(model: nn.Module) -> None:
-    """Put the text trunk's neurons in the order of the image trunk's; what the text tower computes stays the same."""
+    """Reorder the text trunk's neurons like the image trunk's; the text tower's function stays the same."""
     a, b = trunks(model)
     config, stem = model.config.text_config, model.text_model.embeddings
     layers, heads = range(config.num_hidden_layers), config.num_attention_heads
@@ -178,11 +178,11 @@ def match(model: nn.Module) -> None:
 
 
 def reorder(places: Sequence[Neurons], also: Sequence[tuple[Tensor, int]] = (), blocks: int | None = None) -> bool:
-    """Reorder one group of the text trunk's neurons, or blocks of them, so that their weights are like the other's.
+    """Reorder one group of the text trunk's neurons, or blocks of them, so that their weights match the other trunk's.
 
-    The optimal plan between two groups of one size, of uniform weights, is a permutation (Birkhoff), here the one with
-    the largest sum of inner products, by scipy's assignment.
-    also: other tensors of the text tower in which the group lies.  Returns whether anything moved.
+    The optimal plan between two groups of one size, with uniform weights, is a permutation (Birkhoff): here the one
+    with the largest sum of inner products, by scipy's assignment.
+    also: other tensors of the text tower that contain the group.  Returns whether any neuron moved.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -197,5 +197,5 @@ def reorder(places: Sequence[Neurons], also: Sequence[tuple[Tensor, int]] = (), 
 
 
 def _rows(weight: Tensor, axis: int, n: int) -> Tensor:
-    """A weight as n rows, one a neuron or block of the axis."""
+    """A weight as n rows, one for each neuron or block of the axis."""
     return weight.detach().movedim(axis, 0).reshape(n, -1)

@@ -1,7 +1,7 @@
 """Joint training from scratch: a CLIP of `transformers`, from a config, on raw pixels and words.
 
-What the benchmark compares against (Radford et al. 2021, arXiv:2103.00020), and the scorer of generated pictures where
-no published CLIP is at hand. It ends as a folder in the Hugging Face format, which `ngw.encoders.clip` reads.
+It is a baseline of the benchmark (Radford et al. 2021, arXiv:2103.00020), and the scorer of generated pictures where
+no published CLIP is available. The result is a folder in the Hugging Face format, which `ngw.encoders.clip` reads.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ MOST_SCALE = 100.0  # of the logits, as in CLIP
 
 
 class Batch(NamedTuple):
-    """Pixels [b, 3, s, s] and token ids [b, t] of b images and a caption each."""
+    """Pixels [b, 3, s, s] of b images and token ids [b, t] of a caption of each."""
 
     pixels: Tensor
     tokens: Tensor
 
 
 def tokenizer(texts: Sequence[str], words: int):
-    """A tokenizer of whole words, in lower case, with the marks of beginning and end."""
+    """A tokenizer of whole words, in lower case, with start and end tokens."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
     known = sorted({word for text in texts for word in WORD.findall(text.lower())})
@@ -80,11 +80,11 @@ def network(options: Joint, vocabulary: int, seed: int) -> nn.Module:
 
 
 def contrastive(model: nn.Module, batch: Batch, parts: int = 1) -> Tensor:
-    """The symmetric cross-entropy of CLIP over a batch, whose images are all different.
+    """CLIP's symmetric cross-entropy over a batch of different images.
 
-    parts: pieces of the batch, of which one at a time holds its activations; they are computed again on the way back
-    (Chen et al. 2016), so the gradient is that of the whole batch, negatives included, at a part's memory.
-    Of several processes each has its own rows of the batch, and all rows are one another's negatives.
+    parts: pieces of the batch; only one at a time holds its activations, which are computed again in the backward pass
+    (Chen et al. 2016), so the gradient is the whole batch's, with all negatives, at the memory of a part.
+    Each of several processes has its own rows of the batch, and all rows are one another's negatives.
     """
     embedded = _embedded if parts == 1 else partial(checkpoint, _embedded, use_reentrant=False)
     pieces = zip(batch.pixels.chunk(parts), batch.tokens.chunk(parts), strict=True)
@@ -106,7 +106,7 @@ def fit(
 ) -> tuple[nn.Module, Any, Trained]:  # fmt: skip
     """Train on image files and the captions of each; held-out images choose the step.  saved: the checkpoint.
 
-    Returns the network, its tokenizer and how training went.
+    Returns the network, its tokenizer and the course of training.
     """
     if len(paths) != len(captions) or len(paths) < 4:
         raise InputError(f"joint: expected 4 images or more with captions each, found {len(paths)}; give more pairs.")
@@ -142,9 +142,9 @@ def fit(
 
 
 def stored(paths: Sequence[str], size: int, crops: bool = True) -> Tensor:
-    """Image files, uint8 [n, 3, s, s], a quarter larger than `size`, so that crops lose nothing; or their middle alone.
+    """Image files, uint8 [n, 3, s, s], a quarter larger than `size`, so that crops lose nothing; or only their middle.
 
-    One array from the start, which has 27 GB for COCO at 224 pixels: a list of images beside it would double that.
+    The array is allocated first: 27 GB for COCO at 224 pixels, which a list of images would double.
     """
     side = size + size // 4
     kept, margin = (side, 0) if crops else (size, (side - size) // 2)
@@ -155,9 +155,9 @@ def stored(paths: Sequence[str], size: int, crops: bool = True) -> Tensor:
 
 
 def cropped(pixels: Tensor, size: int, least: float, draw: np.random.Generator) -> Tensor:
-    """Square crops of `least` of the area or more, at random, resized; float32 [b, 3, size, size] in [-1, 1].
+    """Random square crops of a share `least` of the area or more, resized; float32 [b, 3, size, size] in [-1, 1].
 
-    No mirror images and no change of colour: captions name sides and colours.
+    Images are not mirrored or recoloured, since captions name sides and colours.
     """
     b = len(pixels)
     scale = np.sqrt(draw.uniform(least, 1, b))
@@ -172,15 +172,15 @@ def cropped(pixels: Tensor, size: int, least: float, draw: np.random.Generator) 
 
 
 def padded(rows: Sequence[Sequence[int]]) -> Tensor:
-    """Token rows without the padding that all share, [b, longest]."""
+    """Token rows without their common padding, [b, longest]."""
     longest = max(sum(t != 0 for t in row) for row in rows)
     return torch.tensor([([*row, *[0] * longest])[:longest] for row in rows])
 
 
 def save(folder: str | os.PathLike, model: nn.Module, words: Any, size: int, about: Mapping[str, Any]) -> None:
-    """Write the four files that `ngw.encoders.clip` reads, and joint.json: how it was trained, and their digests.
+    """Write the four files that `ngw.encoders.clip` reads, and joint.json: the training, and their digests.
 
-    All or nothing. Its config.json says that joint.json belongs to it.
+    All files are written, or none. config.json says that joint.json belongs to the folder.
     """
     model.config.record = _huggingface.RECORD
     with io.atomic(folder) as made:

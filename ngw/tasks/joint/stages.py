@@ -1,4 +1,4 @@
-"""The stages of what reads raw items (joint training, weight averaging): a CLIP and its retrieval; answers."""
+"""The stages of methods that read raw items (joint training, weight averaging): a CLIP, its retrieval, answers."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ from ngw.registry import make
 
 @stage("Train a CLIP from scratch on raw pixels and words.")
 def joint(tables: Tables, spec: Spec, pairs: Pairs, seed: Seed, output: Output, captions: Captions = 1) -> None:
-    """The joint stage: train a CLIP on a budget of known pairs, those that the aligners of this seed know.
+    """The joint stage: train a CLIP on a budget of known pairs, the same as the aligners' at this seed.
 
-    Under `torchrun` the processes share each batch, and the first of them writes.
+    Under `torchrun` the processes share each batch, and the first process writes the files.
     """
     from ngw.nn import distributed
     from ngw.tasks.joint import clip
@@ -64,7 +64,7 @@ def joint(tables: Tables, spec: Spec, pairs: Pairs, seed: Seed, output: Output, 
 
 @stage("Train two towers, each on its own modality alone.")
 def towers(tables: Tables, spec: Spec, seed: Seed, output: Output, captions: Captions = 1) -> None:
-    """The towers stage: one tower learns from all training images, one of its shape from their captions, unpaired."""
+    """The towers stage: one tower learns from all training images, one of the same shape from captions, unpaired."""
     from ngw.tasks.joint import averaging
 
     options: Any = methods.build(spec)
@@ -79,7 +79,7 @@ def towers(tables: Tables, spec: Spec, seed: Seed, output: Output, captions: Cap
 
 @stage("Merge two towers' trunks by the mean of their weights.")
 def merge(towers: Annotated[Path, "folder of the towers stage"], spec: Spec, output: Output) -> None:
-    """The merge stage: both trunks become their mean, after a matching where the method has one."""
+    """The merge stage: both trunks become their mean, after a matching if the method has one."""
     from tokenizers import Tokenizer
     from transformers import CLIPModel
 
@@ -100,7 +100,7 @@ def _checkpoint(output: Path) -> Path:
 
 
 def _save(output: Path, model: Any, words: Any, trained: Any, size: int, about: Mapping[str, Any]) -> None:
-    """A trained CLIP's folder, with how it came to be."""
+    """Write a trained CLIP's folder, with a record of its training."""
     from ngw.tasks.joint import clip
 
     parameters = sum(p.numel() for p in model.parameters())
@@ -108,7 +108,7 @@ def _save(output: Path, model: Any, words: Any, trained: Any, size: int, about: 
 
 
 def known_pairs(tables: Path, pairs: str, captions: int, seed: int) -> tuple[list[str], list[list[str]], np.ndarray]:
-    """Image files, the known captions of each, and the images' ids: `clouds` draws them, here of row numbers."""
+    """Image files, the known captions of each, and the images' ids; `clouds` draws them, as row numbers."""
     images = io.read_table(tables / "images.parquet", ["image_id", "path"], "train")
     sentences = io.read_table(tables / "captions.parquet", ["caption_id", "image_id", "text"], "train")
     if not sentences["text"]:
@@ -129,15 +129,15 @@ _ITEMS = {"vision": ("images.parquet", "image_id", "path"), "text": ("captions.p
 
 
 class Shared:
-    """Two clouds that lie in one space already."""
+    """The method of two clouds that are in one space already."""
 
     def embed(self, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Both as they are: unit rows, whose products are their cosines."""
+        """Both clouds unchanged: unit rows, whose products are cosines."""
         return u, v
 
 
 def seen(where: Path, side: str, items: Mapping[int, str], cloud: Features) -> Features:
-    """A feature file's rows as one side of a CLIP sees them.  items: {id: image file, or text}."""
+    """One side of a CLIP's features for a feature file's rows.  items: {id: image file, or text}."""
     width = io.read_json(where / "config.json")["projection_dim"]
     encoder = encoders.build({"kind": "clip", "side": side, "model": str(where), "width": width})
     x = np.empty((len(cloud.ids), width), np.float32)
@@ -154,16 +154,16 @@ def items(tables: Path, side: str) -> dict[int, str]:
 
 
 def _seen(where: Path, tables: Path, side: str, cloud: Features) -> Features:
-    """The items of a feature file, as one side of a CLIP sees them."""
+    """One side of a CLIP's features for the items of a feature file."""
     return seen(where, side, items(tables, side), cloud)
 
 
-@stage("Rank a test split by a CLIP.")
+@stage("Rank a test split with a CLIP.")
 def joint_retrieval(
     folder: Clip, tables: Tables, vision: Vision, text: Text, spec: Spec, method: Name, pairs: Pairs, seed: Seed,
     predictions: Predictions, record: RecordFile,
 ) -> None:  # fmt: skip
-    """The joint-retrieval stage: a CLIP ranks the test split both ways, beside the aligners of these two encoders.
+    """The joint-retrieval stage: a CLIP ranks the test split both ways, to compare with these two encoders' aligners.
 
     vision, text: the aligners' test features, for the test's ids and the encoders' names.
     """
@@ -188,14 +188,14 @@ def joint_retrieval(
     ).write(record)
 
 
-@stage("Carry a CLIP's space to the latents that decoders read.")
+@stage("Map a CLIP's space to the latents that decoders read.")
 def joint_bridge(
     folder: Clip, tables: Tables, vision: Vision, text: Text, train_vision: TrainVision, train_text: TrainText,
     spec: Spec, method: Name, pairs: Pairs, seed: Seed, output: Output,
 ) -> None:  # fmt: skip
-    """The joint-bridge stage: a CLIP's features of all items, and the frozen encoders' latents that they lead to.
+    """The joint-bridge stage: a CLIP's features of all items, and the frozen encoders' latents predicted from them.
 
-    vision, text: the frozen encoders' test features; train_vision, train_text: of the training items.
+    vision, text: the frozen encoders' test features; train_vision, train_text: their training features.
     """
     from ngw.tasks import latents
 
@@ -216,14 +216,14 @@ def joint_bridge(
     })  # fmt: skip
 
 
-@stage("Train on raw images and questions, and answer others.")
+@stage("Train on raw images and questions, and answer other splits' questions.")
 def joint_vqa(
     tables: Tables, labels: LabelsFile, dataset: Dataset, vision: Name, text: Name, fusion: Name, spec: Spec,
     share: Share, seed: Seed, splits: Splits, output: Output, training: TrainingOptions = MappingProxyType({}),
 ) -> None:  # fmt: skip
-    """The joint-vqa stage: train on raw images and questions, and answer other splits' questions, as the fuse stage.
+    """The joint-vqa stage: train on raw images and questions, and answer other splits' questions, like the fuse stage.
 
-    vision, text: the fusions' encoders, beside whose rows this one stands.
+    vision, text: the encoders of the fusions to compare with, for the record.
     """
     from ngw.tasks.joint import vqa
     from ngw.tasks.vqa import answerer, answers

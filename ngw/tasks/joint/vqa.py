@@ -1,4 +1,4 @@
-"""Questions answered from raw pixels and words: a single-stream transformer from scratch, or two of them averaged."""
+"""Answers from raw pixels and words: a single-stream transformer from scratch, or the average of two."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ngw.tasks.vqa.labels import Labels
 
 
 class Stream(nn.Module):
-    """Stems of a CLIP with random weights, one trunk over both sides' tokens, the mean of what comes out.
+    """The stems of a CLIP with random weights, one trunk over both sides' tokens, the mean of its outputs.
 
-    sides: those it reads: "a", the image's patches, "b", the question's words, or both.
+    sides: the sides that it reads: "a", the image's patches, "b", the question's words, or both.
     """
 
     def __init__(self, spec: Joint, vocabulary: int, seed: int) -> None:
@@ -33,7 +33,7 @@ class Stream(nn.Module):
         self.trunk, self.norm = clip.vision_model.encoder, clip.vision_model.post_layernorm
 
     def forward(self, pixels: Tensor, mask_a: Tensor, tokens: Tensor, mask_b: Tensor) -> Tensor:
-        """h [b, dims], from pixels [b, 3, s, s] and token ids [b, t]; mask_a isn't needed, mask_b [b, t] are words."""
+        """h [b, dims], from pixels [b, 3, s, s] and token ids [b, t]; mask_a isn't used, mask_b [b, t] marks words."""
         parts, masks = [], []
         if "a" in self.sides:
             parts.append(self.patches(pixels))
@@ -53,7 +53,7 @@ class Stream(nn.Module):
 
 @dataclass
 class Raw:
-    """Images and questions of some rows of the labels, as `ngw.tasks.vqa.answerer.fit` reads them."""
+    """Images and questions of some rows of the labels, in the form that `ngw.tasks.vqa.answerer.fit` reads."""
 
     pixels: Tensor  # uint8 [n_images, 3, s, s]
     tokens: list[list[int]]  # of each question
@@ -72,9 +72,9 @@ class Reader:
     """Image files and questions of a data set, read once: a split's `Raw` is a view of them."""
 
     def __init__(self, spec: Joint, paths: dict[int, str], questions: dict[int, str], known: Sequence[str]) -> None:
-        """paths: of images by id.  questions: by id.  known: the training questions, whose words are known."""
+        """paths: of images by id.  questions: by id.  known: the training questions; they make the vocabulary."""
         self.place = {i: k for k, i in enumerate(paths)}
-        self.pixels = stored(list(paths.values()), spec.size, crops=False)  # no augmentation: answers tell sides
+        self.pixels = stored(list(paths.values()), spec.size, crops=False)  # no augmentation: answers name sides
         self.vocabulary = tokenizer(known, spec.words)
         encoded = self.vocabulary.encode_batch(list(questions.values()))
         self.tokens = {i: row.ids for i, row in zip(questions, encoded, strict=True)}
@@ -89,7 +89,7 @@ def train(
     spec: Joint, reader: Reader, labels: Labels, rows: np.ndarray, options: Options, seed: int,
     checkpoint: Path | None = None, identity: str = "",
 ) -> tuple[Answerer, Trained]:  # fmt: skip
-    """An answerer trained on the labelled questions in `rows`, and how the (last) training went."""
+    """An answerer trained on the labelled questions in `rows`, and the course of its (last) training."""
     raw, answers = reader.rows(labels, rows), labels.vocabulary.answers
     size = reader.vocabulary.get_vocab_size()
 
@@ -113,7 +113,7 @@ def train(
 
 @torch.no_grad()
 def average(seeing: Answerer, reading: Answerer, weight: float) -> Answerer:
-    """Trunk and classifier at `weight` of the second, the first's patches, the second's words; it reads both sides."""
+    """The mean of trunk and classifier, a share `weight` of the second's; the first's patches, the second's words."""
     mean: dict[str, Any] = {}
     for (name, a), b in zip(seeing.state_dict().items(), reading.state_dict().values(), strict=True):
         own = a if name.startswith("network.patches.") else b if name.startswith("network.words.") else None

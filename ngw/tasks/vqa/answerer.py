@@ -29,14 +29,14 @@ from ngw.tasks.vqa.similarity import Compared, Space
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-EVALUATE = 128  # questions answered at once: more don't fit the cache
-PACE = 30.0  # how much faster than other weights gates open: each is one number, and few labels are few steps
+EVALUATE = 128  # questions answered at once; more don't fit in the cache
+PACE = 30.0  # how much faster gates learn than other weights: each is one number, and few labels give few steps
 
 
 class Batch(NamedTuple):
     """Tokens of both sides [b, t, d_a], [b, s, d_b], their masks, and targets [b, n_answers].
 
-    Where a fusion compares, by `ngw.tasks.vqa.similarity.Space`: images [b, e], and their similarity to questions [b].
+    If the fusion compares: images [b, e] by `ngw.tasks.vqa.similarity.Space`, and their similarity to questions [b].
     """
 
     z_a: Tensor
@@ -51,7 +51,7 @@ class Batch(NamedTuple):
 class Answerer(nn.Module):
     """A fusion network and a linear classifier over the vocabulary's answers.
 
-    texts: the answers [n_answers, e] by `Space.texts`, exactly where the fusion compares.
+    texts: the answers [n_answers, e] by `Space.texts`, if and only if the fusion compares.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Answerer(nn.Module):
             self.comparison = Comparison(network.spec.width, needed(texts, "answers'"))
 
     def start_from(self, targets: np.ndarray) -> None:
-        """The classifier's start: the log-odds of each answer's mean target [n_answers], whatever the question."""
+        """Initialise the classifier at the log-odds of each answer's mean target [n_answers], whatever the question."""
         odds = np.clip(targets, 1e-4, 1 - 1e-4)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
@@ -79,20 +79,21 @@ class Answerer(nn.Module):
         return self.head(h) + self.comparison(h, images, similarity)
 
     def trained(self) -> dict[str, Tensor]:
-        """The parameters that training moves, by name."""
+        """The trainable parameters, by name."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
 
     def save(self, path: str | os.PathLike, about: dict[str, str]) -> None:
-        """Write the weights and what they were made from; the aligner's own file is not repeated."""
+        """Write the weights and their origin, but not the aligner's own file."""
         arrays = {name: value.detach().cpu().numpy() for name, value in self.state_dict().items()}
         io.write_tensors(path, arrays, {**about, "answers": json.dumps(self.answers)})
 
 
 class Comparison(nn.Module):
-    """What the space where the aligner compares adds to each answer's logit: nothing before training.
+    """What similarities in the aligner's space add to each answer's logit; 0 before training.
 
-    The image's similarity to the answer itself, times a gain that is linear in h, as not every question asks what is
-    seen; and its similarity to the question, which speaks for or against an answer (yes, no) through a gate of its own.
+    The first term is the image's similarity to the answer, times a gain that is linear in h, since not every question
+    asks for an object. The second is its similarity to the question, for or against an answer (yes, no) through the
+    answer's own gate.
     """
 
     def __init__(self, width: int, texts: np.ndarray) -> None:
@@ -102,7 +103,7 @@ class Comparison(nn.Module):
         self.register_buffer("texts", torch.from_numpy(texts))
 
     def forward(self, h: Tensor, images: Tensor, similarity: Tensor) -> Tensor:
-        """[b, n_answers], of the fusion's output h [b, width], images [b, e] and their similarity to questions [b]."""
+        """[b, n_answers], from the fusion's h [b, width], images [b, e] and their similarity to questions [b]."""
         gain = PACE * self.gain + h @ self.slope
         return gain[:, None] * (images @ self.texts.T) + PACE * similarity[:, None] * self.gates
 
@@ -111,14 +112,14 @@ Given = TypeVar("Given", Tensor, np.ndarray)
 
 
 def needed(part: Given | None, whose: str) -> Given:
-    """What a fusion compares by."""
+    """A part that the fusion's comparison needs; an `InputError` if it is missing."""
     if part is None:
         raise InputError(f"similarity: expected {whose} place in the aligner's space, found none; pass a `Space`.")
     return part
 
 
 class Items(Protocol):
-    """What an answerer reads: batches of the questions at some places."""
+    """The input of an answerer: batches of the questions at some places."""
 
     def batch(self, places: np.ndarray, device: str = "cpu", targets: np.ndarray | None = None) -> Batch:
         """The questions at some places, as tensors."""
@@ -126,7 +127,7 @@ class Items(Protocol):
 
 @dataclass
 class Sides:
-    """Both sides' token files of one split, in the order of some questions."""
+    """Both sides' token files of one split, with the rows of some questions."""
 
     images: TokenFile
     questions: TokenFile
@@ -138,7 +139,7 @@ class Sides:
     def of(
         cls, images: TokenFile, questions: TokenFile, labels: Labels, rows: np.ndarray, space: Space | None = None
     ) -> Sides:
-        """Of the questions in some rows of the labels; one without tokens is an `InputError`."""
+        """The sides of the questions in some rows of the labels; a question without tokens is an `InputError`."""
         a, b = images.rows(labels.image_ids[rows]), questions.rows(labels.question_ids[rows])
         return cls(images, questions, a, b, None if space is None else Compared.of(space, images, questions, a, b))
 
@@ -155,7 +156,7 @@ def build(
     spec: dict[str, Any], images: TokenFile, questions: TokenFile, aligner: Method | None, answers: tuple[str, ...],
     seed: int, texts: np.ndarray | None = None,
 ) -> Answerer:  # fmt: skip
-    """An untrained answerer for tokens as these files keep them.
+    """An untrained answerer for the tokens of these files.
 
     aligner: a fitted method, if the fusion has one.  texts: the answers by `Space.texts`, if it compares.
     """
@@ -177,10 +178,10 @@ def fit(
     model: Answerer, sides: Items, labels: Labels, rows: np.ndarray, options: Options, seed: int,
     checkpoint: Path | None = None, identity: str = "",
 ) -> Trained:  # fmt: skip
-    """Train on the labelled questions in `rows`, those of held-out images aside, by Adam on the soft targets.
+    """Train on the labelled questions in `rows`, without those of held-out images, by Adam on the soft targets.
 
-    The loss is binary cross-entropy summed over answers (Teney et al. 2018); the held-out questions' expected accuracy
-    chooses the weights that are kept.  sides: of these rows.
+    The loss is binary cross-entropy summed over answers (Teney et al. 2018). The best expected accuracy on held-out
+    questions chooses the weights.  sides: of these rows.
     """
     where = device(options.device)
     model.to(where)
@@ -211,7 +212,7 @@ def _order(n: int, seed: int, turn: int) -> np.ndarray:
 
 
 def stream(n: int, start: int, count: int, seed: int) -> np.ndarray:
-    """Places start, start + 1, ... of an endless series of orders of n items, each order a pass: int64 [count]."""
+    """Places start, start + 1, ... of an endless series of permutations of n items, one per pass: int64 [count]."""
     passes, place = np.divmod(np.arange(start, start + count), n)
     return np.array([_order(n, seed, int(k))[p] for k, p in zip(passes, place, strict=True)], np.int64)
 
@@ -226,9 +227,9 @@ def answer(model: Answerer, sides: Items, places: np.ndarray, device: str = "cpu
 
 
 def expected(model: Answerer, sides: Items, places: np.ndarray, targets: csr_array, device: str = "cpu") -> float:
-    """The mean target, of [n, n_answers], of answers drawn by softmax to the questions at some places.
+    """The mean target of answers drawn by softmax, over the questions at some places.  targets: [n, n_answers].
 
-    A dozen questions tell more by it than by the accuracy of best answers, which is then a matter of luck.
+    With a dozen questions it is less noisy than the accuracy of best answers.
     """
     total = 0.0
     with torch.inference_mode(), products():
@@ -240,7 +241,7 @@ def expected(model: Answerer, sides: Items, places: np.ndarray, targets: csr_arr
 
 
 def device(name: str) -> str:
-    """A device that is there."""
+    """An available device, by its name or `auto`."""
     if name == "auto":
         return training.device()
     if name == "cuda" and not torch.cuda.is_available():

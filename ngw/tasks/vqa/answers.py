@@ -2,7 +2,7 @@
 
 The vocabulary is the field's (Teney et al., Tips and Tricks for Visual Question Answering, CVPR 2018): every normalised
 `multiple_choice_answer` with at least nine occurrences, 3,129 of them on VQA v2's train and val together. A target is
-what the scorer would give that answer, so its normalisation is the scorer's (`ngw.metrics.vqa` explains the modes).
+an answer's score by the scorer, so its normalisation is the scorer's (`ngw.metrics.vqa` explains the modes).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from ngw.metrics.vqa import check_mode, normalise, soft_scores
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-NAMED = 5  # so many ids stand in an error, and how many more there are
+NAMED = 5  # ids in an error's sentence, before "..."
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The answers a model chooses from, most frequent first, and what they were counted on."""
+    """The answers from which a model chooses, most frequent first, and the splits on which they were counted."""
 
     answers: tuple[str, ...]
     counts: tuple[int, ...]  # occurrences of each
@@ -37,12 +37,12 @@ class Vocabulary:
     splits: tuple[str, ...]
 
     def record(self) -> dict[str, Any]:
-        """What a run's record says of it: size, threshold, and the splits (train alone, or val too)."""
+        """Its entry in a run's record: size, threshold, and the splits (train alone, or val too)."""
         return {"n_answers": len(self.answers), "min_count": self.min_count, "splits": list(self.splits)}
 
 
 def rows_of(questions: Table, splits: Sequence[str]) -> list[int]:
-    """The rows of some splits' questions, all labelled; a split without any is an error."""
+    """The rows of some splits' questions, all labelled; a split without questions is an `InputError`."""
     for split in splits:
         if split not in questions["split"]:
             raise InputError(f"questions: split {split!r} has none.{did_you_mean(split, set(questions['split']))}")
@@ -57,7 +57,7 @@ def rows_of(questions: Table, splits: Sequence[str]) -> list[int]:
 
 
 def ranked(answers: Iterable[str]) -> list[tuple[str, int]]:
-    """Normalised answers and how often they come, most frequent first, ties in alphabetical order."""
+    """Normalised answers and their counts, most frequent first, ties in alphabetical order."""
     counts = Counter(normalise(answer) for answer in answers)
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
@@ -76,10 +76,10 @@ def vocabulary(questions: Table, splits: Sequence[str] = ("train",), *, min_coun
 
 
 def soft_targets(answers: Sequence[Sequence[str]], known: Vocabulary, mode: str = "official") -> csr_array:
-    """The accuracy that each answer of the vocabulary would get on each question.
+    """The accuracy of each answer of the vocabulary on each question.
 
     answers: [n_questions], each the annotators'. Returns float64 [n_questions, n_answers], sparse, of 0, .3, .6, .9, 1.
-    In mode `official` an answer that ten annotators gave in one unnormalised word is no answer of the vocabulary.
+    In mode `official`, an answer that ten annotators wrote alike, but unnormalised, isn't in the vocabulary.
     """
     from scipy.sparse import csr_array
 
@@ -100,20 +100,20 @@ def soft_targets(answers: Sequence[Sequence[str]], known: Vocabulary, mode: str 
 
 
 def ceiling(targets: csr_array) -> float:
-    """The best accuracy within reach: the mean over questions of the best target.  targets: [n_questions, n_answers]"""
+    """The best accuracy possible: the mean over questions of the best target.  targets: [n_questions, n_answers]"""
     return float(targets.max(axis=1).toarray().mean())
 
 
 def prior(known: Table, questions: Table, splits: Sequence[str] = ("train",)) -> list[str]:
-    """The most frequent answer of `known`'s splits, for every one of `questions`: [n_questions]."""
+    """The most frequent answer of `known`'s splits, for each of `questions`: [n_questions]."""
     answers = (known["multiple_choice_answer"][row] for row in rows_of(known, splits))
     return [ranked(answers)[0][0]] * len(questions["question_id"])
 
 
 def prior_by_type(known: Table, questions: Table, splits: Sequence[str] = ("train",)) -> list[str]:
-    """The most frequent answer to each question's type, or of all where `known` hasn't the type: [n_asked].
+    """The most frequent answer to each question's type, or of all if `known` lacks the type: [n_questions].
 
-    A question's type is its first words, so this is what one knows without image and without the rest of the question.
+    A question's type is its first words, so this prior needs neither the image nor the rest of the question.
     """
     of_type = defaultdict(list)
     for row in rows_of(known, splits):
@@ -124,7 +124,7 @@ def prior_by_type(known: Table, questions: Table, splits: Sequence[str] = ("trai
 
 
 def check_results(ids: Sequence[int], questions: Iterable[int], where: str) -> None:
-    """Every question asked must be answered, once, and no other: the evaluation server refuses the rest."""
+    """Check that each question has exactly one answer, and no other has any: the evaluation server refuses the rest."""
     questions, counts = set(questions), Counter(ids)
     flaws = {
         "answered more than once": [i for i, times in counts.items() if times > 1],
@@ -136,7 +136,7 @@ def check_results(ids: Sequence[int], questions: Iterable[int], where: str) -> N
             named = ", ".join(map(str, sorted(bad)[:NAMED])) + ", ..." * (len(bad) > NAMED)
             raise InputError(
                 f"{where}: question_id {named}: expected each of {len(questions)} questions answered once, found "
-                f"{len(bad)} {flaw}; predict this split's questions, all of them."
+                f"{len(bad)} {flaw}; answer all questions of this split, and no others."
             )
 
 
@@ -156,14 +156,14 @@ def write_results(
 
 
 def check_answer(answer: Any, where: str) -> str:
-    """`answer`, if it is a text."""
+    """`answer`, if it is a text; otherwise an `InputError`."""
     if not isinstance(answer, str):
-        raise InputError(f"{where}: expected a text as answer, found {answer!r}; write it as one.")
+        raise InputError(f"{where}: expected a text as answer, found {answer!r}; write it as a text.")
     return answer
 
 
 def read_results(path: str | os.PathLike, questions: Sequence[int]) -> list[str]:
-    """The answers of an official results file in the order of the question ids `asked`: [n]."""
+    """The answers of an official results file, in the order of the question ids `questions`: [n]."""
     entries = io.read_json(path)
     if not isinstance(entries, list):
         raise InputError(f"{path}: expected a list of answers, found {type(entries).__name__}; is it a results file?")

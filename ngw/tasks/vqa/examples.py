@@ -1,4 +1,4 @@
-"""A few questions with their pictures, answers and attention, for people to look at: drawn at random, not chosen."""
+"""A few questions with their pictures, answers and attention, to look at: drawn at random, not chosen."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def examples(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """A dozen questions of different images, each the fields of a `report.vqa_figures.Example`.
 
-    images, questions: token files of the split.  network: whose attention is shown, if it attends.
-    results: by fusion the columns question_id, image_id, answer, accuracy; wording: question_id, text and
+    images, questions: token files of the split.  network: the file of the network whose attention is shown, if any.
+    results: columns question_id, image_id, answer, accuracy, by fusion; wording: question_id, text and
     multiple_choice_answer; files: image_id and path.
     """
     first = next(iter(results.values()))
@@ -55,7 +55,7 @@ def examples(
 def attention(
     model: answerer.Answerer, images: TokenFile, questions: TokenFile, ids: list[tuple[int, int]]
 ) -> list[np.ndarray | None]:
-    """How much the words of each (question, image) look at each image token, their mean [t]; None without attention."""
+    """The words' mean attention to each image token [t], for each (question, image); None without attention."""
     spec = model.network.spec
     if not spec.attends or spec.pooled:
         return [None] * len(ids)

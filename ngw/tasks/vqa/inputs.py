@@ -19,14 +19,14 @@ from ngw.features.tokens import write
 from ngw.seeds import rng
 
 SAMPLE = 256  # items that a basis is fitted on
-PROMPT = "a picture of {}"  # an answer as the captions that aligners are fitted on (as zero-shot CLIP, Radford et al.)
+PROMPT = "a picture of {}"  # an answer in the form of the aligners' captions (as in zero-shot CLIP, Radford et al.)
 
 
 def _items(tables: Path, split: str, modality: str) -> tuple[list[str], list[int]]:
-    """What is encoded of one split, (items, ids): the images that questions are asked about, or the questions."""
+    """The items of one split to encode, (items, ids): the questions, or the images that they are about."""
     table = io.read_table(tables / "questions.parquet", ["question_id", "image_id", "text"], split)
     if not table["text"]:
-        raise InputError(f"{tables}: split {split!r}: expected questions, found none; take a split or data that has.")
+        raise InputError(f"{tables}: split {split!r}: expected questions, found none; use a split or data with some.")
     if modality == "text":
         return table["text"], table["question_id"]
     images = io.read_table(tables / "images.parquet", ["image_id", "path"])
@@ -35,19 +35,19 @@ def _items(tables: Path, split: str, modality: str) -> tuple[list[str], list[int
     missing = [i for i in ids if i not in path]
     if missing:
         raise InputError(
-            f"{tables}: image {missing[0]}: expected an image, as questions are asked about it, found none; make the "
-            "tables anew."
+            f"{tables}: image {missing[0]}: expected its file, since questions are about it, found none; make the "
+            "tables again."
         )
     return [path[i] for i in ids], ids
 
 
-@stage("Principal axes in which an encoder's tokens are kept.")
+@stage("Compute the principal axes in which an encoder's tokens are kept.")
 def basis(
     tables: Tables, dataset: Dataset, encoder: Name, spec: Spec,
-    dims: Annotated[int | None, dims, "dimensions kept; null: all, as they are"], output: Output,
+    dims: Annotated[int | None, dims, "dimensions to keep; null: all, unchanged"], output: Output,
     kept: KeptFile = None,
 ) -> None:  # fmt: skip
-    """The basis stage: principal axes of an encoder's training tokens, and how long these are."""
+    """The basis stage: principal axes of an encoder's training tokens, and the tokens' length."""
     frozen = encoders.build(spec)
     every, ids = _items(tables, "train", frozen.modality)
     items = list(dict.fromkeys(every))
@@ -85,13 +85,13 @@ def tokens(
 @stage("Vocabulary and soft targets of all questions.")
 def labels(
     tables: Tables, output: Output,
-    aligned_on: Annotated[Path | None, "tables that the aligners are fitted on, where these are others"] = None,
-    min_count: Annotated[int, count, "occurrences that make an answer one of the vocabulary"] = 9,
+    aligned_on: Annotated[Path | None, "tables on which the aligners are fitted, if they are others"] = None,
+    min_count: Annotated[int, count, "occurrences that an answer of the vocabulary needs"] = 9,
     splits: Annotated[Sequence[str], "splits whose answers are counted"] = ("train",),
 ) -> None:  # fmt: skip
-    """The labels stage: vocabulary and soft targets of all questions, once for every training.
+    """The labels stage: vocabulary and soft targets of all questions, once for all trainings.
 
-    aligned_on: tables that the aligners are fitted on, where these are others; no image may be train here, test there.
+    aligned_on: tables on which the aligners are fitted, if others; no image is in train of one and test of the other.
     """
     from ngw.data._leaks import check_tables
     from ngw.tasks.vqa.labels import Labels

@@ -24,10 +24,10 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Labels:
-    """Questions of all splits and what each answer of the vocabulary would score on them.
+    """Questions of all splits, and the score of each answer of the vocabulary on them.
 
     question_ids, image_ids: int64 [n]; split: int8 [n], places in `SPLITS`; targets: float32 [n, n_answers], sparse,
-    rows of unlabelled questions empty.
+    with empty rows for unlabelled questions.
     """
 
     question_ids: np.ndarray
@@ -40,7 +40,7 @@ class Labels:
     def of(cls, questions: Table, min_count: int, splits: Sequence[str] = ("train",)) -> Labels:
         """From a table of questions.  min_count, splits: of the vocabulary.
 
-        Targets are normalised always (mode `always`): the official scorer's exception for unanimous annotators would
+        Answers are always normalised (mode `always`): the official scorer's exception for unanimous annotators would
         leave answers such as "two" without a target.
         """
         known = answers.vocabulary(questions, splits, min_count=min_count)
@@ -54,7 +54,7 @@ class Labels:
         if not spread[np.array([s in splits for s in questions["split"]])].nnz:
             raise InputError(
                 f"vocabulary: expected answers that some annotator gave, found {len(known.answers)} that cover no "
-                f"question of {', '.join(splits)}; are answers and multiple_choice_answer of one annotation file?"
+                f"question of {', '.join(splits)}; do answers and multiple_choice_answer come from one annotation file?"
             )
         code = {name: place for place, name in enumerate(SPLITS)}
         split = np.array([code[name] for name in questions["split"]], np.int8)
@@ -71,7 +71,7 @@ class Labels:
         return rows
 
     def labelled(self, share: str, seed: int) -> np.ndarray:
-        """A share of the training questions, `all` or per cent: the first of one seeded order, so that shares nest."""
+        """A share of the training questions, `all` or per cent: the first in a seeded order, so that shares nest."""
         rows = self.rows("train")
         if share == ALL:
             return rows
@@ -79,7 +79,7 @@ class Labels:
         return np.sort(rng(seed, "vqa", "labels").permutation(rows)[:count])
 
     def record(self, split: str) -> dict[str, Any]:
-        """What a run's record says of the vocabulary, and the accuracy within its reach on a split."""
+        """A run's entry about the vocabulary, and the best accuracy that it allows on a split."""
         targets = self.targets[self.rows(split)]
         reach = answers.ceiling(targets) if targets.nnz else None
         return {**self.vocabulary.record(), "ceiling": reach}
@@ -92,7 +92,7 @@ class Labels:
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> Labels:
-        """What `save` wrote."""
+        """The labels that `save` wrote."""
         from scipy.sparse import csr_array
 
         arrays, head = io.read_tensors(path, "a file of labels", "vocabulary")
@@ -110,7 +110,7 @@ def held_out(image_ids: np.ndarray, share: float, seed: int) -> np.ndarray:
     count = max(1, round(share * len(images)))
     if count >= len(images):
         raise InputError(
-            f"training: expected items of {count + 1} images or more, of which {count} are held out, found "
+            f"training: expected items of {count + 1} images or more, since {count} are held out, found "
             f"{len(images)}; give more, or lower held_out."
         )
     return np.isin(image_ids, rng(seed, "vqa", "held out").permutation(images)[:count])

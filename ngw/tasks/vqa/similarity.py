@@ -1,4 +1,4 @@
-"""How well an image matches a text where an aligner compares: its cosine, in units of that of other images."""
+"""How well an image matches a text in an aligner's space: its cosine, in units of other images' spread."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from ngw.methods import Method
 from ngw.seeds import rng
 
 BATCH = 256  # items embedded at once
-SAMPLE = 1024  # training images that tell what is usual
+SAMPLE = 1024  # training images for mean and covariance
 
 
 @dataclass(frozen=True)
 class Space:
-    """Where an aligner compares, and the mean [e] and covariance [e, e] of training images there.
+    """An aligner's common space, with the mean [e] and covariance [e, e] of training images in it.
 
-    `images(...) @ texts(...).T` says by how many standard deviations an image is more like a text than training images
-    are: a text that is like every image says nothing.
+    `images(...) @ texts(...).T` is an image's similarity to a text above the training images' mean, in their standard
+    deviations, so a text that is similar to every image has no effect.
     """
 
     aligner: Method
@@ -33,7 +33,7 @@ class Space:
 
     @classmethod
     def of(cls, aligner: Method, images: TokenFile) -> Space:
-        """Of some of the training images' tokens."""
+        """The space, with mean and covariance from a sample of the training images' tokens."""
         rows = np.sort(rng(0, "vqa", "space").permutation(len(images.ids))[:SAMPLE])
         u = aligner.embed(means(images, rows), aligner.y_mean_[None])[0]
         return cls(aligner, u.mean(0), np.cov(u, rowvar=False, bias=True))
@@ -55,8 +55,8 @@ class Space:
 
 @dataclass(frozen=True)
 class Compared:
-    """Questions and their images: each image once, u float32 [k, e] by `Space.images`; of each question the image's row
-    [n] in u, and that image's similarity to it, float32 [n]."""
+    """Questions and their images: each image once, u float32 [k, e] by `Space.images`; for each question its image's
+    row [n] in u, and the image's similarity to the question, float32 [n]."""
 
     u: np.ndarray
     image: np.ndarray
@@ -66,7 +66,7 @@ class Compared:
     def of(
         cls, space: Space, images: TokenFile, questions: TokenFile, image_rows: np.ndarray, question_rows: np.ndarray
     ) -> Compared:
-        """image_rows, question_rows: [n], places in the files."""
+        """image_rows, question_rows: [n], rows of the files."""
         shown, image = np.unique(image_rows, return_inverse=True)
         u = space.images(images, shown)
 
@@ -94,13 +94,13 @@ def read_answers(path: str | os.PathLike, encoder: str, answers: tuple[str, ...]
 
 
 def in_blocks(function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """function(rows), float32, from a block of rows at a time."""
+    """function(rows), float32, one block of rows at a time."""
     parts = [function(rows[start : start + BATCH]).astype(np.float32) for start in range(0, len(rows), BATCH)]
     return np.concatenate(parts)
 
 
 def means(file: TokenFile, rows: np.ndarray) -> np.ndarray:
-    """The mean of the tokens of some rows as the features that aligners are fitted on: float32 [n, d]."""
+    """The mean of some rows' tokens, in the form of the features on which aligners are fitted: float32 [n, d]."""
     z, mask = file.batch(rows)
     weights = (mask / mask.sum(1, keepdims=True)).astype(np.float32)
     mean = np.einsum("ntd,nt->nd", z.astype(np.float32), weights)

@@ -1,4 +1,4 @@
-"""The stages of fusion: training on tokens and labels, controls, and scores of the answers."""
+"""The stages of fusion: training on tokens and labels, controls, scores of the answers."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ if TYPE_CHECKING:
     from ngw.tasks.vqa.answerer import Answerer
     from ngw.tasks.vqa.labels import Labels
 
-VERSION = 1  # of the task: what training and scoring compute
+VERSION = 1  # of the task: its training and scoring
 
 
 @stage("Train a fusion network on questions, and answer other splits' questions.")
 def fuse(
-    labels: LabelsFile, images: Annotated[Sequence[Path], "token files: train, then splits to answer"],
+    labels: LabelsFile, images: Annotated[Sequence[Path], "token files: of train, then of splits to answer"],
     questions: Annotated[Sequence[Path], "token files, in the order of --images"], fusion: Name, spec: Spec,
     share: Share, seed: Seed, output: Output,
     model: Annotated[Path | None, "the aligner: file of a fitted method"] = None,
-    answers: Annotated[Path | None, "file of the encode-answers stage, for a fusion that compares"] = None,
+    answers: Annotated[Path | None, "file of the encode-answers stage, for a fusion that compares answers"] = None,
     training: TrainingOptions = MappingProxyType({}),
 ) -> None:  # fmt: skip
     """The fuse stage: train on a share of the labelled questions, and answer the other splits' questions.
 
-    images, questions: token files of the training split and of those to answer, in one order.  Writes
-    model.safetensors, training.json and predictions/{split}.json, the official results file; a killed run goes on from
+    images, questions: token files of the training split and of the splits to answer, in one order.  Writes
+    model.safetensors, training.json and predictions/{split}.json, the official results file; a killed run resumes from
     checkpoint.safetensors.
     """
     from ngw.tasks.vqa import answerer
@@ -96,37 +96,37 @@ def fuse(
 
 
 def _aligner(model: Path | None) -> tuple[Method | None, dict[str, str]]:
-    """The fitted method of a file and its metadata, or None and nothing."""
+    """The fitted method of a file and its metadata; None and nothing without a file."""
     from ngw.methods import load_with_metadata
 
     return (None, {}) if model is None else load_with_metadata(model)
 
 
 def _encoded(path: Path | None, spec: Mapping[str, Any], known: Labels, questions: TokenFile) -> np.ndarray | None:
-    """Pooled features of the vocabulary's answers [n_answers, d], exactly where a fusion compares."""
+    """Pooled features of the vocabulary's answers [n_answers, d], if and only if the fusion compares."""
     from ngw.tasks.vqa.similarity import read_answers
 
     if fusions.build(spec).compares != (path is not None):
         wanted, found = ("some", "none") if path is None else ("none", str(path))
         raise InputError(
-            f"{spec['kind']}: expected {wanted} for --answers, as a fusion needs features of the answers exactly where "
+            f"{spec['kind']}: expected {wanted} for --answers, since a fusion needs features of the answers only if "
             f"it compares images with them, found {found}; run the encode-answers stage, or change `similarity`."
         )
     return None if path is None else read_answers(path, questions.metadata["encoder"], known.vocabulary.answers)
 
 
 def results_files(output: Path, splits: Sequence[str]) -> list[Path]:
-    """Where the answers to some splits' questions lie."""
+    """The files with the answers to some splits' questions."""
     return [output / "predictions" / f"{split}.json" for split in splits]
 
 
 def _reach(known: Labels, splits: Sequence[str]) -> dict[str, Any]:
-    """What a record says of the vocabulary, for each split that is answered."""
+    """A record's entry about the vocabulary, for each answered split."""
     return {split: known.record(split) for split in splits}
 
 
 def _check_sides(a: Sequence[TokenFile], b: Sequence[TokenFile], aligner: Mapping[str, str]) -> None:
-    """All token files of one data set, a side's of one encoder and basis, which the aligner was fitted on too."""
+    """Check that all token files are of one data set, and each side's of one encoder (the aligner's too) and basis."""
     for side, files, modality, name in (("images", a, "vision", "vision"), ("questions", b, "text", "text")):
         first = files[0]
         for file in files:
@@ -142,15 +142,15 @@ def _check_sides(a: Sequence[TokenFile], b: Sequence[TokenFile], aligner: Mappin
                 raise InputError(f"{file.path}: expected the basis of {first.path}, found another; encode both anew.")
         if aligner and aligner[name] != first.metadata["encoder"]:
             raise InputError(
-                f"{first.path}: expected tokens of {aligner[name]!r}, which the aligner was fitted on, found those of "
+                f"{first.path}: expected tokens of {aligner[name]!r}, on which the aligner was fitted, found those of "
                 f"{first.metadata['encoder']!r}; pass the aligner of these encoders."
             )
     if len(a) != len(b) or [f.metadata["split"] for f in a] != [f.metadata["split"] for f in b]:
-        raise InputError(f"{a[0].path}: expected the same splits of images and questions, in one order; found others.")
+        raise InputError(f"{a[0].path}: expected the same splits of images and questions, in one order, found others.")
 
 
 def _answer(network: Answerer, files: tuple[TokenFile, TokenFile], space, known, options, output: Path) -> None:
-    """The official results file of one split."""
+    """Write the official results file of one split."""
     from ngw.tasks.vqa import answerer
     from ngw.tasks.vqa.answers import write_results
 
@@ -167,7 +167,7 @@ def prior(
     tables: Tables, labels: LabelsFile, dataset: Dataset, vision: Name, text: Name, fusion: Name, spec: Spec,
     seed: Seed, splits: Splits, output: Output,
 ) -> None:  # fmt: skip
-    """The prior stage: the control's answers to some splits, and a record like a training's."""
+    """The prior stage: the control's answers to some splits' questions, and a record like a training's."""
     from ngw.tasks.vqa import answers
     from ngw.tasks.vqa.labels import Labels
 
@@ -198,7 +198,7 @@ def vqa(
     results: Annotated[Path, "answers in the official format, named after their split (json)"],
     predictions: Predictions, record: RecordFile,
 ) -> None:  # fmt: skip
-    """The vqa stage: score a results file as the official scorer does, question by question, and write the record."""
+    """The vqa stage: score a results file like the official scorer, question by question, and write the record."""
     from ngw.metrics.vqa import accuracies, by_group, summary
     from ngw.tasks.vqa.answers import read_results
 
@@ -226,7 +226,7 @@ def vqa(
 
 
 def _trained_on(tables: Path, split: str, image_ids: Sequence[int]) -> dict[str, int]:
-    """How many of a split's images training asks about too, where there are some: a data set may share images."""
+    """How many of a split's images have training questions too, if any: splits of a data set can share images."""
     if split == "train":
         return {}
     shared = set(image_ids) & set(io.read_table(tables / "questions.parquet", ["image_id"], "train")["image_id"])
