@@ -1,4 +1,4 @@
-# Ablations: methods derived from a base by one option each, run by the rules of any method; here are table and figure.
+# Ablations: methods derived from a base by one option each. The rules of all methods run them; here are table and figure.
 rule ablation_tables:
     input:
         runs=made("retrieval", cells(CONFIG.ablation_grid())),

@@ -1,4 +1,4 @@
-# Zero-shot classification: classes' prompts through the text encoders, every run's classes of labelled images, a probe.
+# Zero-shot classification: prompts through the text encoders, every run's classes of labelled images, a linear probe.
 rule encode_classes:
     input:
         classes=rules.data.output.classes,

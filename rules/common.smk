@@ -11,15 +11,15 @@ try:
     import ngw.project
 except ModuleNotFoundError as error:
     raise WorkflowError(
-        "ngw: expected the package beside Snakemake, whose rules these are, found none; "
+        "ngw: expected the package of these rules beside Snakemake, found none; "
         "pip install 'ngw[bench]' into the environment that runs Snakemake."
     ) from error
 HERE, FOUND = Path(str(workflow.current_basedir)).parent, Path(ngw.__file__).parents[1]
 if (HERE / "ngw").is_dir() and not (HERE / "ngw").samefile(FOUND / "ngw"):
     raise WorkflowError(
-        f"ngw: expected the package beside these rules, in {HERE}, found that of {FOUND}, which this environment has and "
-        f"whose code would check this config; run `make` in {HERE}, put PYTHONPATH={HERE} before the command, or install "
-        f"it: pip install --editable {HERE}"
+        f"ngw: expected the package beside these rules, in {HERE}, found the one in {FOUND}, whose code would check this "
+        f"config; run `make` in {HERE}, put PYTHONPATH={HERE} before the command, or install it: "
+        f"pip install --editable {HERE}"
     )
 import ngw.fingerprints.code
 import ngw.config
@@ -35,20 +35,20 @@ OWN = Path(workflow.source_path("common.smk")).read_text().strip()
 if OWN != (ROOT / "rules/common.smk").read_text().strip():
     raise WorkflowError(
         f"ngw: expected the rules of the package, {ngw.__version__} in {ROOT}, found those of another version in "
-        f"{workflow.current_basedir}; install the version whose rules these are, or name that one's tag."
+        f"{workflow.current_basedir}; install the version of these rules, or take the rules by the package's tag."
     )
-# For envs/ngw.post-deploy.sh, which installs the same.
+# For envs/ngw.post-deploy.sh, which installs the same version.
 os.environ |= {"NGW_ROOT": str(ROOT), "NGW_VERSION": ngw.__version__}
 for path in workflow.configfiles:
-    ngw.config.read(path)  # for keys that stand twice: Snakemake keeps the last one
+    ngw.config.read(path)  # refuses duplicate keys, of which Snakemake keeps the last one
 CONFIG = ngw.config.Config(config)
-JOB = Jobs(CONFIG)  # what a job is made of, from its wildcards
-# Are tables of all runs made in seconds, where Snakemake runs? Not where jobs are cut to a budget.
+JOB = Jobs(CONFIG)  # a job's inputs and parameters, from its wildcards
+# Tables of all runs take seconds, so they are made where Snakemake runs, unless jobs are cut to a budget.
 LOCAL = JOB.batches.whole
 RUN = ngw.config.RUN
 FUSION = ngw.config.FUSION
 
-# What the log and the benchmark of a run, of a fusion and of a figure with images are called.
+# Names of logs and benchmarks: of a run, a fusion, a batch, and a figure with images.
 RUN_NAME = "{dataset}.{vision}__{text}.{method}.pairs{pairs}.{unpaired}.seed{seed}"
 FUSION_NAME = "{dataset}.{vision}__{text}.{fusion}.pairs{pairs}.{unpaired}.labels{labels}.seed{seed}"
 BATCH_NAME = "{dataset}.{vision}__{text}.{method}.{part}"  # of many runs in one job
@@ -59,10 +59,10 @@ FIGURE_NAMES = expand(
     pair=[".".join(pair) for pair in CONFIG.run["encoder_pairs"]],
 )
 
-# What each job is told beside its command, so that no command names it: the records say what made them.
+# Environment variables of each job, for its records' origin: a command that named them would change with them.
 TOLD = {"NGW_CONFIG": origin.digest(config), "NGW_COMMIT": origin.commit()}
 TOLD |= {"NGW_ENERGY": CONFIG.energy} if CONFIG.energy else {}
-TOLD |= {"NGW_TERMINAL": "3"}  # where a full disk is told: the logs lie on it too
+TOLD |= {"NGW_TERMINAL": "3"}  # for the error about a full disk, since logs can be on it too
 shell.prefix(
     f"exec 3>&2; export {' '.join(f'{k}={shlex.quote(v)}' for k, v in TOLD.items())}; "
 )
@@ -85,7 +85,7 @@ wildcard_constraints:
 def code(stage, *kinds):
     """A parameter function: the fingerprint of all source files that a stage and the components it builds can reach.
 
-    No inputs: Snakemake looks at every input of every ready job after each job, a second or more with dozens a job.
+    They are no inputs: after each job Snakemake checks every input of every ready job, a second or more with dozens each.
     """
 
     def fingerprint(wildcards):
@@ -96,7 +96,7 @@ def code(stage, *kinds):
 
 
 def outside(*sources):
-    """A parameter function: the fingerprint of what lies outside `results/` and a job reads, by content or manifest."""
+    """A parameter function: the fingerprint of a job's sources outside `results/`, by content or manifest."""
 
     def fingerprint(wildcards):
         paths = [path for source in sources for path in source(wildcards)]
@@ -106,7 +106,7 @@ def outside(*sources):
 
 
 def shown(page, paths):
-    """Those outputs, on a page of `snakemake --report` too: figures as png, tables as csv."""
+    """Outputs, with the figures (png) and tables (csv) also on a page of `snakemake --report`."""
     caption = f"../workflow/report/{page.lower().replace(' ', '-')}.rst"
     told = {"category": page, "caption": caption}
     if isinstance(paths, str):
@@ -115,7 +115,7 @@ def shown(page, paths):
 
 
 def drawn(figure, names=FIGURE_NAMES):
-    """That figure, as png and pdf, of each data set and pair of encoders, or of those alone."""
+    """The files of a figure, png and pdf, for each data set and pair of encoders, or for some names only."""
     return expand(
         "results/figures/{figure}.{name}.{form}",
         figure=figure,
@@ -125,7 +125,7 @@ def drawn(figure, names=FIGURE_NAMES):
 
 
 def verbatim(text):
-    """A parameter function: that text; in a plain string Snakemake takes braces in a user's words as wildcards."""
+    """A parameter function: a text; in a plain string Snakemake takes braces in a user's words as wildcards."""
 
     def words(wildcards):
         return text
@@ -134,7 +134,7 @@ def verbatim(text):
 
 
 def option(name):
-    """A parameter function: `--NAME FILE` where the job has an input of that name."""
+    """A parameter function: `--NAME FILE` if the job has an input of that name."""
 
     def words(wildcards, input):
         file = getattr(input, name)
@@ -144,19 +144,19 @@ def option(name):
 
 
 def launcher(wildcards, resources):
-    """Who starts a training that several GPUs of one machine can share: torchrun, where the job has been given more."""
+    """The launcher of a training that several GPUs of one machine can share: torchrun if the job has several."""
     gpus = re.search(r"gpu(?::\w+)?:(\d+)", str(resources.get("gres", "")))
     many = gpus and int(gpus[1]) > 1
     return f"torchrun --standalone --nproc-per-node {gpus[1]}" if many else "python"
 
 
 def joint_model(wildcards, input):
-    """That CLIP's folder, or the published one's name."""
+    """The folder of a method's CLIP, or the name of a published one."""
     return CONFIG.method(wildcards.method).model or input.folder
 
 
 def kept_option(wildcards, output):
-    """`--kept FILE` where the tokens are kept too."""
+    """`--kept FILE` if the job also keeps the tokens."""
     file = getattr(output, "kept", None)
     return f"--kept {shlex.quote(file)}" if file else ""
 
@@ -170,27 +170,27 @@ def input_folder(wildcards, input):
 
 
 def done(stage):
-    """What a job of many runs leaves, where they are a method's."""
+    """The output of a job of many runs of methods."""
     return DONE.replace("{stage}", stage)
 
 
 def named(stage):
-    """A constraint: the batches of a stage."""
+    """A constraint: the names of a stage's batches."""
     return names(JOB.batches.names(stage))
 
 
 def made(stage, cells):
-    """What says that a stage has made the files of those runs."""
+    """The files that record that a stage has written the files of some runs."""
     return JOB.batches.made(stage, cells)
 
 
 def names(allowed):
-    """A regular expression of those names, which matches nothing where there is none."""
+    """A regular expression of names; without a name it matches nothing."""
     return "|".join(map(re.escape, allowed)) or "(?!)"
 
 
 def fusion_tokens(side):
-    """Token files of one side, "vision" or "text": of the training split, then of those that are answered."""
+    """Token files of one side, "vision" or "text": of the training split, then of the answered splits."""
     return [
         f"results/features/{{dataset}}/{split}/{{{side}}}.tokens.safetensors"
         for split in ["train", *CONFIG.vqa.splits]
@@ -198,7 +198,7 @@ def fusion_tokens(side):
 
 
 def aligned_on_option(wildcards, input):
-    """`--aligned-on FOLDER` where there are such images."""
+    """`--aligned-on FOLDER` if the aligners are fitted on another data set."""
     return (
         f"--aligned-on {shlex.quote(str(Path(input.aligned_on).parent))}"
         if input.aligned_on
@@ -207,7 +207,7 @@ def aligned_on_option(wildcards, input):
 
 
 def probe_files(wildcards, input):
-    """`--probes FILES` where there are some."""
+    """`--probes FILES` if there are linear probes."""
     return f"--probes {shlex.join(input.probes)}" if input.probes else ""
 
 
@@ -217,7 +217,7 @@ def set_folders(wildcards, input):
 
 
 def scorer_model(wildcards, input):
-    """That CLIP's folder, or the published one's name."""
+    """The folder of the scorer's CLIP, or the name of a published one."""
     return (
         input.scorer
         or CONFIG.generation.scorers[CONFIG.generation.images["scorer"]]["model"]

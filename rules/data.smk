@@ -1,4 +1,4 @@
-# Data sets: raw files to one table each of images, captions, questions and labels, checked before anything expensive starts.
+# Data sets: from raw files to tables of images, captions, questions and labels, checked before anything expensive starts.
 rule data:
     output:
         images="results/data/{dataset}/images.parquet",
@@ -11,7 +11,7 @@ rule data:
         "results/logs/data/{dataset}.log",
     benchmark:
         "results/benchmarks/data/{dataset}.tsv"
-    priority: 100  # of two threads: once smaller jobs run, two are never free at once
+    priority: 100  # it needs two threads, and once smaller jobs run, two are never free at once
     threads: 2
     params:
         code=code("ngw.tasks.stages:data", JOB.dataset_kind),

@@ -1,4 +1,4 @@
-# Features: every split through every frozen encoder, once, shared by all methods; large splits in shards, a job each.
+# Features: every split through every frozen encoder, once, shared by all methods; large splits in shards, one job each.
 rule encode:
     input:
         images=rules.data.output.images,

@@ -1,4 +1,4 @@
-# Fusion: tokens of images and questions, labels, and a network trained on the aligners' maps; its answers.
+# Fusion: tokens of images and questions, labels, a network trained on top of the aligners' maps, and its answers.
 rule basis:
     input:
         images=rules.data.output.images,

@@ -1,4 +1,4 @@
-# Generation: a caption decoder trained on captions alone, captions of the test images by each method's maps, scores.
+# Generation: a caption decoder trained on captions alone, captions of test images through each method's maps, scores.
 rule train_captioner:
     input:
         captions=rules.data.output.captions,

@@ -1,4 +1,4 @@
-# Identifiability: what each fitted map keeps, beside its shuffled null; and how alike the two spaces are before any.
+# Identifiability: what each fitted map preserves, beside its shuffled null; the similarity of two spaces before any map.
 rule identifiability:
     input:
         fitted=JOB.fitted("identifiability"),

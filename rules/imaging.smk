@@ -1,4 +1,4 @@
-# Generation, text to image: a decoder made of images alone, pictures by each method's maps, and their judges.
+# Generation, text to image: a decoder trained on images alone, pictures through each method's maps, and their judges.
 rule train_image_decoder:
     input:
         images=rules.data.output.images,

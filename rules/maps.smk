@@ -1,4 +1,4 @@
-# Maps: T_AB and T_BA, fitted to plans (NGW and its kin) or to the known pairs directly (every other method).
+# Maps: T_AB and T_BA, fitted to plans (NGW and similar methods) or to the known pairs directly (all other methods).
 rule maps:
     input:
         vision=rules.transport.input.vision,

@@ -1,4 +1,4 @@
-# Baselines from outside: a user's rule finds maps in what a fit is given, with any program; from then on they are a run's.
+# Outside baselines: a user's rule fits maps with any program, from the input of a fit; then their runs are like any others.
 rule export_clouds:
     input:
         train_vision=rules.transport.input.vision,

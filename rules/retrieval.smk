@@ -1,4 +1,4 @@
-# Retrieval: every test query ranked both ways, a record a run.
+# Retrieval: every test query ranked both ways, one record per run.
 rule retrieval:
     input:
         fitted=JOB.fitted("retrieval"),

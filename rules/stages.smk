@@ -1,4 +1,4 @@
-# Last of all: every table and figure of the config; where the time went, by the other jobs' benchmark files; the page.
+# Last of all: every table and figure of the config; the time of each stage, from the jobs' benchmark files; the page.
 TABLES = [
     rules.tables.output,
     rules.figures.output,
@@ -26,7 +26,7 @@ if "vqa" in CONFIG.tables:
 if "generation" in CONFIG.tables:
     TABLES += rules.all_generation.input
 
-RECORDED = dict.fromkeys(  # what has the records of all runs
+RECORDED = dict.fromkeys(  # the outputs of the jobs that write the records of all runs
     job for runs in ngw.tools.status.wanted(CONFIG).values() for job in runs.values()
 )
 

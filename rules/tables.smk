@@ -1,4 +1,4 @@
-# Tables and figures: every run's record to csv, md, tex; a missing cell is an error.
+# Tables and figures: from every run's record to csv, md and tex; a missing cell is an error.
 rule tables:
     input:
         runs=made("retrieval", cells(CONFIG.grid())),

@@ -1,4 +1,4 @@
-# Visual question answering: answers scored as the official scorer does, a record a run; its table and figures.
+# Visual question answering: answers scored like the official scorer, one record per run; table and figures.
 rule vqa:
     input:
         questions=rules.data.output.questions,

@@ -158,7 +158,7 @@ def test_a_clone_s_rules_are_refused_with_another_clone_s_package(elsewhere):
     done = snakemake(elsewhere, "--dry-run")  # PYTHONPATH has this checkout's package
     said = done.stdout + done.stderr
     assert done.returncode != 0
-    assert f"expected the package beside these rules, in {elsewhere}, found that of {ROOT}" in said
+    assert f"expected the package beside these rules, in {elsewhere}, found the one in {ROOT}" in said
     assert f"put PYTHONPATH={elsewhere} before the command" in said
     own = snakemake(elsewhere, "--dry-run", "--configfile", "tests/config.yaml", PYTHONPATH=str(elsewhere))
     assert own.returncode == 0, own.stdout + own.stderr

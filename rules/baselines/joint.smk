@@ -1,4 +1,4 @@
-# Joint training from raw pixels and words: a CLIP a run; its retrieval, its way to decoders, its answers.
+# Joint training from raw pixels and words: one CLIP per run; its retrieval, its bridge to the decoders, its answers.
 rule joint:
     input:
         images=rules.data.output.images,

@@ -1,4 +1,4 @@
-# Weight averaging: two towers, each of its own modality alone, trained once; a mean of their trunks for each method.
+# Weight averaging: two towers, each trained once on its own modality; then a mean of their trunks for each method.
 rule towers:
     input:
         images=rules.data.output.images,
