@@ -1,4 +1,4 @@
-# `make` runs the main job and prints its table; `make test` runs the suite. Whichever comes first installs.
+# `make` runs the main job and prints its table; `make test` runs the suite. The first of them installs.
 PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -14,8 +14,8 @@ all: $(READY)
 	@cat results/tables/*.txt
 	@echo "All of it on one page: results/index.html  Tables: results/tables  Figures: results/figures"
 
-# The retrieval table with some of its rows and one seed; `make` goes on from there, and its table takes the place of this.
-# With so few jobs Snakemake may look for ready ones every second (profiles/local): cores wait less.
+# The retrieval table with some of its rows and one seed; `make` continues from there, and its table replaces this one.
+# With so few jobs Snakemake can search for ready ones every second (profiles/local), so cores wait less.
 quick: $(READY)
 	@$(SNAKEMAKE) --max-jobs-per-timespan 1000/1s --configfile examples/quick.yaml
 	@cat results/tables/retrieval.txt
@@ -25,14 +25,14 @@ all-ablations: $(READY)
 	@$(SNAKEMAKE) all_ablations
 	@echo "Tables: results/tables/ablations-full.md  Figures: results/figures"
 
-# The judge of pictures that the repository holds, trained again; then its pictures are judged anew.
+# Train the repository's judge of pictures again; `make` then judges the pictures again.
 judge: $(READY)
 	@$(SNAKEMAKE) results/scorers/scenes-clip-anew
 	@cp results/scorers/scenes-clip-anew/* workflow/scorers/scenes-clip
 
 env: $(READY)
 
-# Touched last, so that an interrupted installation is taken up again.
+# Touched last, so that `make` repeats an interrupted installation.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ngw needs Python 3.11 or later: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
@@ -46,12 +46,12 @@ lint: $(READY)
 	snakefmt --check workflow rules
 	snakemake --lint
 
-# A thread each for workers and what they start: more of them than cores wait for one another.
+# One thread for each worker and its processes: more threads than cores wait for one another.
 test: export OMP_NUM_THREADS ?= 1
 test: lint
 	pytest -n $(CORES) --dist loadfile
 
-# What `make test` leaves out for time: whole workflows and tutorials in miniature, and an edit of each module.
+# The slow tests that `make test` leaves out: whole workflows and tutorials in miniature, and an edit of each module.
 test-long: export OMP_NUM_THREADS ?= 1
 test-long: $(READY)
 	pytest -n $(CORES) -m long

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# What goes into the environment of ngw.yaml: the package whose rules run, and its pins. Snakemake runs it once, in the
-# folder that it was started in; rules/common.smk says where the workflow lies. (Paths in ngw.yaml would be looked up in
-# .snakemake/conda, where conda reads a copy of it.)
-# The pins' digest stands here, since an environment is made anew where this file has changed. Of constraints.txt:
+# This script installs the rules' package and its pins into the environment of ngw.yaml. Snakemake runs it once, in the
+# folder where it was started; rules/common.smk exports the workflow's place. (Paths in ngw.yaml would be relative to
+# .snakemake/conda, where conda reads a copy of the file.)
+# The digest of constraints.txt is here, since Snakemake makes an environment again when this file has changed:
 # sha256 55dd3f8b01831c6c610ba10816f17fdce7b9dca48a09e6c2fff41b71bb213b98
 set -euo pipefail
 root="${NGW_ROOT:-$PWD}"
