@@ -153,9 +153,7 @@ Records = Annotated[Sequence[Path], "records of the runs to show"]
 Spec = Annotated[Mapping, spec, "the component's config entry, as JSON"]
 DecoderOptions = Annotated[Mapping, options, "the decoder's options, as JSON"]
 TrainingOptions = Annotated[Mapping, options, "options of the training, as JSON"]
-Templates = Annotated[
-    list | None, shaped({"type": "array", "items": TEXT, "minItems": 1}), "prompt templates, as JSON"
-]
+Templates = Annotated[list | None, shaped({"type": "array", "items": TEXT, "minItems": 1}), "prompt templates, as JSON"]
 Dataset = Annotated[str, "the data set's name"]
 Name = Annotated[str, "its name in the config, for the record"]
 Split = Literal["train", "val", "test"]

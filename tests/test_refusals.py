@@ -205,7 +205,10 @@ def test_tables_without_what_is_asked_for(tmp_path, pair, refused):
     names = {"dataset": "d", "vision": "v", "text": "t", "fusion": "prior", "spec": {"kind": "prior"}}
     for command, told in (
         (ngw("train-captioner", **who, text=pair[1]), "caption 101: expected it in split 'train' of"),
-        (ngw("train-image-decoder", **who, vision=pair[0]), "image 0: expected its file, found none (10 images have none)"),
+        (
+            ngw("train-image-decoder", **who, vision=pair[0]),
+            "image 0: expected its file, found none (10 images have none)",
+        ),
         (
             ngw("prior", **who, **names, labels="none", splits="test"),
             "split 'test': expected questions, found none; mend",

@@ -30,7 +30,7 @@ FAILED = re.compile(r"^Command '.* -m ngw (?:batch )?([\w-]+) .* > '?(\S+?)'? 2>
 
 
 def portion(text: str) -> float:
-    """A share of the images, above 0 and at most 1."""
+    """A number above 0 and at most 1."""
     if not (re.fullmatch(r"[0-9]*\.?[0-9]+", text) and 0 < float(text) <= 1):
         raise argparse.ArgumentTypeError(f"expected a number above 0 and at most 1, found {text!r}")
     return float(text)
@@ -40,7 +40,7 @@ def portion(text: str) -> float:
 def rehearse(
     folder: Annotated[Path, "where everything is made and run: a new folder, or a rehearsal's, which resumes"],
     configfile: ConfigFiles = (), root: Root = Path(),
-    share: Annotated[float, portion, "share of the images, above 0 and at most 1"] = 1.0,
+    share: Annotated[float, portion, "share of the images"] = 1.0,
     only: Annotated[Sequence[str], "the tables to make; default: all, with figures and page"] = (),
     cores: Annotated[int | None, count, "cores for Snakemake; default: all"] = None,
 ) -> None:  # fmt: skip

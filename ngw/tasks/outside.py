@@ -29,7 +29,7 @@ from ngw.tasks.stages import _identity, _train_clouds
 COSTS = {"s": "train_seconds", "cpu_time": "cpu_seconds", "max_rss": "peak_memory_mb"}  # of Snakemake's benchmarks
 
 
-@stage("Write the input of a run's fit, for a program of the user's own.")
+@stage("Write the input of a run's fit, for the user's own program.")
 def export_clouds(
     train_vision: TrainVision, train_text: TrainText, spec: Spec, method: Name, pairs: Pairs, seed: Seed,
     output: Output, captions: Captions = 1, unpaired: Unpaired = "shared", foreign: Foreign = None,
@@ -42,7 +42,7 @@ def export_clouds(
     io.write_tensors(output, arrays, _identity(who, method, pairs, unpaired, seed))
 
 
-@stage("Make a run's fitted method from the maps that a program of the user's own has fitted.")
+@stage("Make a run's fitted method from the maps of the user's own program.")
 def adopt_maps(
     clouds: Annotated[Path, "file of the export-clouds stage"],
     maps: Annotated[Path, "the program's file (safetensors): ab, ba, and if not 0, ab_offset, ba_offset"],

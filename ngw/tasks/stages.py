@@ -276,7 +276,7 @@ def _repeated(train: Path, test: Path, held: features.Features) -> int:
     return count
 
 
-@stage("Measure how similar two spaces are before alignment, with a calibration.")
+@stage("Measure how similar two spaces are before alignment, calibrated by permuted pairs.")
 def similarity(
     vision: Vision, text: Text, train_vision: TrainVision, train_text: TrainText, record: RecordFile
 ) -> None:

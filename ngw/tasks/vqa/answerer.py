@@ -92,8 +92,8 @@ class Comparison(nn.Module):
     """What similarities in the aligner's space add to each answer's logit; 0 before training.
 
     The first term is the image's similarity to the answer, times a gain that is linear in h, since not every question
-    asks for an object. The second is its similarity to the question, for or against an answer (yes, no) through the
-    answer's own gate.
+    asks what the image shows. The second is its similarity to the question, for or against an answer (yes, no) through
+    the answer's own gate.
     """
 
     def __init__(self, width: int, texts: np.ndarray) -> None:

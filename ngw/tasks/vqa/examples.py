@@ -26,7 +26,7 @@ def examples(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """A dozen questions of different images, each the fields of a `report.vqa_figures.Example`.
 
-    images, questions: token files of the split.  network: the file of the network whose attention is shown, if any.
+    images, questions: token files of the split.  network: file of the network whose attention is shown, if it attends.
     results: columns question_id, image_id, answer, accuracy, by fusion; wording: question_id, text and
     multiple_choice_answer; files: image_id and path.
     """
