@@ -40,7 +40,7 @@ if OWN != (ROOT / "rules/common.smk").read_text().strip():
 # For envs/ngw.post-deploy.sh, which installs the same version.
 os.environ |= {"NGW_ROOT": str(ROOT), "NGW_VERSION": ngw.__version__}
 for path in workflow.configfiles:
-    ngw.config.read(path)  # refuses duplicate keys, of which Snakemake keeps the last one
+    ngw.config.read(path)  # for duplicate keys: Snakemake keeps the last one
 CONFIG = ngw.config.Config(config)
 JOB = Jobs(CONFIG)  # a job's inputs and parameters, from its wildcards
 # Tables of all runs take seconds, so they are made where Snakemake runs, unless jobs are cut to a budget.
@@ -62,7 +62,7 @@ FIGURE_NAMES = expand(
 # Environment variables of each job, for its records' origin: a command that named them would change with them.
 TOLD = {"NGW_CONFIG": origin.digest(config), "NGW_COMMIT": origin.commit()}
 TOLD |= {"NGW_ENERGY": CONFIG.energy} if CONFIG.energy else {}
-TOLD |= {"NGW_TERMINAL": "3"}  # for the error about a full disk, since logs can be on it too
+TOLD |= {"NGW_TERMINAL": "3"}  # for errors about a full disk, on which logs can be
 shell.prefix(
     f"exec 3>&2; export {' '.join(f'{k}={shlex.quote(v)}' for k, v in TOLD.items())}; "
 )
