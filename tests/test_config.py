@@ -142,7 +142,7 @@ def test_every_key_of_the_schema_is_described_and_typos_are_caught_everywhere():
         (("datasets", "scenes", "sizes", "train"), True, ["sizes", "found"]),
         (("datasets", "scenes", "workers"), 0, ["workers: expected 1 or more, found 0"]),
         (X, FOLDER | {"shares": {"val": 2}}, ["shares: expected val and test in"]),
-        (X, FOLDER | {"shares": [0.1]}, ["shares: expected {val: 0.1, test: 0.1}"]),
+        (X, FOLDER | {"shares": [0.1]}, ["shares: expected e.g. {val: 0.1, test: 0.1}"]),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_at_its_place(path, value, words):

@@ -113,7 +113,7 @@ def test_one_class_and_a_class_without_images_are_refused(tmp_path):
     (root / "test/dog/0.png").unlink()
     refused(["class 'dog'", "expected a test image or more, found none"], kind="image-folder", root=root)
     (root / "test/dog/0.png").write_text("no picture")
-    refused(["0.png", "none that can be decoded"], kind="image-folder", root=root)
+    refused(["0.png", "a file that can't be decoded"], kind="image-folder", root=root)
     refused(["class 'dog'", "expected a test image"], kind="image-folder", root=root, on_error="skip")
     refused(["nowhere.txt", "found none"], kind="image-folder", root=root, classes="nowhere.txt")
 

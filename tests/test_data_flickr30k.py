@@ -96,7 +96,7 @@ def test_lists_that_cannot_be(root, lists, words):
 
 
 def test_what_is_missing_is_told(root):
-    with pytest.raises(InputError, match="expected splits, a list of images each, found none"):
+    with pytest.raises(InputError, match="expected splits, a list of images for each, found none"):
         load(root, splits=None)
     (root / "test.txt").write_text("65567\n99\n")
     with pytest.raises(InputError, match="image 99: expected a caption, found none"):

@@ -188,4 +188,6 @@ def test_what_is_missing_is_told_with_how_to_get_it(tmp_path, options, words):
 def test_a_split_file_that_is_not_the_published_one_says_so(tmp_path, capsys):
     write_karpathy(tmp_path, [entry(4, "train")], "dataset_flickr30k.json", "flickr30k-images")
     assert data.load("flickr30k", root=tmp_path).record["as_published"] is False
-    assert "found {'train': 1} images, published were {'train': 29000" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "expected the published {'train': 29000" in said
+    assert "found {'train': 1}" in said

@@ -75,7 +75,7 @@ def test_one_image_in_two_splits_is_refused(tmp_path):
     asked = {"questions": [{"image_id": 9, "question": "Why?", "question_id": 91}]}
     (tmp_path / "v2_OpenEnded_mscoco_b_questions.json").write_text(json.dumps(asked))
     (tmp_path / "v2_mscoco_b_annotations.json").unlink()
-    with pytest.raises(InputError, match="question_id 90: expected split 'test', that of its image 9, found 'train'"):
+    with pytest.raises(InputError, match="question_id 90: expected split 'test', as its image 9 has, found 'train'"):
         data.load("vqa2", root=tmp_path, subsets={"train": "a", "test": "b"}, check_images=False)
 
 
@@ -107,7 +107,7 @@ def test_images_that_official_splits_share_are_dropped_from_training_or_kept_and
     assert kept.sizes()["questions"] == {"test": 1, "train": 2}
     assert dict(zip(kept.images["image_id"], kept.images["split"], strict=True)) == {9: "test", 8: "train"}
     assert (kept.record["shared_images"], kept.record["repeated"]) == ("keep", {"questions": {"train/test": 1}})
-    assert "questions that have the image of one of an earlier split: 1 of 1 (train/test)" in capsys.readouterr().err
+    assert "questions with the image of a question of an earlier split: 1 of 1 (train/test)" in capsys.readouterr().err
     with pytest.raises(InputError, match="expected 'stop' or 'drop' or 'keep', found 'yes'"):
         data.load("vqa2", **options, shared_images="yes")
 

@@ -112,7 +112,7 @@ REFUSED = {
     "a text as classes": (("cat",), "classes: expected a list of texts, found the text 'cat'"),
     "no place": (
         (["cat", "dog"], ["a photo"]),
-        "template 0: expected {} where the class's name is to stand, found 'a photo'",
+        "template 0: expected {} in place of the class's name, found 'a photo'",
     ),
     "no template": ((["cat", "dog"], []), "templates: expected one or more, found none"),
 }

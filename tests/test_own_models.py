@@ -179,7 +179,7 @@ def test_a_column_split_is_taken_as_it_is(folder):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "expected a line a caption, found none"),
+        ("", "expected one caption a line, found none"),
         (
             "0.png,a\n1.png,b\n",
             r"in line 1, found 0\.png, a; if that is a caption already, put a line `image,caption` above",

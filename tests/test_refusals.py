@@ -253,7 +253,7 @@ def test_a_data_set_kind_without_load(monkeypatch):
     from ngw.data import folder
 
     monkeypatch.delattr(folder, "load")
-    with pytest.raises(InputError, match=r"folder\.py: a data set kind's file defines `load`"):
+    with pytest.raises(InputError, match=r"folder\.py: expected a function `load`, found none"):
         data.check({"kind": "folder", "root": "x"})
 
 

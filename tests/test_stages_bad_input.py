@@ -48,7 +48,7 @@ def test_a_caption_file_that_is_wrong(tmp_path, refused):
 
 @pytest.mark.parametrize(
     ("content", "found"),
-    [(b"", "a file of zero bytes"), (b"no picture", "none that can be decoded"), (None, "no file")],
+    [(b"", "a file of zero bytes"), (b"no picture", "a file that can't be decoded"), (None, "no file")],
     ids=["empty", "unreadable", "missing"],
 )
 def test_an_image_that_can_not_be_read_stops_the_run_or_is_skipped_and_recorded(tmp_path, refused, content, found):

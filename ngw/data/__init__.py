@@ -1,4 +1,4 @@
-"""Data sets: one file a kind, each with `load(**options) -> Dataset`; here is how a config entry becomes one."""
+"""Data sets: one file a kind, each with `load(**options) -> Dataset`; this module turns a config entry into one."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ __all__ = [
     "COLUMNS", "SPLITS", "Classes", "Dataset", "Table", "broken", "check", "check_columns", "check_ids", "check_paths",
     "check_references", "drop", "finish", "labelled", "load", "prepare", "sources", "table", "verify_images",
 ]  # fmt: skip
-ENTRY = ("kind", "templates")  # what an entry says beside its kind's options
+ENTRY = ("kind", "templates")  # an entry's keys beside its kind's options
 COUNTS = ("captions_per_image", "threads", "workers")  # options that are 1 or more, in every kind that has them
-CHOICES = {  # and those that name one of some
+CHOICES = {  # options with a fixed set of values
     "on_error": ("stop", "skip"),
     "restval": ("train", "drop"),
     "shared_images": ("stop", "drop", "keep"),
@@ -40,10 +40,10 @@ CHOICES = {  # and those that name one of some
 
 
 def check(spec: Mapping[str, Any]) -> ModuleType:
-    """The module of a data set's config entry, if its kind exists, takes its options and lacks none.
+    """The module of a data set's config entry; an `InputError` if its kind or an option is unknown, or one is missing.
 
-    A kind that has a `write` makes its own files, and needs no `root`.  `templates`, of prompts, go with classes of any
-    kind.
+    A kind with a `write` creates its own files and needs no `root`.  `templates` are prompts, for any kind with
+    classes.
     """
     kind, options = entry(spec)
     templates = options.pop("templates", None)
@@ -51,7 +51,7 @@ def check(spec: Mapping[str, Any]) -> ModuleType:
         raise InputError(f"data set kind {kind!r} does not exist.{did_you_mean(kind, kinds(__name__))}")
     module = importlib.import_module(f"{__name__}.{kind.replace('-', '_')}")
     if not hasattr(module, "load"):
-        raise InputError(f"{module.__file__}: a data set kind's file defines `load`, this one doesn't.")
+        raise InputError(f"{module.__file__}: expected a function `load`, found none; define it.")
     accepted = dict(inspect.signature(module.load).parameters)
     if hasattr(module, "write"):
         accepted = dict(inspect.signature(module.write).parameters) | accepted
@@ -70,13 +70,13 @@ def check(spec: Mapping[str, Any]) -> ModuleType:
         if not _has_classes(module, options):
             raise InputError(
                 f"data set kind {kind!r}: expected no templates, since it has no classes here, found "
-                f"{templates!r:.80}; take them out, or choose classes."
+                f"{templates!r:.80}; remove them, or choose classes."
             )
     return module
 
 
 def _has_classes(module: ModuleType, options: Mapping[str, Any]) -> bool:
-    """A kind whose images have labels, with these options, says so by its `labelled`."""
+    """Whether the images have labels with these options: the kind's function `labelled` tells, if it has one."""
     return hasattr(module, "labelled") and module.labelled(**options)
 
 
@@ -86,7 +86,7 @@ def labelled(spec: Mapping[str, Any]) -> bool:
 
 
 def _check_option(module: ModuleType, name: str, value: Any, annotation: Any) -> None:
-    """An option has a value that it can have; a kind's `check_<option>` says more of its own."""
+    """Check an option's type and value, first by the kind's own `check_<option>`, if it has one."""
     where = f"data set kind {module.__name__.rpartition('.')[2].replace('_', '-')!r}: {name}"
     if hasattr(module, f"check_{name}") and value is not None:
         getattr(module, f"check_{name}")(value)
@@ -99,9 +99,9 @@ def _check_option(module: ModuleType, name: str, value: Any, annotation: Any) ->
 
 
 def sources(spec: Mapping[str, Any]) -> list[str]:
-    """What a config entry's data lie in, outside of what the kind makes itself: folders, files, `package:<name>`.
+    """The folders, files and packages (`package:<name>`) that a config entry reads and its kind doesn't create.
 
-    A kind's FILES are those of its options, beside `root`, that are paths.
+    A kind's FILES are the options, beside `root`, that are paths.
     """
     module, options = check(spec), {name: value for name, value in spec.items() if name not in ENTRY}
     if hasattr(module, "PACKAGES") and options.get("root") is None:
@@ -115,12 +115,12 @@ def sources(spec: Mapping[str, Any]) -> list[str]:
 
 
 def load(kind: str, **options) -> Dataset:
-    """Load a data set by its kind, the name of a file in this folder; unknown kinds and options suggest the nearest."""
+    """Load a data set by its kind, a file's name in this folder; errors of names suggest the nearest."""
     return check({"kind": kind, **options}).load(**options)
 
 
 def prepare(spec: Mapping[str, Any], root: str | os.PathLike) -> Dataset:
-    """A data set from its config entry. A kind that has a `write` first makes its own files under `root`."""
+    """A data set from its config entry. A kind with a `write` first creates its own files under `root`."""
     module = check(spec)
     options = {name: value for name, value in spec.items() if name not in ENTRY}
     if hasattr(module, "write"):

@@ -1,4 +1,4 @@
-"""The classes of a labelled data set: their names and prompt templates, and what must hold of them and of labels."""
+"""The classes of a labelled data set: names, prompt templates, and the checks of both and of the labels."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from ngw import io
 from ngw.data._files import check_text, is_id, read_text
 from ngw.errors import InputError
 
-PLACE = "{}"  # of the name in a template
-PLAIN = (PLACE,)  # the name alone, where nobody gives templates
+PLACE = "{}"  # stands for the name in a template
+PLAIN = (PLACE,)  # the name alone, the default
 
 
 @dataclass(frozen=True)
 class Classes:
-    """Names, whose places are the labels, and templates, in which `{}` stands for a name; no names: no labels."""
+    """Class names and prompt templates (`{}` stands for a name). A label is a place in `names`; no names: no labels."""
 
     names: tuple[str, ...] = ()
     templates: tuple[str, ...] = PLAIN
 
     def check(self, where: str) -> Classes:
-        """These classes, if there are none, or two and more of different names; else an `InputError`."""
+        """Return these classes; an `InputError` unless there are none, or two or more with different names."""
         if self.names:
             check_names(self.names, where)
         check_templates(self.templates, where)
         return self
 
     def prompts(self) -> list[str]:
-        """Every template of the first class, then those of the second one, ...: [n_classes * n_templates]."""
+        """All prompts of the first class, then of the second one, ...: [n_classes * n_templates]."""
         return [template.replace(PLACE, name) for name in self.names for template in self.templates]
 
     def save(self, path: str | os.PathLike) -> None:
@@ -55,7 +55,7 @@ def check_names(names: Sequence[Any], where: str) -> None:
         if not name.strip():
             raise InputError(f"{where}: class {n}: expected a name, found {name!r}; name it, or take it out.")
     if len(names) < 2:
-        raise InputError(f"{where}: expected two classes or more, found {len(names)}; name what is to be told apart.")
+        raise InputError(f"{where}: expected two classes or more, found {len(names)}; add names.")
     name, times = Counter(name.strip() for name in names).most_common(1)[0]
     if times > 1:
         raise InputError(
@@ -73,20 +73,19 @@ def check_templates(templates: Any, where: str) -> None:
         check_text(template, f"{where}: template {n}")
         if PLACE not in template:
             raise InputError(
-                f"{where}: template {n}: expected {PLACE} where the class's name is to stand, found {template!r:.80}; "
-                "write it there."
+                f"{where}: template {n}: expected {PLACE} in place of the class's name, found {template!r:.80}; add it."
             )
     template, times = Counter(templates).most_common(1)[0]
     if times > 1:
         raise InputError(
-            f"{where}: template {template!r:.80}: expected once, found {times} times; take the doubles out."
+            f"{where}: template {template!r:.80}: expected once, found {times} times; remove the duplicates."
         )
 
 
 def check_labels(
     labels: Mapping[str, list], classes: Classes, split_of: Mapping[int, str], source: str
 ) -> None:  # fmt: skip
-    """Every image has one label, that of a class, and every class an image in each split that is tested."""
+    """Check that every image has a class's label, and that every class has a test image if any image is for testing."""
     classes.check(source)
     for image_id, split, label in zip(*(labels[name] for name in ("image_id", "split", "label")), strict=True):
         if split_of.get(image_id) != split:
@@ -109,16 +108,16 @@ def check_labels(
     if missing and tested:
         raise InputError(
             f"{source}: class {missing[0]!r:.80}: expected a test image or more, found none ({len(missing)} of "
-            f"{len(classes.names)} classes are without); add images, or take such classes out."
+            f"{len(classes.names)} classes have none); add images, or remove these classes."
         )
 
 
 def read_classes(file: Path, folders: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """({folder: class name} in the order of the labels, templates) by a file, or by the folders' names without one.
+    """({folder: class name} in the order of the labels, templates), from a file or from the folders' names.
 
-    file: a .txt with a line a class (folder and name with a tab between, or the folder's name, or names alone in the
-    order of the sorted folders), or a .yaml with `names` (a mapping of folders, or a list of that order) and
-    `templates`; where there is no such file, the folders name themselves.
+    file: a .txt with one class a line (folder, tab and name; or the folder's name; or names alone, in the order of the
+    sorted folders), or a .yaml with `names` (a mapping from folders, or a list in that order) and `templates`; if it
+    doesn't exist, each class has its folder's name.
     """
     if not file.is_file():
         return {name: name for name in folders}, PLAIN
@@ -141,7 +140,7 @@ def read_classes(file: Path, folders: Sequence[str]) -> tuple[dict[str, str], tu
 
 
 def _check_folders(names: Iterable[str], folders: Sequence[str], file: Path) -> None:
-    """The file and the folders know the same classes."""
+    """Check that the file and the folders have the same classes."""
     for one, other, found in ((names, folders, "no such folder"), (folders, names, "a folder that the file lacks")):
         missing = [name for name in one if name not in set(other)]
         if missing:
@@ -152,7 +151,7 @@ def _check_folders(names: Iterable[str], folders: Sequence[str], file: Path) -> 
 
 
 def _of_lines(file: Path) -> list[str] | dict[str, str]:
-    """The lines of a .txt that aren't empty; a mapping where they have tabs."""
+    """The lines of a .txt that aren't empty, or a mapping if they have tabs."""
     lines = [line.strip() for line in read_text(file).splitlines() if line.strip()]
     parts = [[part.strip() for part in line.split("\t")] for line in lines]
     if len({len(part) for part in parts}) > 1 or max(map(len, parts), default=1) > 2:

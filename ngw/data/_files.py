@@ -1,4 +1,4 @@
-"""What readers share: files to text and JSON, and from JSON whole numbers, texts, lists and paths of images."""
+"""Helpers that the readers share: text and JSON files, and checked numbers, texts, lists and image paths from JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ngw.errors import InputError, nearest
 
 
 def present(paths: Iterable[str | os.PathLike], how: str) -> None:
-    """Raise an `InputError` that says how to get them where some of these files aren't there, or can't be reached."""
+    """Raise an `InputError` if one of these files is missing or can't be reached; how: the remedy."""
     asked_for = [Path(path) for path in paths]
     missing = [(path, reason) for path in asked_for if (reason := _unreachable(path))]
     if not missing:
@@ -22,7 +22,7 @@ def present(paths: Iterable[str | os.PathLike], how: str) -> None:
     first, reason = missing[0]
     try:
         beside = os.listdir(first.parent)
-    except (OSError, ValueError):  # no folder, or none that may be listed: then no name in it can be suggested
+    except (OSError, ValueError):  # no folder, or no right to list it: then no name can be suggested
         beside = []
     suggestion = nearest(first.name, beside)
     remedy = f".{suggestion} Else {how}" if suggestion else f"; {how}"
@@ -51,7 +51,7 @@ def read_text(path: str | os.PathLike) -> str:
     except (OSError, ValueError, EOFError, zlib.error) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"{path}: expected a {'gzipped ' * packed}file that can be read, found: {reason}; mend its rights, or "
+            f"{path}: expected a {'gzipped ' * packed}file that can be read, found: {reason}; mend its permissions, or "
             "fetch it again."
         ) from None
     try:
@@ -98,19 +98,19 @@ def take_id(entry: Any, key: str, where: str) -> int:
 
 
 def take_text(entry: Any, key: str, where: str) -> str:
-    """entry[key], which must be a text that UTF-8 can write."""
+    """entry[key], which must be a text that UTF-8 can encode."""
     value = take(entry, key, where)
     check_text(value, f"{where}: {key}")
     return value
 
 
 def is_id(value: Any) -> bool:
-    """Whether it is a whole number that a table can hold."""
+    """Whether a value is a whole number of 64 bits."""
     return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
 def check_text(value: Any, where: str) -> None:
-    """A text, without half of a surrogate pair, which no file can hold."""
+    """Check that a value is a text without half of a surrogate pair, which UTF-8 can't encode."""
     if not isinstance(value, str):
         raise InputError(f"{where}: expected a text, found {value!r:.80}; mend it.")
     if any("\ud800" <= letter <= "\udfff" for letter in value):
@@ -118,9 +118,9 @@ def check_text(value: Any, where: str) -> None:
 
 
 def image_path(folder: str | os.PathLike, name: str, where: str) -> str:
-    """Where the image of this name is, below its folder; `a.png`, `./a.png` and `sub/../a.png` are one.
+    """The path of a named image below its folder; `a.png`, `./a.png` and `sub/../a.png` are the same.
 
-    A name that leads outside (`../a.png`, `/a.png`) is an `InputError`.  Links that lie in the folder are followed.
+    A name that leads outside (`../a.png`, `/a.png`) is an `InputError`.  Links in the folder are followed.
     """
     place = os.path.normpath(name)
     if not name or "\0" in name or os.path.isabs(name) or place.split(os.sep)[0] in (os.curdir, os.pardir):

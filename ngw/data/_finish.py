@@ -1,4 +1,4 @@
-"""The last step of every kind: images are decoded, broken ones refused or left out, repeated items counted."""
+"""The last step of every reader: decode the images, refuse or leave out broken ones, count repeated items."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Table = dict[str, list]
 
 
 def broken(path: str) -> str:
-    """Why an image can't be read, or "" where it can: it is decoded whole, and its range is known."""
+    """Why an image can't be read, or "" if it can be decoded completely and its range of values is known."""
     from PIL import Image
 
     from ngw.io import images as _images
@@ -31,16 +31,16 @@ def broken(path: str) -> str:
     except FileNotFoundError:
         return "no file"
     except (*_images.BROKEN, Image.DecompressionBombError) as error:
-        if isinstance(error, OSError) and error.errno:  # the system's, not Pillow's
+        if isinstance(error, OSError) and error.errno:  # an error of the system, not of Pillow
             return f"a file that can't be read ({error.strerror})"
-        return f"none that can be decoded ({error})"
+        return f"a file that can't be decoded ({error})"
     return ""
 
 
 def verify_images(paths: Sequence[str], on_error: str = "stop", threads: int = 2) -> dict[str, str]:
-    """Decode every image once; returns {path: why it can't be read}, empty where all is well.
+    """Decode every image once; returns {path: reason} of those that can't be read.
 
-    on_error: "stop" raises an `InputError` that names the first broken file and how many there are; "skip" doesn't.
+    on_error: "stop" raises an `InputError` that names the first broken file and their number; "skip" doesn't.
     """
     if on_error not in ("stop", "skip"):
         raise InputError(f"on_error: expected 'stop' or 'skip', found {on_error!r}; choose one.")
@@ -58,7 +58,7 @@ def verify_images(paths: Sequence[str], on_error: str = "stop", threads: int = 2
 
 def finish(dataset: Dataset, check_images: bool = True, on_error: str = "stop", threads: int = 2) -> Dataset:
     """The last step of every `load`: check the tables, decode the images, leave out and record broken ones, and count
-    what stands in several splits."""
+    the items that several splits share."""
     dataset.check()
     if not check_images:
         count(dataset, images=False)
@@ -70,7 +70,7 @@ def finish(dataset: Dataset, check_images: bool = True, on_error: str = "stop", 
             raise InputError(
                 f"{next(iter(skipped))}: no image of split {split!r} can be read; check the images' folder."
             )
-    rest.check()  # of a class, all images may be gone
+    rest.check()  # a class may have lost all its images
     rest.record["skipped_images"] = [{"path": path, "reason": reason} for path, reason in skipped.items()]
     count(rest, images=True, threads=threads)
     return rest

@@ -1,9 +1,9 @@
 """Leaks between tasks: images that one task trains on and another holds out.
 
-Two tasks that share images share their splits too, by image id, or neither's test says what it seems to. The well-known
-case: Karpathy's `restval` images, which retrieval trains on, come from COCO's val2014, where VQA v2's validation
-questions are asked. Ids are compared, so both data sets must number the same images the same way: their records name
-the numbering (COCO's and VQA v2's is COCO's own).
+Two tasks that share images must share their splits too, by image id; otherwise one tests on the other's training
+images. The well-known case: retrieval trains on Karpathy's `restval` images, which come from COCO's val2014, and so do
+the images of VQA v2's validation questions. Image ids are compared, so both data sets must number their images alike;
+their records name the numbering (COCO's own, for COCO and VQA v2).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def images_of(columns: Table) -> dict[str, set[int]]:
 
 
 def check_tables(a: Path, b: Path) -> None:
-    """`refuse_leaks` between two folders of tables, if their records name one numbering of images."""
+    """Call `refuse_leaks` on two folders of tables, if their records name the same numbering of images."""
     numbering = {io.read_record(folder / "record.json").get("numbering") for folder in (a, b)}
     if len(numbering) > 1 or None in numbering:
         return
@@ -46,12 +46,12 @@ def check_tables(a: Path, b: Path) -> None:
 
 
 def refuse_leaks(a: Dataset, b: Dataset) -> None:
-    """An `InputError` that names the first image which leaks between two data sets, and how many do."""
+    """Raise an `InputError` with the first leaking image and their number, if images leak between two data sets."""
     shared = leaks(a.images, b.images)
     if shared:
         (mine, other), ids = next(iter(shared.items()))
         raise InputError(
             f"{a.source}: image {ids[0]}: expected splits that share no image across tasks, found it in split {mine!r} "
             f"here and in {other!r} of {b.source} ({sum(map(len, shared.values()))} such images); leave them out of "
-            "train (COCO by Karpathy beside VQA v2: restval: drop)."
+            "train (for Karpathy's COCO beside VQA v2: restval: drop)."
         )

@@ -1,4 +1,4 @@
-"""What stands in several splits: images of the same bytes, equal captions, questions about one image; counted."""
+"""Counts of what several splits share: images of the same bytes, equal captions, questions about one image."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ngw.data.base import SPLITS, Dataset
 
-END = 4096  # bytes that tell most files of one size apart
-SAME = {"images": "the bytes of an image", "captions": "the words of a caption", "questions": "the image of one"}
-MUCH = 0.1  # share of captions said in an earlier split too that is warned of; COCO's val2017 has 0.01, scenes 0.006
+END = 4096  # last bytes, which differ for most files of one size
+SAME = {"images": "the bytes of an image", "captions": "the words of a caption", "questions": "the image of a question"}
+MUCH = 0.1  # warn above this share of captions that an earlier split has; COCO's val2017 has 0.01, scenes 0.006
 
 
 def repeats(keys: Sequence[Hashable], splits: Sequence[str]) -> dict[str, int]:
-    """How many items of a split have the key of one in an earlier split: {"train/test": 3}, none where there are none.
+    """How many items of a split have the key of an item in an earlier split: {"train/test": 3}, without zeros.
 
-    keys, splits: of each item.
+    keys, splits: one for each item.
     """
     times: Counter[str] = Counter()
     owners = _splits_of(keys, splits)
@@ -37,10 +37,10 @@ def _splits_of(keys: Sequence[Hashable], splits: Sequence[str]) -> dict[Hashable
 
 
 def contents(paths: Sequence[str], splits: Sequence[str], threads: int = 2) -> list[tuple]:
-    """A key of each file, equal across splits where the bytes are.
+    """A key of each file; two files in different splits have equal keys if their bytes are equal.
 
-    A file is read only as far as it takes: where no other split has one of its size, not at all, and where none ends
-    alike, its end alone.
+    A file is read only as far as needed: not at all if no other split has a file of its size, and only its end if no
+    such file ends alike.
     """
     keys: list[tuple] = [()] * len(paths)
     open_ = list(range(len(paths)))
@@ -67,9 +67,9 @@ def _digest(path: str) -> bytes:
 
 
 def count(dataset: Dataset, images: bool, threads: int = 2) -> None:
-    """Put into the data set's record what its splits share, and warn of it in a line each on standard error.
+    """Record what a data set's splits share, and warn of it on standard error, one line a table.
 
-    images: whether the files can be read; else captions alone are compared.
+    images: whether to compare the image files, which must be readable then.
     """
     tables: dict[str, Sequence] = {"captions": dataset.captions["text"]} if dataset.captions["text"] else {}
     if dataset.record.get("shared_images") == "keep":
@@ -87,7 +87,7 @@ def count(dataset: Dataset, images: bool, threads: int = 2) -> None:
         ]
         if shares:
             print(
-                f"{dataset.source}: {name} that have {SAME[name]} of an earlier split: {', '.join(shares)}; a test of "
-                "what was trained on says little, so give each to one split.",
+                f"{dataset.source}: {name} with {SAME[name]} of an earlier split: {', '.join(shares)}; a test on "
+                "training items says little, so put each item into one split.",
                 file=sys.stderr,
             )

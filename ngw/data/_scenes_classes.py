@@ -1,4 +1,4 @@
-"""Scenes as labelled images: the class of each is its place, or the one thing in it."""
+"""Scenes as labelled images: the class of a scene is its place, or its single object."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KINDS = ("place", "noun")
 
 
 def names(kind: str, categories: Sequence[str] | None = None) -> list[str]:
-    """The classes' names, in alphabetical order: that of the labels."""
+    """The classes' names in alphabetical order, which is the order of the labels."""
     return (
         sorted(place.name for place in PLACES) if kind == "place" else sorted(n.name for n in known_nouns(categories))
     )
@@ -22,9 +22,9 @@ def names(kind: str, categories: Sequence[str] | None = None) -> list[str]:
 def labelled_scene(
     seed: int, split: str, index: int, categories: Sequence[str] | None, kind: str
 ) -> tuple[Scene, int]:  # fmt: skip
-    """The scene at an address and its label: of as many scenes in a row as there are classes, each class has one.
+    """The scene at an address and its label; each block of n_classes consecutive scenes has every class once.
 
-    kind: "place", any scene in that place; "noun", one thing of that noun, alone.
+    kind: "place", any scene in that place; "noun", a single object of that noun.
     """
     classes = names(kind, categories)
     turn, step = divmod(index, len(classes))

@@ -15,7 +15,7 @@ from ngw.seeds import rng
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 HALF = SIZE // 2
-# Where the groups stand, for one, two and three kinds of things.
+# Where the groups are, for one, two and three kinds of objects.
 LAYOUTS: dict[int, tuple[tuple[Box, ...], ...]] = {
     1: (((0, 0, SIZE, SIZE),),),
     2: (
@@ -27,15 +27,15 @@ LAYOUTS: dict[int, tuple[tuple[Box, ...], ...]] = {
         ((40, 0, 120, HALF), (0, HALF, HALF, SIZE), (HALF, HALF, SIZE, SIZE)),
     ),
 }
-KINDS = (0.25, 0.45, 0.30)  # shares of scenes with one, two, three kinds of things
+KINDS = (0.25, 0.45, 0.30)  # shares of scenes with one, two, three kinds of objects
 COUNTS = {1: (0.3, 0.25, 0.2, 0.15, 0.1), 2: (0.5, 0.3, 0.2), 3: (0.8, 0.2)}  # shares of 1, 2, ... copies
-SIZES = {"small": 0.66, "": 0.84, "large": 1.0}  # share of the room a thing fills; "" goes without saying
+SIZES = {"small": 0.66, "": 0.84, "large": 1.0}  # share of its room that an object fills; "": not mentioned
 DISTRACTORS = ("🍃", "🪶", "✨", "🎵", "💧", "👣", "🫧", "❄️")  # drawn small; no caption or question names them
 
 
 @dataclass(frozen=True)
 class Group:
-    """Copies of one thing, all of one size, in one part of the picture."""
+    """Copies of one object, all of one size, in one part of the picture."""
 
     noun: Noun
     count: int
@@ -44,7 +44,7 @@ class Group:
 
     @property
     def name(self) -> str:
-        """The noun as its number needs it."""
+        """The noun, singular or plural by its number."""
         return self.noun.name if self.count == 1 else self.noun.plural
 
     @property
@@ -55,17 +55,17 @@ class Group:
 
 @dataclass(frozen=True)
 class Scene:
-    """What is to be seen: groups in the order in which captions tell them, and the place."""
+    """The content of a picture: groups in the order in which captions name them, and the place."""
 
     groups: tuple[Group, ...]
     place: Place
 
     def count(self, category: str | None = None) -> int:
-        """How many things there are, of one category or in all."""
+        """The number of objects, of one category or in all."""
         return sum(g.count for g in self.groups if category in (None, g.noun.category))
 
     def at(self, side: str) -> Group | None:
-        """The one group at a side ("on the left", "at the top", ...), or None where no single one is."""
+        """The group at a side ("on the left", "at the top", ...), or None if there isn't exactly one."""
         if len(self.groups) == 1:
             return None
         axis, sign = {"left": (0, 1), "right": (0, -1), "top": (1, 1), "bottom": (1, -1)}[side.rsplit(" ", 1)[-1]]
@@ -74,7 +74,7 @@ class Scene:
 
 
 def relation(first: Group, second: Group) -> str:
-    """How the first stands to the second: "to the left of", "to the right of", "above" or "below"."""
+    """Where the first group is, seen from the second: "to the left of", "to the right of", "above" or "below"."""
     across, down = (first.centre[axis] - second.centre[axis] for axis in (0, 1))
     if abs(down) >= HALF:
         return "above" if down < 0 else "below"
@@ -87,7 +87,7 @@ def known_nouns(categories: Sequence[str] | None = None) -> list[Noun]:
 
 
 def sample(seed: int, split: str, index: int, categories: Sequence[str] | None = None) -> Scene:
-    """The scene at an address, of nouns of these categories, or of all: it never depends on how many there are."""
+    """The scene at an address, with nouns of these categories, or of all; it doesn't depend on the split's size."""
     known = known_nouns(categories)
     random = rng(seed, "scenes", split, index, "content")
     kinds = 1 + int(random.choice(3, p=KINDS))
@@ -99,14 +99,14 @@ def sample(seed: int, split: str, index: int, categories: Sequence[str] | None =
         count = 1 + int(random.choice(len(COUNTS[kinds]), p=COUNTS[kinds]))
         size = ("small", "", "large")[int(random.choice(3, p=(0.25, 0.5, 0.25)))]
         if size == "small" and grid(layout[int(box)], count)[0][2] < 50:
-            size = ""  # smaller than a quarter of the picture's height nothing is recognised
+            size = ""  # an object much smaller than this can't be recognised
         groups.append(Group(known[int(noun)], count, size, layout[int(box)]))
     return Scene(tuple(groups), PLACES[int(random.integers(len(PLACES)))])
 
 
 @functools.cache
 def grid(box: Box, count: int) -> tuple[tuple[float, float, float], ...]:
-    """Places for `count` copies in a box: (x, y, room) with the largest square room that any grid gives."""
+    """Places for `count` copies in a box: (x, y, room), from the grid with the largest square room."""
     width, height = box[2] - box[0], box[3] - box[1]
     columns = max(range(1, count + 1), key=lambda n: min(width / n, height / -(-count // n)))
     rows = -(-count // columns)
@@ -135,7 +135,7 @@ def scaled(art: Image.Image, pixels: float) -> Image.Image:
 
 
 def draw(scene: Scene, random: np.random.Generator) -> Image.Image:
-    """The picture of a scene, RGB, SIZE x SIZE; `random` moves, turns and mirrors what the scene leaves open."""
+    """The picture of a scene, RGB, SIZE x SIZE; `random` draws what the scene leaves open: shifts, turns, mirroring."""
     image = scene.place.paint(random)
     for _ in range(int(random.integers(0, 4))):
         art = scaled(sprite(DISTRACTORS[int(random.integers(len(DISTRACTORS)))]), int(random.integers(10, 18)))

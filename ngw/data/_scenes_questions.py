@@ -1,7 +1,7 @@
 """Questions about scenes and their annotators' answers, balanced so that the words alone don't tell the answer.
 
-Scenes 2k and 2k + 1 are partners: a yes/no question is put to both only if its answer differs (VQA v2's
-complementary pairs, Goyal et al. 2017, section 3). So in every split each yes/no text has as many yes as no.
+Scenes 2k and 2k + 1 are partners: both get the same yes/no questions, whose answers differ (VQA v2's complementary
+pairs, Goyal et al. 2017, section 3). So in every split each yes/no text has as many answers yes as no.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DISSENT = (0.45, 0.25, 0.18, 0.12)  # shares of questions on which 0, 1, 2, 3 of
 
 @dataclass(frozen=True)
 class Question:
-    """A question, its answer, and what annotators who see it otherwise may say."""
+    """A question, its answer, and the answers of annotators who disagree."""
 
     text: str
     question_type: str
@@ -30,7 +30,7 @@ class Question:
 
 
 def claims(scene: Scene) -> dict[str, list[str]]:
-    """What is true of a scene, as yes/no questions by family."""
+    """The yes/no questions with answer yes for a scene, by family."""
     groups = scene.groups
     categories = sorted({g.noun.category for g in groups})
     sides = [(side, scene.at(side)) for side in SIDES]
@@ -45,7 +45,7 @@ def claims(scene: Scene) -> dict[str, list[str]]:
 
 
 def yes_no(even: Scene, odd: Scene, random: np.random.Generator) -> list[tuple[str, str, str]]:
-    """Two yes/no questions on which partners differ: (text, question type, answer of the even one)."""
+    """Two yes/no questions on which partners differ: (text, question type, answer for the even one)."""
     mine, other = claims(even), claims(odd)
     families = {}
     for family in mine:
@@ -59,7 +59,7 @@ def yes_no(even: Scene, odd: Scene, random: np.random.Generator) -> list[tuple[s
 
 
 def numbers(scene: Scene, absent: list[str], random: np.random.Generator) -> Question:
-    """A question for a number: of all things, of kinds, of a category (now and then an absent one), of a noun."""
+    """A question for a number: of all objects, of kinds, of a category (sometimes an absent one), of a noun."""
     weights = np.array([g.count for g in scene.groups], float)
     group = scene.groups[int(random.choice(len(scene.groups), p=weights / weights.sum()))]
     category = group.noun.category
@@ -107,7 +107,7 @@ def open_questions(scene: Scene) -> dict[str, list[Question]]:
 
 
 def questions(scene: Scene, partner: Scene, is_even: bool, shared: np.random.Generator, own: np.random.Generator):
-    """The questions about a scene, at most five. `shared` must be at the same state for both partners."""
+    """The questions about a scene, at most five. `shared` must have the same state for both partners."""
     even, odd = (scene, partner) if is_even else (partner, scene)
     chosen = []
     for text, question_type, answer in yes_no(even, odd, shared):
@@ -123,7 +123,7 @@ def questions(scene: Scene, partner: Scene, is_even: bool, shared: np.random.Gen
 
 
 def annotate(question: Question, random: np.random.Generator) -> list[dict]:
-    """Ten annotators' answers in VQA v2's layout: at most three differ, and are then less sure."""
+    """Ten annotators' answers in VQA v2's layout: at most three differ, with lower confidence."""
     others = [other for other in question.others if other != question.answer]
     dissent = int(random.choice(4, p=DISSENT)) if others else 0
     answers = [

@@ -1,4 +1,4 @@
-"""A data set as tables: images, captions, questions and labels, and what holds of them whatever they come from."""
+"""A data set as tables (images, captions, questions, labels), and the checks that data of every source must pass."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def table(name: str, rows: Iterable[Sequence] = ()) -> Table:
 
 @dataclass
 class Dataset:
-    """Images, captions, questions and labels as column tables, the classes that labels are places among, where all
-    came from, and a record of what was left out."""
+    """Images, captions, questions and labels as column tables, the classes of the labels, the source of all, and a
+    record of what was left out."""
 
     images: Table
     captions: Table = field(default_factory=lambda: table("captions"))
@@ -47,7 +47,7 @@ class Dataset:
     classes: Classes = field(default_factory=Classes)
 
     def check(self) -> Dataset:
-        """This data set, if its ids are unique whole numbers and every reference is met; else an `InputError`."""
+        """Return this data set; an `InputError` unless ids are unique whole numbers and all references resolve."""
         for name, key in (
             ("images", "image_id"),
             ("captions", "caption_id"),
@@ -70,7 +70,7 @@ class Dataset:
         return self
 
     def without(self, paths: Iterable[str]) -> Dataset:
-        """The data set without some images and all that is said of them."""
+        """The data set without some images and their captions, questions and labels."""
         paths = set(paths)
         gone = {i for i, path in zip(self.images["image_id"], self.images["path"], strict=True) if path in paths}
         kept = {name: drop(getattr(self, name), gone) for name in COLUMNS}
@@ -92,7 +92,7 @@ class Dataset:
         """Read what `save` wrote."""
         folder = Path(folder)
         record = io.read_record(folder / "record.json")
-        for name in COLUMNS:  # sizes, which the tables tell
+        for name in COLUMNS:  # sizes, which the tables have
             record.pop(name)
         tables = {name: io.read_table(folder / f"{name}.parquet", columns) for name, columns in COLUMNS.items()}
         classes = Classes.read(folder / "classes.json")
@@ -106,7 +106,7 @@ def drop(columns: Table, gone: set[int]) -> Table:
 
 
 def check_ids(ids: list, key: str, source: str) -> None:
-    """Ids must be whole numbers, each once."""
+    """Check that ids are whole numbers, each once."""
     for value in ids:
         if not is_id(value):
             raise InputError(
@@ -115,11 +115,11 @@ def check_ids(ids: list, key: str, source: str) -> None:
             )
     if len(set(ids)) < len(ids):
         value, times = Counter(ids).most_common(1)[0]
-        raise InputError(f"{source}: {key} {value}: expected once, found {times} times; remove the doubles.")
+        raise InputError(f"{source}: {key} {value}: expected once, found {times} times; remove the duplicates.")
 
 
 def check_paths(images: Table, source: str) -> None:
-    """A file must be one image's."""
+    """Check that no file belongs to two images."""
     owner: dict[str, int] = {}
     for image_id, path in zip(images["image_id"], images["path"], strict=True):
         if owner.setdefault(path, image_id) != image_id:
@@ -130,21 +130,21 @@ def check_paths(images: Table, source: str) -> None:
 
 
 def check_references(name: str, columns: Table, split_of: dict[int, str], source: str, shared: bool = False) -> None:
-    """Captions and questions must be about an image that is there, in its split, and must say something.
+    """Check that each caption or question has a text, and an image of the data set and of its own split.
 
-    shared: the splits may share images.
+    shared: whether the splits can share images.
     """
     key = COLUMNS[name][0]
     for item, image_id, split, text in zip(*(columns[k] for k in COLUMNS[name][:4]), strict=True):
         if image_id not in split_of:
             raise InputError(
                 f"{source}: {key} {item}: expected an image of the data set, found image {image_id}, which isn't "
-                "there; add the image or remove what is said of it."
+                "there; add the image or remove the item."
             )
         if split != split_of[image_id] and not shared:
             official = ", or set shared_images where the official splits share images" * (name == "questions")
             raise InputError(
-                f"{source}: {key} {item}: expected split {split_of[image_id]!r}, that of its image {image_id}, "
+                f"{source}: {key} {item}: expected split {split_of[image_id]!r}, as its image {image_id} has, "
                 f"found {split!r}; give both the same split{official}."
             )
         if not isinstance(text, str) or not text.strip():
@@ -152,7 +152,7 @@ def check_references(name: str, columns: Table, split_of: dict[int, str], source
 
 
 def check_columns(file: str | os.PathLike, header: Sequence[str], wanted: Iterable[str]) -> None:
-    """Raise an `InputError` unless a table's first line names all columns that are wanted, and none twice."""
+    """Raise an `InputError` unless a table's first line names all wanted columns, and none twice."""
     for name in wanted:
         if name not in header:
             known = ", ".join(header)

@@ -1,8 +1,8 @@
 """CIFAR-10 and CIFAR-100 from their published files, python or binary version, as PNG files with labels.
 
 Krizhevsky, Learning multiple layers of features from tiny images, 2009, https://www.cs.toronto.edu/~kriz/cifar.html:
-60,000 colour images of 32 pixels, 10,000 of them for testing.  The python version is pickled; `unpickle` makes arrays,
-texts, numbers, lists and mappings of it, and nothing else, so that no file can run code.
+60,000 colour images of 32 pixels, 10,000 of them for testing.  The python version is pickled; `unpickle` reads arrays,
+texts, numbers, lists and mappings from it, and nothing else, so that no file can run code.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from ngw.errors import InputError
 FILES = ("source",)
 SIDE = 32  # pixels
 FIRST_ID = {"train": 0, "test": 1_000_000}
-LABELS = "labels.json"  # what `write` leaves beside the images
+LABELS = "labels.json"  # written by `write` beside the images
 
 
 class Version(NamedTuple):
-    """A published version: its files a split, where names stand, and which labels there are, in the order of bytes."""
+    """A published version: the files of each split, the place of the names, and the levels of labels in byte order."""
 
     files: Mapping[str, tuple[str, ...]]
     meta: Mapping[str, str]  # level of labels: the file of names (binary), or its key in the file "meta" (python)
@@ -74,12 +74,12 @@ class _Arrays(pickle.Unpickler):
 
 
 def _plain_array(kind: type, shape: tuple, code: Any) -> np.ndarray:
-    """What an array's pickle starts from: an empty one of bytes, whose content follows."""
+    """The empty array of bytes that a pickled array starts from; its content follows."""
     return np.ndarray.__new__(np.ndarray, (0,), np.uint8)
 
 
 def unpickle(path: Path) -> dict[bytes, Any]:
-    """A batch of the python version, its keys as bytes; an `InputError` where it holds anything but data."""
+    """A batch of the python version, its keys as bytes; an `InputError` if it holds anything but data."""
     try:
         content = _Arrays(io.BytesIO(path.read_bytes()), encoding="bytes").load()
     except OSError as error:
@@ -97,7 +97,7 @@ def labelled(**_: Any) -> bool:
 
 
 def check_labels(labels: str) -> None:
-    """The 100 fine classes, or the 20 coarse ones of CIFAR-100."""
+    """Check that labels are the fine classes, or the 20 coarse ones of CIFAR-100."""
     if labels not in ("fine", "coarse"):
         raise InputError(f"cifar labels: expected 'fine' or 'coarse', found {labels!r}; choose one.")
 
@@ -106,7 +106,7 @@ def write(root: str | os.PathLike, source: str, labels: str = "fine") -> None:
     """Write the images as PNG files under `root`, and their labels.
 
     source: the folder of the published files (cifar-10-batches-py, cifar-100-python, cifar-10-batches-bin or
-    cifar-100-binary).  labels: CIFAR-100 has coarse ones too.
+    cifar-100-binary).  labels: "fine", or for CIFAR-100 also "coarse".
     """
     from PIL import Image
 
@@ -132,8 +132,8 @@ def _version(folder: Path) -> Version:
         if all((folder / name).is_file() for name in [*wanted, version.head or next(iter(version.meta.values()))]):
             return version
     raise InputError(
-        f"{folder}: expected the published files of CIFAR-10 or CIFAR-100 (data_batch_1, or train and test, or theirs "
-        "ending in .bin, with their names), found none such; unpack the archive there, or check source."
+        f"{folder}: expected the published files of CIFAR-10 or CIFAR-100 (data_batch_1, or train and test, or the "
+        "same ending in .bin, with the classes' names), found others; unpack the archive there, or check source."
     )
 
 
@@ -159,7 +159,7 @@ def _batch(file: Path, version: Version, labels: str) -> Iterator[tuple[np.ndarr
 
 
 def _of_bytes(file: Path, version: Version, labels: str) -> tuple[np.ndarray, list[int]]:
-    """Of a file of the binary version: a record is a byte a level of labels, then the channels, rows first."""
+    """Images and labels of a binary file: a record has one byte for each level of labels, then the channels by rows."""
     content, levels = np.fromfile(file, np.uint8), list(version.meta)
     width = len(levels) + 3 * SIDE * SIDE
     if not content.size or content.size % width:
@@ -169,7 +169,7 @@ def _of_bytes(file: Path, version: Version, labels: str) -> tuple[np.ndarray, li
 
 
 def _of_pickle(file: Path, version: Version, labels: str) -> tuple[np.ndarray, list[int]]:
-    """Of a file of the python version."""
+    """Images and labels of a file of the python version."""
     content = unpickle(file)
     values, chosen = content.get(b"data"), content.get(version.keys[labels])
     if (
@@ -187,7 +187,7 @@ def _of_pickle(file: Path, version: Version, labels: str) -> tuple[np.ndarray, l
 def load(
     root: str | os.PathLike, check_images: bool = True, on_error: str = "stop", threads: int = 2
 ) -> Dataset:  # fmt: skip
-    """Read what `write` wrote; options as `karpathy.load`'s."""
+    """Read what `write` wrote; options as in `karpathy.load`."""
     root = Path(root)
     content = read_json(root / LABELS)
     rows = take_list(content, "images", str(root / LABELS))

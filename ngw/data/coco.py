@@ -19,8 +19,8 @@ HOW = (
 def read_split(file: str | os.PathLike, images: str | os.PathLike, split: str) -> tuple[list[tuple], list[tuple]]:
     """The image rows and the caption rows of an official caption file.
 
-    Read here and not by pycocotools, whose index keeps one of two entries of an id in silence, and which names neither
-    file nor entry where a field is missing.
+    pycocotools isn't used: its index silently keeps one of two entries with the same id, and its error for a missing
+    field names neither file nor entry.
     """
     content = read_json(file)
     image_rows, caption_rows = [], []
@@ -64,10 +64,10 @@ def load(
     on_error: str = "stop",
     threads: int = 2,
 ) -> Dataset:
-    """Read COCO captions; options as `karpathy.load`'s.
+    """Read COCO captions; options as in `karpathy.load`.
 
-    subsets: where given, e.g. {"train": "train2017", "val": "val2017"}, the official files
-    annotations/captions_{subset}.json, images below {images}/{subset}, are read instead of Karpathy's split file.
+    subsets: e.g. {"train": "train2017", "val": "val2017"}; if given, the official files
+    annotations/captions_{subset}.json are read instead of Karpathy's split file, with images below {images}/{subset}.
     """
     root = Path(root)
     if subsets is None:

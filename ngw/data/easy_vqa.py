@@ -18,12 +18,12 @@ from ngw.errors import InputError
 from ngw.seeds import rng
 
 FIRST_ID = {"train": 0, "test": 1_000_000}  # the package numbers both from 0
-QUESTION_TYPES = (  # as VQA v2's, the longest known beginning of a question
+QUESTION_TYPES = (  # as in VQA v2: the longest known beginning of a question
     *("is there not", "is there", "does the image not contain", "does the image contain", "is no", "is a"),
     *("what shape does", "what shape is", "what is the color", "what is the", "what color is"),
 )
 
-PACKAGES = ("easy_vqa",)  # where the data are, without a root
+PACKAGES = ("easy_vqa",)  # where the data are, if no root is given
 
 
 def package() -> Path:
@@ -70,7 +70,7 @@ def read_split(file: Path, split: str) -> list[tuple]:
 
 
 def check_val_share(share: float) -> None:
-    """A share that leaves both something."""
+    """Check that a share is between 0 and 1."""
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
         raise InputError(f"easy-vqa: val_share: expected a number between 0 and 1, found {share!r}; mend it.")
 
@@ -98,7 +98,7 @@ def load(
     """Read easy-VQA; the validation split is a share of the training images, with all their questions.
 
     root: a folder with {train,test}/questions.json and {train,test}/images/{id}.png; by default the package's.
-    val_share: how much of train becomes val; seed: of that choice. Other options as `karpathy.load`'s.
+    val_share: the share of train that becomes val; seed: of that draw. Other options as in `karpathy.load`.
     """
     root = package() if root is None else Path(root)
     rows = [row for split in FIRST_ID for row in read_split(root / split / "questions.json", split)]

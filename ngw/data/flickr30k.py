@@ -31,17 +31,17 @@ def load(
     on_error: str = "stop",
     threads: int = 2,
 ) -> Dataset:
-    """Read Flickr30k; options as `karpathy.load`'s.
+    """Read Flickr30k; options as in `karpathy.load`.
 
-    token: results_20130124.token instead of Karpathy's file, and with it splits: {train: train.txt, test: test.txt},
-    lists of images by name, with or without `.jpg`; all below root.
+    token: results_20130124.token, read instead of Karpathy's file.  splits, needed with token: lists of image names,
+    with or without `.jpg`, such as {train: train.txt, test: test.txt}.  All files are below root.
     """
     root = Path(root)
     if token is None:
         dataset = karpathy.read(root / file, root / images, captions_per_image=captions_per_image)
     elif not splits:
         raise InputError(
-            f"{root / token}: expected splits, a list of images each, found none; add splits to its entry."
+            f"{root / token}: expected splits, a list of images for each, found none; add splits to the config entry."
         )
     else:
         lists = {split: root / name for split, name in splits.items()}
@@ -51,10 +51,10 @@ def load(
 
 
 def read_tokens(file: Path, images: Path, lists: Mapping[str, Path], captions_per_image: int | None = 5) -> Dataset:
-    """The tables of a token file, unchecked; an image's id is its number, a caption's 10 times that and its place.
+    """The tables of a token file, unchecked; image ids are the images' numbers, caption ids 10 times that plus place.
 
-    Captions of images that are in no list are left out, and so is a line that says again what one before said; both
-    stand in the record.  A line that says something else of the same caption is an error.
+    Captions of images in no list are left out, and so are repeated lines; the record counts both.  Two different texts
+    for one caption are an error.
     """
     split_of = _splits(lists)
     captions: dict[tuple[str, int], str] = {}

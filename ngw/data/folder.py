@@ -1,4 +1,4 @@
-"""One's own images and captions: a folder, and a csv with a line a caption."""
+"""Your own images and captions: a folder, and a csv with one caption a line."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def load(
     on_error: str = "stop",
     threads: int = 2,
 ) -> Dataset:
-    """Read root/captions.csv (UTF-8): columns `image`, a path below root/images, `caption`, and `split` if it has one.
+    """Read root/captions.csv (UTF-8): columns `image`, a path below root/images, `caption`, and optionally `split`.
 
-    An image's lines may stand anywhere; ids are the order of first appearance.  captions: the csv's name below root.
-    shares: {"val": 0.1, "test": 0.1}, what is drawn by `seed` where there is no column `split`.  Other options as
-    `karpathy.load`'s.
+    An image's lines can be anywhere; ids follow the order of first appearance.  captions: the csv's name below root.
+    shares: {"val": 0.1, "test": 0.1}, drawn by `seed` if there is no column `split`.  Other options as in
+    `karpathy.load`.
     """
     file = Path(root) / captions
     rows = lines(file)
@@ -56,7 +56,7 @@ def load(
 
 
 def lines(file: Path) -> list[tuple[int, dict[str, str]]]:
-    """The lines of a csv of captions, by column, each with the number of the line that it ends on."""
+    """The rows of a csv of captions, each with the number of its last line."""
     reader = csv.DictReader(io.StringIO(read_text(file), newline=""), strict=True)
     try:
         rows = [(reader.line_num, row) for row in reader]
@@ -69,7 +69,7 @@ def lines(file: Path) -> list[tuple[int, dict[str, str]]]:
             "a caption already, put a line `image,caption` above it, else rename the columns."
         )
     if not rows:
-        raise InputError(f"{file}: expected a line a caption, found none; write some.")
+        raise InputError(f"{file}: expected one caption a line, found none; add captions.")
     check_columns(file, header, COLUMNS)
     width = len(rows[0][1].keys() - {None})
     for line, row in rows:
@@ -81,7 +81,7 @@ def lines(file: Path) -> list[tuple[int, dict[str, str]]]:
 
 
 def _given(rows: list[tuple[int, dict[str, str]]], paths: list[str], file: Path) -> dict[str, str]:
-    """Each image's split, by its path, as its lines say, all alike."""
+    """Each image's split, by its path; all its lines must agree."""
     split_of: dict[str, str] = {}
     for path, (line, row) in zip(paths, rows, strict=True):
         if row["split"] not in SPLITS:
@@ -91,15 +91,15 @@ def _given(rows: list[tuple[int, dict[str, str]]], paths: list[str], file: Path)
         if split_of.setdefault(path, row["split"]) != row["split"]:
             raise InputError(
                 f"{file}: line {line}: image {row['image']!r}: expected split {split_of[path]!r}, as before, found "
-                f"{row['split']!r}; give all its lines one."
+                f"{row['split']!r}; give all its lines one split."
             )
     return split_of
 
 
 def check_shares(shares: Mapping[str, float]) -> None:
-    """Of val and of test, each above 0 and below 1."""
+    """Check the shares of val and test, each between 0 and 1."""
     if not isinstance(shares, Mapping):
-        raise InputError(f"folder: shares: expected {{val: 0.1, test: 0.1}}, say, found {shares!r}; mend it.")
+        raise InputError(f"folder: shares: expected e.g. {{val: 0.1, test: 0.1}}, found {shares!r}; mend it.")
     for split, share in shares.items():
         if (
             split not in SPLITS[1:]
@@ -111,7 +111,7 @@ def check_shares(shares: Mapping[str, float]) -> None:
 
 
 def _drawn(names: list[str], shares: dict[str, float], seed: int) -> dict[str, str]:
-    """A split for each image: the first of a seeded order are test, then val, the rest train."""
+    """A split for each image: in a seeded order the first are test, the next val, the rest train."""
     check_shares(shares)
     order = [names[k] for k in rng(seed, "folder", "splits").permutation(len(names))]
     counts = {split: max(1, round(shares[split] * len(names))) for split in ("test", "val") if split in shares}

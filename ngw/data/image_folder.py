@@ -1,4 +1,4 @@
-"""Labelled images, a folder a class: the layout of ImageNet and of torchvision's ImageFolder. There are no captions."""
+"""Labelled images, one folder a class, without captions: the layout of ImageNet and of torchvision's ImageFolder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ngw.data._classes import read_classes
 from ngw.errors import InputError, did_you_mean
 
 FILES = ("classes",)
-NAMES = ("classes.yaml", "classes.txt")  # below root, where no file is named
+NAMES = ("classes.yaml", "classes.txt")  # below root, unless `classes` names a file
 
 
 def labelled(**_: Any) -> bool:
@@ -28,12 +28,12 @@ def load(
     on_error: str = "stop",
     threads: int = 2,
 ) -> Dataset:
-    """Read root/{split}/{class}/**: every file there but hidden ones is an image; ids are its place in sorted order.
+    """Read root/{split}/{class}/**: every file that isn't hidden is an image; ids follow the sorted order.
 
-    splits: where given, e.g. {"test": "val"}, the folders below root that are our splits ("." is root itself); else
-    those of train, val and test that are there.  classes: a .txt or .yaml with the classes' names
-    (`ngw.data._classes.read_classes`), by default root/classes.yaml or root/classes.txt, else the folders' names; a
-    class must have a folder in each split but may lack images in train.  Other options as `karpathy.load`'s.
+    splits: the folder below root of each split, e.g. {"test": "val"} ("." is root itself); by default train, val and
+    test, as far as they exist.  classes: a .txt or .yaml with the classes' names (`ngw.data._classes.read_classes`), by
+    default root/classes.yaml or root/classes.txt, else the folders' names; if there is a test split, every class needs
+    an image in it.  Other options as in `karpathy.load`.
     """
     root = Path(root)
     chosen = _folders(root, splits)
@@ -62,9 +62,9 @@ def load(
 
 
 def check_splits(splits: Mapping[str, str]) -> None:
-    """Names of splits, and the folders that they are."""
+    """Check the names of splits and their folders."""
     if not isinstance(splits, Mapping) or not splits:
-        raise InputError(f"image-folder splits: expected {{test: val}}, say, found {splits!r:.80}; mend it.")
+        raise InputError(f"image-folder splits: expected e.g. {{test: val}}, found {splits!r:.80}; mend it.")
     for split, folder in splits.items():
         if split not in SPLITS:
             raise InputError(f"image-folder splits: split {split!r} is unknown.{did_you_mean(str(split), SPLITS)}")
@@ -73,7 +73,7 @@ def check_splits(splits: Mapping[str, str]) -> None:
 
 
 def _file(root: Path, classes: str | None) -> Path:
-    """The file of the classes: that which is named, or else the first of those below root."""
+    """The file of the classes: the named one, or else the first of NAMES below root."""
     if classes is not None:
         if not Path(classes).is_file():
             raise InputError(f"{classes}: expected the file of the classes' names, found none; check `classes`.")
@@ -87,7 +87,7 @@ def _folders(root: Path, splits: Mapping[str, str] | None) -> dict[str, Path]:
         found = {split: root / split for split in SPLITS if (root / split).is_dir()}
         if not found:
             raise InputError(
-                f"{root}: expected folders train, val or test, found none; name others by splits: {{test: FOLDER}}."
+                f"{root}: expected folders train, val or test, found none; give others by splits: {{test: FOLDER}}."
             )
         return found
     check_splits(splits)

@@ -24,7 +24,7 @@ PUBLISHED = {  # images, restval counted as train
 
 
 def first_captions(rows: list[tuple], per_image: int | None) -> tuple[list[tuple], dict]:
-    """The first captions of each image, and the record of it. rows: (caption_id, image_id, split, text)."""
+    """The first captions of each image, and a record of the choice. rows: (caption_id, image_id, split, text)."""
     if per_image is None:
         return rows, {"captions_per_image": None}
     if not isinstance(per_image, int) or per_image < 1:
@@ -43,7 +43,7 @@ def first_captions(rows: list[tuple], per_image: int | None) -> tuple[list[tuple
 
 
 def split_name(entry: dict, restval: str, where: str) -> str:
-    """train, val or test, or "drop" for restval images that are to be left out."""
+    """train, val or test, or "drop" for restval images to leave out."""
     split = take(entry, "split", where)
     if split == "restval":
         return restval
@@ -82,7 +82,7 @@ def read(
     if published is not None and restval == "train":
         record["as_published"] = dict(sizes) == published
         if not record["as_published"]:
-            print(f"{file}: found {dict(sizes)} images, published were {published}; is it the whole file?")
+            print(f"{file}: expected the published {published} images, found {dict(sizes)}; is it the whole file?")
     return Dataset(table("images", image_rows), table("captions", caption_rows), source=str(file), record=record)
 
 
@@ -100,8 +100,9 @@ def load(
 
     root: its folder; file: the split file; images: the images' folder, both below root or absolute.
     restval: "train" (usual for COCO) or "drop" (these images are among VQA v2's validation images).
-    captions_per_image: the first so many are used (five: COCO's test split has 25,010 captions for 5,000 images).
-    check_images: decode each image first; without it features must come from elsewhere. on_error: "stop" or "skip".
+    captions_per_image: use at most so many captions of an image, the first ones (COCO's test split has 25,010 for
+    5,000 images). check_images: decode each image first; without images, features must come from elsewhere.
+    on_error: "stop" or "skip".
     """
     root = Path(root)
     return finish(read(root / file, root / images, restval, captions_per_image), check_images, on_error, threads)

