@@ -55,7 +55,8 @@ def test_what_a_form_stands_before_is_told_with_its_address_once_the_rest_is_the
     coco(server, project, tmp_path)
     assert download(project, "coco", "vqa2", "flickr30k", "--accept-licences") == 2
     told = capsys.readouterr()
-    assert "flickr30k-images: https://shannon.cs.illinois.edu/DenotationGraph: put it below" in told.err
+    assert "flickr30k-images: expected it below" in told.err
+    assert "put it there (https://shannon.cs.illinois.edu/DenotationGraph)" in told.err
     assert (project / "data/flickr30k/dataset_flickr30k.json").is_file()
     shutil.copytree(tmp_path / "data/flickr30k/flickr30k-images", project / "data/flickr30k/flickr30k-images")
     assert download(project, "flickr30k") == 0
@@ -68,7 +69,7 @@ def test_a_dry_run_tells_sizes_and_room_and_fetches_nothing(server, project, cap
     assert download(project, "mine", "--dry-run") == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "numbers.bin 7 bytes to fetch" in out
-    assert "at most 7 bytes are wanted while archives are unpacked" in out
+    assert "at most 7 bytes are needed while archives are unpacked" in out
     assert "GB are free" in out
     assert "numbers.bin: CC0" in out
     assert (sorted(project.rglob("*")), server.asked) == (before, [])
@@ -106,7 +107,7 @@ def test_without_a_published_digest_that_of_the_first_download_counts(server, pr
     one(server, project, b"nUmbers")
     assert download(project, "mine") == 2
     told = capsys.readouterr()
-    assert "delete that to take another" in told.out
+    assert "delete it to accept another" in told.out
     assert f"of sha256:{kept['sha256']}, found sha256" in told.err
     assert not (project / "data/mine/numbers.bin").exists()
 
@@ -181,7 +182,7 @@ def test_a_run_that_is_stopped_is_gone_on_from(how, server, project):
     while started.poll() is None and not (part.is_file() and part.stat().st_size > 50_000):
         time.sleep(0.02)
     other = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert "another process fetches it now; wait until it ends" in other.stderr
+    assert "another process is fetching it; wait until it ends" in other.stderr
     started.send_signal(how)
     assert started.wait(20) != 0
     kept = part.stat().st_size

@@ -84,7 +84,7 @@ def test_an_archive_of_more_than_the_disk_holds_is_refused_before_it_is_unpacked
         content[at + 24 : at + 28] = (2**32 - 2).to_bytes(4, "little")
         at = content.find(b"PK\x01\x02", at + 46)
     archive.write_bytes(content)
-    refused(archive, "for what is in it, found .* free; free some", error=FullDisk)
+    refused(archive, "for its content, found .* free; free some", error=FullDisk)
 
 
 @pytest.mark.parametrize("name", ["x.zip", "x.tar.gz"])
@@ -121,7 +121,7 @@ def test_a_name_twice_and_a_file_that_is_a_folder_too_are_refused(tmp_path):
 
 
 def test_an_archive_without_what_is_wanted_is_refused(tmp_path):
-    refused(zipped(tmp_path / "x.zip", b="text"), r"expected a in it, found none; look at the address")
+    refused(zipped(tmp_path / "x.zip", b="text"), r"expected a in it, found none; check the address")
 
 
 def test_files_come_without_their_rights(tmp_path):

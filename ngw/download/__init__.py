@@ -1,1 +1,1 @@
-"""What a config needs from elsewhere, fetched by one command: data sets, split files, weights, models of the hub."""
+"""All downloads of a config by one command: data sets, split files, weights, models of the hub."""

@@ -1,6 +1,6 @@
-"""A file over HTTP: taken up again after a break, checked, whole or absent.
+"""A file over HTTP: resumed after a break, checked, whole or absent.
 
-By requests: pooch and torch.hub begin anew after a break.
+By requests, since pooch and torch.hub start again after a break.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from ngw import __version__, io
 from ngw.errors import FullDisk, InputError
 from ngw.io.atomic import is_full
 
-BLOCK = 1 << 16  # bytes read at once; so many can be lost to a break
-AGAIN = (408, 425, 429, 500, 502, 503, 504)  # statuses of a server that may answer better later
+BLOCK = 1 << 16  # bytes read at once, and lost at most in a break
+AGAIN = (408, 425, 429, 500, 502, 503, 504)  # statuses after which a later request can succeed
 
 
 class Patience(NamedTuple):
-    """How long a server is waited for."""
+    """How long to wait for a server."""
 
-    tries: int = 6  # breaks in a row without a byte more
-    wait: float = 1.0  # seconds after the first of them, twice as many after each
+    tries: int = 6  # breaks in a row without a new byte
+    wait: float = 1.0  # seconds after the first break, doubled after each further one
     timeout: float = 60.0  # seconds without a byte
 
 
@@ -35,21 +35,21 @@ PATIENCE = Patience()
 
 
 class Broken(Exception):
-    """An answer that ended early, or that isn't one yet: worth another try."""
+    """An answer that ended early, or a status of `AGAIN`: worth another try."""
 
 
 def fetch(
     url: str, path: Path, size: int | None = None, digest: str | None = None,
     patience: Patience = PATIENCE, stop: threading.Event | None = None,
 ) -> str:  # fmt: skip
-    """Fetch a file; returns its SHA-256.  A break leaves `{path}.part`, from which this or a later call goes on.
+    """Fetch a file; returns its SHA-256.  A break leaves `{path}.part`, which this or a later call resumes.
 
     size: in bytes.  digest: "md5:..." or "sha256:...".  Either may be unknown.  stop: once set, the call ends early.
 
     Raises:
-        InputError: an address without the file, a server that keeps breaking off, or other bytes than those published
-            (which are removed).
-        FullDisk: no room for it.
+        InputError: no file at the address, a connection that keeps breaking, or other bytes than the published ones
+            (they are removed).
+        FullDisk: no room for the file.
     """
     part, stop = path.with_name(f"{path.name}.part"), stop or threading.Event()
     most, breaks = _length(part), 0
@@ -66,7 +66,7 @@ def fetch(
                     f"{most:,} bytes, which are kept; run again once the network is better."
                 ) from None
             stop.wait(patience.wait * 2 ** max(breaks - 1, 0))
-        except RequestException as error:  # redirects in a circle, an address that is none
+        except RequestException as error:  # circular redirects, an invalid address
             raise InputError(f"{url}: expected the file, found {_reason(error)}; check the address.") from None
         except OSError as error:
             if not is_full(error):
@@ -82,7 +82,7 @@ def fetch(
 
 
 def verify(path: Path, url: str, size: int | None, digest: str | None) -> str:
-    """A file's SHA-256, if it is the published one; else an `InputError`, and the file is removed."""
+    """A file's SHA-256; a file of another size or digest than published is removed with an `InputError`."""
     algorithm, _, wanted = (digest or "sha256:").partition(":")
     hashes = {name: hashlib.new(name, usedforsecurity=False) for name in {algorithm, "sha256"}}
     with open(path, "rb") as file:
@@ -94,7 +94,7 @@ def verify(path: Path, url: str, size: int | None, digest: str | None) -> str:
     flaw = flaw or (f"{algorithm} {found}" if wanted and found != wanted else "")
     if flaw:
         path.unlink()
-        expected = f"{size:,} bytes" if size else "those"
+        expected = f"{size:,} bytes" if size else "bytes"
         raise InputError(f"{url}: expected {expected} of {digest or 'any digest'}, found {flaw}; removed, run again.")
     return hashes["sha256"].hexdigest()
 
@@ -110,7 +110,7 @@ def _go_on(url: str, part: Path, size: int | None, timeout: float, stop: threadi
         resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {done}-")
         if answer.status_code in (206, 416) and not resumed:
             part.unlink(missing_ok=True)
-            raise Broken("it gives another part than the one asked for")
+            raise Broken("the server sends another part than requested")
         if answer.status_code in AGAIN:
             raise Broken(f"status {answer.status_code}")
         if answer.status_code not in (200, 206):
@@ -124,25 +124,25 @@ def _go_on(url: str, part: Path, size: int | None, timeout: float, stop: threadi
         told = done + int(length) if length.isdecimal() else None
         if size is not None and told not in (None, size):
             raise InputError(
-                f"{url}: expected {size:,} bytes, as published, found a server that speaks of {told:,}; it has another "
-                "file now, or a page in its place: look at the address."
+                f"{url}: expected {size:,} bytes, as published, found {told:,} announced by the server; it has another "
+                "file now, or a page in its place: check the address."
             )
         if not resumed:
-            part.unlink(missing_ok=True)  # first, lest a part be taken for one of the version that is noted now
+            part.unlink(missing_ok=True)  # first, so that an old part isn't taken for one of the version noted now
             io.write_json(_state(part), {"url": url, "version": _version(answer.headers)})
         _receive(answer, part, done, size if told is None else told, stop)
 
 
 def _receive(answer: Any, part: Path, done: int, total: int | None, stop: threading.Event) -> None:
-    """Write an answer's bytes behind those that are there; a bar in a terminal shows them."""
+    """Append an answer's bytes to the part, with a progress bar in a terminal."""
     bar = tqdm(total=total, initial=done, unit="B", unit_scale=True, desc=part.stem[:40], disable=None, leave=False)
     with open(part, "ab" if done else "wb") as file, bar:
         for block in answer.iter_content(BLOCK):
             if stop.is_set():
-                raise InputError(f"{part}: expected to go on, found an end that was asked for; run again to go on.")
+                raise InputError(f"{part}: expected the rest of the file, found an interruption; run again to go on.")
             done += len(block)
             if total is not None and done > total:
-                raise InputError(f"{answer.url}: expected {total:,} bytes, found more; look at the address.")
+                raise InputError(f"{answer.url}: expected {total:,} bytes, found more; check the address.")
             file.write(block)
             bar.update(len(block))
     if total is not None and done < total:
@@ -150,12 +150,12 @@ def _receive(answer: Any, part: Path, done: int, total: int | None, stop: thread
 
 
 def _state(part: Path) -> Path:
-    """Beside a part: of which version of which address it is."""
+    """The file beside a part with its address and version."""
     return part.with_name(f"{part.name}.json")
 
 
 def _version(headers: Any) -> str | None:
-    """What tells a file's versions apart: a strong ETag, or when it was changed; without either no part is used."""
+    """The version of a file: a strong ETag, or the time of its last change; without either, no part is resumed."""
     tag = headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
 
@@ -165,6 +165,6 @@ def _length(path: Path) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """A library's error in a few words: of what it wraps, the innermost."""
+    """A library's error in a few words: of the error that it wraps, if any."""
     inner = getattr(error.args[0], "reason", None) if error.args else None
     return " ".join(str(inner or error).split())[:160] or type(error).__name__

@@ -1,4 +1,4 @@
-"""What can be fetched: files of the official table and models of the hub, and whether they are there already."""
+"""Items to download: files of the official table and models of the hub, what of them is missing, how to fetch it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ngw.encoders._huggingface import PATTERNS
 from ngw.errors import FullDisk, InputError
 
 TABLE = Path(__file__).with_name("official.yaml")
-BESIDE = ".downloads"  # below a root: parts, archives that are being unpacked, digests of what was fetched
+BESIDE = ".downloads"  # below a root: parts, archives being unpacked, digests of the fetched files
 
 
 class File(NamedTuple):
-    """A file of the table, and the folder that what it holds goes to."""
+    """A file of the table, and the folder for its content."""
 
     name: str
     root: Path
-    gives: tuple[str, ...]  # below root
+    gives: tuple[str, ...]  # paths below root
     licence: str = "none stated"
     url: str | None = None
-    form: str = ""  # where a person asks for it, if there is no url
+    form: str = ""  # the page to request it on, if there is no url
     size: int | None = None
     digest: str | None = None
     inside: str = ""
@@ -39,7 +39,7 @@ class File(NamedTuple):
         return str(self.root)
 
     def missing(self) -> int | None:
-        """Bytes that are still to be fetched; None where nobody has published how many."""
+        """Bytes still to fetch; None if the size isn't published."""
         if all((self.root / name).exists() for name in self.gives):
             return 0
         part = self.root / BESIDE / f"{self.name}.part"
@@ -47,13 +47,14 @@ class File(NamedTuple):
         return None if self.size is None else max(self.size - have, 1)
 
     def room(self, missing: int | None) -> int:
-        """Bytes that it wants on its disk, of which so many are to be fetched: images are as large unpacked."""
+        """Bytes that it needs on its disk: the missing ones, and for an archive its size again, since images don't
+        shrink by packing."""
         return (missing or 0) + (self.size or 0 if self.name.endswith(ENDINGS) else 0)
 
     def obtain(self, stop: threading.Event) -> str:
-        """Fetch, check and unpack it; a line about it.
+        """Fetch, check and unpack the file; returns a line about it.
 
-        Without a published digest, that of the first download counts from then on: it is kept in `.downloads`.
+        Without a published digest, the digest of the first download is kept in `.downloads` and expected from then on.
         """
         from ngw.download.http import fetch, verify
 
@@ -64,7 +65,7 @@ class File(NamedTuple):
             digest = self.digest
             if digest is None and note.is_file():
                 digest = f"sha256:{io.read_json(note)['sha256']}"
-                print(f"{self.name}: expected as {note} has it from the first download; delete that to take another.")
+                print(f"{self.name}: expected the first download's digest, in {note}; delete it to accept another.")
             if archive.is_file():  # put there by a person, or by a run that was killed
                 sha256 = verify(archive, self.url, self.size, digest)
             else:
@@ -76,7 +77,7 @@ class File(NamedTuple):
         return f"sha256 {sha256}, {self.digest.partition(':')[0] + ' ' if self.digest else ''}{against}"
 
     def _place(self, archive: Path, unpacked: Path) -> None:
-        """Move what an archive gives below root; what was there stays. An archive that is used, or no use, goes."""
+        """Move an archive's content below root, where existing paths stay, and remove the archive, broken or not."""
         shutil.rmtree(unpacked, ignore_errors=True)  # what a killed run left
         try:
             if self.name.endswith(ENDINGS):
@@ -89,7 +90,7 @@ class File(NamedTuple):
                     (self.root / name).parent.mkdir(parents=True, exist_ok=True)
                     (unpacked / name).rename(self.root / name)
         except FullDisk:
-            raise  # with some room, it needn't be fetched again
+            raise  # the archive stays: once there is room, it need not be fetched again
         except InputError:
             archive.unlink()
             raise
@@ -128,37 +129,37 @@ class Model(NamedTuple):
         return "the hub's cache" if self.into is None else str(self.into)
 
     def missing(self) -> int | None:
-        """Bytes that are still to be fetched; None where the hub can't be asked and something is missing."""
+        """Bytes still to fetch; None if files are missing and the hub can't be reached."""
         from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
         disable_progress_bars()
         try:
-            if _hub_answers():  # which tells more than the cache: that may hold some files alone, and not know it
+            if _hub_answers():  # the hub knows all files; the cache doesn't know which ones it lacks
                 return sum(file.file_size or 1 for file in self._snapshot(dry_run=True) if file.will_download)
             self._snapshot(local_files_only=True)
             return 0
-        except (OSError, ValueError):  # all of its library's errors are of these classes; `obtain` tells them
+        except (OSError, ValueError):  # all errors of the hub's library are of these classes; `obtain` reports them
             return None
         finally:
             enable_progress_bars()
 
     def room(self, missing: int | None) -> int:
-        """Bytes that it wants on its disk."""
+        """Bytes that it needs on its disk."""
         return missing or 0
 
     def obtain(self, stop: threading.Event) -> str:
-        """Fetch its files, by the library of the hub, which resumes and checks; a line about them."""
+        """Fetch its files by the hub's library, which resumes and checks; returns a line about them."""
         try:
             return f"revision {self.revision}, in {self._snapshot()}"
-        except Exception as error:  # of the network's library, which differs from one version of the hub to the next
+        except Exception as error:  # of the network's library, which differs between versions of huggingface_hub
             reason = " ".join(str(error).split())[:300]
             raise InputError(
-                f"{self.model}: expected revision {self.revision} on the hub, found: {reason}; look at {self.url}, "
-                "where a licence may have to be accepted, or run again once the network is open."
+                f"{self.model}: expected revision {self.revision} on the hub, found: {reason}; see {self.url}, "
+                "where you may have to accept a licence, or run again with a network."
             ) from None
 
     def _snapshot(self, **how: Any) -> Any:
-        """The files that encoders ask for (`ngw.encoders._huggingface`), at the revision."""
+        """The files that encoders need (`ngw.encoders._huggingface`), at the revision."""
         from huggingface_hub import snapshot_download
 
         patterns = [*self.patterns, *["pytorch_model.bin"] * self.pickle]
@@ -169,7 +170,7 @@ class Model(NamedTuple):
 
 @cache
 def _hub_answers() -> bool:
-    """Whether there is a way to the hub, whose library would try for half a minute at each model."""
+    """Whether the hub can be reached; asked once, since the hub's library would try half a minute for each model."""
     import requests
     from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
 
@@ -188,11 +189,11 @@ def table(path: Path = TABLE) -> Mapping[str, Any]:
 
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
-    """While one process fetches a file no other does. A process that is killed leaves no lock, but its empty file."""
+    """A lock: only one process fetches a file at a time. A killed process leaves no lock, only its empty file."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with open(lock, "ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"{lock.with_suffix('')}: another process fetches it now; wait until it ends.") from None
+            raise InputError(f"{lock.with_suffix('')}: another process is fetching it; wait until it ends.") from None
         yield

@@ -1,4 +1,4 @@
-"""What a config needs from elsewhere: the files of its data sets, the models of its encoders, methods and judges."""
+"""The items that a config needs: the files of its data sets, the models of its encoders, methods and judges."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ngw.encoders.inception import URL as INCEPTION
 from ngw.errors import InputError, did_you_mean
 from ngw.registry import kinds
 
-YOURS = "a file of yours, which no table here has"
+YOURS = "your own file, which no table has"
 
 
 def of_names(names: Iterable[str], table: Mapping[str, Any], project: Path) -> list[Item]:
-    """The files of some sets that a plain entry of their kind reads, where the table has them below the project."""
+    """The files of named sets that an entry of their kind without options reads, at the table's places in a project."""
     items: list[Item] = []
     for name in names:
         if name not in table["sets"]:
@@ -32,7 +32,7 @@ def of_names(names: Iterable[str], table: Mapping[str, Any], project: Path) -> l
 
 
 def of_config(config: Config, table: Mapping[str, Any], project: Path) -> list[Item]:
-    """All that a config selects and that pip doesn't bring; paths are seen from the project's folder."""
+    """All files and models that a config selects and pip doesn't install; paths are relative to the project."""
     items: list[Item] = []
     for name in _data_sets(config):
         items += _data_set(name, config.datasets[name], table["sets"], project)
@@ -46,7 +46,7 @@ def of_config(config: Config, table: Mapping[str, Any], project: Path) -> list[I
 
 
 def _once(items: Iterable[Item]) -> list[Item]:
-    """Each of them once; of a model's two ways the one with more files."""
+    """Each item once; of a model with and without pickle the one with it, which has more files."""
     first: dict[tuple, Item] = {}
     for item in items:
         key = (item.name, item.root) if isinstance(item, File) else (item.name, item.into, item.patterns)
@@ -56,7 +56,7 @@ def _once(items: Iterable[Item]) -> list[Item]:
 
 
 def _data_sets(config: Config) -> list[str]:
-    """The data sets that some table reads."""
+    """The data sets that the config's tables need."""
     names = [*config.run["datasets"], *config.classification.sets]
     names += [other for name, other in config.foreign.items() if name in names]
     if config.vqa.names:
@@ -67,7 +67,7 @@ def _data_sets(config: Config) -> list[str]:
 
 
 def _models(config: Config) -> list[str]:
-    """The models that methods, judges and decoders are or start from."""
+    """The models that methods, judges and decoders use or start from."""
     methods = [getattr(config.method(name), "model", None) for name in config.raw.names()]
     table = config.generation.table
     decoders = [table["captioner"].get("model"), *(table["imager"].get(key) for key in ("vae", "unclip"))]
@@ -76,7 +76,7 @@ def _models(config: Config) -> list[str]:
 
 
 def _data_set(name: str, spec: Mapping[str, Any], sets: Mapping[str, Any], project: Path) -> Iterator[Item]:
-    """The official files of a data set's entry; of another, what isn't there."""
+    """The official files of a data set's entry, and those of its paths that are missing and in no table."""
     kind, known = spec["kind"], None
     if kind == "cifar":
         folder = Path(spec["source"])
@@ -95,7 +95,7 @@ def _data_set(name: str, spec: Mapping[str, Any], sets: Mapping[str, Any], proje
 
 
 def _files(entry: Mapping[str, Any], root: Path, paths: list[str] | None) -> Iterator[File]:
-    """The files of a set of which some path is wanted; paths: None, all.  Of a file what is wanted is taken."""
+    """The files of a set that give a wanted path, reduced to their wanted paths.  paths: None, all."""
     for each in entry["files"]:
         gives = tuple(path for path in each["gives"] if paths is None or path in paths)
         if gives:
@@ -111,7 +111,7 @@ def _file(entry: Mapping[str, Any], root: Path) -> File:
 
 
 def _paths(spec: Mapping[str, Any]) -> list[str] | None:
-    """What a kind's `load` reads below its root, with an entry's options; None: all of the set."""
+    """The paths that a kind's `load` reads below its root with an entry's options; None: all of the set."""
     defaults = {
         name: parameter.default for name, parameter in inspect.signature(data.check(spec).load).parameters.items()
     }
@@ -132,7 +132,7 @@ def _paths(spec: Mapping[str, Any]) -> list[str] | None:
 
 
 def _encoder(encoder: Any, weights: Mapping[str, Any], project: Path) -> Iterator[Item]:
-    """The weights of an encoder that pip doesn't bring."""
+    """The weights of an encoder that pip doesn't install."""
     name = type(encoder).__name__
     if name == "Inception":
         yield from _weights(encoder.weights or _torch_cache(), None, False, weights, project)
@@ -154,7 +154,7 @@ def _weights(
     model: str, revision: str | None, pickle: bool, weights: Mapping[str, Any], project: Path,
     patterns: tuple[str, ...] = PATTERNS,
 ) -> Iterator[Item]:  # fmt: skip
-    """A model of the hub, or the table's weights where a folder or a file of that name is wanted."""
+    """A model of the hub, or the table's weights if it has a folder or a file of that name."""
     place, entry = project / model, weights.get(Path(model).name)
     name, _, commit = model.partition("@")
     if entry is not None and "model" in entry:
@@ -170,6 +170,6 @@ def _weights(
 
 
 def _torch_cache() -> str:
-    """Where torch looks for FID's network, if the config doesn't say."""
+    """Where torch looks for FID's network, unless the config names a file."""
     home = os.environ.get("TORCH_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "torch")
     return os.path.join(os.path.expanduser(home), "hub", "checkpoints", os.path.basename(INCEPTION))

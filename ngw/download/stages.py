@@ -1,4 +1,4 @@
-"""The download command: what configs need is told, its licences are accepted once, and it is fetched."""
+"""The download command: it lists what configs need, has the licences accepted once, and fetches the files."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ ACCEPTED = ".ngw-licences"  # in the project's folder: a line each
 
 @stage("Fetch the data sets and weights that configs need, or data sets by name.")
 def download(
-    what: Annotated[Sequence[str], POSITIONAL, "config files over config.yaml, or names: coco vqa2 flickr30k"] = (),
+    what: Annotated[Sequence[str], POSITIONAL, "configs laid over config.yaml, or data sets: coco vqa2 flickr30k"] = (),
     root: Root = Path(),
-    table: Annotated[Path | None, "another table of official files: a mirror's, say"] = None,
-    parallel: Annotated[int, count, "files at once"] = 4,
-    dry_run: Annotated[bool, "tell what is wanted, how large it is and what the disk has, and fetch nothing"] = False,
-    accept_licences: Annotated[bool, "say once that you have read the licences and accept them"] = False,
+    table: Annotated[Path | None, "another table of official files, such as a mirror's"] = None,
+    parallel: Annotated[int, count, "files fetched at once"] = 4,
+    dry_run: Annotated[bool, "list files, their sizes and the free space, and fetch nothing"] = False,
+    accept_licences: Annotated[bool, "accept the licences that you have read, needed once"] = False,
 ) -> None:
-    """The download command, which the rule of that name runs; what is there already is left alone.
+    """The download command, which the rule of that name runs; existing files stay as they are.
 
     Raises:
-        InputError: what couldn't be fetched, once all else is; likewise what a person must ask for.
+        InputError: a file that couldn't be fetched, or that a person must request; raised after all others are fetched.
     """
     from ngw.download import items
 
@@ -53,7 +53,10 @@ def download(
     _accept(new, root / ACCEPTED, accept_licences)
     faults = _fetch(fetched, parallel)
     by_hand = [item for item in missing if not item.url]
-    faults += [InputError(f"{item.name}: {item.form}: put it below {item.root}") for item in by_hand]
+    faults += [
+        InputError(f"{item.name}: expected it below {item.root}, found none; put it there ({item.form}).")
+        for item in by_hand
+    ]
     if faults:
         kind = FullDisk if any(isinstance(fault, FullDisk) for fault in faults) else InputError
         more = f" (and {len(faults) - 1} more, above)" if len(faults) > 1 else ""
@@ -63,7 +66,7 @@ def download(
 
 
 def _wanted(what: Sequence[str], root: Path, table) -> list[Item]:
-    """What config files and names stand for; without names, config.yaml counts too."""
+    """The items of config files, laid over config.yaml, and of names; without both, of config.yaml alone."""
     from ngw.config import Config, read
     from ngw.download import needs
     from ngw.tools.status import merged
@@ -80,7 +83,7 @@ def _wanted(what: Sequence[str], root: Path, table) -> list[Item]:
 
 
 def _state(item: Item, size: int | None) -> str:
-    """In a few words, whether it is there."""
+    """An item's state in a few words."""
     if size == 0:
         return "there"
     if not item.url:
@@ -89,9 +92,9 @@ def _state(item: Item, size: int | None) -> str:
 
 
 def _tell_room(fetched: Mapping[Item, int | None], check: bool) -> None:
-    """A line a disk: what is wanted at most, archives beside what is in them, and what is free.
+    """Print one line a disk: the space needed at most, for archives beside their content, and the free space.
 
-    check: raise a `FullDisk` error where that is too little.
+    check: raise a `FullDisk` error if that is too little.
     """
     disks: dict[int, list] = {}
     for item, missing in fetched.items():
@@ -99,20 +102,20 @@ def _tell_room(fetched: Mapping[Item, int | None], check: bool) -> None:
         disks.setdefault(place.stat().st_dev, [place, 0])[1] += item.room(missing)
     for place, needed in disks.values():
         free = shutil.disk_usage(place).free
-        print(f"{place}: at most {_bytes(needed)} are wanted while archives are unpacked, {_bytes(free)} are free")
+        print(f"{place}: at most {_bytes(needed)} are needed while archives are unpacked, {_bytes(free)} are free")
         if check and needed > free:
             raise FullDisk(
                 f"{place}: expected {_bytes(needed)}, found {_bytes(free)} free; free some, or fetch by parts."
             )
     unknown = sum(size is None for size in fetched.values())
     if unknown:
-        print(f"{unknown} of unknown size are not in these numbers")
+        print(f"{unknown} files of unknown size are not counted")
     if not fetched:
         print("nothing to fetch")
 
 
 def _licences(fetched: Sequence[Item], file: Path) -> list[str]:
-    """Tell the licences that nobody has accepted in this project yet; returns them."""
+    """Print the licences that have not been accepted in this project yet; returns them."""
     known = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     lines = [f"{item.name}: {item.licence or f'as its card says, {item.url}'}" for item in fetched]
     new = [line for line in dict.fromkeys(lines) if line not in known]
@@ -122,7 +125,7 @@ def _licences(fetched: Sequence[Item], file: Path) -> list[str]:
 
 
 def _accept(new: Sequence[str], file: Path, accept: bool) -> None:
-    """Go on if there are no new licences, or if they are accepted now."""
+    """Record new licences as accepted; an `InputError` if they aren't."""
     from ngw import io
 
     if new and not accept:
@@ -133,7 +136,7 @@ def _accept(new: Sequence[str], file: Path, accept: bool) -> None:
 
 
 def _fetch(fetched: Sequence[Item], parallel: int) -> list[InputError]:
-    """Fetch some at once, each with its bar, and tell of each; those that fail don't keep the others."""
+    """Fetch items in parallel, each with its bar, and print a line each; a failure doesn't stop the others."""
     faults, stop = [], threading.Event()
     with ThreadPoolExecutor(parallel) as pool:
         running = {pool.submit(item.obtain, stop): item for item in fetched}
@@ -143,7 +146,7 @@ def _fetch(fetched: Sequence[Item], parallel: int) -> list[InputError]:
                     print(f"{running[done].name}: {done.result()}", flush=True)
                 except InputError as error:
                     faults.append(error)
-        except BaseException:  # an end that was asked for: threads end too, and what they have is kept
+        except BaseException:  # an interruption: the threads end too, and keep their parts
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise
@@ -151,6 +154,6 @@ def _fetch(fetched: Sequence[Item], parallel: int) -> list[InputError]:
 
 
 def _bytes(size: int) -> str:
-    """A size as people say it."""
+    """A size in readable units."""
     power = 0 if size < 1000 else 1 if size < 10**6 else 2 if size < 10**9 else 3
     return f"{size / 1000**power:.{1 if power else 0}f} {('bytes', 'kB', 'MB', 'GB')[power]}"

@@ -18,7 +18,7 @@ from typing import IO, Any, NamedTuple
 from ngw.errors import FullDisk, InputError
 
 ENDINGS = (".zip", ".tar.gz", ".tgz", ".tar")
-FAULTS = (  # of archives that are cut, encrypted, of a method that nobody knows, or no archives
+FAULTS = (  # of archives that are cut, encrypted or of an unknown method, and of files that are no archives
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError, NotImplementedError,
     FileExistsError, NotADirectoryError, UnicodeError,
 )  # fmt: skip
@@ -33,9 +33,9 @@ class Member(NamedTuple):
 
 
 def unpack(archive: Path, folder: Path, inside: str, wanted: Sequence[str]) -> None:
-    """Unpack some paths of an archive into `folder`, which must not be there; all its names are looked at first.
+    """Unpack some paths of an archive into `folder`, which must not exist; all names are checked first.
 
-    inside: the archive's folder in which they lie.  wanted: files and folders below that.
+    inside: the archive's folder that has them.  wanted: files and folders below it.
 
     Raises:
         InputError: an archive that is broken, has a name that leads elsewhere, a link or a device, or lacks a path.
@@ -45,9 +45,7 @@ def unpack(archive: Path, folder: Path, inside: str, wanted: Sequence[str]) -> N
             members = [m for m in _members(archive, open_files) if _below(m.name, inside, wanted)]
             needed, free = sum(m.size for m in members), shutil.disk_usage(archive.parent).free
             if needed > free:
-                raise FullDisk(
-                    f"{archive}: expected {needed:,} bytes for what is in it, found {free:,} free; free some."
-                )
+                raise FullDisk(f"{archive}: expected {needed:,} bytes for its content, found {free:,} free; free some.")
             for member in members:
                 target = folder / PurePosixPath(member.name).relative_to(inside)
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -58,16 +56,16 @@ def unpack(archive: Path, folder: Path, inside: str, wanted: Sequence[str]) -> N
     except FAULTS as error:
         reason = " ".join(str(error).split()) or "none"
         raise InputError(f"{archive}: expected a whole archive, found {reason}; fetch it again.") from None
-    os.sync()  # before anything is renamed: once for all of its files
+    os.sync()  # once for all files, before any is renamed
     missing = [name for name in wanted if not (folder / name).exists()]
     if missing:
         raise InputError(
-            f"{archive}: expected {PurePosixPath(inside, missing[0])} in it, found none; look at the address."
+            f"{archive}: expected {PurePosixPath(inside, missing[0])} in it, found none; check the address."
         )
 
 
 def _members(archive: Path, open_files: ExitStack) -> Iterator[Member]:
-    """The files of a zip or a tar; whatever is neither file nor folder is refused."""
+    """The files of a zip or a tar; members that are neither file nor folder are refused."""
     if archive.suffix == ".zip":
         packed = open_files.enter_context(zipfile.ZipFile(archive))
         for info in packed.infolist():
@@ -84,7 +82,7 @@ def _members(archive: Path, open_files: ExitStack) -> Iterator[Member]:
 
 
 def _check(archive: Path, name: str, plain: bool) -> None:
-    """Refuse a name that leads elsewhere, and what is neither file nor folder."""
+    """Refuse a name that leads elsewhere, and a member that is neither file nor folder."""
     parts: Any = PurePosixPath(name).parts
     if not plain:
         raise InputError(f"{archive}: expected files and folders, found {name!r}, a link or a device; don't use it.")
@@ -95,6 +93,6 @@ def _check(archive: Path, name: str, plain: bool) -> None:
 
 
 def _below(name: str, inside: str, wanted: Sequence[str]) -> bool:
-    """Whether an archive's file is one of those that are wanted."""
+    """Whether an archive's file is wanted."""
     path = PurePosixPath(name)
     return any(path.is_relative_to(PurePosixPath(inside, each)) for each in wanted)
