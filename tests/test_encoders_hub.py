@@ -31,7 +31,7 @@ def test_what_the_hub_answers_is_one_sentence_with_a_remedy(failure, monkeypatch
         "offline": (errors.LocalEntryNotFoundError("not in the cache"), "run `hf download org/model --revision abc`"),
         "revision": (made(errors.RevisionNotFoundError), "expected the revision 'abc', found no su"),
         "repository": (made(errors.RepositoryNotFoundError), "expected a public model of that name"),
-        "network": (ConnectionError("no route"), r"found neither \(no route\); where the network is open run"),
+        "network": (ConnectionError("no route"), r"found neither \(no route\); with a network run"),
     }[failure]
 
     def snapshot(*_, **__):

@@ -140,7 +140,7 @@ def test_a_tag_is_the_hub_model_of_open_clip_s_table_at_a_revision(library, save
 
 def test_a_tokenizer_without_a_revision_is_refused(saved):
     with pytest.raises(
-        InputError, match=r"found one of another's, which has no revision; name a folder with open_clip"
+        InputError, match=r"found one with a hub tokenizer, which has no revision; name a folder with open_clip"
     ):
         build("roberta-ViT-B-32", "text", pretrained=str(saved / "open_clip_model.safetensors")).encode(TEXTS)
 

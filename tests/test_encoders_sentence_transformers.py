@@ -103,7 +103,7 @@ def test_its_digest_is_that_of_its_weights_wherever_they_lie(folder, saved):
 
 def test_what_does_not_belong_together_is_refused(folder):
     refused(folder, "expected width 7, found 6; mend `width`", width=7)
-    with pytest.raises(InputError, match="gives pooled features alone; take transformers-text"):
+    with pytest.raises(InputError, match="gives pooled features only; take transformers-text"):
         build(folder).encode(["a"], tokens=True)
     edit(folder, lambda weights: {name: w for name, w in weights.items() if "layer.1" not in name})
     refused(folder, r"expected the weights of a BertModel, found 16 of its weights missing \(encoder\.layer\.1")
@@ -120,7 +120,7 @@ def test_a_tokenizer_of_more_words_is_refused(folder):
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     tokenizer["model"]["vocab"]["bird"] = 8
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-    refused(folder, "expected the tokenizer of a network of 8 words, found a word of number 8; replace it")
+    refused(folder, "expected the tokenizer of a network with 8 words, found a word with number 8; replace it")
 
 
 def test_a_folder_of_another_library_and_one_with_code_are_refused(folder):

@@ -84,7 +84,7 @@ def test_another_models_file_is_refused(tmp_path):
 def test_a_tokenizer_of_more_words_than_the_network_has_is_refused(tmp_path):
     text_folder(tmp_path, "BertModel", **{**BERT, "vocab_size": 7})
     with pytest.raises(
-        InputError, match=r"tokenizer\.json: expected the tokenizer of a network of 7 words, found a wo"
+        InputError, match=r"tokenizer\.json: expected the tokenizer of a network with 7 words, found a wo"
     ):
         text(tmp_path).encode(["a cat"])
 

@@ -133,7 +133,7 @@ def test_encoders_without_tokens_give_none(tmp_path):
     for made, told in (
         (encoders.build(spec), "precomputed features have no tokens"),
         (encoders.build({"kind": "python", "call": "json:loads"}), "a function gives pooled features alone"),
-        (encoders.build({"kind": "inception"}), "expected to be a judge of pictures, which has no tokens"),
+        (encoders.build({"kind": "inception"}), "expected to give pooled features only, found a request for tokens"),
     ):
         with pytest.raises(InputError, match=told):
             made.encode([0], tokens=True)

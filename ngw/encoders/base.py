@@ -1,4 +1,4 @@
-"""What every frozen encoder offers: who it is, and `encode` from raw items to features."""
+"""The interface of every frozen encoder: its card, and `encode` from raw items to features."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ngw.options import check
 
 @dataclass
 class Encoding:
-    """One batch: pooled [b, width] float32; tokens [b, t, token_width] float32 and mask [b, t] bool, if asked for."""
+    """One batch: pooled [b, width] float32; tokens [b, t, token_width] float32 and mask [b, t] bool, if requested."""
 
     pooled: np.ndarray
     tokens: np.ndarray | None = None
@@ -22,7 +22,7 @@ class Encoding:
 
 
 class Encoder:
-    """A frozen, pre-trained network. Making one is cheap: weights load at the first `encode`.
+    """A frozen, pre-trained network. Creating one is cheap: weights load at the first `encode`.
 
     A subclass states its card (modality, widths, licence, training data, preprocessing with its source), and declares
     its options as fields of a dataclass (`ngw.options`), or stores and checks them in `__init__`.
@@ -33,13 +33,13 @@ class Encoder:
     width: int  # of the pooled feature
     token_width: int
     n_tokens: int  # tokens an item, padding included
-    licence: str | None = None  # of the weights; None: as the model's own files say (`about`), else not stated
+    licence: str | None = None  # of the weights; None: from the model's own files (`about`), else not stated
     training_data: str | None = None  # as licence
     preprocessing: str
     version: str  # of the weights
 
     def __post_init__(self) -> None:
-        """Refuse options outside their bounds; a subclass adds to its card what follows from them."""
+        """Refuse options outside their bounds; a subclass completes its card from them."""
         check(self)
 
     def encode(self, items: Sequence, tokens: bool = False) -> Encoding:
@@ -47,29 +47,29 @@ class Encoder:
         raise TypeError(f"{type(self).__name__} must define encode")
 
     def sources(self) -> list[str]:
-        """What lies outside the package and features depend on: paths of files and folders, `package:<name>`."""
+        """What features depend on outside this package: paths of files and folders, `package:<name>`."""
         return []
 
     def prepare(self, items: Sequence[str]) -> Any:
-        """What `encode` takes as well as items: read and preprocessed, while the network works on the batch before."""
+        """Items read and preprocessed, which `encode` also takes; done while the network works on the batch before."""
         return items
 
     def view(self, item: str) -> Any:
-        """What a vision encoder sees of an image, as a picture whose grid its tokens are, rows first."""
+        """The part of an image that a vision encoder sees, as a picture; its tokens are the picture's grid, by rows."""
         raise TypeError(f"{type(self).__name__} must define view")
 
     def count_tokens(self, items: Sequence[str]) -> np.ndarray:
-        """How many tokens each item has, int64 [len(items)], as `encode`'s mask will say; an image has all."""
+        """The number of tokens of each item, int64 [len(items)], as in `encode`'s mask; an image has `n_tokens`."""
         if self.modality != "vision":
             raise TypeError(f"{type(self).__name__} must define count_tokens")
         return np.full(len(items), self.n_tokens, np.int64)
 
     def about(self) -> Mapping[str, str]:
-        """What the model's own files say of its licence and training data, where its config entry says nothing."""
+        """Licence and training data from the model's own files, for what its config entry doesn't state."""
         return {}
 
     def card(self) -> dict[str, str]:
-        """What a feature file says about its encoder: what its entry says, else its own files, else "not stated"."""
+        """The facts about its encoder in a feature file: from its entry, else from its own files, else "not stated"."""
         names = ("modality", "licence", "training_data", "preprocessing", "version")
         given = {name: getattr(self, name) for name in names}
         own = self.about() if None in given.values() else {}

@@ -45,12 +45,12 @@ class Clip(Encoder):
         return _huggingface.sources(self.model)
 
     def about(self) -> Mapping[str, str]:
-        """What the model card in the folder says."""
+        """Licence and training data from the model card in the folder."""
         return _huggingface.about(self.model, self.revision)
 
     @cached_property
     def folder(self):
-        """Where the files lie, checked to be there and a CLIP's."""
+        """The folder of the files, checked to be a whole CLIP."""
         where = _huggingface.folder(self.model, self.revision)
         _huggingface.need(where, *FILES)
         if io.read_json(where / "config.json").get("model_type") != "clip":
@@ -77,14 +77,14 @@ class Clip(Encoder):
         return Preprocessor(io.read_json(file), str(file))
 
     def view(self, path: str):
-        """What the network sees of an image file, as a picture."""
+        """The part of an image file that the network sees, as a picture."""
         return self.preprocessor.view(path)
 
     def _rows(self, items: Sequence[str]):
         return _huggingface.tokens(self.tokenizer, items, self.model)
 
     def count_tokens(self, items: Sequence[str]) -> np.ndarray:
-        """How many tokens each text has, its marks included."""
+        """The number of tokens of each text, with start and end tokens."""
         return np.array([sum(row.attention_mask) for row in self._rows(items)], np.int64)
 
     def prepare(self, items: Sequence[str]) -> Sequence[str] | np.ndarray:
@@ -98,7 +98,7 @@ class Clip(Encoder):
         from ngw.products import products
 
         if tokens:
-            raise InputError(f"{self.model}: a CLIP gives pooled features alone; take another encoder for fusion.")
+            raise InputError(f"{self.model}: a CLIP gives pooled features only; take another encoder for fusion.")
         network = self.network
         with torch.inference_mode(), products():
             if self.modality == "vision":

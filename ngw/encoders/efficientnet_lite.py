@@ -66,11 +66,13 @@ class EfficientNetLite(Encoder):
         file = getattr(weights, f"Efficientnet{self.variant.capitalize()}ModelFile").get_model_file_path()
         model = EfficientNet.from_name(f"efficientnet-{self.variant}")
         with whole(file, f"the weights of efficientnet-{self.variant}", f"install {package} again"):
-            model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))  # all of them, and no other
+            model.load_state_dict(
+                torch.load(file, map_location="cpu", weights_only=True)
+            )  # strict: all weights
         return lean(model)
 
     def view(self, path: str) -> Image:
-        """What the network sees of an image file, [size, size] RGB; the file is named where it can't be read."""
+        """The part of an image file that the network sees, [size, size] RGB; an error names the file."""
         from PIL import Image
 
         image = read(path)
@@ -102,8 +104,7 @@ class EfficientNetLite(Encoder):
 def lean(model):
     """The same function at a fifteenth of the time on a CPU (107 to 7 ms an image; features equal to 3e-5).
 
-    Batch norms are folded into their convolutions, which take their padding and ReLU6 with them, memory is
-    channels-last.
+    Batch norms are folded into their convolutions, paddings and ReLU6 are fused with them, and memory is channels-last.
     """
     import torch
     from torch.nn.utils.fusion import fuse_conv_bn_eval

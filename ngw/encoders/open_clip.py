@@ -21,7 +21,7 @@ PATTERNS = (
     CONFIG, "config.json", "open_clip_*.safetensors", "tokenizer*", "special_tokens_map.json", "vocab.*", "merges.txt",
     "*.model", "README.md",
 )  # fmt: skip
-PRECISIONS = {"float32": "fp32", "bfloat16": "pure_bf16", "float16": "pure_fp16"}  # in open_clip's words
+PRECISIONS = {"float32": "fp32", "bfloat16": "pure_bf16", "float16": "pure_fp16"}  # open_clip's names
 
 
 class Loaded(NamedTuple):
@@ -46,9 +46,9 @@ class OpenClip(Encoder):
     model: str = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
     pretrained: str | None = None  # a tag of open_clip, such as laion2b_s34b_b79k, or a file of weights
     width: int = 512  # of the shared space
-    revision: str | None = None  # of the hub model, that of the tag too
+    revision: str | None = None  # of the hub model, also of a tag's
     precision: str = option("float32", among=_huggingface.PRECISIONS)
-    pickle: bool = False  # whether the weights may be in another form than safetensors
+    pickle: bool = False  # whether other forms of weights than safetensors are allowed
     licence: str | None = None  # null: as the model card says, like training_data
     training_data: str | None = None
 
@@ -68,18 +68,18 @@ class OpenClip(Encoder):
         return self.pretrained if self.pretrained is not None and os.path.isfile(self.pretrained) else None
 
     def hub(self) -> tuple[str, Sequence[str]] | None:
-        """The model as `_huggingface.folder` takes it, and patterns of its files; None of a file of the user's."""
+        """The model as `_huggingface.folder` takes it, and patterns of its files; None for the user's own file."""
         return None if self._own_file else (self._source(), self._patterns())
 
     def about(self) -> Mapping[str, str]:
-        """What the model card says; a file of weights has none."""
+        """Licence and training data from the model card; a file of weights has none."""
         return {} if self._own_file else _huggingface.about(self._source(), self.revision, patterns=self._patterns())
 
     def _patterns(self) -> tuple[str, ...]:
         return (*PATTERNS, *["open_clip_*.bin"] * self.pickle)
 
     def _source(self) -> str:
-        """The folder or hub model: of a tag the one that open_clip's table has."""
+        """The folder or hub model; for a tag, the hub model in open_clip's table."""
         if self.pretrained is None:
             return self.model.removeprefix("hf-hub:").removeprefix("local-dir:")
         library = _packages.library("open_clip", "open-clip")
@@ -102,7 +102,7 @@ class OpenClip(Encoder):
         return self.model
 
     def _place(self, library: Any) -> tuple[str, str | None]:
-        """Model and weights as open_clip's loader takes them, all of their files on this machine."""
+        """Model and weights as open_clip's loader takes them, with all files on this machine."""
         file = self._own_file
         if file is None:
             where = _huggingface.folder(self._source(), self.revision, patterns=self._patterns())
@@ -110,8 +110,8 @@ class OpenClip(Encoder):
             return f"local-dir:{where}", None
         if "hf_tokenizer_name" in library.get_model_config(self._architecture(library))["text_cfg"]:
             raise InputError(
-                f"{self.model}: expected an architecture with open_clip's own tokenizer beside a file, found one of "
-                f"another's, which has no revision; name a folder with {CONFIG}, its weights and its tokenizer."
+                f"{self.model}: expected an architecture with open_clip's own tokenizer beside a file, found one with "
+                f"a hub tokenizer, which has no revision; name a folder with {CONFIG}, weights and tokenizer."
             )
         if not file.endswith(".safetensors") and not self.pickle:
             raise InputError(f"{file}: expected safetensors, found another form; convert it, or set `pickle: true`.")
@@ -135,7 +135,7 @@ class OpenClip(Encoder):
         return Loaded(network.eval().requires_grad_(False), preprocess, tokenizer)
 
     def view(self, path: str):
-        """What the network sees of an image file, as a picture."""
+        """The part of an image file that the network sees, as a picture."""
         image = read(path)
         for step in self.loaded.preprocess.transforms:
             if type(step).__name__.endswith("ToTensor"):
@@ -144,7 +144,7 @@ class OpenClip(Encoder):
         return image
 
     def count_tokens(self, items: Sequence[str]) -> np.ndarray:
-        """How many tokens each text has, its marks included."""
+        """The number of tokens of each text, with start and end tokens."""
         splitter = self.loaded.tokenizer
         pad = getattr(getattr(splitter, "tokenizer", None), "pad_token_id", 0)  # open_clip's own pads with 0
         ids = splitter(list(items)).numpy()
@@ -164,7 +164,7 @@ class OpenClip(Encoder):
         from ngw.products import products
 
         if tokens:
-            raise InputError(f"{self.model}: open_clip gives pooled features alone; take another encoder for fusion.")
+            raise InputError(f"{self.model}: open_clip gives pooled features only; take another encoder for fusion.")
         network, _, tokenizer = self.loaded
         weight = next(network.parameters())
         with torch.inference_mode(), products():

@@ -1,4 +1,4 @@
-"""One's own features, made elsewhere: npy, safetensors or parquet files, or a folder of `datasets`, with ids."""
+"""Your own features, computed elsewhere: npy, safetensors or parquet files, or a folder of `datasets`, with ids."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ngw.options import option
 
 @dataclass(eq=False)
 class Precomputed(Encoder):
-    """Features looked up by the id of an image or a caption; nothing is computed. An .npy is mapped, not read."""
+    """Features looked up by the id of an image or a caption; nothing is computed. An .npy file is mapped, not read."""
 
     by_id = True
-    token_width, n_tokens = 1, 1  # pooled features alone
+    token_width, n_tokens = 1, 1  # pooled features only
 
     modality: str = option("vision", among=("vision", "text"))
     # .npy [n, width]; .safetensors with `features` and `ids`; .parquet, or a folder of datasets' save_to_disk, with
     # `id` and `features` (lists) or columns of floats: see `ngw.io.arrays.read`. One file for all splits.
     file: str = "features.safetensors"
     width: int = 768
-    ids: str | None = None  # of an .npy: another, of n whole numbers in the same order
+    ids: str | None = None  # for an .npy: a second .npy with n whole numbers in the same order
     licence: str | None = None
     training_data: str | None = None
 
@@ -60,12 +60,12 @@ class Precomputed(Encoder):
             values, counts = np.unique(ids, return_counts=True)
             raise InputError(
                 f"{self.ids or self.file}: id {values[counts.argmax()]}: expected once, found {counts.max()} times; "
-                "remove the doubles."
+                "remove the duplicates."
             )
         return row, x
 
     def _read(self) -> tuple[np.ndarray, np.ndarray]:
-        """Ids and features as the file has them."""
+        """Ids and features as they are in the file."""
         rows = arrays.read(self.file)
         ids = arrays.npy(Path(self.ids)) if self.ids is not None else rows.ids
         if ids is None:
@@ -80,7 +80,7 @@ class Precomputed(Encoder):
         missing = [i for i in items if i not in row]
         if missing:
             raise InputError(
-                f"{self.file}: id {missing[0]}: expected its features, found none ({len(row)} other ids are there); "
+                f"{self.file}: id {missing[0]}: expected its features, found none ({len(row)} other ids have some); "
                 "write them, or take the item out of the data set."
             )
         return Encoding(np.asarray(x[[row[i] for i in items]], np.float32))

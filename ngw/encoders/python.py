@@ -1,4 +1,4 @@
-"""One's own encoder as a Python function: `call: my_package.my_module:encode`."""
+"""Your own encoder as a Python function: `call: my_package.my_module:encode`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ngw.options import option
 class Python(Encoder):
     """call(items) -> an array [len(items), width]; items are image paths or texts, at most 32 at once.
 
-    The module must be importable where the jobs run: installed, or on PYTHONPATH.  Its file, or the whole package that
-    it is in, is what its features depend on; change `version` when anything else does that it computes with.
+    The module must be importable where the jobs run: installed, or on PYTHONPATH.  Features depend on its file, or on
+    its whole package if it is in one; change `version` when anything else changes that the function uses.
     """
 
-    token_width, n_tokens = 1, 1  # pooled features alone
+    token_width, n_tokens = 1, 1  # pooled features only
 
     call: str = "my_module:encode"
     modality: str = option("vision", among=("vision", "text"))
@@ -37,11 +37,11 @@ class Python(Encoder):
         self.preprocessing = "its own"
 
     def card(self) -> dict[str, str]:
-        """As `Encoder.card`, of the function's name and version."""
+        """As `Encoder.card`, with the function's name and version."""
         return super().card() | {"version": f"{self.call} {self.version}"}
 
     def sources(self) -> list[str]:
-        """The file of the module; all of the package where it is in one."""
+        """The module's file, or its whole package if it is in one."""
         package = self.call.partition(":")[0].partition(".")[0]
         spec = importlib.util.find_spec(package)
         if spec is None or spec.origin is None:
@@ -49,7 +49,7 @@ class Python(Encoder):
         return [f"package:{package}" if spec.submodule_search_locations else spec.origin]
 
     def function(self) -> Callable[[list], np.ndarray]:
-        """What `call` names."""
+        """The function that `call` names."""
         module, name = self.call.split(":")
         try:
             return getattr(importlib.import_module(module), name)
@@ -61,9 +61,9 @@ class Python(Encoder):
             raise InputError(f"{self.call}: expected a function {name}, found none in {module}; mend `call`.") from None
 
     def encode(self, items: Sequence[str], tokens: bool = False) -> Encoding:
-        """What the function says of some items."""
+        """The function's features of some items."""
         if tokens:
-            raise InputError(f"{self.call}: a function gives pooled features alone; take another encoder for fusion.")
+            raise InputError(f"{self.call}: a function gives pooled features only; take another encoder for fusion.")
         features = np.asarray(self.function()(list(items)))
         if features.shape != (len(items), self.width) or features.dtype.kind != "f":
             raise InputError(

@@ -16,7 +16,7 @@ from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError, did_you_mean
 from ngw.options import option
 
-OWNER = "sentence-transformers"  # of hub models that are named without one, as the library has it
+OWNER = "sentence-transformers"  # of hub models named without an owner, as in the library
 PATTERNS = (
     *_huggingface.PATTERNS, "modules.json", "config_sentence_transformers.json", "sentence_*_config.json",
     "*/config.json", "*.model",
@@ -25,9 +25,9 @@ PATTERNS = (
 
 @dataclass(eq=False)
 class SentenceTransformers(Encoder):
-    """What `SentenceTransformer(model).encode(texts)` gives: pooling, dense layers and norm as the model's modules say.
+    """The result of `SentenceTransformer(model).encode(texts)`: pooling, dense layers and norm by the model's modules.
 
-    Word tokens aren't offered: fusion takes `transformers-text`, of the same folder.
+    Word tokens aren't offered; for fusion take `transformers-text` with the same folder.
     """
 
     modality = "text"
@@ -37,7 +37,7 @@ class SentenceTransformers(Encoder):
     max_length: int | None = option(None, least=4)  # tokens that are kept; null: as many as the model says
     revision: str | None = None
     prompt: str | None = None  # before each text; null: that of prompt_name, else the model's default one
-    prompt_name: str | None = None  # of a prompt that the model has
+    prompt_name: str | None = None  # of one of the model's prompts
     normalise: bool = False  # to unit length, where no module of the model does it
     precision: str = option("float32", among=_huggingface.PRECISIONS)  # on a GPU; on a CPU float32 is the fast one
     licence: str | None = None  # null: as the folder's model card says, like training_data
@@ -56,7 +56,7 @@ class SentenceTransformers(Encoder):
         return _huggingface.sources(self.model)
 
     def hub(self) -> tuple[str, Sequence[str]]:
-        """The model as `_huggingface.folder` takes it, and patterns of the files that are wanted of the hub's."""
+        """The model as `_huggingface.folder` takes it, and patterns of the hub's files to fetch."""
         return self.source, PATTERNS
 
     @property
@@ -66,12 +66,12 @@ class SentenceTransformers(Encoder):
         return f"{OWNER}/{self.model}" if short else self.model
 
     def about(self) -> Mapping[str, str]:
-        """What the model card in the folder says."""
+        """Licence and training data from the model card in the folder."""
         return _huggingface.about(self.source, self.revision, patterns=PATTERNS)
 
     @cached_property
     def folder(self) -> Path:
-        """Where the files lie, checked to be there and to name no code but the library's."""
+        """The folder of the files, checked to be whole and to name no code but the library's."""
         where = _huggingface.folder(self.source, self.revision, patterns=PATTERNS)
         if not (where / "modules.json").is_file():
             raise InputError(
@@ -110,7 +110,7 @@ class SentenceTransformers(Encoder):
         return network.eval().requires_grad_(False)
 
     def _check(self, network: Any) -> None:
-        """Refuse missing weights, of which the library's loader warns alone, and a tokenizer of more words."""
+        """Refuse missing weights, for which the library's loader only warns, and a tokenizer with too many words."""
         trunk, modules = network.transformers_model, io.read_json(self.folder / "modules.json")
         place = self.folder / modules[0].get("path", "")
         how = {"use_safetensors": True, "trust_remote_code": False, **_huggingface.STATES}
@@ -118,18 +118,18 @@ class SentenceTransformers(Encoder):
         words, last = trunk.get_input_embeddings().num_embeddings, max(network.tokenizer.get_vocab().values())
         if last >= words:
             raise InputError(
-                f"{place}: expected the tokenizer of a network of {words} words, found a word of number {last}; "
+                f"{place}: expected the tokenizer of a network with {words} words, found a word with number {last}; "
                 "replace it or the weights, which don't belong together."
             )
 
     @property
     def n_tokens(self) -> int:  # type: ignore[override]  # known only from the folder, as late as possible
-        """Tokens that are read of a text; 1 where the model has no limit."""
+        """Tokens read of a text; 1 if the model has no limit."""
         return self.max_length or self.network.max_seq_length or 1
 
     @cached_property
     def _prompt(self) -> str:
-        """What stands before each text."""
+        """The text before each text."""
         if self.prompt is not None:
             return self.prompt
         prompts, name = self.network.prompts, self.prompt_name or self.network.default_prompt_name
@@ -138,7 +138,7 @@ class SentenceTransformers(Encoder):
         return "" if name is None else prompts[name]
 
     def count_tokens(self, items: Sequence[str]) -> np.ndarray:
-        """How many tokens each text has, int64 [len(items)], its marks and the prompt included."""
+        """The number of tokens of each text, int64 [len(items)], with its marks and the prompt."""
         mask = self.network.preprocess(list(items), prompt=self._prompt)["attention_mask"]
         return mask.sum(1).numpy().astype(np.int64)
 
@@ -150,7 +150,7 @@ class SentenceTransformers(Encoder):
 
         if tokens:
             raise InputError(
-                f"{self.model}: sentence-transformers gives pooled features alone; take transformers-text for fusion."
+                f"{self.model}: sentence-transformers gives pooled features only; take transformers-text for fusion."
             )
         how = {"prompt": self._prompt, "normalize_embeddings": self.normalise, "batch_size": max(1, len(items))}
         with torch.inference_mode(), products():

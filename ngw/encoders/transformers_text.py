@@ -29,12 +29,12 @@ class TransformersText(Encoder):
     # BERT's and RoBERTa's first state.
     pooling: str = option("mean", among=("cls", "mean"))
     normalise: bool = True
-    prefix: str = ""  # what an embedder wants before a text
+    prefix: str = ""  # put before each text, as some embedders need it
     precision: str = option("float32", among=_huggingface.PRECISIONS)  # on a GPU; on a CPU float32 is the fast one
-    pickle: bool = False  # whether the weights may be pytorch_model.bin
+    pickle: bool = False  # whether weights in pytorch_model.bin are allowed
     compiled: bool = False  # by torch.compile
     merged_with: str | None = None  # another transformer of this shape, whose trunk's weights enter the mean
-    merge_weight: float = option(0.5, least=0, most=1)  # of the other
+    merge_weight: float = option(0.5, least=0, most=1)  # of the other in the mean
     licence: str | None = None  # null: as the folder's model card says, like training_data
     training_data: str | None = None
 
@@ -50,7 +50,7 @@ class TransformersText(Encoder):
         return _huggingface.sources(self.model, self.merged_with)
 
     def about(self) -> Mapping[str, str]:
-        """What the model card in the folder says."""
+        """Licence and training data from the model card in the folder."""
         return _huggingface.about(self.model, self.revision, self.merged_with)
 
     @cached_property
@@ -70,7 +70,7 @@ class TransformersText(Encoder):
         return _huggingface.tokens(self.loaded[0], [self.prefix + item for item in items], self.model)
 
     def count_tokens(self, items: Sequence[str]) -> np.ndarray:
-        """How many tokens each text has, int64 [len(items)], the marks of its beginning and end included."""
+        """The number of tokens of each text, int64 [len(items)], with start and end tokens."""
         return np.array([sum(row.attention_mask) for row in self._rows(items)], np.int64)
 
     def encode(self, items: Sequence[str], tokens: bool = False) -> Encoding:

@@ -37,10 +37,10 @@ class TransformersVision(Encoder):
     # 2021), or mean over the patches.
     pooling: str = option("cls", among=("cls", "mean"))
     precision: str = option("float32", among=_huggingface.PRECISIONS)  # on a GPU; on a CPU float32 is the fast one
-    pickle: bool = False  # whether the weights may be pytorch_model.bin
+    pickle: bool = False  # whether weights in pytorch_model.bin are allowed
     compiled: bool = False  # by torch.compile
     merged_with: str | None = None  # another transformer of this shape, whose trunk's weights enter the mean
-    merge_weight: float = option(0.5, least=0, most=1)  # of the other
+    merge_weight: float = option(0.5, least=0, most=1)  # of the other in the mean
     licence: str | None = None  # null: as the folder's model card says, like training_data
     training_data: str | None = None
 
@@ -54,12 +54,12 @@ class TransformersVision(Encoder):
         return _huggingface.sources(self.model, self.merged_with)
 
     def about(self) -> Mapping[str, str]:
-        """What the model card in the folder says."""
+        """Licence and training data from the model card in the folder."""
         return _huggingface.about(self.model, self.revision, self.merged_with)
 
     @cached_property
     def folder(self):
-        """Where the files lie, checked to be there."""
+        """The folder of the files, checked to be whole."""
         where = _huggingface.folder(self.model, self.revision, self.pickle)
         weights = "pytorch_model.bin" if self.pickle else "*.safetensors"
         _huggingface.need(where, "config.json", "preprocessor_config.json", weights)
@@ -95,7 +95,7 @@ class TransformersVision(Encoder):
         return _huggingface.merged(network, self.model, self.merged_with, self.merge_weight)
 
     def view(self, path: str) -> Image:
-        """What the network sees of an image file."""
+        """The part of an image file that the network sees."""
         return self.preprocessor.view(path)
 
     def prepare(self, items: Sequence[str]) -> np.ndarray:
