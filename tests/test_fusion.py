@@ -245,7 +245,7 @@ def test_wrong_bases_and_tokens_are_refused():
         Basis(np.eye(2, 4), np.zeros(4))
     with pytest.raises(InputError, match="expected a positive unit, found 0"):
         Basis(np.eye(4, 2), np.zeros(4), 0)
-    with pytest.raises(InputError, match="tokens: expected some that the mask keeps"):
+    with pytest.raises(InputError, match="tokens: expected some inside the mask"):
         Tokens.of(np.zeros((2, 3, 4)), np.zeros((2, 3), bool))
 
 

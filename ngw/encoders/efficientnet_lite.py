@@ -66,9 +66,7 @@ class EfficientNetLite(Encoder):
         file = getattr(weights, f"Efficientnet{self.variant.capitalize()}ModelFile").get_model_file_path()
         model = EfficientNet.from_name(f"efficientnet-{self.variant}")
         with whole(file, f"the weights of efficientnet-{self.variant}", f"install {package} again"):
-            model.load_state_dict(
-                torch.load(file, map_location="cpu", weights_only=True)
-            )  # strict: all weights
+            model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))  # strict: all weights
         return lean(model)
 
     def view(self, path: str) -> Image:

@@ -1,4 +1,4 @@
-"""The space that an encoder's tokens are kept in: their centre and scale, their principal axes, and the axes' file."""
+"""The space in which an encoder's tokens are kept: their centre and scale, their principal axes, and the axes' file."""
 
 from __future__ import annotations
 
@@ -33,9 +33,7 @@ class Tokens:
         """Of tokens z [n, t, d] where mask [n, t]; a few thousand items are enough."""
         rows = z[mask].astype(np.float32)
         if not len(rows):
-            raise InputError(
-                f"tokens: expected some that the mask keeps, found none in {list(z.shape)}; mend the mask."
-            )
+            raise InputError(f"tokens: expected some inside the mask, found none in {list(z.shape)}; mend the mask.")
         mean = rows.mean(0, dtype=np.float64)
         scale = float(np.sqrt(((rows - mean) ** 2).sum(1).mean()))
         return cls(z.shape[-1], mean, scale or 1.0)
@@ -43,7 +41,7 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Basis:
-    """How kept tokens c [p] stand to the features that maps are fitted on: z = (mean + axes c) / unit.
+    """From kept tokens c [p] to the features that maps are fitted on: z = (mean + axes c) / unit.
 
     axes [d, p] orthonormal, mean [d]: of a PCA of the tokens, or the identity and 0.  unit: from `token_unit`.
     """
@@ -81,7 +79,7 @@ def token_unit(z: np.ndarray, mask: np.ndarray, pooled: np.ndarray) -> float:
 
 
 def fit_basis(encoder: Encoder, items: Sequence[str], dims: int | None) -> tuple[Basis, dict[str, float]]:
-    """The basis in which an encoder's tokens are kept, from a few hundred items, and what it explains.
+    """The basis in which an encoder's tokens are kept, from a few hundred items, and the variance that it explains.
 
     dims: the principal components of the tokens that are kept (at most their number); None: all coordinates as they
     are.  Returns also {"explained": share of the variance kept, "scale": root mean square length of a kept token}.
@@ -113,7 +111,7 @@ def fit_basis(encoder: Encoder, items: Sequence[str], dims: int | None) -> tuple
 
 
 def write_basis(path: str | os.PathLike, basis: Basis, about: Mapping[str, float], metadata: Mapping[str, str]) -> None:
-    """Write a basis and what `fit_basis` says about it."""
+    """Write a basis and the numbers of `fit_basis` about it."""
     head = {**metadata, "unit": repr(basis.unit), **{name: repr(value) for name, value in about.items()}}
     io.write_tensors(path, {"axes": basis.axes, "mean": basis.mean}, head)
 

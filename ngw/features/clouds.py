@@ -44,13 +44,13 @@ def clouds(
     a, b: images and captions, or one kind of item through two encoders (two text encoders see the same draw).
     pairs: a number, or "all".  The budgets of one seed are nested: the first 30 pairs are among the first 100.
     unpaired: one of `SETTINGS`; the known pairs are the same in each.
-    foreign: [f, d_y], rows of another data set through b's encoder, in the setting of that name alone.
-    Raises `InputError` where an item has no partner, or the budget is larger than the split.
+    foreign: [f, d_y], rows of another data set through b's encoder, in the setting "foreign" only.
+    Raises `InputError` if an item has no partner, or the budget is larger than the split.
     """
     owner = owners(a, b, "among the split's items")
     place = {image_id: row for row, image_id in enumerate(dict.fromkeys(a.image_ids.tolist()))}
     chosen = draw(np.array([place[i] for i in b.image_ids.tolist()]), len(place), captions, seed)
-    kept = np.unique(owner[chosen])  # every image, or of captions those that were drawn
+    kept = np.unique(owner[chosen])  # every image, or the drawn captions
     stream = rng(seed, "clouds", "order")
     order_x, order_y = kept[stream.permutation(len(kept))], stream.permutation(len(chosen))
     row_of = np.empty(len(a.ids), np.int64)
@@ -76,9 +76,9 @@ def clouds(
 
 
 def abroad(two: Clouds, foreign: np.ndarray, seed: int) -> Clouds:
-    """Clouds whose unpaired rows of y make room for as many foreign rows [f, d_y], drawn by the seed, or for all.
+    """Clouds whose unpaired rows of y are replaced by foreign rows [f, d_y], drawn by the seed; fewer if f is smaller.
 
-    Those of a larger budget, which leaves less room, are among those of a smaller one.
+    The foreign rows of a larger budget, which replaces fewer, are among those of a smaller one.
     """
     free = np.setdiff1d(np.arange(len(two.y)), two.pairs[:, 1])
     drawn = foreign[rng(seed, "clouds", "foreign").permutation(len(foreign))[: len(free)]]
@@ -90,14 +90,14 @@ def abroad(two: Clouds, foreign: np.ndarray, seed: int) -> Clouds:
 
 
 def apart(image_x: np.ndarray, revealed: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of both sides, ascending, that stay where the first k of all pairs [t, 2] are known and others parted.
+    """The rows of both sides, ascending, that stay if the first k of all pairs [t, 2] are known and the others split.
 
-    Of the images without a known pair every other one stays in x, the captions of the others in y.  They take sides
-    from the end of the drawn order in which pairs are revealed: halves are equal at every budget, and an image keeps
-    its side until it is known.  Further captions of a known image are left out, or they would have theirs in x.
+    Of the images without a known pair every second one stays in x, and the captions of the others stay in y.  Sides are
+    assigned from the end of the order in which pairs are revealed: halves are equal at every budget, and an image keeps
+    its side until its pair is known.  Further captions of a known image are left out, since their image is in x.
     """
     _, image = np.unique(image_x, return_inverse=True)
-    of_y = image[revealed[np.argsort(revealed[:, 1]), 0]]  # the image of each row of y, which stands in one pair
+    of_y = image[revealed[np.argsort(revealed[:, 1]), 0]]  # the image of each row of y, which is in one pair
     _, first = np.unique(image[revealed[:, 0]], return_index=True)  # the pair that reveals each image
     side = np.where(first < k, -1, np.argsort(np.argsort(-first)) % 2)
     rows = []
@@ -117,7 +117,7 @@ def partners(image_x: np.ndarray, image_y: np.ndarray, pairs: np.ndarray) -> int
 def owners(a: Features, b: Features, where: str = "in the test split") -> np.ndarray:
     """Row of `a` that each row of `b` belongs to, int [m]: a caption's image, or in one modality the same item.
 
-    Raises `InputError` where a row of `b` has no row of `a`, or the other way round; where: for its sentence.
+    Raises `InputError` if a row of `b` has no row of `a`, or the other way round; where: words for its message.
     """
     item, other = NOUNS[a.metadata.get("modality", "vision")], NOUNS[b.metadata.get("modality", "text")]
     twins = item == other
@@ -135,7 +135,7 @@ def owners(a: Features, b: Features, where: str = "in the test split") -> np.nda
 
 
 def draw(owner: np.ndarray, n_images: int, captions: int, seed: int) -> np.ndarray:
-    """`captions` caption rows of each image (all of them where it has fewer; it has one), in the images' order."""
+    """`captions` caption rows of each image (all if it has fewer; it has at least one), in the images' order."""
     order = rng(seed, "clouds", "captions").permutation(len(owner))
     by_image = order[np.argsort(owner[order], kind="stable")]
     counts = np.bincount(owner, minlength=n_images)
@@ -144,9 +144,9 @@ def draw(owner: np.ndarray, n_images: int, captions: int, seed: int) -> np.ndarr
 
 
 def groups(pairs: np.ndarray) -> np.ndarray:
-    """For each of the pairs [k, 2] the first pair that it hangs together with, through rows in common; int [k].
+    """For each of the pairs [k, 2] the first pair of its group, which pairs with common rows form; int [k].
 
-    What is held out goes by group: an image with several captions stands in several pairs, and is in one fold.
+    Whole groups are held out: an image with several captions is in several pairs, but in one fold.
     """
     if all(len(np.unique(side)) == len(side) for side in pairs.T):
         return np.arange(len(pairs))
@@ -178,7 +178,7 @@ def repeated(known: np.ndarray, held: np.ndarray) -> int:
 
 
 def budget(pairs: str | int, available: int, unpaired: str = SHARED) -> int:
-    """The number of known pairs; `InputError` where there are fewer, or it is no number, or not of that setting."""
+    """The number of known pairs; `InputError` if it isn't a number, more than available, or not of that setting."""
     if unpaired not in SETTINGS:
         raise InputError(f"unpaired: expected one of {', '.join(SETTINGS)}, found {unpaired!r}; mend the config.")
     if pairs == ALL:

@@ -1,4 +1,4 @@
-"""Whole encodings of images, kept in the pass that made their features: who needs the tokens later reads them here."""
+"""Whole encodings of images, kept from the pass that computed their features, for stages that need tokens later."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def keep(
 
 
 class Kept(Encoder):
-    """An encoder that has seen some images before: it reads their encodings from the file that was kept.
+    """An encoder of images that were encoded before: it reads their encodings from the kept file.
 
-    spec: the encoder's entry, as JSON.  ids: of the items.  Raises `InputError` where the file is another encoder's, or
-    lacks an image that is asked for.
+    spec: the encoder's entry, as JSON.  ids: of the items.  Raises `InputError` if the file is another encoder's, or
+    lacks a requested image.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Kept(Encoder):
         self.rows = {item: row[int(i)] for item, i in zip(items, ids, strict=True) if int(i) in row}
 
     def encode(self, items: Sequence[str], tokens: bool = False) -> Encoding:
-        """What was kept of these items; tokens are as exact as float16."""
+        """The kept encodings of these items; tokens have float16's precision."""
         missing = [item for item in items if item not in self.rows]
         if missing:
             raise InputError(

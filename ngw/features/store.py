@@ -70,7 +70,7 @@ def encode(
 ) -> None:
     """Run a frozen encoder over items, batch by batch, into a file of pooled features, in the order of `ids`.
 
-    kept: a file for the images' tokens too, of the same pass (`ngw.features.kept`).
+    kept: a second file, for the images' tokens from the same pass (`ngw.features.kept`).
     """
     n = len(items)
     if not n:
@@ -95,9 +95,9 @@ def encode(
 
 
 def shard(part: str, n: int) -> slice:
-    """The rows of n items that are part `k/parts` (1/4, say): as many in each, give or take one.
+    """The rows of n items in part `k/parts` (1/4, say); sizes of parts differ by one at most.
 
-    Raises `InputError` where it is no such part, or leaves one without an item.
+    Raises `InputError` if there is no such part, or a part would be empty.
     """
     k, _, parts = part.partition("/")
     if not (k.isdecimal() and parts.isdecimal() and 1 <= int(k) <= int(parts) <= n):
@@ -106,9 +106,9 @@ def shard(part: str, n: int) -> slice:
 
 
 def gather(paths: Sequence[str | os.PathLike], output: str | os.PathLike) -> None:
-    """One feature file of the shards' rows, in their order, read and written a shard at a time.
+    """Write one feature file from the shards' rows, in their order, one shard at a time.
 
-    Raises `InputError` where a shard is broken, or isn't the one of its place in a whole of these.
+    Raises `InputError` if a shard is broken, or isn't the one of its place.
     """
     files = [_opened(path) for path in paths]
     heads: list[dict[str, str]] = []
@@ -134,27 +134,26 @@ def gather(paths: Sequence[str | os.PathLike], output: str | os.PathLike) -> Non
 
 
 def _opened(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """(arrays, mapped from the file, metadata), or an `InputError` that names it where it isn't a file of features."""
+    """(arrays, mapped from the file, metadata); an `InputError` names a file that has no features."""
     return io.mapped_tensors(path, "features", SCHEMA, "no such feature file; run the encode stage")
 
 
 def read(path: str | os.PathLike, encoder: str | None = None) -> Features:
-    """Read and check a feature file: its digest, whose it is, shapes, ids, finiteness.
+    """Read and check a feature file: digest, encoder, shapes, ids, finite values.
 
-    encoder: the name that the file must carry.  Raises `InputError` with the file, what was expected and found.
-    The last few are kept for a job of many runs: their arrays are mapped from the file, and can't be
-    written to.
+    encoder: the name that the file must carry.  Raises `InputError` with the file, the expected and the found.
+    The last few are cached for a job of many runs: their arrays are mapped from the file and read-only.
     """
     try:
         found = os.stat(path)
-    except OSError:  # told by the reader, with the reason
+    except OSError:  # the reader reports it, with the reason
         return _checked(path, *_opened(path))
     return _read(os.fspath(path), encoder, found.st_size, found.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=6)
 def _read(path: str, encoder: str | None, size: int, changed: int) -> Features:
-    """The features of a file, read once a state of it."""
+    """The features of a file, read again only if its size or time has changed."""
     arrays, metadata = _opened(path)
     source = metadata.get("encoder")
     if encoder is not None and source != encoder:
@@ -165,7 +164,7 @@ def _read(path: str, encoder: str | None, size: int, changed: int) -> Features:
 
 
 def _checked(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: dict[str, str]) -> Features:
-    """The features of a file, by the checks of their content."""
+    """The features of a file, their content checked."""
     ids, image_ids, x = (arrays[name] for name in ("ids", "image_ids", "pooled"))
     _check(path, ids, image_ids, x)
     return Features(ids, image_ids, x, metadata)

@@ -34,7 +34,7 @@ def write(
 ) -> None:
     """Encode items (equal ones once) to a token file: axes' (token - mean) of every token, in float16.
 
-    ids: of images or questions, [n].  Memory doesn't grow with n.  Raises `InputError` where an item's tokens aren't
+    ids: of images or questions, [n].  Memory doesn't grow with n.  Raises `InputError` if an item's tokens aren't
     finite in float16.
     """
     if not items:
@@ -75,7 +75,7 @@ def write(
 class TokenFile:
     """A token file, open: ids [n], basis, metadata; tokens stay on disk until `batch` gathers some.
 
-    Opening reads the file once, to check its digest: 1.4 GB a second from memory, or as fast as the disk gives it.
+    Opening reads the file once, to check its digest: 1.4 GB a second from memory, else at the disk's speed.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
@@ -94,7 +94,7 @@ class TokenFile:
         return Tokens(self._tokens.shape[1], mean, scale or 1.0)
 
     def rows(self, ids: Sequence[int]) -> np.ndarray:
-        """Where items stand in this file: int64 [len(ids)]; an `InputError` names one that doesn't."""
+        """The items' rows in this file: int64 [len(ids)]; an `InputError` names a missing item."""
         missing = [int(i) for i in ids if int(i) not in self._place]
         if missing:
             raise InputError(
@@ -104,7 +104,8 @@ class TokenFile:
         return np.array([self._place[int(i)] for i in ids], np.int64)
 
     def batch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Tokens float16 [b, t, p] of some rows and their mask [b, t], t the longest; beyond the mask is no token."""
+        """Tokens float16 [b, t, p] of some rows and their mask [b, t], t the longest; values outside the mask don't
+        count."""
         item = self._rows[rows]
         first, count = self._starts[item], self._starts[item + 1] - self._starts[item]
         step = np.arange(count.max())

@@ -1,6 +1,6 @@
-"""Several processes, one a GPU, at one training: `torchrun` starts them, each computes its part of every batch.
+"""One training by several processes, one a GPU: `torchrun` starts them, and each computes its part of every batch.
 
-Alone, as a job without `torchrun` is, every function here hands back what it was given.
+In a job without `torchrun`, a single process, every function here returns its argument unchanged.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def first() -> bool:
 
 
 def part(rows: np.ndarray) -> np.ndarray:
-    """This process's rows of a batch: as many for each, so that up to `size` - 1 of the last are left out."""
+    """This process's rows of a batch: equally many for each process, so up to `size` - 1 last rows are left out."""
     each = len(rows) // size()
     place = distributed.get_rank() if distributed.is_initialized() else 0
     return rows[place * each : (place + 1) * each]
@@ -49,10 +49,10 @@ def together(z: Tensor) -> Tensor:
 
 
 def mean(gradients: Sequence[Tensor]) -> Sequence[Tensor]:
-    """The mean over the processes of each gradient.
+    """The mean of each gradient over the processes.
 
-    Of a loss over all rows that every process computes from `together`, whose backward pass sums what the processes
-    send, that is the gradient.
+    It is the gradient of a loss over all rows that every process computes from `together`, whose backward pass sums
+    the processes' gradients.
     """
     if size() > 1:
         for gradient in gradients:

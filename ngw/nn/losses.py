@@ -14,5 +14,5 @@ def infonce(scores: Tensor) -> Tensor:
 
 
 def sigmoid(scores: Tensor) -> Tensor:
-    """Each pair of rows is true or not, by itself: -sum log sigmoid(+-logit) / b (SigLIP; Zhai et al. 2023, eq. 2)."""
+    """One decision for each pair of rows: -sum log sigmoid(+-logit) / b (SigLIP; Zhai et al. 2023, eq. 2)."""
     return -logsigmoid(scores * (2 * torch.eye(len(scores), device=scores.device) - 1)).sum() / len(scores)

@@ -15,8 +15,8 @@ from ngw.nn import distributed
 class Adam:
     """Adam (Kingma and Ba 2015), its rate falling to 0 on a cosine over `steps` (Loshchilov and Hutter 2017).
 
-    Step for step what `torch.optim.Adam` and `CosineAnnealingLR` do, 1.1 seconds earlier: those import torch._dynamo.
-    decay: one weight of |p|^2 / 2 in the objective for each parameter; none where it is left out.
+    Its steps equal those of `torch.optim.Adam` and `CosineAnnealingLR`, which need 1.1 seconds to import torch._dynamo.
+    decay: for each parameter the weight of |p|^2 / 2 in the objective; by default none.
     warmup: steps over which the rate also rises linearly to that cosine.
     """
 
@@ -41,7 +41,7 @@ class Adam:
         return rise * self.learning_rate * (1 + math.cos(math.pi * min(self.done, self.steps) / self.steps)) / 2
 
     def step(self, loss: Tensor) -> None:
-        """One step down the gradient, its mean over the processes, of a loss that was made from all parameters."""
+        """One step down the gradient (its mean over the processes) of a loss that depends on all parameters."""
         gradients = distributed.mean(torch.autograd.grad(loss, self.parameters))
         with torch.no_grad():
             for p, gradient, mean, square, decay in zip(

@@ -1,7 +1,7 @@
-"""The trainer of networks that learn by steps: batches read ahead, looks at held-out data, checkpoints, early stop.
+"""The trainer of networks: batches read ahead, evaluations on held-out data, checkpoints, early stopping.
 
-A batch is a function of its step's number, and so is everything random in it. So a run that is taken up from a
-checkpoint does what an unbroken one does, to the last bit on one machine and number of threads.
+A batch, with all its randomness, is a function of its step's number. So a run resumed from a checkpoint equals an
+unbroken one, to the last bit on one machine and number of threads.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ Batch = TypeVar("Batch")
 
 
 def device() -> str:
-    """Where networks are trained and used: a GPU where torch finds one."""
+    """The device on which networks are trained and used: a GPU if torch finds one."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast: Adam with its rate on a cosine to 0 over `steps`; a look each `every` steps.
+    """Length and speed: Adam with its rate on a cosine to 0 over `steps`; an evaluation every `every` steps.
 
-    patience: looks without a better held-out loss, after which training stops; the best look's weights are kept.
-    average: decay of a moving average of the weights, which is then what is looked at and kept; 0: the weights as they
-    are. It begins short, min(average, (1 + step) / (10 + step)), so that the random weights are soon forgotten.
+    patience: evaluations without a better held-out loss, after which training stops; the best weights are kept.
+    average: decay of a moving average of the weights, which is then evaluated and kept; 0: the weights themselves. The
+    decay starts small, min(average, (1 + step) / (10 + step)), so that the random weights are soon forgotten.
     warmup: steps over which the rate rises from 0.
     precision: float32, or bfloat16 for mixed precision: weights and their updates stay in float32 (Micikevicius et al.,
     ICLR 2018; bfloat16 needs no scaling of the loss).
@@ -63,23 +63,23 @@ class Schedule:
 
 @dataclass
 class Trained:
-    """How a training went. curve: step, train (loss of that step's batch) and held_out, a value a look."""
+    """The course of a training. curve: step, train (loss of that step's batch) and held_out, a value an evaluation."""
 
     curve: dict[str, list[Any]] = field(default_factory=lambda: {"step": [], "train": [], "held_out": []})
-    step: int = 0  # whose weights are kept
+    step: int = 0  # the step whose weights are kept
     stopped: bool = False  # by patience, before the last step
-    seconds: float = 0.0  # of training, all takes together
-    waiting: float = 0.0  # seconds of them in which the next batch wasn't there yet
+    seconds: float = 0.0  # of training, over all resumed parts
+    waiting: float = 0.0  # seconds of these spent waiting for the next batch
 
     def record(self) -> dict[str, Any]:
-        """What a run's record says of it."""
+        """The training's entries in a run's record."""
         share = self.waiting / self.seconds if self.seconds else 0.0
         steps = self.curve["step"][-1]
         return {"steps": steps, "step": self.step, "stopped": self.stopped, "waiting": share, "curve": self.curve}
 
 
 class Prefetcher(Generic[Batch]):
-    """Batches one step ahead of their use, read by one thread; `take_waited` says how long their user waited."""
+    """Batches one step ahead of their use, read by one thread; `take_waited` gives the time their user waited."""
 
     def __init__(self, batch: Callable[[int], Batch], start: int, stop: int) -> None:
         self.batch, self.stop, self.waited = batch, stop, 0.0
@@ -101,7 +101,7 @@ class Prefetcher(Generic[Batch]):
         return waited
 
     def close(self) -> None:
-        """Let the thread go."""
+        """Stop the thread."""
         self.pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -118,12 +118,13 @@ def train(
     """Minimise `loss(batch(step))` over the parameters, which end at the weights that were best on held-out data.
 
     Args:
-        parameters: by name; those that no gradient reaches in some batch are an error, as in `torch.autograd.grad`.
+        parameters: by name; a parameter that some batch's gradient doesn't reach is an error, as in
+            `torch.autograd.grad`.
         batch: step -> data, read in a thread while the step before is computed.
-        held_out: the loss on held-out data with the parameters as they are.
-        checkpoint: a file written at every look and removed at the end; if it is there, training goes on from it.
-        identity: what the run was made from; a checkpoint of another identity is not taken up.
-        label: of the progress bar; empty: none is shown.
+        held_out: the loss on held-out data with the current parameters.
+        checkpoint: a file written at every evaluation and removed at the end; if it exists, training resumes from it.
+        identity: of the run's data and options; a checkpoint of another identity is not resumed.
+        label: of the progress bar; empty: no bar.
 
     Raises:
         InputError: a loss that isn't finite.
@@ -143,7 +144,7 @@ def train(
             while True:
                 step = optimiser.done
                 due = step % schedule.every == 0 or step == schedule.steps
-                looking = due and step not in run.trained.curve["step"]  # a resumed run has looked already
+                looking = due and step not in run.trained.curve["step"]  # a resumed run has evaluated already
                 if looking and run.look(last, distributed.agreed(run.at_average(held_out)), schedule):
                     run.trained.stopped = step < schedule.steps
                 run.trained.seconds = before + time.perf_counter() - start
@@ -173,13 +174,13 @@ def _bar(steps: int, done: int, label: str) -> tqdm:
 
 
 def copy(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Their values, apart from them."""
+    """A copy of the parameters' values."""
     return {name: p.detach().clone() for name, p in parameters.items()}
 
 
 @dataclass
 class _Run:
-    """What a checkpoint holds. average: the moving average, or the parameters themselves."""
+    """The state in a checkpoint. average: the moving average, or the parameters themselves."""
 
     parameters: dict[str, Tensor]
     optimiser: Adam
@@ -213,13 +214,13 @@ class _Run:
             self.set(now)
 
     def set(self, values: Mapping[str, Tensor]) -> None:
-        """Give the parameters other values."""
+        """Set the parameters to other values."""
         with torch.no_grad():
             for name, p in self.parameters.items():
                 p.copy_(values[name])
 
     def look(self, train: float, held_out: float, schedule: Schedule) -> bool:
-        """Note a look, keep the weights if they are the best so far, and say whether patience has run out."""
+        """Note an evaluation, keep the weights if they are the best so far, and return whether patience has run out."""
         curve = self.trained.curve
         if not math.isfinite(held_out):
             raise InputError(
@@ -234,7 +235,7 @@ class _Run:
         return len(curve["step"]) - 1 - best >= schedule.patience
 
     def write(self, path: Path, identity: str) -> None:
-        """All of it, atomically."""
+        """Write the state atomically."""
         moments = zip(self.parameters, self.optimiser.mean, self.optimiser.square, strict=True)
         arrays: dict[str, np.ndarray] = {}
         for name, mean, square in moments:
@@ -245,7 +246,7 @@ class _Run:
         io.write_tensors(path, arrays, {"identity": identity, "state": json.dumps(state)})
 
     def read(self, path: Path, identity: str) -> None:
-        """Go on from what `write` wrote, if it is of this identity."""
+        """Resume from the state that `write` wrote, if it is of this identity."""
         arrays, head = io.read_tensors(path, "a checkpoint", "state")
         if head["identity"] != identity:
             print(f"{path}: a checkpoint of other data or options; starting anew.")
