@@ -39,7 +39,7 @@ def test_pictures_and_captions_to_a_table_and_a_model(photos, capsys):
         "captioned_pictures": 20, "captions": 40, "known_pairs": 32, "pictures_without_a_caption": 4
     }  # fmt: skip
     card = (photos.parent / "my-model/README.md").read_text(encoding="utf-8")
-    assert "held out: 4 test images with 8 captions, of which the fit knows nothing" in card
+    assert "held out: 4 test images with 8 captions, unseen by the fit" in card
     shown = f"{100 * about['metrics']['t2i_recall_1']:.1f}"
     assert f"| text to image | {shown} |" in card
     model = ngw.DualEncoder.load("my-model")
@@ -106,7 +106,7 @@ def test_pictures_that_cannot_be_read(photos, refused, capsys):
 def test_captions_of_pictures_that_are_not_there(photos, refused, tmp_path):
     with open(tmp_path / "captions.csv", "a", encoding="utf-8") as file:
         file.write("a/999.png,a cat\n")
-    refused(WORDS, "captions.csv: line 42: expected a picture of photos, found 'a/999.png', which isn't")
+    refused(WORDS, "captions.csv: line 42: expected a picture of photos, found 'a/999.png'; mend it")
 
 
 def test_what_is_given_must_be_of_one_kind(photos, refused, tmp_path):
@@ -123,4 +123,4 @@ def test_what_is_given_must_be_of_one_kind(photos, refused, tmp_path):
     refused([*WORDS, "--vision", "effnet-lite9"], "Did you mean 'effnet-lite0'")
     (tmp_path / "my-model").mkdir()
     (tmp_path / "my-model/mine.txt").write_text("precious")
-    refused(WORDS, "my-model: expected a new folder, or a model's, found another's file there, mine.txt")
+    refused(WORDS, "my-model: expected a new folder, or a model's, found another file there, mine.txt")

@@ -108,7 +108,7 @@ REFUSED = {
     "a class twice": ((["cat", "dog", "cat"],), "classify: class 'cat': expected each name once, found it 2 times"),
     "one class": ((["cat"],), "classify: expected two classes or more, found 1"),
     "no class": (([],), "classes: expected one or more, found none"),
-    "an empty class": ((["cat", " "],), "classes: expected texts that say something, found ' '"),
+    "an empty class": ((["cat", " "],), "classes: expected texts with words, found ' '"),
     "a text as classes": (("cat",), "classes: expected a list of texts, found the text 'cat'"),
     "no place": (
         (["cat", "dog"], ["a photo"]),
@@ -203,7 +203,7 @@ def test_a_fitted_method_s_file_makes_a_model(model, saved, photos):
 
 def test_another_s_config_is_not_replaced(model, tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(InputError, match=r"found another's file there, config.json"):
+    with pytest.raises(InputError, match=r"found another file there, config.json"):
         model.save(tmp_path)
     assert (tmp_path / "config.json").read_text() == '{"model_type": "bert"}'
 
@@ -232,7 +232,7 @@ def test_an_encoder_of_ones_own_is_used_and_not_saved(count, photos, tmp_path):
     method = methods.build({"kind": "ridge"}).fit(x, count().encode(texts).pooled, np.arange(N))
     model = DualEncoder("effnet-lite0", count(), method)
     assert model.encode_text(["3 xx"]).shape == (1, model.width)
-    with pytest.raises(InputError, match="Count: expected an encoder that a config entry can make again"):
+    with pytest.raises(InputError, match="Count: expected an encoder that a config entry can create"):
         model.save(tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
@@ -247,7 +247,7 @@ def test_sides_that_do_not_fit(model, tmp_path):
     with pytest.raises(InputError, match="found features by id"):
         DualEncoder({"kind": "precomputed"}, "minilm-l6", model.warp)
     (tmp_path / "mine.txt").write_text("precious")
-    with pytest.raises(InputError, match=r"expected a new folder, or a model's, found another's file there, mine.txt"):
+    with pytest.raises(InputError, match=r"expected a new folder, or a model's, found another file there, mine.txt"):
         model.save(tmp_path)
     assert (tmp_path / "mine.txt").read_text() == "precious"
 

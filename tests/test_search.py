@@ -187,7 +187,7 @@ def test_an_index_of_another_model(here, refused, capsys, encoded):
     fitted(Path("photos"), "procrustes").save("other")
     refused(["search", "photos.index", "a", "--model", "other"], "expected an index of the model other", "--model")
     os.rename("my-model", "mine")
-    refused(["search", "photos.index", "a"], "my-model, found none there; say where it is by --model")
+    refused(["search", "photos.index", "a"], "my-model, found none there; give its place by --model")
     assert main(["search", "photos.index", "a", "--model", "mine"]) == 0
     assert main(["index", "photos", "--model", "mine", "--output", "photos.index"]) == 0  # which notes where it is
     assert main(["search", "photos.index", "a"]) == 0

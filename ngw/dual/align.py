@@ -1,4 +1,4 @@
-"""The align stage: two files of features, or pictures with captions, to a table of methods and a fitted model."""
+"""The align stage: from two files of features, or pictures with captions, to a table of methods and a fitted model."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from ngw.io import arrays
 Array = Annotated[Path | None, f"{arrays.FORMS}, [n, d]; row k of both is one item"]
 Further = Annotated[Path | None, "features of training items of this side alone, [m, d]"]
 Side = Annotated[str, "an encoder: effnet-lite0, minilm-l6, a model's folder, or an entry as JSON"]
-OnError = Annotated[Literal["stop", "skip"], "what happens at a picture that can't be read"]
+OnError = Annotated[Literal["stop", "skip"], "what to do with a picture that can't be read"]
 Output = Annotated[
-    Path | None, "where the first method, of the first budget and seed, goes: a file or, of pictures, a model's folder"
+    Path | None, "output of the first method, budget and seed: a file or, with pictures, a model's folder"
 ]
 METHODS = ("ngw", "cca", "ridge", "unaligned")
 
 
-@stage("Align two encoders by your pictures and captions, or two files of features, and rank what was held out.")
+@stage("Align two encoders by your pictures and captions, or two files of features, and rank the held-out items.")
 def align(
     x: Array = None, y: Array = None,
     images: Annotated[Path | None, "folder of pictures, instead of --x and --y"] = None,
@@ -45,11 +45,11 @@ def align(
     pairs: Annotated[Sequence[str], pairs, "budgets of known training pairs: numbers, or all"] = ("all",),
     test: Annotated[float, "rows or pictures held out: a number, or a share below 1"] = 0.2,
     methods: Annotated[Sequence[str], "ngw, ngw~epsilon=0.1, or kinds of ngw/methods"] = METHODS,
-    seeds: Annotated[Sequence[int], "of split, pairs and fits; of several the mean and its spread are shown"] = (0,),
+    seeds: Annotated[Sequence[int], "of split, pairs and fits; for several, the mean and its spread are shown"] = (0,),
     output: Output = None,
     x_unpaired: Further = None, y_unpaired: Further = None, on_error: OnError = "stop",
 ) -> None:  # fmt: skip
-    """The align command, which no rule runs: one's own features or pictures to a table, and the first method."""
+    """The align command, which no rule runs: your own features or pictures to a table, and the fitted first method."""
     how = {"pairs": pairs, "test": test, "methods": methods, "seed": seeds}
     given = tuple(value is not None for value in (x, y, images, captions))
     if given == (True, True, False, False):
@@ -60,7 +60,7 @@ def align(
     else:
         raise InputError(
             "expected --x and --y (with --x-unpaired and --y-unpaired if there are some), or --images and --captions, "
-            "found another choice of these; give either two."
+            "found another combination; give one of these two pairs."
         )
 
 
@@ -81,9 +81,9 @@ def _features(x, y, how, output, x_unpaired, y_unpaired) -> None:
 
 
 def _check_order(a: arrays.Rows, b: arrays.Rows) -> None:
-    """Where both files have ids, row k of both must be of one item, captions by their image's id."""
+    """If both files have ids, row k of both must be of the same item; captions count by their image's id."""
     ids, others = (rows.ids if rows.image_ids is None else rows.image_ids for rows in (a, b))
-    if ids is None or others is None or len(ids) != len(others):  # `compare` speaks of lengths
+    if ids is None or others is None or len(ids) != len(others):  # `compare` refuses other lengths
         return
     if (odd := np.flatnonzero(ids != others)).size:
         k = int(odd[0])
@@ -96,15 +96,15 @@ def _say(caught: Sequence[warnings.WarningMessage], where: str) -> None:
 
 
 def _check_writable(path: Path) -> None:
-    """Before anything is computed: a path at which a file can be written."""
+    """Check, before anything is computed, that a file can be written at this path."""
     above = next(folder for folder in path.absolute().parents if os.path.exists(folder))
     if path.is_dir() or not above.is_dir() or not os.access(above, os.W_OK):
-        obstacle = "a folder" if path.is_dir() else f"that {above} isn't a folder that one can write to"
+        obstacle = "a folder" if path.is_dir() else f"that {above} isn't a writable folder"
         raise InputError(f"{path}: expected the name of a file to write, found {obstacle}; name another.")
 
 
 class Album(NamedTuple):
-    """Pictures with captions: paths below a folder, captioned ones first; captions, and whose they are."""
+    """Pictures with captions: paths below a folder, captioned ones first; captions, and each one's picture."""
 
     images: list[str]
     captioned: int
@@ -113,7 +113,7 @@ class Album(NamedTuple):
 
 
 def album(images: Path, captions: Path) -> Album:
-    """The pictures of a folder and the lines of a csv, every one about a picture that is there."""
+    """The pictures of a folder and the captions of a csv; each caption must be about one of the pictures."""
     if not captions.is_file():
         raise InputError(f"{captions}: expected a csv of captions, found no such file; check the path.")
     known, owners, texts = pictures(images), [], []
@@ -121,7 +121,7 @@ def album(images: Path, captions: Path) -> Album:
         where = f"{captions}: line {line}"
         name = os.path.relpath(image_path(images, row["image"], where), images)
         if name not in known:
-            raise InputError(f"{where}: expected a picture of {images}, found {row['image']!r}, which isn't; mend it.")
+            raise InputError(f"{where}: expected a picture of {images}, found {row['image']!r}; mend it.")
         owners.append(name)
         texts.append(row["caption"])
     order = list(dict.fromkeys(owners))
@@ -156,7 +156,7 @@ def _pictures(
 
 
 def picture_features(vision: Encoder, folder: Path, names: Sequence[str], on_error: str) -> np.ndarray:
-    """Features of pictures below a folder, cached by name, size and time; NaN for what is skipped."""
+    """Features of pictures below a folder, cached by name, size and time; NaN for skipped ones."""
     states = pictures(folder)
     keys = [cache.key(name, *states[name]) for name in names]
     paths = [str(folder / name) for name in names]
@@ -164,7 +164,7 @@ def picture_features(vision: Encoder, folder: Path, names: Sequence[str], on_err
 
 
 def _compared(photos: Album, x: np.ndarray, y: np.ndarray, how: dict[str, Any]) -> tuple[Comparison, int]:
-    """The table, and how many pictures without a caption took part; pictures that were skipped take no part."""
+    """The table, and how many pictures without a caption took part; skipped pictures take no part."""
     read, n = np.isfinite(x).all(1), photos.captioned
     ids, owner = np.flatnonzero(read[:n]), np.array(photos.owner)
     kept = np.flatnonzero(read[owner])
@@ -175,7 +175,7 @@ def _compared(photos: Album, x: np.ndarray, y: np.ndarray, how: dict[str, Any]) 
 
 
 def _about(comparison: Comparison, photos: Album, unpaired: int, data: str) -> dict[str, Any]:
-    """What the model card says of the fit, the first one."""
+    """The model card's facts about the first fit."""
     run, model = comparison.first
     return {
         "data": data,
@@ -183,7 +183,7 @@ def _about(comparison: Comparison, photos: Album, unpaired: int, data: str) -> d
         "captions": len(photos.captions),
         "known_pairs": model.n_pairs_,
         "pictures_without_a_caption": unpaired,
-        "held_out": f"{comparison.tested}, of which the fit knows nothing",
+        "held_out": f"{comparison.tested}, unseen by the fit",
         "seed": run.seed,
         "converged": model.converged_,
         **({"note": model.note_} if model.note_ else {}),

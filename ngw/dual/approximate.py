@@ -1,4 +1,4 @@
-"""Approximate search, where it is asked for: faiss's graph of near neighbours, built in memory."""
+"""Approximate search, on request: faiss's graph of near neighbours, built in memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LINKS, BREADTH = 32, 128  # of the graph (Malkov and Yashunin 2018: M, and ef wh
 
 
 class Approximate:
-    """`Index.nearest` of the same rows, most of the best ones, in a fraction of the time."""
+    """`Index.nearest` by a graph: most of the best rows, in a fraction of the time."""
 
     def __init__(self, vectors: np.ndarray) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The cache of features beside `results/`: one file an encoder and a source, rows by what they were made of."""
+"""The user's cache of features, outside `results/`: one file an encoder and a source, rows by keys of their items."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ngw.encoders import Encoder
 
 
 def folder() -> Path:
-    """Where features are kept: $NGW_CACHE, or ngw in the user's cache folder."""
+    """The folder of the cache: $NGW_CACHE, or ngw in the user's cache folder."""
     own = os.environ.get("NGW_CACHE")
     return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ngw"
 
@@ -26,7 +26,7 @@ def place(encoder: Encoder, source: str | os.PathLike) -> Path:
 
 
 def key(*facts: object) -> int:
-    """A whole number of 63 bits for what a row was made of."""
+    """A whole number of 63 bits that identifies a row's item by these facts."""
     text = "\0".join(map(str, facts)).encode(errors="surrogateescape")
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) >> 1
 
@@ -42,9 +42,9 @@ def known(file: Path) -> dict[int, np.ndarray]:
 def through(
     file: Path, encoder: Encoder, items: Sequence, keys: Sequence[int], encode: Callable[[list], np.ndarray]
 ) -> np.ndarray:
-    """Features [n, width] of items, which `encode` makes where the file doesn't have them; it has all afterwards.
+    """Features [n, width] of items, from the file or, where it lacks them, by `encode`; the file then has them too.
 
-    keys: of each item, equal where the items are.  Rows of NaN, of what was left out, are made anew every time.
+    keys: one for each item, equal for equal items.  Rows of NaN, for skipped items, aren't kept.
     """
     rows = known(file)
     new = {k: item for k, item in zip(keys, items, strict=True) if k not in rows}

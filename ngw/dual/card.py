@@ -21,7 +21,7 @@ def text(config: Mapping[str, Any]) -> str:
 
 
 def _front(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a hub reads: the licence of the weights that the model stands on, or both."""
+    """The front matter that a hub reads: the licence of both encoders' weights, or both licences."""
     licences = list(dict.fromkeys(config[side]["card"]["licence"] for side in ("vision", "text")))
     one = licences[0].lower() if len(licences) == 1 and licences[0] != NOT_STATED else None
     named = {"license": one} if one else {"license": "other", "license_name": "; ".join(licences)}
@@ -46,7 +46,7 @@ def _encoders(config: Mapping[str, Any]) -> str:
     for name, key in (("licence", "licence"), ("trained on", "training_data"), ("preprocessing", "preprocessing")):
         rows.append(f"| {name} | " + " | ".join(_cell(side["card"][key]) for side in sides) + " |")
     rows.append("| sha256 | " + " | ".join(f"`{side['sha256'][:16]}`" for side in sides) + " |")
-    return "## Encoders\n\nTheir weights are no part of this folder.\n\n" + "\n".join(rows) + "\n"
+    return "## Encoders\n\nTheir weights are not part of this folder.\n\n" + "\n".join(rows) + "\n"
 
 
 def _cell(value: str) -> str:
@@ -54,14 +54,14 @@ def _cell(value: str) -> str:
 
 
 def _fit(config: Mapping[str, Any]) -> str:
-    """What the fit was made of, and how it did on what was held out."""
+    """The facts about the fit, and its metrics on held-out items."""
     about = dict(config["about"])
     metrics = about.pop("metrics", None)
     if not about and not metrics:
         return "## Fit\n\nNot recorded.\n"
     lines = ["## Fit\n", *(f"- {name.replace('_', ' ')}: {_cell(str(value))}" for name, value in about.items())]
     if metrics:
-        lines += ["", "Retrieval among what was held out, which the fit has not seen, in per cent:", ""]
+        lines += ["", "Retrieval among held-out items, unseen by the fit, in per cent:", ""]
         lines += ["| | " + " | ".join(name for name, _ in METRICS) + " |", "| --- |" + " ---: |" * len(METRICS)]
         for way, words in (("i2t", "image to text"), ("t2i", "text to image")):
             cells = (f"{100 * metrics[f'{way}_{key}']:.1f}" for _, key in METRICS)

@@ -31,7 +31,7 @@ CONFIG, WARP, CARD = "config.json", "warp.safetensors", "README.md"  # of a save
 
 
 class Classification(NamedTuple):
-    """labels [n], each image's class, None where it can't be read; scores [n, c], its cosines to all classes."""
+    """labels [n], each image's class, None if it can't be read; scores [n, c], its cosines to all classes."""
 
     labels: list[str | None]
     scores: np.ndarray
@@ -41,9 +41,9 @@ class DualEncoder:
     """Pictures and texts as unit rows of one space, [n, e]; the inner product of two is how well they fit.
 
     vision, text: a name (`effnet-lite0`, `minilm-l6`), a model's folder, a config entry {"kind": ...} or an encoder.
-    warp: a fitted method, or the file that its `save` wrote.  about: what is known of the fit, for the model card.
+    warp: a fitted method, or the file that its `save` wrote.  about: facts about the fit, for the model card.
 
-    Raises `InputError` where an encoder's width isn't the method's.
+    Raises `InputError` if an encoder's width isn't the method's.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class DualEncoder:
     ) -> np.ndarray:
         """Unit rows [n, e] of image files or Pillow's images, or of all pictures of a folder, in its `pictures`' order.
 
-        on_error: "stop" raises an `InputError` that names the first that can't be read; "skip" warns how many there
-        are, and gives them rows of NaN.
+        on_error: "stop" raises an `InputError` that names the first image that can't be read; "skip" warns of their
+        number, and gives them rows of NaN.
         """
         return self.embed(self.vision, encoded(self.vision, _images(images), on_error))
 
@@ -78,14 +78,14 @@ class DualEncoder:
         cut = self.cut(texts)
         if cut:
             warnings.warn(
-                f"{len(cut)} of {len(texts)} texts fill the encoder's {self.text.n_tokens} tokens, and what is behind "
-                f"them is not read; the first is {texts[cut[0]]!r:.80}",
+                f"{len(cut)} of {len(texts)} texts fill the encoder's {self.text.n_tokens} tokens, and the rest of "
+                f"each is not read; the first is {texts[cut[0]]!r:.80}",
                 stacklevel=2,
             )
         return self.embed(self.text, encoded(self.text, texts))
 
     def cut(self, texts: Sequence[str]) -> list[int]:
-        """Which texts fill all tokens that the encoder reads, so that a longer one's end is lost."""
+        """The places of texts that fill all tokens that the encoder reads, and of longer ones, whose end is lost."""
         most = self.text.n_tokens
         long = [k for k, text in enumerate(texts) if most > 1 and len(text) >= most]  # a token is a letter or more
         if not long:
@@ -99,8 +99,8 @@ class DualEncoder:
     ) -> Classification:  # fmt: skip
         """The best class of each image, and its cosines to all.
 
-        A class is the mean of its prompts' rows, at unit length: of each template with the class's name for its {}
-        (Radford et al. 2021).  images, on_error: as `encode_image` takes them.
+        A class is the mean of its prompts' rows, at unit length; its prompts are the templates with its name in place
+        of {} (Radford et al. 2021).  images, on_error: as in `encode_image`.
         """
         names, forms = _texts(classes, "classes"), _texts(templates, "templates")
         known = Classes(tuple(names), tuple(forms)).check("classify")
@@ -110,7 +110,7 @@ class DualEncoder:
         return Classification(labels, scores)
 
     def embed(self, encoder: Encoder, x: np.ndarray) -> np.ndarray:
-        """That encoder's features [n, width] in the one space, [n, e]; rows of NaN stay so."""
+        """An encoder's features [n, width] in the common space, [n, e]; rows of NaN stay NaN."""
         side = self.warp.embed_x if encoder is self.vision else self.warp.embed_y
         good = np.isfinite(x).all(1)
         if not good.any():
@@ -124,11 +124,11 @@ class DualEncoder:
 
     @property
     def width(self) -> int:
-        """e, the numbers of a row."""
+        """e, the dimensions of the common space."""
         return self.warp.embed_x(self.warp.x_mean_[None]).shape[1]
 
     def save(self, folder: str | os.PathLike) -> None:
-        """Write config.json, the method's safetensors and a model card; a folder that is there is replaced whole."""
+        """Write config.json, the method's safetensors and a model card; an existing model is replaced whole."""
         check_replaceable(Path(folder))
         config: dict[str, Any] = {"format": FORMAT, "ngw": __version__}
         for side, encoder in (("vision", self.vision), ("text", self.text)):
@@ -147,9 +147,9 @@ class DualEncoder:
     def load(cls, folder: str | os.PathLike, vision: Source | None = None, text: Source | None = None) -> Self:
         """A model that `save` wrote, its files checked by their digests and the encoders by theirs.
 
-        vision, text: where an encoder's folder has moved, its new place.
+        vision, text: the new place of an encoder's folder, if it has moved.
 
-        Raises `InputError` where a file isn't whole, or an encoder's weights, options or tokenizer aren't those of the
+        Raises `InputError` if a file isn't whole, or an encoder's weights, options or tokenizer aren't those of the
         fit.
         """
         folder = Path(folder)
@@ -167,14 +167,14 @@ class DualEncoder:
             if current != wanted:
                 raise InputError(
                     f"{folder}: {side}: expected the {model.names[side]} of the fit, {wanted[:12]}, found another, "
-                    f"{current[:12]}: its weights or its files differ; bring back the old ones, or align again."
+                    f"{current[:12]}: its weights or its files differ; restore the old ones, or align again."
                 )
         model.digest = digests.of(folder / CONFIG)
         return model
 
 
 def _images(images: Any) -> list:
-    """What is to be encoded: one folder's pictures, or the images that are given."""
+    """The images to encode: a folder's pictures, or the given images."""
     if isinstance(images, str | os.PathLike):
         if not Path(images).is_dir():
             raise InputError(f"{images}: expected a folder, or a list of images, found neither; put it into a list.")
@@ -186,7 +186,7 @@ def _images(images: Any) -> list:
 
 
 def _texts(texts: Any, what: str) -> list[str]:
-    """Texts that say something."""
+    """A list of texts, checked: none is empty."""
     if isinstance(texts, str):
         raise InputError(f"{what}: expected a list of texts, found the text {texts!r:.80}; put it into a list.")
     texts = list(texts)
@@ -194,12 +194,12 @@ def _texts(texts: Any, what: str) -> list[str]:
         raise InputError(f"{what}: expected one or more, found none.")
     for text in texts:
         if not isinstance(text, str) or not text.strip():
-            raise InputError(f"{what}: expected texts that say something, found {text!r:.80}; mend it or leave it out.")
+            raise InputError(f"{what}: expected texts with words, found {text!r:.80}; mend it or leave it out.")
     return texts
 
 
 def check_replaceable(folder: Path) -> None:
-    """A folder may take the place of a model or of nothing, not of somebody's files."""
+    """Check that a folder is new, empty or a model's, so that no other files are replaced."""
     if not folder.exists():
         return
     own = {CONFIG, WARP, CARD}
@@ -207,5 +207,5 @@ def check_replaceable(folder: Path) -> None:
     if files - own or (files and io.read_json(folder / CONFIG).get("format") != FORMAT):
         other = next(iter(sorted(files - own)), CONFIG)
         raise InputError(
-            f"{folder}: expected a new folder, or a model's, found another's file there, {other}; name another folder."
+            f"{folder}: expected a new folder, or a model's, found another file there, {other}; name another folder."
         )

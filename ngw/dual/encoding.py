@@ -1,4 +1,4 @@
-"""Features of pictures or texts by a frozen encoder, in batches; what can't be read is refused or left out."""
+"""Features of pictures or texts by a frozen encoder, in batches; unreadable pictures are refused or left out."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ ON_ERROR = ("stop", "skip")
 def encoded(encoder: Encoder, items: Sequence, on_error: str = "stop") -> np.ndarray:
     """An encoder's features [n, width] of items, float32, batch by batch.
 
-    on_error: "stop" raises an `InputError` that names the first image that can't be read; "skip" warns how many there
-    are, and gives them rows of NaN.
+    on_error: "stop" raises an `InputError` that names the first image that can't be read; "skip" warns of their
+    number, and gives them rows of NaN.
     """
     if on_error not in ON_ERROR:
         raise InputError(f"on_error: expected 'stop' or 'skip', found {on_error!r}; choose one.")
@@ -39,7 +39,7 @@ def encoded(encoder: Encoder, items: Sequence, on_error: str = "stop") -> np.nda
 
 
 class Lenient:
-    """An encoder that leaves out what can't be read: rows of NaN, and a sentence of each in `faults`."""
+    """An encoder that skips unreadable images: rows of NaN, and one sentence each in `faults`."""
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder, self.faults = encoder, list[str]()
@@ -58,7 +58,7 @@ class Lenient:
         try:
             if prepared is not None:
                 return self.encoder.encode(prepared, tokens=tokens)
-        except InputError:  # of an image, which is named below; any other comes again where the good ones are encoded
+        except InputError:  # of an unreadable image, named below; any other error recurs with the good ones
             pass
         faults = {k: fault for k, item in enumerate(items) if (fault := _fault(item))}
         good = [k for k in range(len(items)) if k not in faults]
@@ -70,7 +70,7 @@ class Lenient:
 
 
 def _fault(item: Any) -> str:
-    """Why an image can't be read, in a sentence; empty where it can."""
+    """Why an image can't be read, in a sentence; empty if it can."""
     try:
         read_image(item)
     except InputError as error:

@@ -1,4 +1,4 @@
-"""The pictures of a folder: which files these are, their sizes and times."""
+"""The pictures of a folder: their paths, sizes and times."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ SUFFIXES = {
 
 
 class State(NamedTuple):
-    """A file's bytes, and when it was last changed, in ns: what tells that it isn't the file of before."""
+    """A file's size in bytes and the time of its last change in ns, by which a changed file is known."""
 
     size: int
     time: int
 
 
 def pictures(folder: str | os.PathLike) -> dict[str, State]:
-    """{path below the folder: state} of all files whose names end like a picture's, in the order of their names.
+    """{path below the folder: state} of all files with a picture's suffix, sorted by name.
 
     Files and folders whose names begin with a dot are left out, and links to folders aren't followed.
 

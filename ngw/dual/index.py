@@ -20,7 +20,7 @@ from ngw.dual.files import State, pictures
 from ngw.errors import InputError
 
 SCHEMA = "ngw-index-1"
-PORTION = 4096  # pictures after which what is done is written, or an eighth of the index, so that it costs O(n)
+PORTION = 4096  # pictures between writes of the index; an eighth of it if that is more, so that writing costs O(n)
 SCORES = 1 << 24  # of a block of queries, in memory at once
 
 
@@ -28,7 +28,7 @@ SCORES = 1 << 24  # of a block of queries, in memory at once
 class Index:
     """names [n], paths below `folder`; sizes, times int64 [n]; vectors float32 [n, e], unit rows.
 
-    model: the dual encoder's folder when the index was made; digest: its own.
+    model: the dual encoder's folder at the time of indexing; digest: of that model.
     """
 
     folder: str
@@ -43,7 +43,7 @@ class Index:
         return len(self.names)
 
     def path(self, row: int) -> Path:
-        """Where a picture is."""
+        """The path of a picture."""
         return Path(self.folder) / self.names[row]
 
     def nearest(self, queries: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
@@ -58,20 +58,20 @@ class Index:
         return np.stack([rows for rows, _ in best]), np.stack([scores for _, scores in best])
 
     def of(self, rows: Sequence[int] | np.ndarray) -> Index:
-        """Some of its rows."""
+        """An index of some of its rows."""
         rows = np.asarray(rows, np.int64)
         parts = (self.sizes[rows], self.times[rows], self.vectors[rows])
         return Index(self.folder, self.model, self.digest, [self.names[row] for row in rows], *parts)
 
     def with_rows(self, names: Sequence[str], states: Sequence[State], vectors: np.ndarray) -> Index:
-        """With further pictures behind its own."""
+        """An index with further pictures behind its own."""
         sizes, times = (np.array(values, np.int64) for values in zip(*states, strict=True))
         parts = ((self.sizes, sizes), (self.times, times), (self.vectors, vectors))
         joined = (np.concatenate(pair) for pair in parts)
         return Index(self.folder, self.model, self.digest, [*self.names, *names], *joined)
 
     def write(self, path: str | os.PathLike) -> None:
-        """One file, whole or not at all."""
+        """Write one file, whole or not at all."""
         names = np.frombuffer("\0".join(self.names).encode(errors="surrogateescape"), np.uint8)
         arrays = {"names": names, "sizes": self.sizes, "times": self.times, "vectors": self.vectors}
         head = {"schema": SCHEMA, "ngw": __version__, "folder": self.folder, "model": self.model}
@@ -79,7 +79,7 @@ class Index:
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> Self:
-        """What `write` wrote; an `InputError` where it isn't there, or isn't whole."""
+        """The index that `write` wrote; an `InputError` if it doesn't exist or isn't whole."""
         if not Path(path).is_file():
             raise InputError(f"{path}: expected an index, found no such file; `ngw index` makes one.")
         arrays, head = io.read_tensors(path, "an index of pictures", "schema")
@@ -90,7 +90,7 @@ class Index:
         return cls(head["folder"], head["model"], head["model_sha256"], names, *parts)
 
     def check_model(self, model: DualEncoder, path: str | os.PathLike, where: str | os.PathLike) -> None:
-        """Refuse a model that isn't the one which made the index's rows."""
+        """Refuse a model other than the one that computed the index's rows."""
         if model.digest != self.digest:
             raise InputError(
                 f"{path}: expected an index of the model {where} ({str(model.digest)[:12]}), found one of another "
@@ -109,7 +109,7 @@ def _best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 @contextmanager
 def locked(path: str | os.PathLike) -> Iterator[None]:
-    """While one process works on an index no other does: it is told so. A process that is killed leaves no lock."""
+    """A lock: only one process works on an index; another gets an error. A killed process leaves no lock."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(f".{path.name}.lock")
@@ -132,9 +132,9 @@ def update(
     path: str | os.PathLike, folder: str | os.PathLike, model: DualEncoder, where: str | os.PathLike,
     on_error: str = "stop", say: Callable[[str], None] = print,
 ) -> Index:  # fmt: skip
-    """Make a folder's index, or bring it up to date: what is new or changed is encoded, what is gone is dropped.
+    """Create a folder's index, or update it: new and changed pictures are encoded, missing ones are dropped.
 
-    model: loaded from the folder `where`.  What is done stays where the process is stopped: another one goes on.
+    model: loaded from the folder `where`.  After an interruption, the next call goes on from the last written portion.
 
     Raises:
         InputError: no pictures, none that can be read, an index of another folder, another process at work.
@@ -159,7 +159,7 @@ def update(
 def _extended(
     path: str | os.PathLike, index: Index, model: DualEncoder, states: dict[str, State], on_error: str
 ) -> Index:
-    """With the pictures that it lacks, written portion by portion."""
+    """The index with the pictures that it lacks, written portion by portion."""
     known = set(index.names)
     new = [name for name in states if name not in known]
     cached = cache.known(cache.place(model.vision, index.folder)) if new else {}
@@ -178,7 +178,7 @@ def _extended(
 def _begin(
     path: str | os.PathLike, root: str, model: DualEncoder, where: str, say: Callable[[str], None]
 ) -> tuple[Index, bool]:
-    """The index as it is, or an empty one where there is none, or another model's; and whether the model has moved."""
+    """The existing index, or an empty one if there is none or another model's; and whether the model has moved."""
     none = np.empty(0, np.int64)
     empty = Index(root, where, str(model.digest), [], none, none, np.empty((0, model.width), np.float32))
     if not Path(path).exists():
@@ -196,7 +196,7 @@ def _begin(
 def _vectors(
     model: DualEncoder, root: str, states: dict[str, State], cached: dict[int, np.ndarray], on_error: str
 ) -> np.ndarray:
-    """Rows of pictures; features that `align` has cached of this folder are taken."""
+    """Rows of pictures; features that `align` has cached for this folder are used."""
     x = np.full((len(states), model.vision.width), np.nan, np.float32)
     left = []
     for k, (name, state) in enumerate(states.items()):

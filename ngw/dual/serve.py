@@ -1,4 +1,4 @@
-"""The search page: a server on loopback alone, that knows pictures by their rows and gives away no other file."""
+"""The search page: a server on loopback only, which sends pictures by their rows in the index, and no other file."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from ngw.io.images import read
 TEMPLATE = Path(__file__).with_name("page.html")
 TOP, MOST = 24, 480  # pictures on a page: at first, and at most
 SIDES = {"thumbnail": 480, "picture": 1920}  # pixels of the longer side, by the name in the address
-KEPT = 512  # pictures in memory
+KEPT = 512  # pictures cached in memory
 ADDRESS = "127.0.0.1"
 
 
 class Server(ThreadingHTTPServer):
-    """Answers to this machine alone: `/?q=words`, `/?like=row`, `/thumbnail/row` and `/picture/row`."""
+    """Answers this machine only: `/?q=words`, `/?like=row`, `/thumbnail/row` and `/picture/row`."""
 
     daemon_threads = True
 
@@ -39,7 +39,7 @@ class Server(ThreadingHTTPServer):
         self.index, self.model, self.nearest = index, model, nearest or index.nearest
         self.template = string.Template(TEMPLATE.read_text(encoding="utf-8"))
         self.jpeg = lru_cache(KEPT)(self._jpeg)
-        self._one = threading.Lock()  # a network at a time
+        self._one = threading.Lock()  # one query goes through the network at a time
         try:
             super().__init__((ADDRESS, port), Handler)
         except (OSError, OverflowError) as error:
@@ -47,13 +47,13 @@ class Server(ThreadingHTTPServer):
             raise InputError(f"port {port}: expected a free one, found: {reason}; choose another by --port.") from None
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that has gone is no error; others are told as ever."""
+        """A browser that has disconnected is no error; other errors are reported as usual."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
     @property
     def hosts(self) -> set[str]:
-        """What a browser of this machine calls the server; another name means that a page elsewhere had it resolved."""
+        """The server's names in a browser of this machine; another name means that a foreign page had it resolved."""
         return {f"{name}:{self.server_port}" for name in (ADDRESS, "localhost")}
 
     def found(self, query: str, like: int | None, top: int) -> tuple[np.ndarray, np.ndarray]:
@@ -67,7 +67,7 @@ class Server(ThreadingHTTPServer):
         return rows[rows >= 0], scores[rows >= 0]  # a graph may lead to fewer
 
     def _jpeg(self, row: int, side: int) -> bytes:
-        """A picture of the index, made anew as a JPEG: no file leaves as it is."""
+        """A picture of the index, encoded again as JPEG: no file is sent unchanged."""
         image = read(self.index.path(row))
         image.thumbnail((side, side))
         buffer = memory.BytesIO()
@@ -87,18 +87,18 @@ class Server(ThreadingHTTPServer):
         return self.template.substitute(escaped, results=results, focus=focus)
 
     def _note(self, query: str, like: int | None, top: int) -> str:
-        """What is shown, in a sentence."""
+        """A sentence about the pictures on the page."""
         if like is not None:
             return f"Pictures like {self.index.names[like]}"
         if not query:
-            return f"{len(self.index):,} pictures of {self.index.folder}. Say in a few words what you are looking for."
+            return f"{len(self.index):,} pictures of {self.index.folder}. Describe in a few words what you look for."
         cut = ""
         if self.model.cut([query]):
-            cut = f" The query is long: the encoder reads its first {self.model.text.n_tokens} tokens alone."
+            cut = f" The query is long: the encoder reads its first {self.model.text.n_tokens} tokens only."
         return f"The {min(top, len(self.index)):,} best of {len(self.index):,} pictures.{cut}"
 
     def _item(self, row: int, score: float) -> str:
-        """A picture with its name, its score and the way to similar ones."""
+        """A picture with its name, its score and a link to similar ones."""
         name = html.escape(self.index.names[row])
         view = f'<img src="/thumbnail/{row}" alt="{name}" loading="lazy" width="480" height="480">'
         if self.index.path(row).is_file():
@@ -124,7 +124,7 @@ class Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "ngw", ""
 
     def do_GET(self) -> None:
-        """Answer, or say why not; an error of ours is no page of the library's."""
+        """Answer, or explain the error in our own words, not by the library's page."""
         if self.headers.get("Host", "") not in self.server.hosts:
             return self._answer(421, b"Name this server as 127.0.0.1 or localhost, with its port.\n")
         try:
@@ -176,11 +176,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: a terminal full of requests helps nobody."""
+        """Log nothing, so that requests don't fill the terminal."""
 
 
 def _number(fields: dict[str, list[str]], name: str, default: int | None) -> int | None:
-    """A whole number of the address, if it is one."""
+    """A whole number in the address, or the default if there is none."""
     text = fields.get(name, [""])[0]
     if not text:
         return default

