@@ -80,7 +80,7 @@ def test_a_new_fusion_must_define_attend_to():
 
 def test_a_fusion_without_attention_has_none_to_show():
     net = fusion.build({"kind": "concat"}).network(fusion.Tokens(3), fusion.Tokens(3))
-    with pytest.raises(InputError, match="Concat: expected a fusion whose tokens attend to others, found none"):
+    with pytest.raises(InputError, match="Concat: expected a fusion with attention over tokens, found one without"):
         net.attention(*TOKENS, *TOKENS)
 
 

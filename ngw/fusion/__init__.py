@@ -1,4 +1,4 @@
-"""Fusion networks over the tokens of two frozen encoders, one file a kind; `build(spec)` makes one without torch.
+"""Fusion networks over the tokens of two frozen encoders, one file a kind; `build(spec)` creates one without torch.
 
 A spec checks and keeps its options; its `network` holds the weights, and imports torch.
 """
@@ -20,7 +20,7 @@ __all__ = ["Basis", "Fusion", "Row", "Tokens", "align", "build", "kinds", "token
 
 
 def kinds() -> list[str]:
-    """The kinds that exist."""
+    """The names of the kinds."""
     return registry.kinds("ngw.fusion")
 
 
@@ -30,7 +30,7 @@ def build(spec: Mapping[str, Any]) -> Row:
 
 
 def align(method: Method, a: Basis | None = None, b: Basis | None = None) -> Maps:
-    """T_AB and T_BA of a fitted method as torch modules over tokens; a, b: how tokens are kept."""
+    """T_AB and T_BA of a fitted method as torch modules over tokens; a, b: the bases of kept tokens."""
     from ngw.fusion._alignment import align
 
     return align(method, a, b)

@@ -87,17 +87,17 @@ class Maps(nn.Module):
 
 
 def align(method: Method, a: Basis | None = None, b: Basis | None = None) -> Maps:
-    """Both maps of a fitted method: on features, or where a, b are given on tokens as they are kept.
+    """Both maps of a fitted method, on features or, with bases a and b, on kept tokens.
 
-    T_AB(c) = axes_b' (unit_b T((mean_a + axes_a c) / unit_a) - mean_b): T on the span of a, projected onto that of b.
+    T_AB(c) = axes_b' (unit_b T((mean_a + axes_a c) / unit_a) - mean_b): T on a's span, projected onto b's span.
     """
     method._check_fitted()
     d_a, d_b = len(method.x_mean_), len(method.y_mean_)
     for side, basis, d in (("a", a, d_a), ("b", b, d_b)):
         if basis is not None and len(basis.mean) != d:
             raise InputError(
-                f"basis {side}: expected one of a space of {d} features, as the method's, found {len(basis.mean)}; "
-                "fit it on that encoder's tokens."
+                f"basis {side}: expected {d} features, as the method was fitted on, found {len(basis.mean)}; fit it on "
+                "that encoder's tokens."
             )
     twin = in_float64(method)
     layers = [twin._map(name) if hasattr(twin, "_map") else {} for name in ("ab", "ba")]
@@ -105,7 +105,7 @@ def align(method: Method, a: Basis | None = None, b: Basis | None = None) -> Map
     ab, form_ab = module(there, layers[0], method.transform, expand(a), shrink(b))
     ba, form_ba = module(back, layers[1], method.inverse_transform, expand(b), shrink(a))
     wide, long = (d if basis is None else basis.axes.shape[1] for basis, d in ((a, d_a), (b, d_b)))
-    return Maps(ab, ba, (wide, long), max(form_ab, form_ba))  # in the alphabet's order each form is less exact
+    return Maps(ab, ba, (wide, long), max(form_ab, form_ba))  # in alphabetical order each form is less exact
 
 
 def in_float64(method: Method) -> Method:
@@ -143,7 +143,7 @@ def linear(function: Map, d: int) -> Linear:
 
 
 def agrees(line: Linear, way: Direction) -> bool:
-    """Whether z w + b is the map at random rows as far apart as the cloud that it was fitted on, but for rounding."""
+    """Whether z w + b equals the map, up to rounding, at random rows with the spread of the fitted cloud."""
     noise = rng(0, "fusion", "affine").standard_normal((ROWS, len(way.mean))) / np.sqrt(len(way.mean))
     z = (way.mean + way.scale * noise).astype(np.float32)
     image = way.whole(z)
@@ -152,7 +152,7 @@ def agrees(line: Linear, way: Direction) -> bool:
 
 
 def chain(*parts: Linear | None) -> Linear:
-    """One affine map for several, the first applied first; those that are None are left out."""
+    """The composition of affine maps, the first applied first; None is left out."""
     return reduce(lambda p, q: (p[0] @ q[0], p[1] @ q[0] + q[1]), (part for part in parts if part is not None))
 
 

@@ -1,4 +1,4 @@
-"""The weights of a fusion: one trunk for every kind, so that kinds differ in what a side takes from the other."""
+"""The weights of a fusion: one trunk for every kind, so that kinds differ only in what a side takes from the other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OTHER = {"a": "b", "b": "a"}
 
 
 class Mixing(Protocol):
-    """What a network reads of its fusion: see `ngw.fusion.base.Fusion`."""
+    """The part of a fusion that its network reads: see `ngw.fusion.base.Fusion`."""
 
     dims: int
     hidden: int
@@ -37,7 +37,7 @@ class Mixing(Protocol):
 class Network(nn.Module):
     """h = FFN([LayerNorm(h_A); LayerNorm(h_B)]) (proposal 2.4), over tokens: LayerNorm acts on each, then their mean.
 
-    Tokens outside a mask change nothing, whatever stands there; a side without any gives 0 to the concatenation.
+    Tokens outside a mask have no effect; a side without tokens gives 0 to the concatenation.
     """
 
     def __init__(self, spec: Mixing, a: Tokens, b: Tokens, maps: Maps | None, seed: int) -> None:
@@ -85,15 +85,15 @@ class Network(nn.Module):
         through, project = {"a": self.maps.ba, "b": self.maps.ab}[side], self.project[side]
         if not isinstance(through, Affine):
             return project(through(z))
-        # Two affine maps are one, of fewer features: a third of a step's time.
+        # Two affine maps are composed to one of fewer features: a third of a step's time.
         bias = project.weight @ through.b + project.bias
         return nn.functional.linear(z, project.weight @ through.w.T, bias)
 
     def attention(self, z_a: Tensor, mask_a: Tensor, z_b: Tensor, mask_b: Tensor) -> Tensor:
-        """How much each token of b looks at each of a: softmax weights [b, s, t], 0 outside the masks."""
+        """The attention of each token of b to each token of a: softmax weights [b, s, t], 0 outside the masks."""
         if not self.spec.attends or self.spec.pooled:
             raise InputError(
-                f"{type(self.spec).__name__}: expected a fusion whose tokens attend to others, found none."
+                f"{type(self.spec).__name__}: expected a fusion with attention over tokens, found one without."
             )
         z, mask = self._checked({"a": (z_a, mask_a), "b": (z_b, mask_b)})
         q, k = self.project["b"](z["b"]), self.carried("b", z["a"])
@@ -102,17 +102,17 @@ class Network(nn.Module):
         return scores.softmax(-1).nan_to_num(0)
 
     def alphas(self) -> dict[str, float]:
-        """alpha_A and alpha_B, each side's share of its own tokens; empty where sides don't exchange anything."""
+        """alpha_A and alpha_B, each side's share of its own tokens; empty if sides don't exchange anything."""
         return dict(zip("ab", self.logits.detach().sigmoid().tolist(), strict=True)) if self.spec.exchanges else {}
 
     def _checked(self, given: dict[str, tuple[Tensor, Tensor]]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The tokens of the sides that are read, 0 outside the masks, and the masks."""
+        """The tokens of the fusion's sides, 0 outside the masks, and the masks."""
         given = {side: given[side] for side in self.widths}
         for side, (z, mask) in given.items():
             if z.ndim != 3 or z.shape[2] != self.widths[side]:
                 raise InputError(
                     f"z_{side}: expected tokens [batch, tokens, {self.widths[side]}], found {list(z.shape)}; "
-                    "pass the tokens of the encoder, or in the basis, that the network was made for."
+                    "pass tokens of the encoder, or in the basis, that the network was created for."
                 )
             if mask.dtype != torch.bool or mask.shape != z.shape[:2]:
                 raise InputError(
@@ -127,7 +127,7 @@ class Network(nn.Module):
 
 
 def owned(maps: Maps | None, spec: Mixing, widths: tuple[int, int]) -> Maps | None:
-    """The network's own copy of the maps, tuned or frozen; refuses none where some are needed, and the reverse."""
+    """The network's own copy of the maps, tuned or frozen; an `InputError` if maps are missing, or not needed."""
     name = type(spec).__name__
     if spec.aligned and maps is None:
         raise InputError(f"{name}: expected T_AB and T_BA, found none; pass maps=ngw.fusion.align(fitted method).")
@@ -164,7 +164,7 @@ def projection(tokens: Tokens, dims: int, seed: int, *address: str) -> nn.Linear
 
 
 def blank(rows: int, columns: int) -> nn.Linear:
-    """A layer whose weights are set next, torch's own stream of random numbers left as it was.
+    """A layer whose weights are set next; torch's own stream of random numbers stays as it was.
 
     Not `skip_init`, whose meta device imports sympy: half a second of every start.
     """
@@ -173,7 +173,7 @@ def blank(rows: int, columns: int) -> nn.Linear:
 
 
 def linear(rows: int, columns: int, before: str, seed: int, *address: str) -> nn.Linear:
-    """A layer [rows -> columns] with He's initialisation for what comes after it ("relu", "linear"), bias 0."""
+    """A layer [rows -> columns] with He's initialisation for the next function ("relu", "linear"), bias 0."""
     layer = blank(rows, columns)
     generator = torch_generator(seed, "fusion", *address)
     nn.init.kaiming_normal_(layer.weight, nonlinearity=before, generator=generator)

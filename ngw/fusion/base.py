@@ -1,4 +1,4 @@
-"""What every fusion offers: options that are checked without torch, and `network`, which holds the weights."""
+"""The interface of every fusion: options, checked without torch, and `network`, which holds the weights."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
 
 class Row:
-    """What answers questions, a row of the table, known without torch. Side "a" holds images, side "b" texts.
+    """A model that answers questions, one row of the table, without torch. Side "a" has images, side "b" texts.
 
     A subclass declares its options as fields of a dataclass (`ngw.options`), or stores and checks them in `__init__`.
     """
 
     role: str = "baseline"  # in the tables: method, baseline or control
-    sides: ClassVar[tuple[str, ...]] = ("a", "b")  # those it reads; none: nothing is trained
+    sides: ClassVar[tuple[str, ...]] = ("a", "b")  # the sides that it reads; none: nothing is trained
     exchanges: ClassVar[bool] = False  # whether a side takes anything from the other
-    attends: ClassVar[bool] = False  # whether by attention
+    attends: ClassVar[bool] = False  # whether it does so by attention
     raw: ClassVar[bool] = False  # whether it reads raw images and questions instead of tokens
-    aligned: bool = False  # whether it does so through T_AB and T_BA
+    aligned: bool = False  # whether sides exchange through T_AB and T_BA
     pooled: bool = False  # whether each side is first averaged to one token
-    alpha: float = 0.5  # of its own in what it exchanges, before training
-    alpha_b: float | None = None  # the same of the questions' side; None: as the images'
-    tune: str = "frozen"  # whether maps are trained on, where it has some
-    compares: bool = False  # whether an image's similarity to texts, by the aligner, speaks for answers
+    alpha: float = 0.5  # share of a side's own tokens in the exchange, before training
+    alpha_b: float | None = None  # the same for the questions' side; None: as for the images
+    tune: str = "frozen"  # whether its maps, if it has some, are "frozen" or trained ("fine")
+    compares: bool = False  # whether an image's similarity to texts, by the aligner, adds to answers' scores
     reference: ClassVar[str] = "proposal 2.4"
 
     def __post_init__(self) -> None:
-        """Refuse options outside their bounds; a subclass adds what one says of another."""
+        """Refuse options outside their bounds; a subclass adds checks across options."""
         check(self)
 
     def network(self, a: Tokens, b: Tokens, maps: Maps | None = None, seed: int = 0) -> Network:
@@ -62,7 +62,7 @@ class Fusion(Row):
     def network(self, a: Tokens, b: Tokens, maps: Maps | None = None, seed: int = 0) -> Network:
         """The torch module: forward(z_a [b, t, d_a], mask_a [b, t], z_b [b, s, d_b], mask_b [b, s]) -> h [b, width].
 
-        maps: from `ngw.fusion.align`, copied; exactly where `aligned`.  seed: of all initial weights.
+        maps: from `ngw.fusion.align`, copied; needed if `aligned`, else None.  seed: of all initial weights.
         """
         from ngw.fusion._network import Network
 

@@ -23,15 +23,15 @@ class CrossAttention(Fusion):
     exchanges = attends = True
 
     alpha: float = option(0.5, above=0, below=1)  # where the images' learned alpha starts
-    # Where the questions' starts, all but closed: their words tell most, and few labels don't teach what to mix in.
+    # Where the questions' alpha starts, near 1: their words matter most, and few labels don't teach what to mix in.
     alpha_b: float = option(0.95, above=0, below=1)
-    tune: str = option("frozen", among=("frozen", "fine"))  # maps, or fine-tuned with the rest
+    tune: str = option("frozen", among=("frozen", "fine"))  # the maps, or fine-tuned with the rest
     pooled: bool = False  # an ablation: one token a side, whose softmax is 1
-    # The image's similarity to each answer and to the question, where the aligner compares, speaks for or against
-    # answers, by gains and gates that start closed.
+    # If the aligner compares, the image's similarity to each answer and to the question adds to the answers' scores,
+    # by gains and gates that start closed.
     similarity: bool = True
-    # Without: a learned projection of the other side's raw features stands in place of T and of the shared projection,
-    # plain cross-attention, the baseline.
+    # false: a learned projection of the other side's raw features replaces T and the shared projection: plain
+    # cross-attention, the baseline.
     aligned: bool = True
 
     def __post_init__(self) -> None:
@@ -55,8 +55,8 @@ class CrossAttention(Fusion):
 def attend(q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
     """CrossAttn(q, k) = softmax(q k' / sqrt(d)) k over the keys in mask (proposal 2.4); keys are the values.
 
-    q [b, t, d], k [b, s, d], mask [b, s]; [b, t, d].  Where an item has no key, 0: then h_A = alpha_A z_A, which
-    LayerNorm makes z_A, as if the other side weren't there.
+    q [b, t, d], k [b, s, d], mask [b, s]; [b, t, d].  0 if an item has no key: then h_A = alpha_A z_A, which LayerNorm
+    turns into that of z_A, as without the other side.
     """
     from torch.nn.functional import scaled_dot_product_attention
 

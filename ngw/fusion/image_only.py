@@ -1,4 +1,4 @@
-"""Control: what the images alone tell, through the same trunk."""
+"""Control: answers from the images alone, through the same trunk."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from ngw.fusion.base import Fusion
 
 
 class ImageOnly(Fusion):
-    """h = FFN(mean LayerNorm(z_A)); the other side's tokens are not looked at."""
+    """h = FFN(mean LayerNorm(z_A)); the other side's tokens are not read."""
 
     sides = ("a",)

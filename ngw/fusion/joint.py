@@ -32,8 +32,8 @@ class Joint(Row):
     dims: int = 96
     layers: int = 3
     heads: int = 4
-    words: int = 24  # most of a question, marks included
-    # In place of the table's, since random weights learn longer.
+    words: int = 24  # most tokens of a question, marks included
+    # In place of the table's, since random weights need longer training.
     epochs: float = option(2.0, above=0)
     learning_rate: float = option(1e-3, above=0)
 

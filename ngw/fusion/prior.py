@@ -15,4 +15,4 @@ class Prior(Row):
     role = "control"
     sides: ClassVar[tuple[str, ...]] = ()
 
-    by_type: bool = False  # of questions that begin as this one does (its question_type)
+    by_type: bool = False  # among questions of the same question_type only

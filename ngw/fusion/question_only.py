@@ -1,4 +1,4 @@
-"""Control: what the questions alone tell, through the same trunk."""
+"""Control: answers from the questions alone, through the same trunk."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from ngw.fusion.base import Fusion
 
 
 class QuestionOnly(Fusion):
-    """h = FFN(mean LayerNorm(z_B)); the other side's tokens are not looked at."""
+    """h = FFN(mean LayerNorm(z_B)); the other side's tokens are not read."""
 
     sides = ("b",)

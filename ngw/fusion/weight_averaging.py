@@ -10,7 +10,7 @@ from ngw.options import option
 
 @dataclass
 class Merging:
-    """How two transformers become one: an option that comes before their own."""
+    """The option for the mean of two transformers; it comes before their own options."""
 
     weight: float = option(0.5, least=0, most=1)  # of the question-only model in the mean
 
@@ -19,7 +19,7 @@ class Merging:
 class WeightAveraging(Joint, Merging):
     """Both start from the same weights (the case in which averaging is known to work: Wortsman et al. 2022).
 
-    The mean is of trunk and classifier; each brings its own stem.
+    The mean covers trunk and classifier; each keeps its own stem.
     """
 
     reference = "Wortsman et al. 2022"
