@@ -1,4 +1,4 @@
-"""Error against time: when a solver passes a level, as csv, as markdown and as a figure, a panel a problem."""
+"""Error against time, and the time at which a solver passes a level: csv, markdown and a figure, a panel a problem."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS = ["n", "d", "epsilon", "solver", "tol", "n_iter", "seconds", "peak_mb",
 def crossing(points: list[tuple[float, float]], level: float) -> float | None:
     """The time at which an error passes a level; points: (seconds, error) of a solver's runs, as `points` gives them.
 
-    Between the runs on both sides of the level, on the straight line of the error's logarithm over time.
+    Between the runs on both sides of the level, the error's logarithm is interpolated linearly in time.
     """
     k = next((k for k, (_, error) in enumerate(points) if error <= level), None)
     if k is None:
@@ -26,7 +26,7 @@ def crossing(points: list[tuple[float, float]], level: float) -> float | None:
 
 
 def problems(records: list[dict]) -> dict[tuple, dict[str, list[dict]]]:
-    """(n, d, epsilon): solver: its records."""
+    """{(n, d, epsilon): {solver: its records}}."""
     out: dict[tuple, dict[str, list[dict]]] = {}
     for r in records:
         out.setdefault((r["n"], r["d"], r["epsilon"]), {}).setdefault(r["solver"], []).append(r)
@@ -39,7 +39,7 @@ def judged(record: dict) -> bool:
 
 
 def points(runs: list[dict]) -> list[tuple[float, float]]:
-    """(seconds, error) of the runs with an error, those aside that a faster run beats."""
+    """(seconds, error) of the runs with an error, without runs that a faster one beats."""
     front: list[tuple[float, float]] = []
     for seconds, error in sorted((r["seconds"], r["l1"]) for r in runs if judged(r)):
         if not front or error < front[-1][1]:
@@ -107,7 +107,7 @@ def figure(records: list[dict]) -> bytes:
 
 
 def write(records: list[dict], folder: Path) -> None:
-    """csv, markdown and figure of what has been measured so far."""
+    """Write csv, markdown and figure of the records so far."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "sinkhorn.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)

@@ -1,7 +1,7 @@
-"""Does the judge of generated pictures know its job? Real test images and their captions, paired by its cosine.
+"""How good is the judge of generated pictures? It pairs real test images and their captions by its cosine.
 
-Per judge: R@1, R@5 and R@10 in per cent, captions of images and images of captions, and the score of real images, which
-are as small as the decoder draws them. After `make`:
+For each judge: R@1, R@5 and R@10 in per cent, captions of images and images of captions, and the score of real images
+at the decoder's size. After `make`:
 
     python benchmarks/judge.py
 """
@@ -22,7 +22,7 @@ from ngw.metrics.retrieval import CUTOFFS, ranks, recall_at
 def main() -> None:
     """Print a line for each reference."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("references", nargs="*", type=Path, help="files of the rule `reference`; all below results")
+    parser.add_argument("references", nargs="*", type=Path, help="files of rule `reference`; default: all in results")
     args = parser.parse_args()
     print(f"{'R@1, 5, 10':40} {'captions':>18} {'images':>18} {'score':>7}")
     for path in args.references or sorted(Path("results/decoders").rglob("reference.safetensors")):

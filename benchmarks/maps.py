@@ -1,10 +1,10 @@
-"""What each term of the maps' objective costs: one training step with the term, against the plain step, one thread.
+"""The cost of each term of the maps' objective: one training step with the term, against the plain step, one thread.
 
     python benchmarks/maps.py --size full --output maps.json
 
 A step is the product's own: `ngw.maps.fit.Data.loss` on one batch of either cloud, its gradient, Adam's update of both
 maps. Only the exact Jacobian, which training never uses, is added here. The variants alternate within a repeat, so that
-a ratio to the plain step holds whatever else the machine does. Seconds are processor time, medians over the repeats.
+the ratio to the plain step doesn't depend on the machine's load. Seconds are processor time, medians over the repeats.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ GOALS = {"+ smoothness, Hutchinson": 2.0, "+ injectivity, sampled pairs": 1.3}
 
 
 def problem(d: int) -> Data:
-    """Two unrelated clouds and their targets: what a step costs doesn't depend on the values."""
+    """Two unrelated clouds and their targets: a step's cost doesn't depend on the values."""
     stream = np.random.default_rng(0)
     x, y, to_y, to_x = (stream.standard_normal((ROWS, d), np.float32) / np.float32(d**0.5) for _ in range(4))
     nothing = np.zeros(ROWS, bool)
@@ -55,7 +55,7 @@ def problem(d: int) -> Data:
 
 
 def parameters(arch: str, d: int, hidden: int) -> dict[str, torch.Tensor]:
-    """A map as training starts it."""
+    """A map at the start of training."""
     p = networks.init(arch, d, d, hidden, np.random.default_rng(1))
     return {name: torch.tensor(value, requires_grad=True) for name, value in p.items()}
 
@@ -68,7 +68,7 @@ def seconds(call: Callable[[], None]) -> float:
 
 
 def compare(size: str, arch: str) -> dict[str, float]:
-    """Median seconds of a step, by variant; the exact Jacobian's are those of its rows, times batch / rows."""
+    """Median seconds of a step, by variant; the exact Jacobian's time is measured on `rows` and scaled to a batch."""
     d, hidden, batch, repeats, rows = SIZES[size]
     data, ab, ba = problem(d), parameters(arch, d, hidden), parameters(arch, d, hidden)
     optimiser = Adam([*ab.values(), *ba.values()], learning_rate=1e-5, steps=10**6)  # a constant rate, nearly
@@ -98,7 +98,7 @@ def compare(size: str, arch: str) -> dict[str, float]:
 
 
 def table(times: dict[str, float]) -> str:
-    """The times as markdown, each against the plain step, and the goal where there is one."""
+    """The times as markdown, each against the plain step, with its goal if there is one."""
     plain = next(iter(times.values()))
     lines = ["| step | ms | times plain | goal |", "|---|---:|---:|---:|"]
     for name, value in times.items():

@@ -1,7 +1,8 @@
-"""Do generated pictures show the things that they should? As a linear classifier sees it: ridge regression, from the
-encoder's features of the training scenes, drawn as small as the pictures, to the nouns that stand in them.
+"""Do generated pictures show the objects of their captions? A linear classifier judges: ridge regression from the
+encoder's features of the training scenes, at the pictures' size, to the scenes' nouns.
 
-Per run: pictures with a thing of the caption's scene first, and among the first five, of all nouns. After `make`:
+For each run: the pictures in which, of all nouns, one of the caption's scene is first, or in the first five. After
+`make`:
 
     python benchmarks/objects.py
 """
@@ -23,7 +24,7 @@ SPEC = {"kind": "efficientnet-lite", "variant": "lite0"}
 
 
 def content(image_ids: list[int], split: str, seed: int) -> np.ndarray:
-    """Which nouns stand in a split's scenes, 0 or 1, [n, nouns]."""
+    """Which nouns are in a split's scenes, 0 or 1, [n, nouns]."""
     position, found = {noun: k for k, noun in enumerate(nouns())}, np.zeros((len(image_ids), len(nouns())))
     for row, image_id in zip(found, image_ids, strict=True):
         row[[position[group.noun] for group in sample(seed, split, image_id % 1_000_000).groups]] = 1
@@ -31,13 +32,13 @@ def content(image_ids: list[int], split: str, seed: int) -> np.ndarray:
 
 
 def looked_at(encoder, files: list, size: int) -> np.ndarray:
-    """Features [n, d] of pictures that pass through `size` pixels of a side."""
+    """Features [n, d] of pictures after resizing to `size` pixels a side."""
     blocks = tqdm(range(0, len(files), 32), desc="look", leave=False)
     return np.concatenate([encoder.encode(codec.prepared(files[k : k + 32], size)).pooled for k in blocks])
 
 
 def main() -> None:
-    """Print a line for the real images and one a run."""
+    """Print a line for the real images and one for each run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--runs", default="effnet-lite0__*/*/pairs*/*/seed0", help="a pattern below results/runs/scenes"

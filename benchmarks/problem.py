@@ -1,4 +1,4 @@
-"""The problem that transport's solvers are compared on, and the judge of all of them: float64, by definition."""
+"""The problem on which transport's solvers are compared, and the judge of all of them: float64, by definition."""
 
 from __future__ import annotations
 

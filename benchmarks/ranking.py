@@ -2,8 +2,8 @@
 
     python benchmarks/ranking.py --size full --output ranking.json
 
-Every contender runs in a process of its own with one thread, and alternates there with the matrix product that it can't
-do without, so a ratio holds whatever else the machine does. Seconds are processor time, medians over the repeats.
+Every contender runs in a process of its own with one thread, and alternates there with the matrix product, which it
+needs in any case, so the ratio doesn't depend on the machine's load. Seconds are processor time, medians over repeats.
 Memory is the growth of the resident set's peak over the features (from /proc, so on Linux).
 """
 
@@ -55,7 +55,7 @@ def counting(u: np.ndarray, v: np.ndarray) -> Ranks:
 
 
 def row_argsort(u: np.ndarray, v: np.ndarray) -> Ranks:
-    """NumPy's argsort one query at a time on the full score matrix, as VSE++ and its heirs evaluate."""
+    """NumPy's argsort one query at a time on the full score matrix, as VSE++ and its successors evaluate."""
     scores, owner = u @ v.T, np.repeat(np.arange(len(u)), CAPTIONS)
     i2t = [1 + np.flatnonzero(owner[np.argsort(row)[::-1]] == i)[0] for i, row in enumerate(scores)]
     t2i = [1 + np.flatnonzero(np.argsort(column)[::-1] == owner[c])[0] for c, column in enumerate(scores.T)]
@@ -122,7 +122,7 @@ def measure(name: str, size: str) -> dict:
     n, d, repeats = SIZES[size]
     u, v = problem(n, d, kind)
     try:
-        function(u[:20], v[: 20 * CAPTIONS])  # imports and thread pools aren't what is measured
+        function(u[:20], v[: 20 * CAPTIONS])  # imports and thread pools aren't measured
     except ImportError as error:
         return {"name": name, "missing": error.name}
     before, extra = peak_mb(reset=True), []
@@ -162,7 +162,7 @@ def line(result: dict) -> str:
 
 
 def disagreement(results: list[dict]) -> str:
-    """Empty if all contenders found the same recalls on the same features, up to one query; else which didn't."""
+    """The contenders whose recalls on the same features differ from the first one's by more than a query, if any."""
     same = [result for result in results if "recalls" in result and CONTENDERS[result["name"]][1] == "aligned"]
     first = np.array(same[0]["recalls"])
     return ", ".join(r["name"] for r in same if np.abs(np.array(r["recalls"]) - first).max() > 1e-3)

@@ -6,7 +6,7 @@ Writes feature files of the official split sizes (COCO Karpathy: 113,287 trainin
 captions) of a synthetic pair of encoders, then runs the stages transport, maps and retrieval as the workflow does, each
 in a process, for each of the runs (options of NGW, as behind the `~` of a derived name), and prints what each took:
 seconds, CPU seconds, peak memory. Finished stages are not run again. `rounds=6~early_rows=1000000` has no small rounds.
-Half of `--memory` (MB) goes to the plan's kernel, as in a SLURM job that has asked for so much.
+Half of `--memory` (MB) goes to the plan's kernel, as in a SLURM job that requests so much.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import numpy as np
 from ngw import features
 
 LATENT, CAPTIONS, BLOCK = 384, 5, 8192
-SPECTRUM = np.arange(1, LATENT + 1) ** -0.5  # of what both encoders see: no few directions hold it all
+SPECTRUM = np.arange(1, LATENT + 1) ** -0.5  # of the shared latent: its variance isn't in a few directions
 
 
 def points(first: int, count: int, stream: int) -> np.ndarray:
-    """What some items show, [count, LATENT], by their numbers: the same for both sides."""
+    """The latents of some items by their numbers, [count, LATENT]: the same for both sides."""
     rows = [np.random.default_rng([stream, k]).standard_normal((BLOCK, LATENT)) for k in
             range(first // BLOCK, (first + count - 1) // BLOCK + 1)]  # fmt: skip
     start = first % BLOCK
@@ -60,7 +60,7 @@ def stage(name: str, *options: str) -> tuple[float, float, float]:
 
 
 def stages(run: str, folder: Path, file: dict[tuple[str, str], Path], given: list[str]) -> None:
-    """The stages of a run that haven't run yet, and what they took; the recalls."""
+    """Run a run's unfinished stages; print their seconds and memory, and the recalls."""
     changes = dict(change.split("=") for change in run.split("~"))
     spec = json.dumps({"kind": "warp"} | {key: json.loads(value) for key, value in changes.items()})
     clouds = ["--vision", str(file["train", "vision"]), "--text", str(file["train", "text"])]
@@ -81,7 +81,7 @@ def stages(run: str, folder: Path, file: dict[tuple[str, str], Path], given: lis
 
 
 def main() -> None:
-    """Write the features that aren't there, run the stages that haven't run."""
+    """Write the missing features, run the unfinished stages."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", type=int, default=113_287)

@@ -3,7 +3,7 @@
     python benchmarks/search.py --size full --output search.json
 
 Every contender runs in a process of its own with one thread, and alternates there with one product of the vectors and a
-query, which exact search can't do without, so a ratio holds whatever else the machine does. Seconds are processor time,
+query, which exact search always needs, so the ratio doesn't depend on the machine's load. Seconds are processor time,
 medians over the repeats. Memory is the growth of the resident set's peak over the vectors (from /proc, so on Linux).
 """
 
@@ -34,7 +34,7 @@ Search = Callable[[np.ndarray], np.ndarray]
 
 
 def problem(n: int, e: int) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors [n, e] in a thousand groups, as pictures are alike in groups, and queries near some of them."""
+    """Unit vectors [n, e] in a thousand clusters, as pictures have, and queries near some of them."""
     draw = np.random.default_rng(0)
     centres = draw.standard_normal((1000, e), np.float32)
     vectors = np.empty((n, e), np.float32)
@@ -56,7 +56,7 @@ def exact(vectors: np.ndarray) -> Search:
 
 
 def half(vectors: np.ndarray) -> Search:
-    """The same of numbers kept in 16 bits, turned into 32 block by block."""
+    """Exact search in vectors kept in 16 bits, converted to 32 block by block."""
     small = vectors.astype(np.float16)
 
     def search(queries: np.ndarray) -> np.ndarray:
@@ -96,7 +96,7 @@ def graph(vectors: np.ndarray) -> Search:
     return lambda queries: index.nearest(queries, TOP)[0]
 
 
-# name: (what builds it, the most vectors it is tried on)
+# name: (its constructor, the most vectors it is tried on)
 CONTENDERS: dict[str, tuple[Callable[[np.ndarray], Search], int]] = {
     "ngw, exact": (exact, 10**9),
     "ngw in 16 bits": (half, 10**9),
@@ -122,7 +122,7 @@ def measure(name: str, n: int, e: int, repeats: int) -> dict:
         search = CONTENDERS[name][0](vectors)
     except ModuleNotFoundError as error:
         return {"name": name, "missing": error.name}
-    except ValueError as error:  # ngw's own sentence
+    except ValueError as error:  # ngw's own message
         return {"name": name, "missing": str(error).split(",")[0]}
     build, found = time.process_time() - start, search(queries)
     one, many, floor = [], [], []
@@ -158,7 +158,7 @@ def line(result: dict) -> str:
 
 
 def indexing(pictures: int) -> dict:
-    """Pictures a processor second: the bare encoder, in batches of 32, and an index with reading and writing."""
+    """Pictures a processor second: the encoder alone, in batches of 32, and an index with reading and writing."""
     from PIL import Image
 
     from ngw.dual import index as indices

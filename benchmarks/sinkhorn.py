@@ -3,8 +3,8 @@
     python benchmarks/sinkhorn.py --size small                      (a minute, with peers ten)
     python benchmarks/sinkhorn.py --size full --output DIRECTORY    (hours, most of them the peers')
 
-A solver's runs on a problem stand in a fresh process with one thread (`--threads`), one run for each tolerance from
-1e-2 to 1e-9, until one takes longer than `--limit` seconds; a first run to 0.5, with imports and compilation, isn't
+Each solver runs on each problem in a fresh process with one thread (`--threads`), once for each tolerance from
+1e-2 to 1e-9, until a run takes longer than `--limit` seconds; a first run to 0.5, with imports and compilation, isn't
 counted.  Seconds are processor time, from features to projection (on a GPU: by the clock); memory is the growth of the
 resident set's peak over the data (from /proc, so on Linux).  Errors are measured alike for all, in float64: the L1 of
 both marginals from the potentials, and the projection against that of a solution to 1e-11.  A peer that is not
@@ -73,12 +73,12 @@ def work(name: str, size: tuple[int, int, float], folder: Path, limit: float) ->
         record |= {"n_iter": result["n_iter"], "note": result.get("note", "")}
         print(json.dumps({"n": n, "d": d, "epsilon": epsilon, "solver": name, "tol": tol} | record), flush=True)
         if record["seconds"] > limit or (solver.rule and not record.get("l1", 0.0) <= 10 * tol):
-            return  # what follows would be later than the limit, or no better
+            return  # a smaller tolerance would take longer than the limit, or do no better
 
 
 def timed(solver: solvers.Solver, x: np.ndarray, y: np.ndarray, unit: float, tol: float) -> tuple[dict, dict]:
-    """(seconds and peak memory, the result): where a run is short the median of three."""
-    ctypes.CDLL(None).malloc_trim(0)  # what was freed before would hide a part of the growth
+    """(seconds and peak memory, the result); for a short run the median of three."""
+    ctypes.CDLL(None).malloc_trim(0)  # memory freed before would hide a part of the growth
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts here
     before, seconds, clock = resident_mb("VmRSS"), [], time.perf_counter if solver.gpu else time.process_time
     while not seconds or (len(seconds) < 3 and sum(seconds) < 1):
@@ -89,7 +89,7 @@ def timed(solver: solvers.Solver, x: np.ndarray, y: np.ndarray, unit: float, tol
 
 
 def measure(name: str, size: tuple, folder: Path, threads: int, limit: float) -> list[dict]:
-    """The same in a fresh process; a last record says why nothing, or nothing more, was measured."""
+    """`work` in a fresh process; if it ends early, a last record gives the reason."""
     numbers = {f"{k}_NUM_THREADS": str(threads) for k in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}
     numbers["XLA_FLAGS"] = (
         f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()} intra_op_parallelism_threads={threads}"

@@ -1,9 +1,10 @@
 """The solvers that are compared: each takes clouds x [n, d], y [m, d] (float64), epsilon in cost units and a tolerance.
 
 It returns {"f", "g", "projection", "n_iter"}, the plan being P_ij = exp((f_i + g_j - |x_i - y_j|^2) / epsilon) / (n m).
-The tolerance is that of the solver's own rule, in the unit that makes it an L1 error of the marginals or stricter; what
-was reached is judged alike for all (`problem.marginal_error`).  A method without a rule takes a finer setting a tol.
-Imports stand inside: a peer that is not installed (`pip install '.[peers]'`) raises ImportError and is left out.
+The tolerance is for the solver's own stopping rule, in the unit that makes it an L1 error of the marginals or stricter;
+`problem.marginal_error` judges all results alike.  A method without a rule takes a finer setting for each smaller tol.
+Imports are inside the functions: a peer that is not installed (`pip install '.[peers]'`) raises ImportError and is left
+out.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ MAX_ITER = 1_000_000  # the time limit ends what does not converge
 
 @dataclass(frozen=True)
 class Solver:
-    """solve(x, y, epsilon, tol); finest: the smallest tol worth asking for; largest: points that it is tried with.
+    """solve(x, y, epsilon, tol); finest: the smallest tol worth trying; largest: the most points it is tried with.
 
-    rule: whether it stops at a tol; without, a finer setting stands for each smaller one, whatever that reaches.
+    rule: whether it stops at a tol; if not, each smaller tol takes a finer setting, whatever error that reaches.
     """
 
     solve: Callable[..., dict]
@@ -75,7 +76,7 @@ def gpu():
     import torch
 
     if not torch.cuda.is_available():
-        raise ImportError("no GPU of NVIDIA's is here")
+        raise ImportError("found no GPU by NVIDIA")
     return "cuda"
 
 
@@ -157,7 +158,7 @@ def geomloss(backend):
 
 @cache
 def ott_solver(anderson: int):
-    """(a jitted solve, its solver): kept, since a new solver would be compiled again."""
+    """(a jitted solve, its solver): cached, since a new solver would be compiled again."""
     import jax
     from ott.solvers.linear import acceleration, sinkhorn
 

@@ -1,6 +1,6 @@
-"""docs/reference/cli.md, each command and option by the stages' signatures: run `python docs/cli.py` after a change.
+"""Writes docs/reference/cli.md, every command and option from the stages' signatures: `python docs/cli.py`.
 
-A test checks that nothing would change.
+Run it after a change of a stage; a test checks that the page is current.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ PAGE = Path(__file__).parent / "reference" / "cli.md"
 HEAD = f"""\
 # The command line
 
-`ngw COMMAND --help` prints what stands here; `python -m ngw <COMMAND>` is the same. {EPILOG}
+`ngw COMMAND --help` prints the same text; `python -m ngw <COMMAND>` is equivalent. {EPILOG}
 
 """
-PARTS = {  # the modules that begin so
+PARTS = {  # by the beginnings of their modules' names
     "Commands for people": ("ngw.dual", "ngw.download", "ngw.rehearsal", "ngw.tools"),
     "Stages, which the rules call": ("ngw.tasks", "ngw.report"),
 }
@@ -35,14 +35,14 @@ def page() -> str:
 
 
 def section(name: str, about: str) -> str:
-    """A command: what it does, and a table of its options."""
+    """A command: its purpose, and a table of its options."""
     rows = "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |\n" for row in options(name))
     table = f"| option | expects | default | what it is |\n| --- | --- | --- | --- |\n{rows}\n" if rows else ""
     return f"### {name}\n\n{about}\n\n{table}"
 
 
 def options(name: str) -> Iterator[tuple[str, str, str, str]]:
-    """(option, what it expects, its default, its help) of a command, required ones in bold."""
+    """(option, expected value, default, help) of a command's options, required ones in bold."""
     (choices,) = (a for a in parser(name)._actions if isinstance(a, argparse._SubParsersAction))
     for action in choices.choices[name]._actions:
         if not isinstance(action, argparse._HelpAction):
@@ -51,7 +51,7 @@ def options(name: str) -> Iterator[tuple[str, str, str, str]]:
 
 
 def expected(action: argparse.Action) -> str:
-    """What an option expects, in words."""
+    """The value that an option expects, in words."""
     if action.nargs == 0:
         return "nothing"
     if action.choices:
@@ -62,7 +62,7 @@ def expected(action: argparse.Action) -> str:
 
 
 def default(action: argparse.Action) -> str:
-    """An option's default; nothing where there is none."""
+    """An option's default; empty if there is none."""
     value = action.default
     values = (
         value if isinstance(value, (list, tuple)) else [] if value is None or value is False or value == "" else [value]

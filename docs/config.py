@@ -1,6 +1,6 @@
-"""config/README.md, every key of the config, by the schema's descriptions: run `python docs/config.py` after a change.
+"""Writes config/README.md, every key of the config with the schema's description: `python docs/config.py`.
 
-A test checks that nothing would change.
+Run it after a change of the schema or of an option; a test checks that the page is current.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ HEAD = """\
 # The config
 
 `config.yaml` says what runs: dictionaries define (data sets, encoders, methods), lists select (seeds, pairs, the rows
-of a table). It stands at the repository's top, and `config/config.yaml` is a link to it; `ngw init` and `snakedeploy`
+of a table). It is at the repository's top, and `config/config.yaml` is a link to it; `ngw init` and `snakedeploy`
 write a copy. The package `ngw` is installed beside Snakemake (`pip install 'ngw[bench]'`), in the version of the rules.
 
 A config file laid over it by `--configfile` replaces lists whole and can't remove keys; `tables.NAME: null` leaves a
-table out. What doesn't fit is refused before anything runs, with the nearest name. Options that aren't given have the
-defaults of their class, one line each in `ngw/data`, `ngw/encoders`, `ngw/methods` and `ngw/fusion`.
+table out. A wrong key or value is refused before anything runs, with the nearest name. Options that aren't given have
+the defaults of their class, one line each in `ngw/data`, `ngw/encoders`, `ngw/methods` and `ngw/fusion`.
 
-`NAME` is a name of your own; `[]` stands for each entry of a list; a key in **bold** must be there wherever its section
-is.
+`NAME` is a name of your own; `[]` stands for each entry of a list; a key in **bold** is required in its section.
 
 | key | expects | default | what it says |
 | --- | --- | --- | --- |
@@ -36,7 +35,7 @@ is.
 
 
 def rows(schema: Mapping[str, Any], defs: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, str, str, str]]:
-    """(key, what it expects, its default, its description) of all that stands below a place of the schema."""
+    """(key, expected value, default, description) of all keys below a node of the schema."""
     for name, given in schema.get("properties", {}).items():
         node = resolved(given, defs)
         key = f"{at}.{name}".removeprefix(".")
@@ -55,13 +54,13 @@ def below(node: Mapping[str, Any], defs: Mapping[str, Any], key: str) -> Iterato
 
 
 def resolved(node: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, Any]:
-    """A place of the schema with what it refers to; `default` is there, None where the schema has none."""
+    """A node of the schema with its reference resolved; `default` is None if the schema has none."""
     reference = node.get("$ref", "").removeprefix("#/$defs/")
     return {"default": None, **(defs[reference] if reference else {}), **node}
 
 
 def expected(node: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
-    """What a key may be, in words."""
+    """The values that a key expects, in words."""
     if "anyOf" in node:
         return " or ".join(expected(resolved(part, defs), defs) for part in node["anyOf"])
     if "const" in node or "enum" in node:

@@ -15,26 +15,26 @@ BEHIND = re.compile(r"\S  # (.+)$")
 
 
 class Docstrings(griffe.Extension):
-    """Reads what this project writes."""
+    """Griffe's reader of this project's docstrings and comments."""
 
     def on_attribute_instance(self, *, attr: griffe.Attribute, **kwargs: Any) -> None:
-        """A field says in a comment what it is."""
+        """A field's comment becomes its docstring."""
         is_field = attr.parent and attr.parent.is_class and "property" not in attr.labels
         if is_field and not attr.docstring and attr.lineno:
             text = comment(attr.lines_collection[attr.filepath], attr.lineno, attr.endlineno or attr.lineno)
             attr.docstring = griffe.Docstring(text, parent=attr) if text else None
 
     def on_function_instance(self, *, func: griffe.Function, **kwargs: Any) -> None:
-        """Its parameters are a list."""
+        """A function's parameters become a list."""
         listed(func.docstring)
 
     def on_class_instance(self, *, cls: griffe.Class, **kwargs: Any) -> None:
-        """Its parameters are a list."""
+        """A class's parameters become a list."""
         listed(cls.docstring)
 
 
 def comment(lines: Sequence[str], first: int, last: int) -> str:
-    """The comment behind a field, which stands in the lines first to last, or else those above it."""
+    """The comment behind a field, whose lines are first to last, or else the comment lines above it."""
     if behind := BEHIND.search(lines[last - 1]):
         return behind[1]
     above = takewhile(lambda line: line.lstrip().startswith("# "), reversed(lines[: first - 1]))

@@ -1,7 +1,7 @@
 """The README's figure and the social preview, from docs/numbers.csv: `python docs/pictures.py`, after docs/readme.py.
 
-docs/figures/retrieval.png is figure 1 at R@1 with the README's rows.  docs/figures/social.png, 1280 x 640, stands for
-the project where it is linked: the site's pages name it, and a repository's host takes it among its settings.
+docs/figures/retrieval.png is figure 1 at R@1 with the README's rows.  docs/figures/social.png, 1280 x 640, is the
+preview of links to the project: the site's pages name it, and it is set among the settings of a repository's host.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PAPER, ACCENT, PEERS = "#fbfbfa", "#D55E00", "#b4b8be"
 
 
 def known(numbers: str) -> pd.DataFrame:
-    """The retrieval table's rows in the text of docs/numbers.csv; an interval that it hasn't is missing."""
+    """The retrieval table's rows in the text of docs/numbers.csv; intervals that it lacks are NaN."""
     rows = read_csv(numbers)
     rows = rows[rows["table"] == "retrieval"].assign(**dict(zip(("dataset", "vision", "text"), PAIR, strict=True)))
     return rows.reindex(columns=[*rows, *({"low", "high"} - set(rows))])
@@ -38,7 +38,7 @@ def readme_figure(rows: pd.DataFrame) -> bytes:
 
 
 def social_preview(rows: pd.DataFrame) -> bytes:
-    """The name, what it is for, and R@1 from images to texts against the known pairs, ngw before its peers; a png."""
+    """The name, its purpose, and R@1 from images to texts against the known pairs, ngw before its peers; a png."""
     from matplotlib.figure import Figure
 
     rows = rows[(rows["metric"] == "i2t_recall_1") & (rows["unpaired"] == "shared")]

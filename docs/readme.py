@@ -1,8 +1,8 @@
-"""The pages' tables, filled in from the tables of the last `make`: run `python docs/readme.py` after it.
+"""Fills in the pages' tables from those of the last `make`: run `python docs/readme.py` after it.
 
-The numbers go to docs/numbers.csv first, and from there into README.md and docs/results/benchmark.md, where
-`<!-- table NAME -->` stands.  Without `results/tables` the pages are filled in from docs/numbers.csv alone; a test
-checks that nothing would change.
+The numbers go to docs/numbers.csv first, and from there into README.md and docs/results/benchmark.md, at each
+`<!-- table NAME -->`.  Without `results/tables` the pages are filled in from docs/numbers.csv alone; a test checks that
+the pages are current.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Row = dict[str, str]
 
 
 def taken(folder: Path) -> list[Row]:
-    """The numbers that the pages show, from the csv tables in a folder; of generation the shared setting's."""
+    """The numbers that the pages show, from the csv tables in a folder; the disjoint setting's for retrieval alone."""
     found = []
     for table, metrics in KEPT.items():
         for row in csv.DictReader((folder / f"{table}.csv").open(encoding="utf-8")):
@@ -72,12 +72,12 @@ class Numbers:
         return sorted(first.values(), key=lambda row: row["role"] == "control")
 
     def cells(self, table: str, method: str, where: str, metrics: Iterable[str], scale: float = 100) -> list[float]:
-        """The values of some metrics; none where the method didn't run."""
+        """The values of some metrics; none if the method didn't run."""
         found = [self.by.get((table, method, where, metric)) for metric in metrics]
         return [scale * float(row["mean"]) for row in found if row]
 
     def marked(self, table: str, method: str, where: str, metric: str) -> str:
-        """The dagger of what did not converge."""
+        """A dagger if the run did not converge."""
         row = self.by.get((table, method, where, metric))
         return " †" if row and row["converged"] == "false" else ""
 
@@ -201,7 +201,7 @@ BLOCKS: dict[str, Callable[[list[Row]], str]] = {
 
 
 def filled(text: str, rows: list[Row]) -> str:
-    """A page with its tables made of these numbers."""
+    """A page with its tables filled in from these numbers."""
 
     def block(match: re.Match) -> str:
         return f"<!-- table {match[1]} -->\n{BLOCKS[match[1]](rows)}\n<!-- end -->"

@@ -1,7 +1,7 @@
 """A terminal's recording as an SVG of 20 seconds: `python docs/recording.py docs/figures/quick.svg make quick`.
 
-The command runs in a pseudo-terminal, pyte says what the screen shows at each moment, and Rich draws the screens as one
-strip, which the picture moves past its window.  Where a reader wants no motion, the last screen stands still.
+The command runs in a pseudo-terminal, pyte gives the screen at each moment, and Rich draws the screens as one strip,
+which the picture moves past its window.  For readers who prefer reduced motion, the last screen stands still.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from string import Template
 COLUMNS, LINES = 88, 28  # of the terminal
 SECONDS, HOLD, SCREENS = 20, 5, 36  # of the picture; of its last screen; screens at most
 CELL, LINE = 12.2, 24.4  # width and height of a character in Rich's pictures
-PLACES = (socket.gethostname(), str(Path.home()), str(Path.cwd()))  # in no picture, since it is published
+PLACES = (socket.gethostname(), str(Path.home()), str(Path.cwd()))  # must be in no picture, since it is published
 
 PICTURE = Template("""\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 $width $height">
@@ -50,13 +50,13 @@ $backgrounds<g class="t-matrix">$matrix</g></g></g>
 
 
 def recorded(command: list[str]) -> list[tuple[float, bytes]]:
-    """What a command writes to its terminal, each piece with its second; of one that fails nothing is drawn."""
+    """A command's output to its terminal, each piece with its second; exits if the command fails."""
     process, terminal = pty.fork()
     if process == 0:
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         os.execvpe(command[0], command, os.environ | {"TERM": "xterm-256color"})
     start, pieces = time.monotonic(), []
-    with suppress(OSError):  # how Linux says that the command has closed its side
+    with suppress(OSError):  # on Linux: the command has closed its side
         while piece := os.read(terminal, 65536):
             pieces.append((time.monotonic() - start, piece))
     if status := os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]):
@@ -98,7 +98,7 @@ def styled(row: list):
 
 
 def picture(command: str, shown: list[tuple[float, list]]) -> str:
-    """The screens as one animated SVG, the time that had passed under each."""
+    """The screens as one animated SVG, the elapsed time under each."""
     from rich.console import Console
 
     console = Console(width=COLUMNS, record=True, file=io.StringIO(), color_system="truecolor", force_terminal=True)
