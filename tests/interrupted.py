@@ -1,4 +1,4 @@
-"""A training that is killed and taken up again ends as an unbroken one, to the last bit."""
+"""A training that is killed and resumed equals an unbroken one, to the last bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON on the command line: broken, of another shape or with NaN in it, it is told in one sentence, with status 2."""
+"""JSON on the command line that is broken, of another shape or with NaN is refused in one sentence, with status 2."""
 
 from __future__ import annotations
 

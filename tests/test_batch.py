@@ -1,4 +1,4 @@
-"""Many runs in one job: what is done is kept, what has changed is made anew, and one failure loses no other run."""
+"""Many runs in one job: finished runs are kept, changed ones are computed again, and a failure loses no other run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmarks run, at a size that says nothing about speed, and write what they say they write."""
+"""The benchmarks run at a tiny size, and write their output."""
 
 from __future__ import annotations
 

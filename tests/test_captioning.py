@@ -1,4 +1,4 @@
-"""The captioner: it learns from captions alone to say what a latent says, and a killed run ends as an unbroken one."""
+"""The captioner learns from captions alone to describe a latent; a killed and resumed run equals an unbroken one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two arrays of one's own, or two .npy files, to a table: what is compared, what is refused, what is warned of."""
+"""From your own two arrays, or two .npy files, to a table: comparisons, refusals and warnings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The config: what is wrong in it is told in one sentence, with the entry, what was expected, and the nearest name."""
+"""The config: an error is one sentence with the entry, the expected value and the nearest name."""
 
 from __future__ import annotations
 

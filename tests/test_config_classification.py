@@ -1,4 +1,4 @@
-"""The config's section `tables.classification`: which runs it wants, what is refused, and what a change reruns."""
+"""The config's section `tables.classification`: the runs it needs, refusals, and the reruns after a change."""
 
 from __future__ import annotations
 

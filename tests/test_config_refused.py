@@ -1,4 +1,4 @@
-"""What a hostile or careless config says by accident: refused when it is read, at its place, in one sentence."""
+"""A hostile or careless config: its accidents are refused when it is read, at their place, in one sentence."""
 
 from __future__ import annotations
 

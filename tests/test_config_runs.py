@@ -1,4 +1,4 @@
-"""What the rules ask of a config: budgets, derived methods, cells, who shares what with whom."""
+"""The config's answers to the rules: budgets, derived methods, cells, and which runs share which jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the config selects is there: names (derived ones too), budgets and seeds, wherever they can stand."""
+"""The config's selections must exist: names (derived ones too), budgets and seeds, in every place."""
 
 from __future__ import annotations
 

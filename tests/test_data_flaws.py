@@ -1,4 +1,4 @@
-"""What copies of COCO, Flickr30k and VQA v2 suffer from: each flaw is one sentence that names file and remedy."""
+"""Common flaws in copies of COCO, Flickr30k and VQA v2: each gives one sentence that names file and remedy."""
 
 import json
 

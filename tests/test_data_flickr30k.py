@@ -1,4 +1,4 @@
-"""Flickr30k from its token file and split lists: what it reads, what it leaves out and says so, what it refuses."""
+"""Flickr30k from its token file and split lists: what is read, what is left out on record, what is refused."""
 
 from __future__ import annotations
 

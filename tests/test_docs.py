@@ -1,4 +1,4 @@
-"""What the pages speak of exists: modules, functions, files, stages, links between pages."""
+"""Everything that the pages name exists: modules, functions, files, stages, links between pages."""
 
 from __future__ import annotations
 

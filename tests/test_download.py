@@ -1,4 +1,4 @@
-"""`ngw download` on a real server: what a config needs is told, accepted, fetched and unpacked, once."""
+"""`ngw download` on a real server: a config's needs are listed, accepted, fetched and unpacked, once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a config needs from elsewhere: its models by their revision, read offline then; the paper's by one command."""
+"""A config's downloads: models by their revision, then read offline; all of the paper's by one command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Archives that mean harm or are broken: nothing is written outside of their folder."""
+"""Malicious and broken archives: nothing is written outside their folder."""
 
 from __future__ import annotations
 

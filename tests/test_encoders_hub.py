@@ -1,4 +1,4 @@
-"""Where encoders' folders come from: a hub model by its revision, and what is said where a folder isn't whole."""
+"""The folders of encoders: a hub model by its revision, and the errors of an incomplete folder."""
 
 from __future__ import annotations
 

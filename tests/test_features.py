@@ -1,4 +1,4 @@
-"""The feature cache: streamed, in the order of the ids, readable by anyone, and refused where it isn't what it says."""
+"""The feature cache: streamed, in the order of the ids, readable by anyone, and refused if its content is wrong."""
 
 from __future__ import annotations
 

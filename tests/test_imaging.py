@@ -1,4 +1,4 @@
-"""The image decoder: it learns from images alone to draw what a latent says; a killed run ends as an unbroken one."""
+"""The image decoder learns from images alone to draw a latent; a killed and resumed run equals an unbroken one."""
 
 from __future__ import annotations
 

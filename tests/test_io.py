@@ -1,4 +1,4 @@
-"""Files are whole or absent, and what is read has been checked."""
+"""Files are whole or absent, and every file is checked when it is read."""
 
 from __future__ import annotations
 

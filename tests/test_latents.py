@@ -1,4 +1,4 @@
-"""What reaches a decoder: mapped latents, the ceiling's own, or those that a joint model's space leads to."""
+"""The latents that reach a decoder: mapped ones, the ceiling's own, or those from a joint model's space."""
 
 from __future__ import annotations
 

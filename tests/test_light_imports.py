@@ -1,4 +1,4 @@
-"""What imports what: a config, a stage's help and every stage load no library that they don't need."""
+"""Imports: a config, a stage's help and every stage load no library that they don't need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stage costs: seconds, memory and energy are measured, two stages add up."""
+"""The cost of a stage: seconds, memory and energy are measured, two stages add up."""
 
 from __future__ import annotations
 

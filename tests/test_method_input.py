@@ -1,4 +1,4 @@
-"""What fit and transform accept, refuse and say: odd arrays are read right or refused, features have no unit."""
+"""Input of fit and transform: odd arrays are read correctly or refused, and features have no unit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract that every kind of method keeps, whoever wrote it; and that bad input is told in one sentence."""
+"""The contract that every kind of method keeps, whoever wrote it; bad input is refused in one sentence."""
 
 from __future__ import annotations
 

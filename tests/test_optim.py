@@ -1,4 +1,4 @@
-"""The optimiser is torch's Adam with its cosine schedule, and doesn't import what makes that slow."""
+"""The optimiser is torch's Adam with its cosine schedule, without torch's slow import."""
 
 import subprocess
 import sys

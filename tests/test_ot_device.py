@@ -1,4 +1,4 @@
-"""Transport on a GPU gives the CPU's answers, and only numbers leave it; shown on one that is pretended."""
+"""Transport on a GPU gives the CPU's answers, and only scalars leave the GPU; shown on a simulated GPU."""
 
 from __future__ import annotations
 

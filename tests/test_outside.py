@@ -1,4 +1,4 @@
-"""What lies outside `results/`: a change of data, arrays, weights or code of one's own is seen, named and redone."""
+"""Inputs outside `results/`: a change of your own data, arrays, weights or code is seen, named and causes reruns."""
 
 from __future__ import annotations
 

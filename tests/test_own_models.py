@@ -1,4 +1,4 @@
-"""One's own encoders, features and data: files of features, a function, a folder of images with a csv."""
+"""Your own encoders, features and data: files of features, a function, a folder of images with a csv."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each kind of plan minimises, by hand or by an optimum's condition: docs/explanation/method.md has them."""
+"""The objective of each kind of plan, by hand or by an optimum's condition: see docs/explanation/method.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the system lacks what Linux has (macOS): the same results by another way."""
+"""Systems without Linux's features (macOS): the same results in another way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A record's order on disk, and what it says of its making: by the environment of the workflow, else by the sources."""
+"""A record's order on disk, and its provenance: from the workflow's environment, else from the sources."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What is refused, one sentence each: options out of range, files that miss or don't fit, tables without their rows."""
+"""Refusals, one sentence each: options out of range, missing or unfitting files, tables without their rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rehearsals: made data are what the readers want, made features belong together, networks are tiny, all jobs run."""
+"""Rehearsals: synthetic data suit the readers, partners' synthetic features match, networks are tiny, all jobs run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a release states besides the code: the config's page, the catalog's file, citation, changelog, CI, packages."""
+"""A release beside its code: the config's page, the catalog's file, citation, changelog, CI, packages."""
 
 from __future__ import annotations
 

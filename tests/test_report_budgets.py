@@ -1,4 +1,4 @@
-"""What stands at a budget: rows of it, controls beside them, methods without pairs where asked; folds of large sets."""
+"""The rows of a budget: its own, controls beside them, methods without pairs if requested; folds of large sets."""
 
 from __future__ import annotations
 

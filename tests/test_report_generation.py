@@ -1,4 +1,4 @@
-"""The generation report: numbers by hand, runs that don't fit refused, and a sheet that shows what was said."""
+"""The generation report: numbers by hand, runs that don't fit refused, and a sheet that shows the captions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What reruns after which change of a finished run: what depends on it, and nothing else."""
+"""Reruns after each change of a finished run: the jobs that depend on the change, and no others."""
 
 from __future__ import annotations
 

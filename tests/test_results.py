@@ -1,4 +1,4 @@
-"""What the default data must show, read from the table that `make` made; skipped where it hasn't run."""
+"""The results that the default data must show, read from the table of `make`; skipped if it hasn't run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two encoders of one modality: whose partner is whose, what the config takes, and both stages on feature files."""
+"""Two encoders of one modality: partners, what the config accepts, and both stages on feature files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search page, by real requests: what it shows, what it refuses, what never leaves."""
+"""The search page, by real requests: what it shows, what it refuses, what it never sends."""
 
 from __future__ import annotations
 

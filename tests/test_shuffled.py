@@ -1,4 +1,4 @@
-"""The shuffled control: every known pair is wrong, by the run's seed, and alike wherever it is made."""
+"""The shuffled control: every known pair is wrong, by the run's seed, and the same in every process."""
 
 from __future__ import annotations
 

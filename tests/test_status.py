@@ -1,4 +1,4 @@
-"""What is done and what is left, from records on disk; what a config will ask for, from a dry run and constants."""
+"""Finished and missing results, from records on disk; the resources a config needs, from a dry run and constants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tiny config to change in one place, and what is said of a config that is refused."""
+"""The tiny config with a change in one place, and the error of a config that is refused."""
 
 from __future__ import annotations
 
