@@ -1,7 +1,7 @@
 """A GPU for tests that have none: tensors that say "cuda", compute on the CPU, and meet no tensor of the host.
 
-What a real one would refuse is refused: NumPy's view of a tensor, and an operation between two devices.  Speed, and the
-rounding of its kernels, it can't show.
+It refuses what a real GPU refuses: NumPy's view of a tensor, and an operation between two devices.  It can't show the
+speed and the rounding of a GPU's kernels.
 """
 
 from __future__ import annotations

@@ -164,7 +164,7 @@ def test_scenes_have_as_many_of_each_class(tmp_path, classes):
     [
         ({"classes": "places"}, "expected place or noun, found 'places'"),
         ({"templates": ["a {}"]}, "expected no templates, since it has no classes"),
-        ({"classes": "noun", "templates": ["a photo"]}, "template 0: expected {} where"),
+        ({"classes": "noun", "templates": ["a photo"]}, "template 0: expected {} in place"),
         ({"classes": "noun", "templates": []}, "expected a list such as"),
         ({"classes": "noun", "templates": "a {}"}, "expected a list such as"),
         ({"classes": "noun", "templates": [3]}, "expected a text, found 3"),

@@ -89,7 +89,7 @@ def test_tokens_are_counted_to_the_model_s_own_limit(saved):
     assert encoder.count_tokens(["dog " * 40, "hi !"]).tolist() == [12, 4]
     first, second = encoder.encode(["dog " * 40, "dog " * 50]).pooled
     np.testing.assert_allclose(first, second, atol=1e-6)
-    with pytest.raises(InputError, match="open_clip gives pooled features alone"):
+    with pytest.raises(InputError, match="open_clip gives pooled features only"):
         encoder.encode(["a"], tokens=True)
 
 

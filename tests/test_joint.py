@@ -146,7 +146,7 @@ def test_bad_input_is_told(folder, tmp_path, things):
         Clip("vision", str(folder)).encode(things[0][:1])
     with pytest.raises(InputError, match=r"config.json: no such file"):
         Clip("text", str(tmp_path)).encode(["a"])
-    with pytest.raises(InputError, match="gives pooled features alone"):
+    with pytest.raises(InputError, match="gives pooled features only"):
         Clip("text", str(folder), 16).encode(["a"], tokens=True)
     with pytest.raises(ValueError, match="patch divides size"):
         Joint(size=30)

@@ -132,7 +132,7 @@ def test_encoders_without_tokens_give_none(tmp_path):
     spec = {"kind": "precomputed", "file": str(tmp_path / "x.npy"), "ids": str(tmp_path / "ids.npy"), "width": 3}
     for made, told in (
         (encoders.build(spec), "precomputed features have no tokens"),
-        (encoders.build({"kind": "python", "call": "json:loads"}), "a function gives pooled features alone"),
+        (encoders.build({"kind": "python", "call": "json:loads"}), "a function gives pooled features only"),
         (encoders.build({"kind": "inception"}), "expected to give pooled features only, found a request for tokens"),
     ):
         with pytest.raises(InputError, match=told):

@@ -37,7 +37,7 @@ def _splits_of(keys: Sequence[Hashable], splits: Sequence[str]) -> dict[Hashable
 
 
 def contents(paths: Sequence[str], splits: Sequence[str], threads: int = 2) -> list[tuple]:
-    """A key of each file; two files in different splits have equal keys if their bytes are equal.
+    """A key of each file; files of different splits have equal keys exactly if their bytes are equal.
 
     A file is read only as far as needed: not at all if no other split has a file of its size, and only its end if no
     such file ends alike.
