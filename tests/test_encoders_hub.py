@@ -29,7 +29,7 @@ def test_what_the_hub_answers_is_one_sentence_with_a_remedy(failure, monkeypatch
 
     raised, words = {
         "offline": (errors.LocalEntryNotFoundError("not in the cache"), "run `hf download org/model --revision abc`"),
-        "revision": (made(errors.RevisionNotFoundError), "expected the revision 'abc', found no su"),
+        "revision": (made(errors.RevisionNotFoundError), "expected the revision 'abc', found none"),
         "repository": (made(errors.RepositoryNotFoundError), "expected a public model of that name"),
         "network": (ConnectionError("no route"), r"found neither \(no route\); with a network run"),
     }[failure]
