@@ -29,6 +29,7 @@ TUTORIAL = "test_search_tutorial::test_the_tutorial_is_followed"
 METHOD = "test_own_method::test_a_method_of_ten_lines_comes_into_the_table_and_no_other_is_fitted_again"
 ELSEWHERE = {  # the test, or the fixture, that runs a command which isn't run here; CI: a line of .ci/run
     "make": "conftest::finished",
+    "make quick": "conftest::finished",  # with which `make` begins
     "make test": "CI",
     "make test-long": "CI",
     "make test-slurm": "CI",

@@ -166,10 +166,11 @@ def test_every_decorated_function_is_a_stage():
     assert sorted(decorated) == sorted((module, name) for name, (module, _) in stages().items())
 
 
+BARS = {"tools/bars/__init__.py", "tools/bars/snakemake_logger_plugin_ngw/__init__.py"}
 DUAL = {f"dual/{path.name}" for path in (ROOT / "ngw/dual").glob("*.py")}
 REHEARSAL = {f"rehearsal/{path.name}" for path in (ROOT / "ngw/rehearsal").glob("*.py")}
 NO_STAGE = {  # reached by no rule: commands for people, and what the workflow itself is read with
-    "config/jobs.py", "config/runs.py", *DUAL, *REHEARSAL, "fingerprints/__init__.py", "fingerprints/outside.py",
+    "config/jobs.py", "config/runs.py", *BARS, *DUAL, *REHEARSAL, "fingerprints/__init__.py", "fingerprints/outside.py",
     "tools/plan.py", "tools/measured.py", "tools/sizes.py", "tools/study.py", "tools/exchange.py", "report/export.py",
     "comparison/__init__.py", "comparison/table.py", *COMMAND_LINE,
 }  # fmt: skip

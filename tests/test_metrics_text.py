@@ -79,6 +79,7 @@ def test_scores_are_those_of_pycocoevalcap(monkeypatch, whole):
         assert [whole.items[name][row] for name in items] == [0, 0, 0]
 
 
+@pytest.mark.long
 def test_human_captions_against_human_captions(monkeypatch):
     if not COCO.is_file():
         pytest.skip("shared/data isn't there: real captions are tried only where they are")
