@@ -10,11 +10,13 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 DOCS = Path(__file__).parent
 NUMBERS, TABLES = DOCS / "numbers.csv", DOCS.parent / "results" / "tables"
+BARS = DOCS.parent / "ngw/tools/bars/snakemake_logger_plugin_ngw/stages.csv"  # seconds of jobs, for the time left
 PAGES = (DOCS.parent / "README.md", DOCS / "results" / "benchmark.md")
 SHORT = ("ngw", "sotalign", "wasserstein-procrustes", "contrastive", "cca", "ridge", "procrustes", "shuffled")  # rows
 COLUMNS = (
@@ -212,6 +214,7 @@ def filled(text: str, rows: list[Row]) -> str:
 if __name__ == "__main__":
     if TABLES.is_dir():
         NUMBERS.write_text(written(taken(TABLES)), encoding="utf-8")
+        shutil.copy(TABLES / "stages.csv", BARS)
     known = list(csv.DictReader(NUMBERS.open(encoding="utf-8")))
     for page in PAGES:
         page.write_text(filled(page.read_text(encoding="utf-8"), known), encoding="utf-8")

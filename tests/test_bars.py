@@ -26,32 +26,52 @@ rule one:
 
 
 @pytest.fixture
-def time_left():
-    """The column of the plugin, loaded from where Snakemake finds it."""
+def plugin():
+    """The plugin, loaded from where Snakemake finds it."""
     path = bars.FOLDER / "snakemake_logger_plugin_ngw/__init__.py"
     spec = util.spec_from_file_location("plugin", path)
     module = util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.TimeLeft()
+    return module
 
 
-@pytest.mark.parametrize(
-    ("name", "seconds", "done", "words"),
-    [
-        ("Total Progress", 60, 0, ""),
-        ("Total Progress", 60, 5, "about 60 s left"),
-        ("Total Progress", 300, 2, "about 20 min left"),
-        ("Total Progress", 300, 10, ""),
-        ("fit", 60, 5, ""),
-    ],
-)
-def test_the_time_left_is_that_of_the_jobs_done_for_each_that_is_not(time_left, name, seconds, done, words):
-    now = [0.0]
+@pytest.fixture
+def left(plugin):
+    """left(elapsed, fit=jobs done of 2, others=of 10): the words behind a bar, a fit being 20 seconds, others 1."""
+    counts = {"fit": {"total": 2, "completed": 0}, "others": {"total": 10, "completed": 0}}
+    column, now = plugin.TimeLeft(lambda: counts, {"fit": 20.0}), [0.0]
     progress = Progress(get_time=lambda: now[0], disable=True)
-    task = progress.add_task(name, total=10)
-    now[0] = float(seconds)
-    progress.update(task, completed=done)
-    assert str(time_left.render(progress.tasks[0])) == words
+    task = progress.add_task("Total Progress", total=12)
+
+    def words(elapsed: float, fit: int, others: int, name: str = "Total Progress") -> str:
+        now[0], counts["fit"]["completed"], counts["others"]["completed"] = elapsed, fit, others
+        progress.update(task, completed=fit + others, description=name)
+        return str(column.render(progress.tasks[0]))
+
+    return words
+
+
+def test_the_time_left_follows_from_what_jobs_of_each_rule_take(left):
+    assert left(5, 0, 0) == ""
+    assert left(40, 1, 0) == "about 60 s left"  # a third of the work took 40 seconds: half its pace
+    assert left(70, 1, 0) == "about 30 s left"  # and it runs on
+    assert left(105, 1, 0) == "about 15 s left"  # a quarter of what the remaining jobs would take, at least
+    assert left(400, 2, 0) == "about 2 min left"  # a slower pace: 400 seconds for 40 of 50
+    assert left(400, 2, 0, name="fit") == ""
+    assert left(500, 2, 10) == ""
+
+
+def test_times_of_the_own_folder_come_before_the_published_ones(plugin, tmp_path):
+    for name, lines in (("published", "encode,2,10\nfit-all,1,7\n"), ("own", "encode,4,4\n")):
+        (tmp_path / name).write_text("rule,jobs,seconds\n" + lines)
+    times = plugin.seconds((tmp_path / "published", tmp_path / "own", tmp_path / "none"))
+    assert times == {"encode": 1.0, "fit_all": 7.0}
+    column = plugin.TimeLeft(dict, times)
+    assert [column.time(rule) for rule in ("encode_keeping_tokens", "fit_all", "fit")] == [1.0, 7.0, plugin.OTHER]
+
+
+def test_the_published_times_have_the_rules_that_take_long(plugin):
+    assert {"encode", "fit", "transport", "fuse", "train_captioner"} <= set(plugin.seconds(plugin.TIMES[:1]))
 
 
 def test_a_terminal_shows_bars_and_the_time_left(tmp_path):
@@ -68,5 +88,5 @@ def test_a_terminal_shows_bars_and_the_time_left(tmp_path):
     shown = b"".join(pieces).decode()
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0, shown
     assert "Total Progress" in shown
-    assert re.search(r"about \d s left", shown)
+    assert re.search(r"about \d+ s left", shown)
     assert len(list(tmp_path.glob("*.txt"))) == 3
