@@ -6,7 +6,7 @@ Writes feature files of the official split sizes (COCO Karpathy: 113,287 trainin
 captions) of a synthetic pair of encoders, then runs the stages transport, maps and retrieval as the workflow does, each
 in a process, for each of the runs (options of NGW, as behind the `~` of a derived name), and prints what each took:
 seconds, CPU seconds, peak memory. Finished stages are not run again. `rounds=6~early_rows=1000000` has no small rounds.
-Half of `--memory` (MB) goes to the plan's kernel, as in a SLURM job that requests so much.
+The plan's kernel takes half of what is left of `--memory` (MB), as in a SLURM job that requests so much.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ def test_small_epsilon_gives_the_assignment(seed):
 def test_a_slurm_job_keeps_to_the_memory_that_it_has_asked_for(monkeypatch):
     x, y = np.random.default_rng(0).standard_normal((2, 600, 4)).astype(np.float32)
     assert sinkhorn(x, y, epsilon=0.1).path == "dense"
-    monkeypatch.setenv("SLURM_MEM_PER_NODE", "2")  # megabytes, of which the kernel may take half
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "2")  # megabytes, which the process has taken
     small = sinkhorn(x, y, epsilon=0.1)
     assert small.path != "dense"
     assert small.converged

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from test_warp import diagonal, recall, views
 
+from ngw.methods import _clouds
+from ngw.methods._clouds import Computed
 from ngw.methods._rounds import cut, narrowed
 from ngw.methods._selection import HELD, folds
 from ngw.methods._transport import SinkhornOptions, couple
@@ -25,11 +27,25 @@ def space(n=150, m=120, rank=5, width=40, seed=0):
 
 def test_rows_of_few_coordinates_have_the_products_of_many():
     u, v = space()
-    (short_u, short_v), scale = cut((u, v), 0.01, 40)
+    short, scale, inner = cut((u, v), 0.01, 40)
+    short_u, short_v = (z[:] for z in short)
     assert short_u.shape[1] == short_v.shape[1] == 5 + 2
     np.testing.assert_allclose(np.linalg.norm(np.vstack([short_u, short_v]), axis=1), 1, atol=1e-6)
     assert np.sqrt(((scale * short_u @ short_v.T - u @ v.T) ** 2).mean()) <= 0.01
+    assert inner == pytest.approx((scale * short_u @ short_v.T).mean(), abs=1e-6)
     assert cut((u, v), 1e-9, 3)[0][0].shape[1] == 3 + 2  # no more than are allowed
+
+
+def test_rows_that_are_computed_some_at_a_time_are_those_computed_at_once(monkeypatch):
+    z, chosen = np.arange(60.0).reshape(20, 3), np.array([19, 0, 7, 7, 3, 2, 1])
+    rows = Computed(z, lambda part: part[:, :2] ** 2)
+    assert rows.shape == (20, 2)
+    for block in (_clouds.BLOCK, 3):
+        monkeypatch.setattr(_clouds, "BLOCK", block)
+        np.testing.assert_array_equal(rows[:], z[:, :2] ** 2)
+        np.testing.assert_array_equal(rows[4:15], z[4:15, :2] ** 2)
+        np.testing.assert_array_equal(rows[chosen], z[chosen, :2] ** 2)
+        np.testing.assert_array_equal(Computed(chosen, rows.__getitem__)[1:6], z[chosen[1:6], :2] ** 2)
 
 
 def test_a_plan_in_few_coordinates_is_the_plan_in_many():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,37 @@ LARGEST = 1e36  # float32 ends at 3.4e38, and the distances of rows to their cen
 def blocks(n: int) -> list[slice]:
     """The rows of a cloud of n, some at a time, so that no whole copy in float64 is needed."""
     return [slice(i, min(i + BLOCK, n)) for i in range(0, n, BLOCK)]
+
+
+class Computed:
+    """Rows [n, e] computed of a cloud's [n, d] (or of their numbers [n]), each by itself, when they are asked for.
+
+    make: [k, d] -> [k, e].
+    """
+
+    def __init__(self, z: Cloud, make: Callable[[np.ndarray], np.ndarray]) -> None:
+        self.z, self.make = z, make
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self), self[:1].shape[1]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Of a slice, or of an index array; some at a time, so that what lies between is never whole."""
+        count = len(range(len(self))[rows]) if isinstance(rows, slice) else len(rows)
+        if count <= BLOCK:
+            return self.make(self.z[rows])
+        chosen, row = np.arange(len(self))[rows], self[:1]
+        whole = np.empty((count, row.shape[1]), row.dtype)
+        for part in blocks(count):
+            whole[part] = self.make(self.z[chosen[part]])
+        return whole
+
+
+Cloud = np.ndarray | Computed
 
 
 def check_cloud(x: Any, name: str, width: int | None = None) -> np.ndarray:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
-from ngw.methods._clouds import blocks
+from ngw.methods._clouds import Cloud, Computed, blocks
 from ngw.methods._transport import SinkhornOptions
 from ngw.methods.base import in_both_spaces
 from ngw.seeds import rng
@@ -16,25 +17,17 @@ BLUR, BLUR_OF_HINTS = 0.01, 0.05  # root mean square error of exponents, from fe
 LEAST = 1e-9  # of the largest eigenvalue: smaller directions hold nothing
 
 
-class InBoth:
+def in_both(z: Cloud, w: np.ndarray, b: np.ndarray, of_x: bool) -> Computed:
     """Unit rows [n, d_y + d_x] of one side in both spaces (`in_both_spaces`), computed on request.
 
     z [n, d]: the side's rows, of x or of y; w, b: the map to the other side.
     """
 
-    def __init__(self, z: np.ndarray, w: np.ndarray, b: np.ndarray, of_x: bool) -> None:
-        self.z, self.w, self.b, self.of_x = z, w, b, of_x
+    def make(here: np.ndarray) -> np.ndarray:
+        there = here @ w + b
+        return in_both_spaces(there, here) if of_x else in_both_spaces(here, there)
 
-    def __len__(self) -> int:
-        return len(self.z)
-
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        here = self.z[rows]
-        there = here @ self.w + self.b
-        return in_both_spaces(there, here) if self.of_x else in_both_spaces(here, there)
-
-
-Side = np.ndarray | InBoth  # unit rows [n, e]
+    return Computed(z, make)
 
 
 def drawn(n: int, known: np.ndarray, count: int, seed: int, side: str) -> np.ndarray:
@@ -43,45 +36,60 @@ def drawn(n: int, known: np.ndarray, count: int, seed: int, side: str) -> np.nda
 
 
 def narrowed(
-    space: tuple[Side, Side], options: SinkhornOptions, hint: bool, most: int
-) -> tuple[tuple[np.ndarray, np.ndarray], SinkhornOptions, float]:
+    space: tuple[Cloud, Cloud], options: SinkhornOptions, hint: bool, most: int
+) -> tuple[tuple[Computed, Computed], SinkhornOptions, float]:
     """(unit rows in fewer coordinates, at most `most` + 2; the options of the same plan between them; scale).
 
     The cost C between the rows of `space` is scale C' + 1 - scale, up to the exponents' blur; C' is the new rows' cost.
     """
-    short, scale = cut(space, options.epsilon * (BLUR_OF_HINTS if hint else BLUR), most)
-    mean_u, mean_v = (z.mean(0, dtype=np.float64) for z in short)
-    inner = scale * float(mean_u @ mean_v)
+    short, scale, inner = cut(space, options.epsilon * (BLUR_OF_HINTS if hint else BLUR), most)
     epsilon = options.epsilon * (1 - inner) / (scale - inner)  # in units of the mean cost, before and after
     return short, replace(options, epsilon=epsilon), scale
 
 
-def cut(space: tuple[Side, Side], error: float, most: int) -> tuple[tuple[np.ndarray, np.ndarray], float]:
-    """(unit rows (u' [n, r + 2], v' [m, r + 2]), scale) such that u v' = scale u' v'', up to an error.
+def cut(space: tuple[Cloud, Cloud], error: float, most: int) -> tuple[tuple[Computed, Computed], float, float]:
+    """(unit rows (u' [n, r + 2], v' [m, r + 2]), scale, mean product) such that u v' = scale u' v'', up to an error.
 
     The matrix of products, of rank e, is cut to its largest singular values, those of S_u' S_v, where S_u S_u' is the
     second moment of u (balanced truncation; Moore 1981): to the fewest, r, that leave a root mean square of `error`,
     `most` of them at most.  Two more coordinates, each of one side alone, bring all rows to one length.
     """
-    sides = []
+    sides, means = [], []
     for z in space:
-        moment = sum((part.T @ part).astype(np.float64) for part in (z[rows] for rows in blocks(len(z))))
+        moment, total = np.zeros((z.shape[1],) * 2), np.zeros(z.shape[1])
+        for part in (z[rows] for rows in blocks(len(z))):
+            moment += part.T @ part
+            total += part.sum(0, dtype=np.float64)
         values, vectors = np.linalg.eigh(moment / len(z))
         kept = values > LEAST * values[-1]
         sides.append((vectors[:, kept], np.sqrt(values[kept])))
+        means.append(total / len(z))
     (p, s), (q, t) = sides
     left, singular, right = np.linalg.svd((p * s).T @ (q * t), full_matrices=False)
     rest = np.sqrt(np.cumsum(singular[::-1] ** 2))[::-1]  # [e]: of the products, where so many singular values are kept
     r = max(1, min(int((rest > error).sum()), most))
     root = np.sqrt(singular[:r])
     axes = (p / s) @ left[:, :r] * root, (q / t) @ right[:r].T * root
-    short = [np.zeros((len(z), r + 2), np.float32) for z in space]
-    for z, a, new in zip(space, axes, short, strict=True):
-        for rows in blocks(len(z)):
-            new[rows, :r] = z[rows] @ a.astype(np.float32)
-    squares = [np.einsum("ij,ij->i", z, z) for z in short]
-    scale = float(max(square.max() for square in squares))
-    for new, square, place in zip(short, squares, (r, r + 1), strict=True):
-        new /= np.float32(np.sqrt(scale))
-        new[:, place] = np.sqrt((1 - square / scale).clip(0))
-    return (short[0], short[1]), scale
+    inner = float((means[0] @ axes[0]) @ (means[1] @ axes[1]))
+    narrow = [Computed(z, partial(project, axes=a.astype(np.float32))) for z, a in zip(space, axes, strict=True)]
+    scale = max(float(squares(z[rows]).max()) for z in narrow for rows in blocks(len(z)))
+    u, v = (Computed(z, partial(lengthened, scale=scale, place=k)) for k, z in enumerate(narrow))
+    return (u, v), scale, inner
+
+
+def project(z: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Rows [k, e] along axes [e, r]."""
+    return z @ axes
+
+
+def squares(z: np.ndarray) -> np.ndarray:
+    """Square lengths [k] of rows [k, r]."""
+    return np.einsum("ij,ij->i", z, z)
+
+
+def lengthened(z: np.ndarray, scale: float, place: int) -> np.ndarray:
+    """Unit rows [k, r + 2] of rows [k, r] whose square lengths are at most `scale`: the rest stands in one of two."""
+    new = np.zeros((len(z), z.shape[1] + 2), np.float32)
+    new[:, :-2] = z / np.float32(np.sqrt(scale))
+    new[:, place - 2] = np.sqrt((1 - squares(z) / scale).clip(0))
+    return new

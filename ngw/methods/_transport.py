@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ngw.methods._clouds import blocks
+from ngw.methods._clouds import Cloud, Computed, blocks
 
 APART = 3.0  # the partial plan's two extra points, in units of the points' length: no mass goes from one to the other
 
@@ -63,8 +63,11 @@ def mean(plans: Sequence[Transport]) -> Transport:
         return np.exp(np.log(each(name)).mean(0))
 
     def barycenters(name: str, mass: np.ndarray) -> np.ndarray:
-        weights = mass / np.maximum(mass.sum(0), 1e-300)
-        return (each(name) * weights[:, :, None]).sum(0).astype(np.float32)
+        weights, targets = mass / np.maximum(mass.sum(0), 1e-300), [getattr(plan, name) for plan in plans]
+        means = np.empty(targets[0].shape, np.float32)
+        for rows in blocks(len(means)):
+            means[rows] = sum(w[rows, None] * z[rows] for w, z in zip(weights, targets, strict=True))
+        return means
 
     mass_x, mass_y, support_x = each("mass_x"), each("mass_y"), geometric("support_x")
     transported = np.isfinite(plans[0].f)
@@ -88,11 +91,16 @@ class SinkhornOptions:
     max_iter: int = 2000
     tol: float = 1e-4
 
-    def plan(self, space: tuple[np.ndarray, np.ndarray] | np.ndarray, a: np.ndarray, b: np.ndarray) -> Any:
-        """The coupling of weights a [k], b [l] under 1 - cosine of unit rows (u [k, e], v [l, e]), or a cost [k, l]."""
+    def plan(
+        self, space: tuple[np.ndarray, np.ndarray] | np.ndarray, a: np.ndarray, b: np.ndarray, group: Any = None
+    ) -> Any:
+        """The coupling of weights a [k], b [l] under 1 - cosine of unit rows (u [k, e], v [l, e]), or a cost [k, l].
+
+        group: of processes, each of which has some of the k rows; a partial plan isn't shared.
+        """
         from ngw.ot import sinkhorn
 
-        given: dict[str, Any] = {"tau": self.tau, "max_iter": self.max_iter, "tol": self.tol}
+        given: dict[str, Any] = {"tau": self.tau, "max_iter": self.max_iter, "tol": self.tol, "group": group}
         if isinstance(space, np.ndarray):
             return sinkhorn(cost=space, epsilon=self.epsilon, a=a, b=b, **given)
         if self.mass == 1:
@@ -126,75 +134,106 @@ def partial_problem(
 
 
 def couple(
-    space: tuple[np.ndarray, np.ndarray] | np.ndarray, x: np.ndarray, y: np.ndarray, pinned: np.ndarray,
-    options: SinkhornOptions, truth: np.ndarray | None = None, wanted: Sequence[np.ndarray] | None = None,
+    space: tuple[Cloud, Cloud] | np.ndarray, x: Cloud, y: Cloud, pinned: np.ndarray, options: SinkhornOptions,
+    truth: np.ndarray | None = None, wanted: Sequence[np.ndarray] | None = None, group: Any = None,
 ) -> Transport:  # fmt: skip
     """The plan between all rows, in which the pinned pairs [k, 2] keep their mass, and its projections.
 
     space: unit rows (u [n, e], v [m, e]) or a cost matrix [n, m].  truth [t, 2]: the true pairs, for `true_mass` alone.
     wanted: rows of x and of y whose projections are computed; others get only their pinned mass's.  None: all.
+    group: a torch.distributed group of processes with the same arguments; each solves for some of the other rows of x
+        against all of y, and all get the whole plan.  Each solves a partial plan, or one of few rows, alone.
     """
     n, m = len(x), len(y)
     a, b = np.full(n, 1 / n), np.full(m, 1 / m)
     share, rest_a, rest_b = pin(a, b, pinned)
     rows, columns = np.flatnonzero(rest_a > 0), np.flatnonzero(rest_b > 0)
+    ranks, rank = (group.size(), group.rank()) if group is not None and options.mass == 1 else (1, 0)
+    group, mine = (group, np.array_split(rows, ranks)[rank]) if 1 < ranks <= len(rows) else (None, rows)
     plan, status, true = None, (0, 0.0, True, "every row is a known pair"), float("nan")
     if len(rows):
-        part = space[np.ix_(rows, columns)] if isinstance(space, np.ndarray) else (space[0][rows], space[1][columns])
-        plan = options.plan(part, rest_a[rows], rest_b[columns])
+        part = space[np.ix_(mine, columns)] if isinstance(space, np.ndarray) else (space[0][mine], space[1][columns])
+        plan = options.plan(part, rest_a[mine], rest_b[columns], group)
         status = (int(plan.n_iter), float(plan.marginal_error), bool(plan.converged), str(plan.reason))
-        true = true_mass(plan, rows, columns, truth, n, m)
-    some = [np.flatnonzero(np.isin(z, of)) for z, of in zip((rows, columns), wanted or (rows, columns), strict=True)]
-    sides = []  # one after the other: their sums are large
-    for k, (here, there, weights, z) in enumerate(((rows, columns, a, y), (columns, rows, b, x))):
-        side = _Side(len(weights), z.shape[1])
-        np.add.at(side.sums, pinned[:, k], share[:, None] * z[pinned[:, 1 - k]])
-        np.add.at(side.mass, pinned[:, k], share)
+        true = true_mass(plan, mine, columns, truth, n, m)
+        del part  # the plan has its own copy
+        plan = replace(plan, group=None)  # of these rows
+    sides = []
+    for k, (here, rest, z) in enumerate(((rows, rest_a, y), (columns, rest_b, x))):
+        side, there = _Side(len(rest), z.shape[1]), mine if k else columns
         if plan is not None:
+            here = here if wanted is None else np.intersect1d(here, wanted[k])
+            own = here if k else np.intersect1d(here, mine)
             if wanted is None:
-                view = plan.T if k else plan
+                view = plan = plan.T if k else plan  # one after the other: each has a copy of both clouds
             else:
-                view = plan.take(columns=some[1]).T if k else plan.take(some[0])
-            mass = view.row_mass() if options.tau is not None else view.a.numpy()
-            side.add(here[some[k]], view, z[there], mass)
-        side.close(weights)
+                some = np.searchsorted(columns if k else mine, own)
+                view = plan.take(columns=some).T if k else plan.take(some)
+            exact = options.tau is None and (group is None or not k)
+            if len(own):
+                side.add(own, view, Computed(there, z.__getitem__), view.a.numpy() if exact else view.row_mass())
+            if group is not None:
+                side.gather(here, group)
+                side.mass[here] = rest[here] if options.tau is None else side.mass[here]
+        side.pin(pinned[:, k], z[pinned[:, 1 - k]], share)
         sides.append(side)
     one, other = sides
     support = float(np.average(one.support[rows], weights=rest_a[rows])) if len(rows) else 1.0
     return Transport(
-        one.means, other.means, one.share, other.share, one.support.astype(np.float32),
-        other.support.astype(np.float32), one.potential, other.potential, *status, support, true,
+        one.means, other.means, (one.mass / a).astype(np.float32), (other.mass / b).astype(np.float32),
+        one.support.astype(np.float32), other.support.astype(np.float32), one.potential, other.potential,
+        *status, support, true,
     )  # fmt: skip
 
 
 class _Side:
-    """What one cloud's n rows receive from the plan: sums of the other cloud's rows [n, d], their mass, support."""
+    """What one cloud's n rows receive from the plan: means of the other cloud's rows [n, d], mass, support."""
 
     def __init__(self, n: int, d: int) -> None:
-        self.sums, self.mass = np.zeros((n, d)), np.zeros(n)
+        self.means, self.mass = np.zeros((n, d), np.float32), np.zeros(n)
         self.support, self.potential = np.ones(n), np.full(n, np.nan)
 
-    def add(self, here: np.ndarray, plan: Any, z: np.ndarray, mass: np.ndarray) -> None:
+    def add(self, here: np.ndarray, plan: Any, z: Cloud, mass: np.ndarray) -> None:
         """Add a plan between the rows `here` and the points z [k, d]; the mass of one more point stays behind."""
         left = plan.shape[1] - len(z)
         if left:
+            z = z[:]
             z = np.pad(np.hstack([z, np.ones((len(z), 1), z.dtype)]), ((0, left), (0, 0)))
         means, support, mass = plan.barycenters(z), plan.perplexity(), mass[: len(here)]
         if left:
             share = means[: len(here), -1].clip(1e-9)
             means, mass = means[:, :-1][: len(here)] / share[:, None], mass * share
-        for rows in blocks(len(here)):
-            self.sums[here[rows]] += mass[rows, None] * means[rows]
-        self.mass[here] += mass
+        self.means[here], self.mass[here] = means, mass
         self.support[here] = support[: len(here)]
         self.potential[here] = plan.f[: len(here)]
 
-    def close(self, weights: np.ndarray) -> None:
-        """Barycentric projections [n, d], and the share of each row's weight [n] that was transported."""
-        self.means, self.share = np.empty(self.sums.shape, np.float32), (self.mass / weights).astype(np.float32)
-        for rows in blocks(len(weights)):
-            self.means[rows] = self.sums[rows] / np.maximum(self.mass[rows], 1e-300)[:, None]
-        del self.sums
+    def gather(self, here: np.ndarray, group: Any) -> None:
+        """Make whole the rows `here`, for which each process has `add`ed what its part of the plan gives."""
+        mass = summed(self.mass[here], group)
+        part = self.mass[here] / np.maximum(mass, 1e-300)  # [k], this process's
+        for rows in blocks(len(here)):
+            self.means[here[rows]] = summed(part[rows, None] * self.means[here[rows]], group)
+        entropy = np.log(self.support[here]) - np.log(np.maximum(part, 1e-300))
+        self.support[here] = np.exp(summed(part * entropy, group))
+        self.potential[here] = summed(part * np.nan_to_num(self.potential[here]), group)
+        self.mass[here] = mass
+
+    def pin(self, rows: np.ndarray, z: np.ndarray, share: np.ndarray) -> None:
+        """Add the pinned mass, share [k], that the rows [k] get from the points z [k, d]."""
+        known, place = np.unique(rows, return_inverse=True)
+        sums = self.mass[known, None] * self.means[known]
+        np.add.at(sums, place, share[:, None] * z)
+        np.add.at(self.mass, rows, share)
+        self.means[known] = sums / np.maximum(self.mass[known], 1e-300)[:, None]
+
+
+def summed(value: np.ndarray, group: Any) -> np.ndarray:
+    """The sum over the processes of a group, in place; without a group the value itself."""
+    import torch
+
+    from ngw.ot.cost import total
+
+    return total(torch.from_numpy(value), group).numpy()
 
 
 def pin(a: np.ndarray, b: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -222,7 +261,6 @@ def true_mass(plan, rows: np.ndarray, columns: np.ndarray, truth: np.ndarray | N
     place_x[rows], place_y[columns] = np.arange(len(rows)), np.arange(len(columns))
     i, j = place_x[truth[:, 0]], place_y[truth[:, 1]]
     both = (i >= 0) & (j >= 0)
-    if not both.any():
-        return float("nan")
-    mass = plan.mass(i[both], j[both])
-    return float(mass.sum() / float(plan.a.sum()))
+    mass = plan.mass(i[both], j[both]).sum() if both.any() else 0.0
+    count, mass, whole = summed(np.array([both.sum(), mass, plan.a.sum()]), plan.group)
+    return float(mass / whole) if count else float("nan")

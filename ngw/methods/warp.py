@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -13,8 +13,9 @@ from ngw.errors import InputError, did_you_mean
 from ngw.features.clouds import groups_of_rows
 from ngw.maps.linear import ridge
 from ngw.methods._choice import Choice, choose
+from ngw.methods._clouds import Cloud, Computed
 from ngw.methods._readout import Space, moments
-from ngw.methods._rounds import HINT, InBoth, drawn, narrowed
+from ngw.methods._rounds import HINT, drawn, in_both, narrowed
 from ngw.methods._transport import SinkhornOptions, Transport, couple, mean
 from ngw.methods._whitened import Whitened
 from ngw.methods.base import Method, Role
@@ -119,11 +120,19 @@ class Warp(Whitened):
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         self._fit_maps(x, y, pairs, self._solve(x, y, pairs, seed), seed)
 
-    def solve(self, x: Any, y: Any, pairs: Any = None, seed: int = 0, truth: np.ndarray | None = None) -> Transport:
-        """The plan between the clouds (proposal 2.2). truth [k, 2]: the true pairs, for `true_mass` alone."""
+    def solve(
+        self, x: Any, y: Any, pairs: Any = None, seed: int = 0, truth: np.ndarray | None = None, group: Any = None
+    ) -> Transport:
+        """The plan between the clouds (proposal 2.2). truth [k, 2]: the true pairs, for `true_mass` alone.
+
+        group: a torch.distributed group of processes (on CPUs: gloo), each called with the same clouds. They share the
+        plans' rows, and all get the same plan. Each computes the rest itself: the choice by held-out
+        pairs, the spaces, the rounds' maps.
+        """
         twin = self._checked(self.params())  # an earlier fit stays unchanged
         x, y, pairs, truth = twin._given(x, y, pairs, seed, truth)
-        return twin._solve(*twin._prepare(x, y, pairs), seed, truth)
+        x, y, pairs = twin._prepare(x, y, pairs)  # the given arrays are freed
+        return twin._solve(x, y, pairs, seed, truth, group)
 
     def fit_maps(self, x: Any, y: Any, pairs: Any, transport: Transport, seed: int = 0) -> Self:
         """Fit T_AB and T_BA to a plan that `solve` made from the same clouds (proposal 2.3)."""
@@ -142,32 +151,38 @@ class Warp(Whitened):
         return self._fitted(rows_x, rows_y, known, seed)
 
     def _solve(
-        self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int, truth: np.ndarray | None = None
-    ) -> Transport:
+        self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int, truth: np.ndarray | None = None,
+        group: Any = None,
+    ) -> Transport:  # fmt: skip
         def plan(x: np.ndarray, y: np.ndarray, pairs: np.ndarray) -> tuple[Transport, tuple[np.ndarray, np.ndarray]]:
             draft = self._plan(x, y, pairs, self.epsilon, seed, rounds=min(self.rounds, DRAFT_ROUNDS))
             return draft, self._weights(draft)
 
         choice = choose(plan, x, y, pairs, self.trust, seed, self.hubness)
-        plans = [self._plan(x, y, pairs, self.epsilon, seed, truth)]
+        plans = [self._plan(x, y, pairs, self.epsilon, seed, truth, group=group)]
         if self.whiten is not None and self.sharp_whiten is not None:
             of_x, of_y = self._rewhitened(x, y, self.sharp_whiten)
-            sharp = self._plan(x * of_x, y * of_y, pairs, self.sharp_epsilon, seed, truth)
-            plans.append(replace(sharp, to_x=sharp.to_x / of_x, to_y=sharp.to_y / of_y))
+            u, v = Computed(x, lambda rows: rows * of_x), Computed(y, lambda rows: rows * of_y)
+            plans.append(self._plan(u, v, pairs, self.sharp_epsilon, seed, truth, group=group))
+            plans[1].to_x /= of_x
+            plans[1].to_y /= of_y
         solved = mean(plans)
         solved.choice = asdict(choice)
         return solved
 
     def _plan(
-        self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, epsilon: float, seed: int,
-        truth: np.ndarray | None = None, rounds: int | None = None,
+        self, x: Cloud, y: Cloud, pairs: np.ndarray, epsilon: float, seed: int, truth: np.ndarray | None = None,
+        rounds: int | None = None, group: Any = None,
     ) -> Transport:  # fmt: skip
         """A plan in at most `rounds` rounds; between large clouds all except the last are hints."""
         rounds = self.rounds if rounds is None else rounds
-        teacher = COSTS[self.cost](hubness=False).fit(x, y, pairs, seed)
+        teacher = COSTS[self.cost](hubness=False).fit(x[:], y[:], pairs, seed)
         # The space of the first plan: unit rows (u [n, e], v [m, e]), or a cost matrix [n, m].
-        space = teacher.cost(x, y) if hasattr(teacher, "cost") else teacher.embed(x, y)
+        space: Any = Computed(x, teacher.embed_x), Computed(y, teacher.embed_y)
+        if hasattr(teacher, "cost"):
+            space = teacher.cost(x[:], y[:])
         large = max(len(x), len(y)) - len(pairs) > self.early_rows
+        plan: Any = None
         pinned, before, scale = pairs if self.pinned else pairs[:0], None, 1.0
         for done in range(rounds):
             heat = max(1.0, self.warmth * COOLING**done) if rounds > 1 else 1.0
@@ -179,33 +194,35 @@ class Warp(Whitened):
             elif isinstance(space, tuple):
                 space = space[0][:], space[1][:]
             some = self._drawn(x, y, pairs, seed) if hint else None
-            plan = couple(space, x, y, pinned, options, None if hint else truth, some)
+            plan = couple(space, x, y, pinned, options, None if hint else truth, some, group)
             plan.rounds = done + 1
             if before is not None:
-                new, old = plan.to_y[before.mass_x > 0], before.to_y[before.mass_x > 0]
+                new, old = plan.to_y[before[0]], before[1]
                 plan.moved = float(np.linalg.norm(new - old) / np.linalg.norm(new))
             fixed = len(pinned) == len(x) == len(y)  # all mass is pinned: no round changes that
             settled = heat == 1 and not large and plan.moved is not None and plan.moved < self.settled
             if fixed or settled or plan.rounds == rounds:
                 break
-            before, space = plan, self._spanned(x, y, pairs, plan)
+            rows = np.flatnonzero(plan.mass_x > 0)
+            before, space = (rows, plan.to_y[rows]), self._spanned(x, y, pairs, plan)
+            plan = None  # a hint's targets, too, are as long as the clouds
         plan.f, plan.g = 1 - scale + scale * plan.f, scale * plan.g
         if not teacher.converged_:
             plan.converged, plan.reason = False, f"cost {self.cost}: {teacher.note_} Plan: {plan.reason}"
         return plan
 
-    def _drawn(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> list[np.ndarray]:
+    def _drawn(self, x: Cloud, y: Cloud, pairs: np.ndarray, seed: int) -> list[np.ndarray]:
         """The rows of both clouds that a hint's maps are fitted to."""
         sides = zip((x, y), pairs.T, "xy", strict=True)
         return [drawn(len(z), known, self.early_rows, seed, side) for z, known, side in sides]
 
-    def _spanned(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, plan: Transport) -> tuple[InBoth, InBoth]:
+    def _spanned(self, x: Cloud, y: Cloud, pairs: np.ndarray, plan: Transport) -> tuple[Computed, Computed]:
         """Both clouds in the space of ridge maps to a plan's targets."""
         sides = []
         for side, (z, to, w) in enumerate(zip((x, y), (plan.to_y, plan.to_x), self._weights(plan), strict=True)):
-            rows = w > 0  # of a hint, only the drawn ones
+            rows = np.flatnonzero(w > 0)  # of a hint, only the drawn ones
             w, b, _ = ridge(z[rows], to[rows], w[rows], groups_of_rows(pairs, len(z), side)[rows])
-            sides.append(InBoth(z, w, b, side == 0))
+            sides.append(in_both(z, w, b, side == 0))
         return sides[0], sides[1]
 
     def _weights(self, plan: Transport) -> tuple[np.ndarray, np.ndarray]:

@@ -1,10 +1,11 @@
-"""One training by several processes, one a GPU: `torchrun` starts them, and each computes its part of every batch.
+"""Several processes for one training, one per GPU, or for one plan: `torchrun` starts them, each computes its part.
 
 In a job without `torchrun`, a single process, every function here returns its argument unchanged.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Sequence
 
@@ -19,12 +20,18 @@ def start() -> None:
         gpu = torch.cuda.is_available()
         if gpu:
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        distributed.init_process_group("nccl" if gpu else "gloo")
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo")
+        atexit.register(distributed.destroy_process_group)  # else its threads abort the process that ends first
 
 
 def size() -> int:
     """How many processes there are."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def group() -> distributed.ProcessGroup | None:
+    """The group of all processes; None if there is only one."""
+    return distributed.group.WORLD if size() > 1 else None
 
 
 def first() -> bool:

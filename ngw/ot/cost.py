@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 
 import numpy as np
 import torch
@@ -20,6 +21,17 @@ def total(value: torch.Tensor, group=None) -> torch.Tensor:
     if group is not None:
         dist.all_reduce(value, group=group)
     return value
+
+
+def ranks_rows(n: int, device: torch.device, group=None) -> tuple[int, int]:
+    """(rows of the ranks before this one, of all ranks), where this one has n."""
+    if group is None:
+        return 0, n
+    counts = torch.zeros(dist.get_world_size(group), dtype=torch.int64, device=device)
+    rank = dist.get_rank(group)
+    counts[rank] = n
+    total(counts, group)
+    return int(counts[:rank].sum()), int(counts.sum())
 
 
 def log_total(value: torch.Tensor, unit: torch.Tensor, group=None) -> torch.Tensor:
@@ -159,6 +171,15 @@ class PointCost:
         """The cost between some rows and some columns (a copy)."""
         return self._like(self.p[rows], self.q[cols], self.fine.x[rows], self.fine.y[cols])
 
+    def gather(self, rows: torch.Tensor, places: torch.Tensor, count: int, group=None) -> PointCost:
+        """The cost between `count` rows of all ranks and the columns; of those this rank's `rows` are at `places`."""
+        part = object.__new__(PointCost)
+        part.__dict__.update(self.__dict__, coarse=None, fine=copy(self.fine))  # of the columns no copy
+        part.p, part.fine.x = (
+            total(z.new_zeros(count, *z.shape[1:]).index_copy(0, places, z[rows]), group) for z in (self.p, self.fine.x)
+        )
+        return part
+
     @property
     def T(self) -> PointCost:
         """The cost seen from the columns (a copy: each side holds its own potentials)."""
@@ -225,6 +246,11 @@ class MatrixCost:
     def take(self, rows: torch.Tensor | slice, cols: torch.Tensor | slice) -> MatrixCost:
         """The cost between some rows and some columns."""
         return self._like(self.matrix[rows][:, cols], self.f[rows], self.g[cols])
+
+    def gather(self, rows: torch.Tensor, places: torch.Tensor, count: int, group=None) -> MatrixCost:
+        """The cost between `count` rows of all ranks and the columns; of those this rank's `rows` are at `places`."""
+        matrix = self.matrix.new_zeros(count, self.matrix.shape[1]).index_copy(0, places, self.matrix[rows])
+        return self._like(total(matrix, group), self.matrix.new_zeros(count, dtype=self.f.dtype), self.g)
 
     @property
     def T(self) -> MatrixCost:

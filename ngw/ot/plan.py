@@ -12,6 +12,8 @@ import torch
 from ngw.ot.cost import blas_threads_only, multiply
 from ngw.ot.kernel import Kernel, KernelT
 
+PART = 1 << 12  # rows of values that are read at a time
+
 
 @dataclass
 class Status:
@@ -76,16 +78,21 @@ class Coupling:
 
     @blas_threads_only()
     def barycenters(self, y):
-        """Barycentric projection: row i is sum_j P_ij y_j / sum_j P_ij.  y [m, k] -> [n, k], y's kind of float."""
-        values = self._in(y)
-        if values.ndim != 2 or len(values) != self.shape[1]:
-            raise ValueError(f"barycenters: expected values of shape [{self.shape[1]}, k], found {list(values.shape)}.")
-        (kernel, v), kind = self._scaled, values.dtype if values.is_floating_point() else self.dtype
-        right, unit = kernel.b * v, torch.maximum(values.amax(), -values.amin()).clamp_min(torch.finfo(self.dtype).tiny)
-        weighted = torch.empty(values.shape, dtype=self.dtype, device=values.device)
-        for part, z, weight in zip(*(t.split(kernel.step) for t in (weighted, values, right[:, None])), strict=True):
-            part[:] = z / unit * weight  # in units of the largest: no overflow
-        out = torch.empty(self.shape[0], values.shape[1], dtype=kind, device=values.device)
+        """Barycentric projection: row i is sum_j P_ij y_j / sum_j P_ij.  y [m, k] -> [n, k], y's kind of float.
+
+        y: an array, a tensor, or what has a shape and gives rows by slices, of which some are read at a time.
+        """
+        y = y if hasattr(y, "shape") else np.asarray(y)
+        if len(y.shape) != 2 or len(y) != self.shape[1]:
+            raise ValueError(f"barycenters: expected values of shape [{self.shape[1]}, k], found {list(y.shape)}.")
+        (kernel, v), parts = self._scaled, [slice(i, i + PART) for i in range(0, len(y), PART)]
+        largest = torch.stack([self._in(y[rows]).abs().amax() for rows in parts]).amax()
+        right, unit = kernel.b * v, largest.clamp_min(torch.finfo(self.dtype).tiny)
+        weighted = torch.empty(*y.shape, dtype=self.dtype, device=right.device)
+        for rows in parts:
+            weighted[rows] = self._in(y[rows]) / unit * right[rows, None]  # in units of the largest: no overflow
+        kind = largest.dtype if largest.is_floating_point() else self.dtype
+        out = torch.empty(self.shape[0], y.shape[1], dtype=kind, device=right.device)
         for rows, block in kernel.blocks():
             sums = multiply(block, weighted, out=weighted.new_empty(len(block), weighted.shape[1]))
             out[rows] = sums.div_(torch.mv(block, right)[:, None])

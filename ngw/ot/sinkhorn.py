@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -47,8 +48,8 @@ def sinkhorn(
         objective (Chizat et al. 2018).  None keeps them exact.
     tol: L1 error of both marginals at which to stop, as a share of the mass; with tau against a exp(-f / tau) and
         b exp(-g / tau), which the optimum has.
-    memory: bytes that the kernel can take; None is half of the free memory (in a SLURM job, at most half of its
-        request), 0 computes every block again in every pass.
+    memory: bytes that the kernel can take; None is half of the free memory (in a SLURM job, of its request less what
+        it has taken), divided among torchrun's processes; 0 computes every block again in every pass.
     dtype: "float32" or "float64", of the kernel and its exponents; None is float32, with float64 exponents where
         epsilon is so small that their rounding in float32 would show at tol, and float64 for a tol below 1e-6, where
         Newton steps take over from a slow iteration.  Potentials are always float64.
@@ -65,7 +66,10 @@ def sinkhorn(
     rows, cols = a > 0, b > 0
     whole = bool(rows.all() and cols.all())
     part = cost if whole else cost.take(rows.nonzero()[:, 0], cols.nonzero()[:, 0])
-    g = _start(init, cost, cols) if init is not None else first_guess(part, a[rows], b[cols], lam(epsilon), dtype)
+    if init is not None:
+        g = _start(init, cost, cols)
+    else:
+        g = first_guess(part, a[rows], b[cols], lam(epsilon), dtype, group)
     if group is not None:
         torch.distributed.broadcast(g, torch.distributed.get_global_rank(group, 0), group=group)
     kernel = Kernel(part, a[rows], b[cols], dtype, _free(a.device) / 2 if memory is None else memory, True, group)
@@ -177,10 +181,17 @@ def _weights(value, size: int, uniform: float, name: str, device) -> torch.Tenso
 
 
 def _free(device: torch.device) -> int:
-    """Bytes of free memory; in a SLURM job no more than it has requested, however much its node has."""
+    """Bytes of free memory per process of torchrun; in a SLURM job at most its request less what it has taken,
+    however much its node has."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"  # macOS reports the total
-    free = os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
+    page, processes = os.sysconf("SC_PAGE_SIZE"), int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # torchrun's
+    free = os.sysconf(pages) * page // processes
     limit = int(os.environ.get("SLURM_MEM_PER_NODE", 0))  # in MB; 0: the whole node
-    return min(free, limit * 2**20) if limit else free
+    if not limit:
+        return free
+    _, resident, mapped, *_ = map(
+        int, Path("/proc/self/statm").read_text().split()
+    )  # pages; mapped ones can be dropped
+    return max(0, min(free, limit * 2**20 // processes - (resident - mapped) * page))

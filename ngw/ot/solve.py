@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from ngw.ot.anderson import Anderson
-from ngw.ot.cost import total
+from ngw.ot.cost import ranks_rows, total
 from ngw.ot.kernel import Kernel, softmin
 
 SPAN = {torch.float16: 5.0, torch.float32: 45.0, torch.float64: 300.0}  # log scalings beyond this are absorbed
@@ -17,6 +17,7 @@ ROUNDED_TOL, ROUNDED_STALL = 1e-2, 8  # rounded rows: error, or passes without p
 STALL = 100  # passes allowed without the error falling by a tenth
 NEAR, SLOW = 1e-3, 15  # the error, and the passes without halving it, from which Newton steps take over
 SAMPLE, SAMPLE_ITER, SAMPLE_TOL = 64, 5, 1e-2  # the first guess solves a 64th of either side, roughly
+PART = 1 << 14  # columns at a time, after that
 SHARP, LEVEL_TOL = 0.03, 3e-3  # annealing starts below this epsilon (units of the mean cost); its levels' error
 SAFE, SAFE_TOL = 1.0, 1e-3  # the same for problems that stall without it, such as far clusters of unequal mass
 
@@ -132,14 +133,23 @@ def _stop(error, tol: float, rounding, n_iter: int, max_iter: int, stalled: bool
     return ""
 
 
-def first_guess(cost, a: torch.Tensor, b: torch.Tensor, lam: float, dtype: torch.dtype) -> torch.Tensor:
-    """g [m] from a rough solution on a sample of rows and columns, so that no far point underflows."""
-    rows, cols = (_sample(k, max(256, k // SAMPLE), seed=0).to(a.device) for k in cost.shape)
-    a, b = a[rows] * (a.sum() / a[rows].sum()), b[cols] * (b.sum() / b[cols].sum())
-    small = cost.take(rows, cols)
-    g = lam * softmin(small.T, a, lam * softmin(small, b, 0.0, dtype), dtype)
-    f = solve(Kernel(small, a, b, dtype, math.inf), g, lam, SAMPLE_ITER, SAMPLE_TOL).f
-    return lam * softmin(cost.take(rows, slice(None)).T, a, f, dtype)
+def first_guess(cost, a: torch.Tensor, b: torch.Tensor, lam: float, dtype: torch.dtype, group=None) -> torch.Tensor:
+    """g [m] from a rough solution on a sample of rows and columns, so that no far point underflows.
+
+    The rows are sampled from all ranks, the same ones for any number of ranks.
+    """
+    before, n = ranks_rows(len(a), a.device, group)
+    rows, cols = (_sample(k, max(256, k // SAMPLE), seed=0).to(a.device) for k in (n, len(b)))
+    places = ((rows >= before) & (rows < before + len(a))).nonzero()[:, 0]  # of this rank's among the sampled
+    own, whole = rows[places] - before, total(a.sum(), group)
+    some = cost.gather(own, places, len(rows), group)
+    a = total(a.new_zeros(len(rows)).index_copy(0, places, a[own]), group)
+    a, of_cols = a * (whole / a.sum()), b[cols] * (b.sum() / b[cols].sum())
+    small = some.take(slice(None), cols)
+    g = lam * softmin(small.T, a, lam * softmin(small, of_cols, 0.0, dtype), dtype)
+    f = solve(Kernel(small, a, of_cols, dtype, math.inf), g, lam, SAMPLE_ITER, SAMPLE_TOL).f
+    parts = (slice(i, i + PART) for i in range(0, len(b), PART))  # no copy of all columns
+    return lam * torch.cat([softmin(some.take(slice(None), part).T, a, f, dtype) for part in parts])
 
 
 def _sample(n: int, size: int, seed: int) -> torch.Tensor:

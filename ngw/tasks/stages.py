@@ -182,12 +182,21 @@ def transport(
     vision: Vision, text: Text, spec: Spec, method: Name, pairs: Pairs, seed: Seed, output: Output,
     captions: Captions = 1, unpaired: Unpaired = "shared", foreign: Foreign = None,
 ) -> None:  # fmt: skip
-    """The transport stage: the plan's potentials, barycentric targets both ways and diagnostics; never the plan."""
+    """The transport stage: the plan's potentials, barycentric targets both ways and diagnostics; never the plan.
+
+    Under `torchrun` the processes share the plan's rows (`Warp.solve`), and the first of them writes.
+    """
+    from ngw.nn import distributed
+
+    distributed.start()
     model = _planned(spec)
     two, who = _train_clouds(vision, text, pairs, seed, captions, unpaired, foreign)
     usage = meter.Meter()
     with naming(f"{vision}, {text}"):
-        plan = model.solve(two.x, two.y, two.pairs, seed, truth=two.truth)
+        # `solve` makes copies of the clouds, and nobody else holds them: they are let go.
+        plan = model.solve(vars(two).pop("x"), vars(two).pop("y"), two.pairs, seed, two.truth, distributed.group())
+    if not distributed.first():
+        return
     head = _identity(who, method, pairs, unpaired, seed) | meter.written(usage.read())
     head["diagnostics"] = json.dumps(plan.diagnostics())
     arrays = {name: value for name, value in vars(plan).items() if isinstance(value, np.ndarray)}
