@@ -46,10 +46,11 @@ lint: $(READY)
 	snakefmt --check workflow rules
 	snakemake --lint
 
-# One thread for each worker and its processes: more threads than cores wait for one another.
+# One thread for each worker and its processes: more threads than cores wait for one another. Files run in their order:
+# xdist would leave the files with few tests, which are long, to the end.
 test: export OMP_NUM_THREADS ?= 1
 test: lint
-	pytest -n $(CORES) --dist loadfile
+	pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 # The slow tests that `make test` leaves out: whole workflows and tutorials in miniature, and an edit of each module.
 test-long: export OMP_NUM_THREADS ?= 1
