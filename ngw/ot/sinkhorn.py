@@ -66,13 +66,11 @@ def sinkhorn(
     rows, cols = a > 0, b > 0
     whole = bool(rows.all() and cols.all())
     part = cost if whole else cost.take(rows.nonzero()[:, 0], cols.nonzero()[:, 0])
-    if init is not None:
-        g = _start(init, cost, cols)
-    else:
-        g = first_guess(part, a[rows], b[cols], lam(epsilon), dtype, group)
+    weights = a[rows], b[cols]
+    g = first_guess(part, *weights, lam(epsilon), dtype, group) if init is None else _start(init, cost, cols)
     if group is not None:
         torch.distributed.broadcast(g, torch.distributed.get_global_rank(group, 0), group=group)
-    kernel = Kernel(part, a[rows], b[cols], dtype, _free(a.device) / 2 if memory is None else memory, True, group)
+    kernel = Kernel(part, *weights, dtype, _free(a.device) / 2 if memory is None else memory, True, group)
     newton = tol < REACH and dtype == torch.float64
     end = anneal(kernel, g, epsilon, lam, max_iter, tol, init is not None, newton)
     if newton and end.stalled and end.n_iter < max_iter:

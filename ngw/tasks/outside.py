@@ -24,7 +24,7 @@ from ngw.arguments import (
 from ngw.cli import stage
 from ngw.errors import InputError, naming
 from ngw.methods.outside import Outside
-from ngw.tasks.stages import _identity, _train_clouds
+from ngw.tasks.clouds import run_identity, train_clouds
 
 COSTS = {"s": "train_seconds", "cpu_time": "cpu_seconds", "max_rss": "peak_memory_mb"}  # of Snakemake's benchmarks
 
@@ -37,9 +37,9 @@ def export_clouds(
     """The export-clouds stage: x [n, d_x], y [m, d_y] and pairs [k, 2], their row numbers, as one safetensors file."""
     supervision = _outside(spec).supervision
     budget = {"all": "all", "none": "0"}.get(supervision, pairs)
-    two, who = _train_clouds(train_vision, train_text, budget, seed, captions, unpaired, foreign)
+    two, who = train_clouds(train_vision, train_text, budget, seed, captions, unpaired, foreign)
     arrays = {"x": two.x, "y": two.y, "pairs": two.pairs.astype(np.int64)}
-    io.write_tensors(output, arrays, _identity(who, method, pairs, unpaired, seed))
+    io.write_tensors(output, arrays, run_identity(who, method, pairs, unpaired, seed))
 
 
 @stage("Make a run's fitted method from the maps of the user's own program.")

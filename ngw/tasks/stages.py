@@ -35,8 +35,9 @@ from ngw.arguments import (
 from ngw.cli import stage
 from ngw.data import prepare
 from ngw.errors import InputError, naming
-from ngw.features.clouds import Clouds, clouds, repeated
+from ngw.features.clouds import clouds, repeated
 from ngw.record import Record, run, spaces, status
+from ngw.tasks.clouds import run_identity, train_clouds
 
 if TYPE_CHECKING:
     from ngw.methods._transport import Transport
@@ -78,47 +79,6 @@ def gather(shards: Annotated[Sequence[Path], "files of the encode stage, in thei
     features.gather(shards, output)
 
 
-def _train_clouds(
-    vision: Path, text: Path, pairs: str, seed: int, captions: int, unpaired: str, foreign: Path | None
-) -> tuple[Clouds, dict[str, str]]:
-    """Both training clouds, and their identity."""
-    a, b = features.read(vision), features.read(text)
-    for cloud, modality, path in ((a, "vision", vision), (b, "text", text)):
-        if cloud.metadata["modality"] != modality and not _one_modality(a, b):
-            raise InputError(f"{path}: expected {modality} features, found {cloud.metadata['modality']} features.")
-    if a.metadata["dataset"] != b.metadata["dataset"]:
-        raise InputError(
-            f"{text}: expected features of data set {a.metadata['dataset']!r}, like {vision}, found "
-            f"{b.metadata['dataset']!r}; encode both from one data set."
-        )
-    other = None if foreign is None else _foreign(foreign, text, b)
-    hashes = {"vision_sha256": a.metadata["sha256"], "text_sha256": b.metadata["sha256"]}
-    hashes |= {} if other is None else {"foreign_sha256": other.metadata["sha256"]}
-    with naming(f"{vision}, {text}"):
-        two = clouds(a, b, pairs, seed, captions, unpaired, None if other is None else other.x)
-    return two, spaces(a.metadata, b.metadata) | hashes
-
-
-def _foreign(path: Path, text: Path, own: features.Features) -> features.Features:
-    """Captions of another data set, encoded as these are."""
-    other, home = features.read(path, own.metadata["encoder"]), own.metadata["dataset"]
-    if other.metadata["dataset"] == home:
-        raise InputError(f"{path}: expected another data set than {text}'s, found {home!r}; name another.")
-    wanted, found = own.x.shape[1], other.x.shape[1]
-    if wanted != found:
-        raise InputError(f"{path}: expected features of width {wanted}, like {text}, found {found}; encode both alike.")
-    return other
-
-
-def _one_modality(a: features.Features, b: features.Features) -> bool:
-    """Whether both are of one modality, from two encoders."""
-    return a.metadata["modality"] == b.metadata["modality"] and a.metadata["encoder"] != b.metadata["encoder"]
-
-
-def _identity(who: Mapping[str, str], method: str, pairs: str, unpaired: str, seed: int) -> dict[str, str]:
-    return {**who, "method": method, "pairs": str(pairs), "unpaired": unpaired, "seed": str(seed)}
-
-
 @stage("Fit a method that needs no plan.")
 def fit(
     vision: Vision, text: Text, spec: Spec, method: Name, pairs: Pairs, seed: Seed, output: Output,
@@ -131,13 +91,13 @@ def fit(
     """
     model: Any = methods.build(spec)
     budget = "all" if model.supervision == "all" else pairs
-    two, who = _train_clouds(vision, text, budget, seed, captions, unpaired, foreign)
+    two, who = train_clouds(vision, text, budget, seed, captions, unpaired, foreign)
     if teacher is not None:
         model.taught_by(*_taught(teacher, vision, text, budget, seed, captions, unpaired, foreign))
     usage = meter.Meter()
     with naming(f"{vision}, {text}"):
         model.fit(two.x, two.y, two.pairs, seed)
-    model.save(output, **_identity(who, method, pairs, unpaired, seed), **meter.written(usage.read()))
+    model.save(output, **run_identity(who, method, pairs, unpaired, seed), **meter.written(usage.read()))
 
 
 def _taught(
@@ -190,14 +150,14 @@ def transport(
 
     distributed.start()
     model = _planned(spec)
-    two, who = _train_clouds(vision, text, pairs, seed, captions, unpaired, foreign)
+    two, who = train_clouds(vision, text, pairs, seed, captions, unpaired, foreign)
     usage = meter.Meter()
     with naming(f"{vision}, {text}"):
         # `solve` makes copies of the clouds, and nobody else holds them: they are let go.
         plan = model.solve(vars(two).pop("x"), vars(two).pop("y"), two.pairs, seed, two.truth, distributed.group())
     if not distributed.first():
         return
-    head = _identity(who, method, pairs, unpaired, seed) | meter.written(usage.read())
+    head = run_identity(who, method, pairs, unpaired, seed) | meter.written(usage.read())
     head["diagnostics"] = json.dumps(plan.diagnostics())
     arrays = {name: value for name, value in vars(plan).items() if isinstance(value, np.ndarray)}
     io.write_tensors(output, arrays, head)
@@ -211,8 +171,8 @@ def maps(
 ) -> None:  # fmt: skip
     """The maps stage: fit T_AB and T_BA to a plan's barycentric targets."""
     model = _planned(spec)
-    two, who = _train_clouds(vision, text, pairs, seed, captions, unpaired, foreign)
-    identity = _identity(who, method, pairs, unpaired, seed)
+    two, who = train_clouds(vision, text, pairs, seed, captions, unpaired, foreign)
+    identity = run_identity(who, method, pairs, unpaired, seed)
     solved, head = _read_plan(plan, identity)
     usage = meter.Meter()
     with naming(str(plan)):
@@ -258,7 +218,7 @@ def identifiability(
     aligner, head = methods.load_with_metadata(model)
     a, b, seed = features.read(vision, head["vision"]), features.read(text, head["text"]), int(head["seed"])
     budget = "all" if aligner.supervision == "all" else head["pairs"]
-    two, _ = _train_clouds(train_vision, train_text, budget, seed, captions, head["unpaired"], foreign)
+    two, _ = train_clouds(train_vision, train_text, budget, seed, captions, head["unpaired"], foreign)
     with naming(f"{vision}, {text}"):
         x, y = task.held_out(a, b, seed)
         result = task.evaluate(aligner, x, y, seed)
