@@ -40,6 +40,20 @@ def test_restarts_with_more_plain_steps_each_time_the_error_grows():
         assert (len(mixer.points) == 0) == (error > 1)
 
 
+def test_goes_back_to_the_best_point_after_a_leap_of_the_error():
+    mixer = Anderson(torch.ones(1, dtype=torch.float64))
+    x = torch.zeros(1, dtype=torch.float64)
+    for point, error, new in (
+        (0.0, 1.0, 1.0),
+        (5.0, 1e-3, None),
+        (9.0, 5e-2, 10.0),
+        (20.0, 1e-4, None),
+        (7.0, 1.0, 21.0),
+    ):
+        step = mixer.step(x + point, x + 1, error)
+        assert new is None or step.item() == new  # plain steps: from 9, though 5 was better, but from 20 after 7
+
+
 def test_clips_a_wild_extrapolation():
     # Residuals that hardly change promise a fixed point very far away.
     mixer = Anderson(torch.ones(1, dtype=torch.float64), furthest=30.0)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ngw.device import device
 from ngw.methods._clouds import Cloud, Computed, blocks
 
 APART = 3.0  # the partial plan's two extra points, in units of the points' length: no mass goes from one to the other
@@ -92,20 +93,24 @@ class SinkhornOptions:
     tol: float = 1e-4
 
     def plan(
-        self, space: tuple[np.ndarray, np.ndarray] | np.ndarray, a: np.ndarray, b: np.ndarray, group: Any = None
-    ) -> Any:
+        self, space: tuple[np.ndarray, np.ndarray] | np.ndarray, a: np.ndarray, b: np.ndarray,
+        start: np.ndarray | None = None, group: Any = None,
+    ) -> Any:  # fmt: skip
         """The coupling of weights a [k], b [l] under 1 - cosine of unit rows (u [k, e], v [l, e]), or a cost [k, l].
 
-        group: of processes, each of which has some of the k rows; a partial plan isn't shared.
+        start [l]: potentials to start from, of b; group: of processes, each of which has some of the k rows.  A partial
+        plan isn't shared, nor started.
         """
         from ngw.ot import sinkhorn
 
         given: dict[str, Any] = {"tau": self.tau, "max_iter": self.max_iter, "tol": self.tol, "group": group}
+        given |= {"a": a, "b": b, "device": device()}
         if isinstance(space, np.ndarray):
-            return sinkhorn(cost=space, epsilon=self.epsilon, a=a, b=b, **given)
+            return sinkhorn(cost=space, epsilon=self.epsilon, **given)
         if self.mass == 1:
-            return sinkhorn(*space, cost="cosine", epsilon=self.epsilon, a=a, b=b, **given)
-        return sinkhorn(**partial_problem(*space, a, b, self.mass, self.epsilon), **given)
+            init = None if start is None else (None, start)
+            return sinkhorn(*space, cost="cosine", epsilon=self.epsilon, init=init, **given)
+        return sinkhorn(**given | partial_problem(*space, a, b, self.mass, self.epsilon))
 
 
 def partial_problem(
@@ -136,6 +141,7 @@ def partial_problem(
 def couple(
     space: tuple[Cloud, Cloud] | np.ndarray, x: Cloud, y: Cloud, pinned: np.ndarray, options: SinkhornOptions,
     truth: np.ndarray | None = None, wanted: Sequence[np.ndarray] | None = None, group: Any = None,
+    start: np.ndarray | None = None,
 ) -> Transport:  # fmt: skip
     """The plan between all rows, in which the pinned pairs [k, 2] keep their mass, and its projections.
 
@@ -143,6 +149,7 @@ def couple(
     wanted: rows of x and of y whose projections are computed; others get only their pinned mass's.  None: all.
     group: a torch.distributed group of processes with the same arguments; each solves for some of the other rows of x
         against all of y, and all get the whole plan.  Each solves a partial plan, or one of few rows, alone.
+    start [m]: potentials of y in a plan between the same clouds, in about the same space, to start from.
     """
     n, m = len(x), len(y)
     a, b = np.full(n, 1 / n), np.full(m, 1 / m)
@@ -151,9 +158,13 @@ def couple(
     ranks, rank = (group.size(), group.rank()) if group is not None and options.mass == 1 else (1, 0)
     group, mine = (group, np.array_split(rows, ranks)[rank]) if 1 < ranks <= len(rows) else (None, rows)
     plan, status, true = None, (0, 0.0, True, "every row is a known pair"), float("nan")
+    f, g = np.full(n, np.nan), np.full(m, np.nan)
     if len(rows):
         part = space[np.ix_(mine, columns)] if isinstance(space, np.ndarray) else (space[0][mine], space[1][columns])
-        plan = options.plan(part, rest_a[mine], rest_b[columns], group)
+        plan = options.plan(part, rest_a[mine], rest_b[columns], None if start is None else start[columns], group)
+        f[rows], g[columns] = 0.0, plan.g[: len(columns)]
+        f[mine] = plan.f[: len(mine)]
+        f[rows] = summed(f[rows], group)
         status = (int(plan.n_iter), float(plan.marginal_error), bool(plan.converged), str(plan.reason))
         true = true_mass(plan, mine, columns, truth, n, m)
         del part  # the plan has its own copy
@@ -171,7 +182,7 @@ def couple(
                 view = plan.take(columns=some).T if k else plan.take(some)
             exact = options.tau is None and (group is None or not k)
             if len(own):
-                side.add(own, view, Computed(there, z.__getitem__), view.a.numpy() if exact else view.row_mass())
+                side.add(own, view, Computed(there, z.__getitem__), exact)
             if group is not None:
                 side.gather(here, group)
                 side.mass[here] = rest[here] if options.tau is None else side.mass[here]
@@ -181,8 +192,7 @@ def couple(
     support = float(np.average(one.support[rows], weights=rest_a[rows])) if len(rows) else 1.0
     return Transport(
         one.means, other.means, (one.mass / a).astype(np.float32), (other.mass / b).astype(np.float32),
-        one.support.astype(np.float32), other.support.astype(np.float32), one.potential, other.potential,
-        *status, support, true,
+        one.support.astype(np.float32), other.support.astype(np.float32), f, g, *status, support, true,
     )  # fmt: skip
 
 
@@ -191,21 +201,24 @@ class _Side:
 
     def __init__(self, n: int, d: int) -> None:
         self.means, self.mass = np.zeros((n, d), np.float32), np.zeros(n)
-        self.support, self.potential = np.ones(n), np.full(n, np.nan)
+        self.support = np.ones(n)
 
-    def add(self, here: np.ndarray, plan: Any, z: Cloud, mass: np.ndarray) -> None:
-        """Add a plan between the rows `here` and the points z [k, d]; the mass of one more point stays behind."""
+    def add(self, here: np.ndarray, plan: Any, z: Cloud, exact: bool) -> None:
+        """Add a plan between the rows `here` and the points z [k, d]; the mass of one more point stays behind.
+
+        exact: the rows have the mass that they should.
+        """
         left = plan.shape[1] - len(z)
         if left:
             z = z[:]
             z = np.pad(np.hstack([z, np.ones((len(z), 1), z.dtype)]), ((0, left), (0, 0)))
-        means, support, mass = plan.barycenters(z), plan.perplexity(), mass[: len(here)]
+        means, support = plan.barycenters(z, rows=True), plan.perplexity()
+        mass = (plan.a.cpu().numpy() if exact else plan.row_mass())[: len(here)]
         if left:
             share = means[: len(here), -1].clip(1e-9)
             means, mass = means[:, :-1][: len(here)] / share[:, None], mass * share
         self.means[here], self.mass[here] = means, mass
         self.support[here] = support[: len(here)]
-        self.potential[here] = plan.f[: len(here)]
 
     def gather(self, here: np.ndarray, group: Any) -> None:
         """Make whole the rows `here`, for which each process has `add`ed what its part of the plan gives."""
@@ -215,7 +228,6 @@ class _Side:
             self.means[here[rows]] = summed(part[rows, None] * self.means[here[rows]], group)
         entropy = np.log(self.support[here]) - np.log(np.maximum(part, 1e-300))
         self.support[here] = np.exp(summed(part * entropy, group))
-        self.potential[here] = summed(part * np.nan_to_num(self.potential[here]), group)
         self.mass[here] = mass
 
     def pin(self, rows: np.ndarray, z: np.ndarray, share: np.ndarray) -> None:
@@ -262,5 +274,5 @@ def true_mass(plan, rows: np.ndarray, columns: np.ndarray, truth: np.ndarray | N
     i, j = place_x[truth[:, 0]], place_y[truth[:, 1]]
     both = (i >= 0) & (j >= 0)
     mass = plan.mass(i[both], j[both]).sum() if both.any() else 0.0
-    count, mass, whole = summed(np.array([both.sum(), mass, plan.a.sum()]), plan.group)
+    count, mass, whole = summed(np.array([both.sum(), mass, float(plan.a.sum())]), plan.group)
     return float(mass / whole) if count else float("nan")

@@ -54,7 +54,7 @@ class Warp(Whitened):
 
     The clouds are whitened and compared by a cost; an entropic plan keeps the known pairs and transports the rest,
     exactly, in part (mass) or with slack (tau); maps both ways are fitted to its barycentric projections.
-    A comment beside each option says what it is.
+    Plans are solved on a GPU if torch finds one.  A comment beside each option says what it is.
     """
 
     min_pairs, has_plan = 4, True
@@ -125,7 +125,7 @@ class Warp(Whitened):
     ) -> Transport:
         """The plan between the clouds (proposal 2.2). truth [k, 2]: the true pairs, for `true_mass` alone.
 
-        group: a torch.distributed group of processes (on CPUs: gloo), each called with the same clouds. They share the
+        group: a torch.distributed group of processes (CPUs: gloo; GPUs: cpu:gloo,cuda:nccl), each called with the same clouds. They share the
         plans' rows, and all get the same plan. Each computes the rest itself: the choice by held-out
         pairs, the spaces, the rounds' maps.
         """
@@ -184,6 +184,7 @@ class Warp(Whitened):
         large = max(len(x), len(y)) - len(pairs) > self.early_rows
         plan: Any = None
         pinned, before, scale = pairs if self.pinned else pairs[:0], None, 1.0
+        g: np.ndarray | None = None  # potentials of y in the last plan between unit rows, where the next one starts
         for done in range(rounds):
             heat = max(1.0, self.warmth * COOLING**done) if rounds > 1 else 1.0
             hint = large and done + 1 < rounds
@@ -194,8 +195,9 @@ class Warp(Whitened):
             elif isinstance(space, tuple):
                 space = space[0][:], space[1][:]
             some = self._drawn(x, y, pairs, seed) if hint else None
-            plan = couple(space, x, y, pinned, options, None if hint else truth, some, group)
-            plan.rounds = done + 1
+            start = None if g is None else g / scale
+            plan = couple(space, x, y, pinned, options, None if hint else truth, some, group, start)
+            plan.rounds, g = done + 1, scale * plan.g if isinstance(space, tuple) else None
             if before is not None:
                 new, old = plan.to_y[before[0]], before[1]
                 plan.moved = float(np.linalg.norm(new - old) / np.linalg.norm(new))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import torch
 
+LEAP = 100.0  # growth of the error beyond which a point is no place to go on from
+
 
 class Anderson:
     """Type II mixing of the last `memory` residuals (Walker and Ni 2011), in float64.
 
     `step(x, r, error)` takes the point x, its residual r = G(x) - x and any measure of the error, and returns the next
     point.  When the error grows twofold over the best one, the history is dropped and plain steps are taken: one the
-    first time, then 2, 4, ..., so that in the worst case the iteration ends as the plain one, which converges.
+    first time, then 2, 4, ..., so that in the worst case the iteration ends as the plain one, which converges.  They
+    start from this point, or, when the error has grown by `LEAP`, from the best one.
     """
 
     def __init__(self, weights: torch.Tensor, memory: int = 10, furthest: float = 30.0, condition: float = 1e-10):
@@ -19,13 +22,18 @@ class Anderson:
         self.points: list[torch.Tensor] = []
         self.residuals: list[torch.Tensor] = []
         self.best, self.plain, self.restarts = float("inf"), 0, 0
+        self.found: tuple[torch.Tensor, torch.Tensor] | None = None  # the best point and its residual
 
     def step(self, x: torch.Tensor, r: torch.Tensor, error: float) -> torch.Tensor:
-        if not error <= 2 * self.best:
+        if self.found is not None and not error <= 2 * self.best:
             self.plain, self.restarts = 2**self.restarts, self.restarts + 1
             self.restart()
-            self.best = error
-        self.best = min(self.best, error)
+            if error <= LEAP * self.best:
+                self.best, self.found = error, (x, r)
+            else:
+                x, r = self.found
+        elif error < self.best:
+            self.best, self.found = error, (x, r)
         if self.plain > 0:
             self.plain -= 1
             return x + r

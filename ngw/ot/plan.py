@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ngw.ot.cost import blas_threads_only, multiply
-from ngw.ot.kernel import Kernel, KernelT
+from ngw.ot.kernel import STRIP_BYTES, Kernel, KernelT
 
 PART = 1 << 12  # rows of values that are read at a time
 
@@ -72,30 +72,37 @@ class Coupling:
 
     def take(self, rows=slice(None), columns=slice(None)) -> Coupling:
         """The plan between some rows and some columns (index arrays)."""
+        rows, columns = (z if isinstance(z, slice) else self._in(z) for z in (rows, columns))
         (f, g), cost = self.potentials, self.cost.take(rows, columns)
         potentials = f[rows], g[columns]
         return Coupling(cost, self.a[rows], self.b[columns], potentials, self.status, self.dtype, self.numpy)
 
     @blas_threads_only()
-    def barycenters(self, y):
+    def barycenters(self, y, rows: bool = False):
         """Barycentric projection: row i is sum_j P_ij y_j / sum_j P_ij.  y [m, k] -> [n, k], y's kind of float.
 
         y: an array, a tensor, or what has a shape and gives rows by slices, of which some are read at a time.
+        rows: the same pass over the plan gives what `row_mass` and `perplexity` will be asked for.
         """
         y = y if hasattr(y, "shape") else np.asarray(y)
         if len(y.shape) != 2 or len(y) != self.shape[1]:
             raise ValueError(f"barycenters: expected values of shape [{self.shape[1]}, k], found {list(y.shape)}.")
         (kernel, v), parts = self._scaled, [slice(i, i + PART) for i in range(0, len(y), PART)]
-        largest = torch.stack([self._in(y[rows]).abs().amax() for rows in parts]).amax()
+        largest = torch.stack([self._in(y[part]).abs().amax() for part in parts]).amax()
         right, unit = kernel.b * v, largest.clamp_min(torch.finfo(self.dtype).tiny)
         weighted = torch.empty(*y.shape, dtype=self.dtype, device=right.device)
-        for rows in parts:
-            weighted[rows] = self._in(y[rows]) / unit * right[rows, None]  # in units of the largest: no overflow
+        for part in parts:
+            weighted[part] = self._in(y[part]) / unit * right[part, None]  # in units of the largest: no overflow
         kind = largest.dtype if largest.is_floating_point() else self.dtype
         out = torch.empty(self.shape[0], y.shape[1], dtype=kind, device=right.device)
-        for rows, block in kernel.blocks():
+        spread = _Spread(self) if rows else None
+        for part, block in kernel.blocks():
             sums = multiply(block, weighted, out=weighted.new_empty(len(block), weighted.shape[1]))
-            out[rows] = sums.div_(torch.mv(block, right)[:, None])
+            out[part] = sums.div_(torch.mv(block, right)[:, None])
+            if spread is not None:
+                spread.add(part, block)
+        if spread is not None:
+            self._rows = spread.rows()
         return self._out(out.mul_(unit))
 
     def row_mass(self):
@@ -141,13 +148,10 @@ class Coupling:
     @blas_threads_only()
     def _rows(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(row sums [n], entropies of the rows' conditionals [n]), float64."""
-        (kernel, v), log_mass, entropy = self._scaled, torch.empty_like(self.a), torch.empty_like(self.a)
-        for rows, block in kernel.blocks():
-            conditional = block * (kernel.b * v)
-            sums = conditional.sum(1, keepdim=True)
-            log_mass[rows] = sums[:, 0].double().log()
-            entropy[rows] = torch.special.entr(conditional.div_(sums)).sum(1).double()
-        return torch.exp(self.a.log() + log_mass + self.potentials[0] - kernel.f), entropy
+        spread = _Spread(self)
+        for rows, block in self._scaled[0].blocks():
+            spread.add(rows, block)
+        return spread.rows()
 
     def _in(self, value) -> torch.Tensor:
         value = value if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
@@ -155,3 +159,28 @@ class Coupling:
 
     def _out(self, value: torch.Tensor):
         return value.cpu().numpy() if self.numpy else value
+
+
+class _Spread:
+    """Row sums [n] and entropies [n] of a coupling, collected while the kernel's blocks pass by."""
+
+    def __init__(self, plan: Coupling) -> None:
+        kernel, v = plan._scaled
+        self.plan, self.kernel, self.right = plan, kernel, kernel.b * v
+        self.log_mass, self.entropy = torch.empty_like(plan.a), torch.empty_like(plan.a)
+        self.step = max(1, STRIP_BYTES[plan.a.device.type] // (kernel.b.element_size() * len(kernel.b)))
+
+    def add(self, rows: slice, block: torch.Tensor) -> None:
+        """Take K[rows]."""
+        for k in range(0, len(block), self.step):
+            conditional = block[k : k + self.step] * self.right
+            part = slice(rows.start + k, rows.start + k + len(conditional))
+            sums = conditional.sum(1, keepdim=True)
+            self.log_mass[part] = sums[:, 0].double().log()
+            logs = conditional.div_(sums).clamp_min(torch.finfo(conditional.dtype).tiny).log_()
+            self.entropy[part] = -logs.mul_(conditional).sum(1).double()
+
+    def rows(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(row sums, entropies), when all blocks have passed."""
+        plan = self.plan
+        return torch.exp(plan.a.log() + self.log_mass + plan.potentials[0] - self.kernel.f), self.entropy
