@@ -144,7 +144,7 @@ def option(name):
 
 
 def launcher(wildcards, resources):
-    """The launcher of a training that several GPUs of one machine can share: torchrun if the job has several."""
+    """The launcher of what several GPUs of one machine can share, a training or a plan: torchrun if the job has several."""
     gpus = re.search(r"gpu(?::\w+)?:(\d+)", str(resources.get("gres", "")))
     many = gpus and int(gpus[1]) > 1
     return f"torchrun --standalone --nproc-per-node {gpus[1]}" if many else "python"

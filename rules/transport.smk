@@ -17,6 +17,7 @@ rule transport:
         code=code("ngw.tasks.stages:transport", JOB.method_kind),
         runs=JOB.runs("transport"),
         captions=CONFIG.captions,
+        launch=launcher,
     shell:
-        "python -m ngw batch transport --runs {params.runs:q} --inputs {input.vision:q} {input.text:q} --done {output.done:q}"
+        "{params.launch} -m ngw batch transport --runs {params.runs:q} --inputs {input.vision:q} {input.text:q} --done {output.done:q}"
         " -- --vision {input.vision:q} --text {input.text:q} --captions {params.captions} > {log:q} 2>&1"

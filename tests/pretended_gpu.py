@@ -50,7 +50,7 @@ class Borders(TorchFunctionMode):
     """What a `Pretence` does not see: `torch.tensor` makes its numbers on the host, `float` fetches one from a GPU."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
+        args, kwargs = tree_map(lambda z: DEVICE if isinstance(z, str) and z == "cuda" else z, (args, kwargs or {}))
         if function in (torch.tensor, torch.as_tensor) and torch.device(kwargs.get("device") or "cpu") != HOST:
             return function(*args, **kwargs | {"device": HOST}).to(DEVICE)
         if function in FETCHES and isinstance(args[0], OnGpu):

@@ -11,7 +11,7 @@ LAYERS = [  # bottom to top; a module belongs to the longest name that begins it
     {"ngw", "ngw.errors", "ngw.project"},
     {"ngw.schema", "ngw.registry", "ngw.options", "ngw.seeds"},
     {"ngw.arguments"},
-    {"ngw.io", "ngw.meter", "ngw.products"},
+    {"ngw.io", "ngw.meter", "ngw.products", "ngw.device"},
     {"ngw.record"},
     {"ngw.cli"},  # whose decorator makes a function a stage; it finds them by name, and imports none
     {"ngw.ot", "ngw.metrics", "ngw.data", "ngw.encoders"},

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from pretended_gpu import OnGpu, pretended_gpu
+from test_warp import diagonal, views
 from transport_problems import clouds, costs, weights
 
+from ngw.methods.warp import Warp
 from ngw.nn import losses
 from ngw.ot import sinkhorn
 from ngw.ot.klot import klot
@@ -81,6 +84,19 @@ def test_a_solution_on_a_gpu_starts_the_next(monkeypatch):
         cold = sinkhorn(x, y, epsilon=0.01)
         for init in (cold, (cold.f, cold.g)):
             assert sinkhorn(x, y, epsilon=0.01, init=init).n_iter <= 2 < cold.n_iter
+
+
+@pytest.mark.parametrize("options", [{"early_rows": 60}, {"tau": 1.0}, {"mass": 0.8}], ids=str)
+def test_ngw_solves_its_plans_on_the_gpu_that_torch_finds(options, monkeypatch):
+    x, y = views(160, noise=0.4)
+    model, pairs = Warp(rounds=2, tol=1e-6, **options), diagonal(20)
+    expected = model.solve(x, y, pairs, truth=diagonal(160))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pretended_gpu(monkeypatch):
+        seen = model.solve(x, y, pairs, truth=diagonal(160))
+    assert seen.true_mass == pytest.approx(expected.true_mass, rel=2e-3)
+    for name in ("to_y", "to_x", "mass_x", "mass_y", "support_x", "support_y"):
+        np.testing.assert_allclose(getattr(seen, name), getattr(expected, name), rtol=2e-3, atol=2e-4, err_msg=name)
 
 
 @pytest.mark.parametrize("loss", [losses.infonce, losses.sigmoid, lambda s: klot(s, s.softmax(1) / len(s), 0.1)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -65,17 +66,27 @@ def test_two_processes_find_the_plan_that_one_does(tmp_path):
 
 
 @pytest.mark.long
-def test_the_stage_under_torchrun_writes_the_plan_of_one_process(pair, tmp_path):
-    one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
+def test_a_job_under_torchrun_writes_the_plans_of_one_process(pair, tmp_path, capsys):
+    one = tmp_path / "one.safetensors"
     assert main(training("transport", pair, one, spec=WARP)) == 0
+    clouds, options = [str(path) for path in pair], {"method": "m", "spec": WARP, "seed": 0}
+    runs = [{"folder": str(pairs), "options": options | {"pairs": str(pairs)}, "reads": {}} for pairs in (4, 6)]
+    group = {"parts": ["ngw.methods.warp"], "folder": str(tmp_path), "reads": {}, "runs": runs}
+    job = json.dumps({"groups": [group | {"makes": {"output": "plan.safetensors"}}]})
+    words = ["batch", "transport", "--runs", job, "--inputs", *clouds, "--done", str(tmp_path / "done.json")]
+    words += ["--", "--vision", clouds[0], "--text", clouds[1]]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "ngw"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run(
-        [*command, *training("transport", pair, two, spec=WARP)],
-        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=500,
-    )  # fmt: skip
+        [*command, *words], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=500
+    )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("n_iter") == 1  # the first process alone tells
-    (expected, _), (found, _) = (io.read_tensors(path, "a plan", "diagnostics") for path in (one, two))
+    assert done.stdout.count("n_iter") == len(runs)  # the first process alone tells
+    (expected, _), (found, _) = (
+        io.read_tensors(path, "a plan", "diagnostics") for path in (one, tmp_path / "6" / "plan.safetensors")
+    )
     for name in TARGETS[:6]:
         np.testing.assert_allclose(found[name], expected[name], atol=1e-4, err_msg=name)
+    capsys.readouterr()
+    assert main(words) == 0  # what the processes noted, one process finds
+    assert capsys.readouterr().out.count("is there already") == len(runs)

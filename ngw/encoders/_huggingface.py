@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ngw import io
+from ngw.device import device
 from ngw.encoders import _cards, _packages
 from ngw.errors import InputError
 from ngw.io import digests
@@ -187,7 +188,7 @@ def load(
     size = getattr(model.config, "projection_dim", None) or getattr(model.config, "hidden_size", None)
     if size != width:
         raise InputError(f"{where}: expected width {width}, found {size}; mend `width` in the config.")
-    model = model.eval().requires_grad_(False).to("cuda" if torch.cuda.is_available() else "cpu")
+    model = model.eval().requires_grad_(False).to(device())
     if compiled:
         model.compile(dynamic=True)  # texts differ in length
     return model

@@ -14,6 +14,7 @@ from types import ModuleType
 
 import numpy as np
 
+from ngw.device import device
 from ngw.encoders._huggingface import whole
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError
@@ -54,13 +55,12 @@ class Inception(Encoder):
     @cached_property
     def network(self):
         """The network, loaded once."""
-        import torch
 
         module = _module()
         module.load_state_dict_from_url = lambda *_, **__: self._state()  # its own loader unpickles anything
         with whole(self.weights or URL, "Inception's weights", "name others"):
             network = module.FeatureExtractorInceptionV3("inception", ["2048"])
-        return network.eval().requires_grad_(False).to("cuda" if torch.cuda.is_available() else "cpu")
+        return network.eval().requires_grad_(False).to(device())
 
     def _state(self) -> dict:
         """The weights, checked: tensors and nothing else."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ngw.device import device
 from ngw.encoders import _huggingface, _packages
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError, did_you_mean
@@ -120,14 +121,12 @@ class OpenClip(Encoder):
     @cached_property
     def loaded(self) -> Loaded:
         """Network, transform and tokenizer, loaded once."""
-        import torch
 
         library = _packages.library("open_clip", "open-clip")
         name, weights = self._place(library)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
         with _huggingface.whole(weights or name, "whole files of open_clip"):
             network, preprocess = library.create_model_from_pretrained(
-                name, weights, precision=PRECISIONS[self.precision], device=device, weights_only=True
+                name, weights, precision=PRECISIONS[self.precision], device=device(), weights_only=True
             )
             tokenizer, size = library.get_tokenizer(name), library.get_model_config(name)["embed_dim"]
         if size != self.width:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ngw import io
+from ngw.device import device
 from ngw.encoders import _huggingface, _packages
 from ngw.encoders.base import Encoder, Encoding
 from ngw.errors import InputError, did_you_mean
@@ -96,10 +97,9 @@ class SentenceTransformers(Encoder):
 
         where, library = self.folder, _packages.library("sentence_transformers", "sentence-transformers")
         numbers = {"use_safetensors": True, "dtype": getattr(torch, self.precision)}
-        device = "cuda" if torch.cuda.is_available() else "cpu"
         with _huggingface.whole(where, "a whole model of sentence-transformers"):
             network = library.SentenceTransformer(
-                str(where), device=device, model_kwargs=numbers, local_files_only=True, trust_remote_code=False
+                str(where), device=device(), model_kwargs=numbers, local_files_only=True, trust_remote_code=False
             )
         if network.transformers_model is not None:
             self._check(network)

@@ -125,9 +125,9 @@ class Warp(Whitened):
     ) -> Transport:
         """The plan between the clouds (proposal 2.2). truth [k, 2]: the true pairs, for `true_mass` alone.
 
-        group: a torch.distributed group of processes (CPUs: gloo; GPUs: cpu:gloo,cuda:nccl), each called with the same clouds. They share the
-        plans' rows, and all get the same plan. Each computes the rest itself: the choice by held-out
-        pairs, the spaces, the rounds' maps.
+        group: a torch.distributed group of processes (CPUs: gloo; GPUs: cpu:gloo,cuda:nccl), each called with the same
+        clouds. They share the plans' rows, and all get the same plan. Each computes the rest itself: the choice by
+        held-out pairs, the spaces, the rounds' maps.
         """
         twin = self._checked(self.params())  # an earlier fit stays unchanged
         x, y, pairs, truth = twin._given(x, y, pairs, seed, truth)

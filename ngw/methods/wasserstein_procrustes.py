@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ngw.device import device
 from ngw.methods._matched import Matched
 from ngw.methods._rotation import directions
 from ngw.methods._selection import choose, matching, withdraw
@@ -91,7 +92,7 @@ class WassersteinProcrustes(Matched):
             epsilon = self.epsilon * (self.last_epsilon / self.epsilon) ** (i / max(self.rounds - 1, 1))
             left, right = directions(cross, power)
             u, v = rest_x @ left, rest_y @ right
-            plan = sinkhorn(u, v, epsilon=epsilon, cost="cosine", tol=1e-2, max_iter=300)
+            plan = sinkhorn(u, v, epsilon=epsilon, cost="cosine", tol=1e-2, max_iter=300, device=device())
             cross = known + rest_x.T @ plan.barycenters(rest_y) / np.float32(len(x))
             yield cross
 

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, distributed
 
+from ngw.device import device
+
 
 def start() -> None:
     """Join the processes that `torchrun` has started, and take the GPU of this one."""
@@ -72,6 +74,6 @@ def agreed(value: float) -> float:
     """The first process's value, so that all decide alike."""
     if size() == 1:
         return value
-    shared = torch.tensor(value, dtype=torch.float64, device="cuda" if torch.cuda.is_available() else "cpu")
+    shared = torch.tensor(value, dtype=torch.float64, device=device())
     distributed.broadcast(shared, 0)
     return float(shared)

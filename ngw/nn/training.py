@@ -21,6 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ngw import io
+from ngw.device import device
 from ngw.errors import InputError
 from ngw.io.atomic import remove_leftovers
 from ngw.nn import distributed
@@ -28,11 +29,6 @@ from ngw.nn.optim import Adam
 from ngw.products import products
 
 Batch = TypeVar("Batch")
-
-
-def device() -> str:
-    """The device on which networks are trained and used: a GPU if torch finds one."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @dataclass(frozen=True)

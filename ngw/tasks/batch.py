@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -81,8 +81,11 @@ def batch(
     """The command of rules whose runs share a job: a failed run is reported, and the others run all the same.
 
     A run is finished if the code, the options and the content of its inputs are the present ones, and its files are as
-    they were written: `.NAME` beside `done` notes this after each run.
+    they were written: `.NAME` beside `done` notes this after each run.  Under `torchrun` the processes make each run
+    together, and the first of them decides and notes.
     """
+    several = int(os.environ.get("WORLD_SIZE", 1)) > 1
+    first, agreed = _join() if several else (True, float)
     state, whole = done.with_name(f".{done.name}"), f"{stages()[task].module}:{task.replace('-', '_')}"
     all_of_them = [Run.of(group, one) for group in runs["groups"] for one in group["runs"]]
     if any("spec" in run.options for run in all_of_them):
@@ -92,11 +95,12 @@ def batch(
     for k, run in enumerate(all_of_them, 1):
         try:
             made_of = _made_of([fingerprint(whole, *run.parts), *others], run, inputs)
-            if _is_done(noted.get(run.name), made_of):
-                print(f"[{k}/{len(all_of_them)}] {run.name} is there already", flush=True)
+            is_done = bool(agreed(_is_done(noted.get(run.name), made_of)))
+            if first:
+                print(f"[{k}/{len(all_of_them)}] {run.name}{' is there already' if is_done else ''}", flush=True)
+            if is_done:
                 continue
-            print(f"[{k}/{len(all_of_them)}] {run.name}", flush=True)
-            for path in run.makes:
+            for path in run.makes if first else ():
                 Path(path).unlink(missing_ok=True)  # an old file must not pass for a new one
             call(run.options)
         except FullDisk:
@@ -105,9 +109,13 @@ def batch(
             failed.append(f"{run.name}: {error}")
             print(f"ngw {task}: {error}", file=sys.stderr, flush=True)
         except Exception:  # printed in full, and the job fails; the other runs need not wait
+            if several:
+                raise  # the other processes may wait for this one
             failed.append(f"{run.name}: {traceback.format_exc(limit=0).strip().splitlines()[-1]}")
             traceback.print_exc()
         else:
+            if not first:
+                continue
             files = {path: digests.of(path) for path in run.makes}
             noted[run.name] = {"made_of": made_of, "reads": run.reads, "files": files}
             io.write_json(state, noted)
@@ -116,7 +124,16 @@ def batch(
             f"{task}: {len(failed)} of {len(all_of_them)} runs failed, the first of them {failed[0].rstrip('.')}; the "
             "others are kept. Mend it and run again."
         )
-    io.write_json(done, {run.name: noted[run.name] for run in all_of_them})
+    if first:
+        io.write_json(done, {run.name: noted[run.name] for run in all_of_them})
+
+
+def _join() -> tuple[bool, Callable[[float], float]]:
+    """Join torchrun's processes: (whether this is the first; a function that gives all the first one's value)."""
+    from ngw.nn import distributed
+
+    distributed.start()
+    return distributed.first(), distributed.agreed
 
 
 def _import(stage: str, *groups: Sequence[str]) -> None:

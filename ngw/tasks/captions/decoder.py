@@ -21,9 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from ngw import io
+from ngw.device import device
 from ngw.encoders import _huggingface
 from ngw.errors import InputError
-from ngw.nn.training import Schedule, Trained, device, train
+from ngw.nn.training import Schedule, Trained, train
 from ngw.products import products
 from ngw.seeds import entropy, rng, torch_generator
 from ngw.tasks.captions.options import CaptionerOptions as Options

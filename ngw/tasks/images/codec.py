@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from ngw import io
+from ngw.device import device
 from ngw.encoders import _huggingface
 from ngw.errors import InputError
 from ngw.io import digests
 from ngw.io.images import read as read_image
-from ngw.nn.training import device
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ngw import io
-from ngw.nn.training import device
+from ngw.device import device
 from ngw.tasks.images.codec import codec
 from ngw.tasks.images.options import ImagerOptions as Options
 

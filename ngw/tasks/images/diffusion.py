@@ -21,8 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from ngw import io
+from ngw.device import device
 from ngw.errors import InputError
-from ngw.nn.training import Schedule, Trained, device, train
+from ngw.nn.training import Schedule, Trained, train
 from ngw.seeds import entropy, rng, torch_generator
 from ngw.tasks.images.draft import closed_form
 from ngw.tasks.images.options import ImagerOptions as Options

@@ -25,11 +25,11 @@ import torch
 from torch import Tensor, nn
 
 from ngw import io
+from ngw.device import device
 from ngw.errors import InputError
 from ngw.features import batches
 from ngw.methods._whitened import whitening
 from ngw.methods.base import unit
-from ngw.nn.training import device
 from ngw.tasks.images.codec import Codec, codec
 from ngw.tasks.images.draft import closed_form
 from ngw.tasks.images.options import ImagerOptions as Options

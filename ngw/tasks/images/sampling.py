@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ngw.device import device
 from ngw.errors import InputError
-from ngw.nn.training import device
 from ngw.products import products
 from ngw.seeds import rng
 

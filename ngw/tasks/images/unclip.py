@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ngw import io
+from ngw.device import device
 from ngw.encoders import _huggingface
 from ngw.errors import InputError
 from ngw.seeds import rng, torch_generator
@@ -59,8 +60,7 @@ class Unclip:
             import torch
             from diffusers import KandinskyV22Pipeline, UNet2DConditionModel, VQModel
 
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-            kind = torch.float16 if device == "cuda" else torch.float32
+            kind = torch.float16 if device() == "cuda" else torch.float32
             folder, how = Path(str(self.options.unclip)), {"dtype": kind, "use_safetensors": True}
             parts = {
                 name: _huggingface.pretrained(network, folder / name, **how)
@@ -69,7 +69,7 @@ class Unclip:
             loaded = KandinskyV22Pipeline.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False, **parts
             )
-            self._pipeline = loaded.to(device)
+            self._pipeline = loaded.to(device())
             self._pipeline.set_progress_bar_config(disable=True)
         return self._pipeline
 

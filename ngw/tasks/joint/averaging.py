@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ngw.device import device
 from ngw.errors import InputError
 from ngw.methods.weight_averaging import WeightAveraging
 from ngw.nn.losses import infonce
-from ngw.nn.training import Schedule, Trained, device, train
+from ngw.nn.training import Schedule, Trained, train
 from ngw.seeds import rng
 from ngw.tasks.joint.clip import cropped, network, padded, stored, tokenizer
 from ngw.tasks.vqa.labels import held_out

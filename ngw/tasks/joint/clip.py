@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ngw import io
+from ngw.device import device
 from ngw.encoders import _huggingface
 from ngw.errors import InputError
 from ngw.methods.joint import Joint
 from ngw.nn import distributed
 from ngw.nn.losses import infonce
-from ngw.nn.training import Schedule, Trained, device, train
+from ngw.nn.training import Schedule, Trained, train
 from ngw.seeds import entropy, rng
 from ngw.tasks.captions.decoder import WORD
 from ngw.tasks.images.codec import square

@@ -251,7 +251,7 @@ def joint_vqa(
     for split in splits:
         where = known.rows(split)
         best = answerer.answer(
-            network, reader.rows(known, where), np.arange(len(where)), answerer.device(options.device)
+            network, reader.rows(known, where), np.arange(len(where)), answerer.available(options.device)
         )
         ids = known.question_ids[where].tolist()
         predictions = [known.vocabulary.answers[column] for column in best]

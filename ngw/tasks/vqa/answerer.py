@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from ngw import fusion, io
+from ngw.device import device
 from ngw.errors import InputError
 from ngw.features.tokens import TokenFile
 from ngw.fusion._network import linear
 from ngw.methods import Method
-from ngw.nn import training
 from ngw.nn.training import Trained, train
 from ngw.products import products
 from ngw.seeds import rng
@@ -183,7 +183,7 @@ def fit(
     The loss is binary cross-entropy summed over answers (Teney et al. 2018). The best expected accuracy on held-out
     questions chooses the weights.  sides: of these rows.
     """
-    where = device(options.device)
+    where = available(options.device)
     model.to(where)
     held = held_out(labels.image_ids[rows], options.held_out, seed)
     learned, kept = np.flatnonzero(~held), np.flatnonzero(held)
@@ -240,10 +240,10 @@ def expected(model: Answerer, sides: Items, places: np.ndarray, targets: csr_arr
     return total / len(places)
 
 
-def device(name: str) -> str:
+def available(name: str) -> str:
     """An available device, by its name or `auto`."""
     if name == "auto":
-        return training.device()
+        return device()
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("training: device: expected a GPU that torch can use, found none; take device: auto.")
     return name

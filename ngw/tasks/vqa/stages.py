@@ -157,7 +157,7 @@ def _answer(network: Answerer, files: tuple[TokenFile, TokenFile], space, known,
     split = files[1].metadata["split"]
     rows = known.rows(split)
     sides = answerer.Sides.of(*files, known, rows, space)
-    chosen = answerer.answer(network, sides, np.arange(len(rows)), answerer.device(options.device))
+    chosen = answerer.answer(network, sides, np.arange(len(rows)), answerer.available(options.device))
     ids = known.question_ids[rows].tolist()
     write_results(output / f"{split}.json", ids, [known.vocabulary.answers[column] for column in chosen], ids)
 
