@@ -21,22 +21,10 @@ REACH = 1e-6  # a smaller tol needs passes in float64, and Newton steps where th
 
 @blas_threads_only()
 def sinkhorn(
-    x=None,
-    y=None,
-    *,
-    epsilon: float,
-    cost="sqeuclidean",
-    a=None,
-    b=None,
-    tau: float | None = None,
-    max_iter: int = 2000,
-    tol: float = 1e-4,
-    memory: float | None = None,
-    device=None,
-    dtype=None,
-    init=None,
+    x=None, y=None, *, epsilon: float, cost="sqeuclidean", a=None, b=None, tau: float | None = None,
+    max_iter: int = 2000, tol: float = 1e-4, memory: float | None = None, device=None, dtype=None, init=None,
     group=None,
-) -> Coupling:
+) -> Coupling:  # fmt: skip
     """The plan P that minimises <P, C> + epsilon KL(P | a b') with marginals a and b (Cuturi 2013).
 
     KL(P | Q) = sum P log(P / Q) - P + Q.  Where the marginals are exact, epsilon sum P log P has the same plan.
@@ -50,10 +38,11 @@ def sinkhorn(
         b exp(-g / tau), which the optimum has.
     memory: bytes that the kernel can take; None is half of the free memory (in a SLURM job, of its request less what
         it has taken), divided among torchrun's processes; 0 computes every block again in every pass.
+    device: of torch, where all is computed; None is where the input lies, the CPU for NumPy arrays.
     dtype: "float32" or "float64", of the kernel and its exponents; None is float32, with float64 exponents where
         epsilon is so small that their rounding in float32 would show at tol, and float64 for a tol below 1e-6, where
         Newton steps take over from a slow iteration.  Potentials are always float64.
-    init: a Coupling of the same clouds, or potentials (f, g) in cost units, to start from.
+    init: a Coupling of the same clouds, or potentials (f, g) in cost units, to start from; f follows from g.
     group: a torch.distributed process group; x and a are then this rank's rows, y and b are whole on every rank.
     """
     _check_options(epsilon, tau, max_iter, memory, dtype)
