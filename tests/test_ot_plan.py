@@ -22,6 +22,7 @@ def problem(n=90, m=130, d=6, seed=0):
 def small_blocks(monkeypatch):
     """Blocks of a few rows, as large problems have, so that the seams between them are tested."""
     monkeypatch.setitem(kernels.BLOCK_BYTES, "cpu", 16 * 130 * 4)
+    monkeypatch.setattr(kernels, "BLOCK_ROWS", 16)
     monkeypatch.setitem(kernels.STRIP_BYTES, "cpu", 8 * 130 * 4)
 
 

@@ -14,7 +14,8 @@ TOP = 15.0  # bits: a row's largest entry where rows are kept in float16, which 
 FLOOR = {torch.float16: -24.0, torch.float32: -120.0, torch.float64: -1000.0}  # less is raised to it: denormals cost 5x
 CEILING = 100.0  # bits: only points without weight can lie higher, and their products with 0 must be 0
 HALF = {torch.float32: torch.float16, torch.float64: torch.float32}  # what is kept where the kernel does not fit
-BLOCK_BYTES = {"cpu": 1 << 24, "cuda": 1 << 30}  # what one matrix product fills: large enough for its full rate
+# What one matrix product fills: large enough for its full rate, which needs many rows too, since it reads all columns.
+BLOCK_BYTES, BLOCK_ROWS, MOST_BYTES = {"cpu": 1 << 24, "cuda": 1 << 30}, 320, 1 << 29
 STRIP_BYTES = {"cpu": 1 << 20, "cuda": 1 << 30}  # what stays in a CPU's cache from one operation to the next
 
 
@@ -35,7 +36,9 @@ class Kernel:
         self.a, self.b = a.to(dtype), b.to(dtype)
         self.f, self.shift, self.fresh, self.lam = torch.zeros_like(a), 0.0, False, 1.0
         row = self.m * torch.finfo(dtype).bits // 8  # bytes
-        self.step, self.strip = (min(self.n, max(8, z[a.device.type] // row)) for z in (BLOCK_BYTES, STRIP_BYTES))
+        block, strip = BLOCK_BYTES[a.device.type], STRIP_BYTES[a.device.type]
+        block = max(block, min(BLOCK_ROWS * row, MOST_BYTES))
+        self.step, self.strip = (min(self.n, max(8, size // row)) for size in (block, strip))
         short = _any(memory < self.n * row, a.device, group)
         rows = max(0, int(memory / row) - 2 * self.step) * 2 // self.step * self.step if short else self.n
         self.kept = _empty(min(self.n, rows), self.m, HALF[dtype] if short else dtype, a.device)
