@@ -54,6 +54,10 @@ def test_answers_are_those_of_the_plan(path, tau):
         np.testing.assert_allclose(side.barycenters(values), rows @ values, atol=1e-4)
         np.testing.assert_allclose(side.perplexity(), np.exp(-(rows * np.log(rows)).sum(1)), rtol=1e-3)
         np.testing.assert_allclose(side.row_mass(), p.sum(1), rtol=1e-4)
+        at_once = side.take()
+        np.testing.assert_allclose(at_once.barycenters(values, rows=True), rows @ values, atol=1e-4)
+        np.testing.assert_allclose(at_once.perplexity(), side.perplexity(), rtol=1e-4)
+        np.testing.assert_allclose(at_once.row_mass(), side.row_mass(), rtol=1e-4)
     np.testing.assert_array_equal(coupling.T.dense(), plan.T)
 
 

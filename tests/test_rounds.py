@@ -71,6 +71,18 @@ def test_projections_of_some_rows_are_those_of_the_whole_plan():
         assert (np.delete(mass, np.union1d(rows, np.arange(9))) == 0).all(), pinned
 
 
+@pytest.mark.parametrize("tau", [None, 1.0])
+def test_a_plan_that_starts_from_its_own_potentials_is_there_at_once(tau):
+    (u, v), options = space(), SinkhornOptions(0.02, tau, tol=1e-6)
+    x, y = (np.random.default_rng(k).standard_normal((len(z), 3)).astype(np.float32) for k, z in enumerate((u, v)))
+    plan = couple((u, v), x, y, diagonal(9), options)
+    assert np.isnan(plan.f[:9]).all()  # known pairs took all their mass
+    again = couple((u, v), x, y, diagonal(9), options, start=plan.g)
+    assert again.n_iter <= 2 < plan.n_iter
+    np.testing.assert_allclose(again.to_y, plan.to_y, atol=1e-4)
+    np.testing.assert_allclose(again.to_x, plan.to_x, atol=1e-4)
+
+
 @pytest.mark.parametrize("options", [{}, {"tau": 1.0}, {"mass": 0.9}, {"cost": "keypoints"}])
 def test_large_clouds_are_matched_as_well_by_hints_and_a_last_round(options):
     x, y = views(400, noise=0.4)
