@@ -44,7 +44,7 @@ JOBS = {
     "gather": Job(0, 0.02, 4, 350, "copies 350 MB"),
     "basis": Job(0.01, 0.1, 8, 5, "2,000 images at 300 a second", 0),
     "tokens": Job(0.15, 0.8, 16, 10_000, "100,000 images at 300 a second; 197 tokens of 256 float16"),
-    "transport": Job(0, 2.0, 14, 700, REHEARSED, 2),
+    "transport": Job(0, 1.7, 10, 700, "benchmarks/scale.py at 113,287 images, one of two plans, doubled", 2),
     "maps": Job(0, 0.015, 5, 5, REHEARSED),
     "fit": Job(0, 0.04, 14, 5, REHEARSED + " (the mean of methods)"),
     "retrieval": Job(0, 0.001, 2, 1, SCALE, 2, "test"),
