@@ -55,7 +55,6 @@ class Inception(Encoder):
     @cached_property
     def network(self):
         """The network, loaded once."""
-
         module = _module()
         module.load_state_dict_from_url = lambda *_, **__: self._state()  # its own loader unpickles anything
         with whole(self.weights or URL, "Inception's weights", "name others"):

@@ -121,7 +121,6 @@ class OpenClip(Encoder):
     @cached_property
     def loaded(self) -> Loaded:
         """Network, transform and tokenizer, loaded once."""
-
         library = _packages.library("open_clip", "open-clip")
         name, weights = self._place(library)
         with _huggingface.whole(weights or name, "whole files of open_clip"):

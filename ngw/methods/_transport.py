@@ -108,7 +108,7 @@ class SinkhornOptions:
         if isinstance(space, np.ndarray):
             return sinkhorn(cost=space, epsilon=self.epsilon, **given)
         if self.mass == 1:
-            init = None if start is None else (None, start)
+            init = (None, start) if start is not None and np.isfinite(start).all() else None
             return sinkhorn(*space, cost="cosine", epsilon=self.epsilon, init=init, **given)
         return sinkhorn(**given | partial_problem(*space, a, b, self.mass, self.epsilon))
 
