@@ -12,7 +12,7 @@ import numpy as np
 
 from ngw import __version__, errors, io, registry
 from ngw.errors import InputError
-from ngw.methods._clouds import check_cloud, check_columns, check_pairs, columns, moments
+from ngw.methods._clouds import check_cloud, check_columns, check_pairs, columns, moments, rounded_once
 from ngw.methods._given import Given
 from ngw.methods._hubness import Hubness
 
@@ -121,14 +121,16 @@ class Method(Given, Hubness):
 
     def _x(self, x: Any) -> np.ndarray:
         """The same for the rows that a user passes to a fitted method."""
-        self._check_fitted()
-        check_columns(x, self.x_columns_, "x")
-        return self._standard_x(check_cloud(x, "x", len(self.x_mean_)))
+        return self._standard_x(self._new(x, "x"))
 
     def _y(self, y: Any) -> np.ndarray:
+        return self._standard_y(self._new(y, "y"))
+
+    def _new(self, z: Any, name: str) -> np.ndarray:
+        """Checked rows of x or y, by the name of the side."""
         self._check_fitted()
-        check_columns(y, self.y_columns_, "y")
-        return self._standard_y(check_cloud(y, "y", len(self.y_mean_)))
+        check_columns(z, vars(self).get(f"{name}_columns_"), name)
+        return check_cloud(z, name, len(vars(self)[f"{name}_mean_"]))
 
     def _check_fitted(self) -> None:
         name, of_fit = type(self).__name__, self.options_
@@ -158,11 +160,11 @@ class Method(Given, Hubness):
 
     def transform(self, x: Any) -> np.ndarray:
         """T_AB: rows of x's space to y's space, [k, d_x] -> [k, d_y]."""
-        return self._from_y(self._to_y(self._x(x)))
+        return rounded_once(self._new(x, "x"), lambda z: self._from_y(self._to_y(self._standard_x(z))))
 
     def inverse_transform(self, y: Any) -> np.ndarray:
         """T_BA: rows of y's space to x's space, [k, d_y] -> [k, d_x]."""
-        return self._from_x(self._to_x(self._y(y)))
+        return rounded_once(self._new(y, "y"), lambda z: self._from_x(self._to_x(self._standard_y(z))))
 
     def fit_transform(self, x: Any, y: Any, pairs: Any = None, seed: int = 0) -> np.ndarray:
         """`fit`, then `transform` of the same x."""

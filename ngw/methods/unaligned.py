@@ -30,10 +30,10 @@ class Unaligned(Method):
             self.axes_x_, self.axes_y_ = (np.eye(z.shape[1], dims, dtype=np.float32) for z in (x, y))
 
     def _to_y(self, x: np.ndarray) -> np.ndarray:
-        return across(x, self.axes_x_, self.axes_y_)
+        return (x @ self.axes_x_) @ self.axes_y_.T
 
     def _to_x(self, y: np.ndarray) -> np.ndarray:
-        return across(y, self.axes_y_, self.axes_x_)
+        return (y @ self.axes_y_) @ self.axes_x_.T
 
     def _embed_x(self, x: np.ndarray) -> np.ndarray:
         """Principal components at unit length, [k, dims]."""
@@ -41,14 +41,6 @@ class Unaligned(Method):
 
     def _embed_y(self, y: np.ndarray) -> np.ndarray:
         return unit(y @ self.axes_y_)
-
-
-def across(z: np.ndarray, here: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """Rows [k, d] by their coordinates on the axes here [d, dims], on the axes there [e, dims]: [k, e].
-
-    In float64, rounded once: a float32 product's last digit depends on a row's place among the others.
-    """
-    return ((z.astype(np.float64) @ here) @ there.T).astype(np.float32)
 
 
 def principal_axes(x: np.ndarray, dims: int) -> np.ndarray:
