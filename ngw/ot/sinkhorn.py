@@ -37,7 +37,8 @@ def sinkhorn(
     tol: L1 error of both marginals at which to stop, as a share of the mass; with tau against a exp(-f / tau) and
         b exp(-g / tau), which the optimum has.
     memory: bytes that the kernel can take; None is half of the free memory (in a SLURM job, of its request less what
-        it has taken), divided among torchrun's processes; 0 computes every block again in every pass.
+        it has taken), divided among torchrun's processes; 0 computes every block again in every pass.  One block, of
+        320 rows and at most 512 MB (on a GPU 1 GB; with float64 exponents three times that), is taken in any case.
     device: of torch, where all is computed; None is where the input lies, the CPU for NumPy arrays.
     dtype: "float32" or "float64", of the kernel and its exponents; None is float32, with float64 exponents where
         epsilon is so small that their rounding in float32 would show at tol, and float64 for a tol below 1e-6, where
