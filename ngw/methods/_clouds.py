@@ -50,12 +50,12 @@ class Computed:
 Cloud = np.ndarray | Computed
 
 
-def rounded_once(z: np.ndarray, make: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """What make gives of the rows z [n, d], computed in float64, some rows at a time: float32 [n, e].
+def rounded_once(z: np.ndarray, make: Callable[[np.ndarray], np.ndarray], dtype: np.dtype) -> np.ndarray:
+    """What make gives of the rows z [n, d], computed in float64, some rows at a time: [n, e], of dtype.
 
     A float32 product's last digit depends on a row's place among the others.
     """
-    return Computed(z, lambda rows: make(rows.astype(np.float64)).astype(np.float32))[:]
+    return Computed(z, lambda rows: make(rows.astype(np.float64)).astype(dtype))[:]
 
 
 def check_cloud(x: Any, name: str, width: int | None = None) -> np.ndarray:

@@ -160,11 +160,13 @@ class Method(Given, Hubness):
 
     def transform(self, x: Any) -> np.ndarray:
         """T_AB: rows of x's space to y's space, [k, d_x] -> [k, d_y]."""
-        return rounded_once(self._new(x, "x"), lambda z: self._from_y(self._to_y(self._standard_x(z))))
+        rows = self._new(x, "x")
+        return rounded_once(rows, lambda z: self._from_y(self._to_y(self._standard_x(z))), self.y_mean_.dtype)
 
     def inverse_transform(self, y: Any) -> np.ndarray:
         """T_BA: rows of y's space to x's space, [k, d_y] -> [k, d_x]."""
-        return rounded_once(self._new(y, "y"), lambda z: self._from_x(self._to_x(self._standard_y(z))))
+        rows = self._new(y, "y")
+        return rounded_once(rows, lambda z: self._from_x(self._to_x(self._standard_y(z))), self.x_mean_.dtype)
 
     def fit_transform(self, x: Any, y: Any, pairs: Any = None, seed: int = 0) -> np.ndarray:
         """`fit`, then `transform` of the same x."""
@@ -228,9 +230,8 @@ class Method(Given, Hubness):
         """Write a fitted method as one safetensors file: arrays, options, status; of the data `x_hubs_`, `y_hubs_`."""
         self._check_fitted()
         scalars = {k: v for k, v in vars(self).items() if k.endswith("_") and isinstance(v, PLAIN)}
-        head = {"kind": self._kind(), "version": __version__}
-        head |= {"params": json.dumps(self.params()), "state": json.dumps(scalars), **metadata}
-        io.write_tensors(path, self._arrays(), head)
+        head = {"kind": self._kind(), "version": __version__, "params": json.dumps(self.params())}
+        io.write_tensors(path, self._arrays(), head | {"state": json.dumps(scalars)} | metadata)
 
     def _restore(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
         """Take what `save` wrote: only learned values, and enough of them to map a row of each side."""
