@@ -132,6 +132,16 @@ def test_rows_are_mapped_one_by_one_and_nothing_is_learnt_in_passing(spec, metho
     assert all(vars(method)[k] is value for k, value in state.items())
 
 
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:scipy")  # k-means on a line of unit vectors
+@every
+def test_a_row_maps_alike_to_the_last_digit_wherever_it_stands(spec):
+    x, y = clouds()[0][:, :3], clouds()[1][:, :1]  # so narrow that a float32 product does show the place
+    method, order = methods.build(spec).fit(x, y, np.arange(K)), np.random.default_rng(1).permutation
+    for way, rows in ((method.transform, x), (method.inverse_transform, y)):
+        where = order(len(rows))
+        np.testing.assert_array_equal(way(rows[where]), way(rows)[where])
+
+
 @every
 def test_same_seed_same_result(spec, method):
     same(outputs(fit(spec)), outputs(method))
