@@ -12,7 +12,7 @@ from pathlib import Path
 from cluster import Cluster, until
 from runs import TABLE, Run
 
-ENCODED = "results/features/scenes/test/effnet-lite0.safetensors"
+ENCODED = "results/features/scenes/test/minilm-l6.safetensors"  # by the rule encode
 TRAINED = "results/features/scenes/train/effnet-lite0.safetensors"
 
 
@@ -86,8 +86,9 @@ def test_a_job_over_its_time_fails_by_name_and_the_others_go_on(cluster, copy):
         text.replace("  effnet-lite0: {kind: efficientnet-lite, variant: lite0}\n", "")
         .replace("encoders:\n", "encoders:\n  slow: {kind: python, call: 'slow:encode', width: 4}\n")
         .replace("effnet-lite0", "slow")
+        .replace("keep_tokens: true", "keep_tokens: false")  # a function gives none
     )
-    slow = ENCODED.replace("effnet-lite0", "slow")
+    slow = ENCODED.replace("minilm-l6", "slow")
     other = "results/data/scenes-unseen/images.parquet"
     run = Run(copy, "--retries", "0", "--set-resources", "encode:runtime=1", "--", slow, other)
     assert run.wait() == 1
@@ -121,6 +122,8 @@ def test_a_training_that_is_preempted_goes_on_from_its_checkpoint(cluster, copy)
     run = Run(copy, "--", folder)
     checkpoint = copy / f"{folder}.checkpoint.safetensors"
     until(checkpoint.is_file, "a checkpoint", 240)
+    first = checkpoint.stat().st_mtime_ns  # of step 0
+    until(lambda: checkpoint.stat().st_mtime_ns > first, "a second checkpoint", 120)
     urgent = ["sbatch", "--wait", "--partition", "urgent", "--exclusive", "--output", "/dev/null", "--wrap", "sleep 5"]
     subprocess.run(urgent, check=True, capture_output=True, timeout=120)  # it has the node to itself
     assert run.wait() == 0, run.text[-5000:]
