@@ -6,7 +6,8 @@ Writes feature files of the official split sizes (COCO Karpathy: 113,287 trainin
 captions) of a synthetic pair of encoders, then runs the stages transport, maps and retrieval as the workflow does, each
 in a process, for each of the runs (options of NGW, as behind the `~` of a derived name), and prints what each took:
 seconds, CPU seconds, peak memory. Finished stages are not run again. `rounds=6~early_rows=1000000` has no small rounds.
-The plan's kernel takes half of what is left of `--memory` (MB), as in a SLURM job that requests so much.
+The plan's kernel takes half of what is left of `--memory` (MB), as in a SLURM job that requests so much; `--processes`
+share it, and the plan's rows.
 """
 
 from __future__ import annotations
@@ -49,17 +50,18 @@ def write(path: Path, modality: str, items: int, per_item: int, stream: int, noi
             out["pooled"][rows] = np.tanh(seen) + noise * own
 
 
-def stage(name: str, *options: str) -> tuple[float, float, float]:
-    """Run a stage in a process: (seconds, CPU seconds, peak memory in MB)."""
+def stage(name: str, *options: str, processes: int = 1) -> tuple[float, float, float]:
+    """Run a stage: (seconds, CPU seconds of all processes, peak memory of one in MB)."""
     start = time.perf_counter()
-    process = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-m", "ngw", name, *options])
+    shared = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
+    process = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, *shared, "-m", "ngw", name, *options])
     _, status, used = os.wait4(process, 0)
     if status:
         sys.exit(f"{name}: status {status}")
     return time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
-def stages(run: str, folder: Path, file: dict[tuple[str, str], Path], given: list[str]) -> None:
+def stages(run: str, folder: Path, file: dict[tuple[str, str], Path], given: list[str], processes: int) -> None:
     """Run a run's unfinished stages; print their seconds and memory, and the recalls."""
     changes = dict(change.split("=") for change in run.split("~"))
     spec = json.dumps({"kind": "warp"} | {key: json.loads(value) for key, value in changes.items()})
@@ -74,7 +76,7 @@ def stages(run: str, folder: Path, file: dict[tuple[str, str], Path], given: lis
         ("retrieval", record, test),
     ):
         if not output.is_file():
-            seconds, cpu, memory = stage(name, *options)
+            seconds, cpu, memory = stage(name, *options, processes=processes if name == "transport" else 1)
             print(f"{run}, {name}: {seconds:,.0f} s, {cpu:,.0f} CPU s, peak {memory:,.0f} MB", flush=True)
     metrics = json.loads(record.read_text())["metrics"]
     print({key: round(value, 3) for key, value in metrics.items() if "recall_1" in key or "mrr" in key}, flush=True)
@@ -92,6 +94,7 @@ def main() -> None:
     parser.add_argument("--runs", nargs="+", default=["rounds=1", "rounds=6"])
     parser.add_argument("--noise", type=float, default=0.05)
     parser.add_argument("--memory", type=int, default=4000)
+    parser.add_argument("--processes", type=int, default=1, help="that share the plan's rows, under torchrun")
     chosen = parser.parse_args()
     os.environ["SLURM_MEM_PER_NODE"] = str(chosen.memory)
     sides = [(split, side) for split in ("train", "test") for side in ("vision", "text")]
@@ -101,7 +104,9 @@ def main() -> None:
             items, each = (chosen.images, 1) if split == "train" else (chosen.test, CAPTIONS if side == "text" else 1)
             write(path, side, items, each, ("train", "test").index(split), chosen.noise, chosen.width)
     for run in chosen.runs:
-        stages(run, chosen.folder, file, ["--pairs", str(chosen.pairs), "--unpaired", chosen.unpaired])
+        stages(
+            run, chosen.folder, file, ["--pairs", str(chosen.pairs), "--unpaired", chosen.unpaired], chosen.processes
+        )
 
 
 if __name__ == "__main__":

@@ -78,7 +78,8 @@ def test_a_level_is_passed_between_the_runs_on_both_sides_of_it():
 
 @pytest.mark.long
 def test_the_paper_s_size_runs_on_a_small_one(tmp_path):
-    size = ["--images", "300", "--test", "40", "--pairs", "60", "--runs", "rounds=1", "rounds=2~early_rows=50"]
+    size = ["--images", "300", "--test", "40", "--pairs", "60", "--processes", "2"]
+    size += ["--runs", "rounds=1", "rounds=2~early_rows=50"]
     text = printed("scale", tmp_path / "features", *size, cwd=tmp_path)
     found = re.findall(r"^(rounds=[^,\n]+, \w+): .* s, .* CPU s, peak", text, re.MULTILINE)
     assert found == [f"{run}, {stage}" for run in size[-2:] for stage in ("transport", "maps", "retrieval")]
