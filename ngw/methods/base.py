@@ -129,8 +129,8 @@ class Method(Given, Hubness):
     def _new(self, z: Any, name: str) -> np.ndarray:
         """Checked rows of x or y, by the name of the side."""
         self._check_fitted()
-        check_columns(z, vars(self).get(f"{name}_columns_"), name)
-        return check_cloud(z, name, len(vars(self)[f"{name}_mean_"]))
+        check_columns(z, getattr(self, f"{name}_columns_"), name)
+        return check_cloud(z, name, len(getattr(self, f"{name}_mean_")))
 
     def _check_fitted(self) -> None:
         name, of_fit = type(self).__name__, self.options_
