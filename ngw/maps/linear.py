@@ -20,16 +20,50 @@ def ridge(
     1974).  The search goes downhill, so that most of the grid is never computed.
     group [n]: rows of one number are left out together, as an image's captions are (by default each alone).
     """
-    mean_x, mean_y = np.average(x, 0, weights), np.average(y, 0, weights)
-    root = np.ones(len(x), x.dtype) if weights is None else np.sqrt(weights / weights.mean()).astype(x.dtype)
-    # Rows times the root of their weight: a plain least squares, whose constant column is the roots.
-    u, s, vt = thin_svd(root[:, None] * (x - mean_x.astype(x.dtype)))
-    target = root[:, None] * (y - mean_y.astype(y.dtype))
-    uy, blocks = u.T @ target, [] if group is None else _blocks(group)  # [r, d_y]
-    unit = max(float((s**2).mean()), 1e-12)
-    penalty = PENALTIES[_valley(lambda k: _press(u, s, uy, target, PENALTIES[k] * unit, root, blocks), len(PENALTIES))]
-    w = vt.T @ ((s / (s**2 + penalty * unit))[:, None] * uy)
-    return w, (mean_y - mean_x @ w).astype(w.dtype), float(penalty * unit / len(x))
+    fit = _Fit(x, y, weights, group)
+    w = fit.vt.T @ ((fit.s / (fit.s**2 + fit.penalty))[:, None] * fit.uy)
+    return w, (fit.mean_y - fit.mean_x @ w).astype(w.dtype), float(fit.penalty / len(x))
+
+
+def left_out(
+    x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None, group: np.ndarray | None = None
+) -> np.ndarray:
+    """What `ridge` predicts for each row of x from the other rows alone, [n, d_y]; from other groups' where given.
+
+    weights [n]: positive.
+    """
+    fit = _Fit(x, y, weights, group)
+    return y - fit.left_out(fit.penalty) / fit.root[:, None]
+
+
+class _Fit:
+    """A ridge regression along the singular vectors of x; its penalty, in units of s^2, has the least PRESS."""
+
+    def __init__(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, group: np.ndarray | None) -> None:
+        self.mean_x, self.mean_y = np.average(x, 0, weights), np.average(y, 0, weights)
+        self.root = np.ones(len(x), x.dtype) if weights is None else np.sqrt(weights / weights.mean()).astype(x.dtype)
+        # Rows times the root of their weight: a plain least squares, whose constant column is the roots.
+        self.u, self.s, self.vt = thin_svd(self.root[:, None] * (x - self.mean_x.astype(x.dtype)))
+        self.target = self.root[:, None] * (y - self.mean_y.astype(y.dtype))
+        self.uy, self.blocks = self.u.T @ self.target, [] if group is None else _blocks(group)  # [r, d_y]
+        unit = max(float((self.s**2).mean()), 1e-12)
+        self.penalty = unit * PENALTIES[_valley(lambda k: self.press(PENALTIES[k] * unit), len(PENALTIES))]
+
+    def press(self, penalty: float) -> float:
+        """Mean squared residual of rows left out."""
+        return float((self.left_out(penalty) ** 2).mean())
+
+    def left_out(self, penalty: float) -> np.ndarray:
+        """Residuals [n, d_y] of rows left out, times the roots of their weights."""
+        shrink = self.s**2 / (self.s**2 + penalty)
+        leverage = (self.u**2) @ shrink + self.root**2 / len(self.root)
+        residual = self.target - self.u @ (shrink[:, None] * self.uy)
+        left_out = residual / np.maximum(1 - leverage, 1e-6)[:, None]
+        for rows in self.blocks:  # of a group when it is left out: (1 - H)^-1 of its block of the hat matrix H
+            own, constant = self.u[rows], self.root[rows]
+            hat = (own * shrink) @ own.swapaxes(1, 2) + constant[:, :, None] * constant[:, None] / len(self.root)
+            left_out[rows] = np.linalg.solve((1 + 1e-6) * np.eye(rows.shape[1]) - hat, residual[rows])
+        return left_out
 
 
 def _valley(error: Callable[[int], float], n: int) -> int:
@@ -46,22 +80,6 @@ def _blocks(group: np.ndarray) -> list[np.ndarray]:
     _, label, size = np.unique(group, return_inverse=True, return_counts=True)
     order = np.argsort(label, kind="stable")
     return [order[size[label[order]] == c].reshape(-1, c) for c in np.unique(size[size > 1])]
-
-
-def _press(
-    u: np.ndarray, s: np.ndarray, uy: np.ndarray, y: np.ndarray, penalty: float, root: np.ndarray,
-    blocks: list[np.ndarray],
-) -> float:  # fmt: skip
-    """Mean squared residual of rows left out, for one penalty; root [n]: of their weights, the constant's column."""
-    shrink = s**2 / (s**2 + penalty)
-    leverage = (u**2) @ shrink + root**2 / len(root)
-    residual = y - u @ (shrink[:, None] * uy)
-    left_out = residual / np.maximum(1 - leverage, 1e-6)[:, None]
-    for rows in blocks:  # residuals of a group when it is left out: (1 - H)^-1 of its block of the hat matrix H
-        own, constant = u[rows], root[rows]
-        hat = (own * shrink) @ own.swapaxes(1, 2) + constant[:, :, None] * constant[:, None] / len(root)
-        left_out[rows] = np.linalg.solve((1 + 1e-6) * np.eye(rows.shape[1]) - hat, residual[rows])
-    return float((left_out**2).mean())
 
 
 def thin_svd(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

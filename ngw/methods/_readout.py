@@ -80,14 +80,15 @@ def _spectrum(second: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def moments(
     x: np.ndarray, y: np.ndarray, pairs: np.ndarray, plan: Transport, weights: tuple[np.ndarray, np.ndarray],
-    trust: float,
+    trust: float, belief: np.ndarray | None = None,
 ) -> dict[bool, Moments]:  # fmt: skip
     """The moments of the known pairs alone (False), and with the other rows paired with their barycentres (True).
 
-    A known pair counts 1, another row of x or y half its weight, [n] or [m], times `trust`.
+    A known pair counts 1, or its belief [k]; another row of x or y half its weight, [n] or [m], times `trust`.
     """
     alone = [np.setdiff1d(np.arange(len(z)), known) for z, known in ((x, pairs[:, 0]), (y, pairs[:, 1]))]
-    sums = {False: Moments.of(x[pairs[:, 0]], y[pairs[:, 1]], np.ones(len(pairs), np.float32))}
+    known = np.ones(len(pairs), np.float32) if belief is None else belief
+    sums = {False: Moments.of(x[pairs[:, 0]], y[pairs[:, 1]], known)}
     sums[True] = sums[False]
     for rows in blocks(max(map(len, alone))):  # some of each cloud at a time
         of_x, of_y = (others[rows] for others in alone)

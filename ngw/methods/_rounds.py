@@ -30,9 +30,13 @@ def in_both(z: Cloud, w: np.ndarray, b: np.ndarray, of_x: bool) -> Computed:
     return Computed(z, make)
 
 
-def drawn(n: int, known: np.ndarray, count: int, seed: int, side: str) -> np.ndarray:
-    """The rows of a cloud of n that a hint's maps are fitted to: the known ones, and `count` of the others."""
-    return np.union1d(known, rng(seed, "rounds", side).permutation(np.setdiff1d(np.arange(n), known))[:count])
+def drawn(x: Cloud, y: Cloud, pairs: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
+    """The rows of both clouds that a hint's maps are fitted to: the known ones, and `count` of the others each."""
+    rows = []
+    for z, known, side in zip((x, y), pairs.T, "xy", strict=True):
+        others = np.setdiff1d(np.arange(len(z)), known)
+        rows.append(np.union1d(known, rng(seed, "rounds", side).permutation(others)[:count]))
+    return rows
 
 
 def narrowed(

@@ -141,9 +141,11 @@ def partial_problem(
 def couple(
     space: tuple[Cloud, Cloud] | np.ndarray, x: Cloud, y: Cloud, pinned: np.ndarray, options: SinkhornOptions,
     truth: np.ndarray | None = None, wanted: Sequence[np.ndarray] | None = None, group: Any = None,
-    start: np.ndarray | None = None,
+    start: np.ndarray | None = None, belief: np.ndarray | None = None,
 ) -> Transport:  # fmt: skip
     """The plan between all rows, in which the pinned pairs [k, 2] keep their mass, and its projections.
+
+    belief [k]: the share of its mass that a pinned pair keeps; None: all.
 
     space: unit rows (u [n, e], v [m, e]) or a cost matrix [n, m].  truth [t, 2]: the true pairs, for `true_mass` alone.
     wanted: rows of x and of y whose projections are computed; others get only their pinned mass's.  None: all.
@@ -153,7 +155,7 @@ def couple(
     """
     n, m = len(x), len(y)
     a, b = np.full(n, 1 / n), np.full(m, 1 / m)
-    share, rest_a, rest_b = pin(a, b, pinned)
+    share, rest_a, rest_b = pin(a, b, pinned, belief)
     rows, columns = np.flatnonzero(rest_a > 0), np.flatnonzero(rest_b > 0)
     ranks, rank = (group.size(), group.rank()) if group is not None and options.mass == 1 else (1, 0)
     group, mine = (group, np.array_split(rows, ranks)[rank]) if 1 < ranks <= len(rows) else (None, rows)
@@ -248,8 +250,10 @@ def summed(value: np.ndarray, group: Any) -> np.ndarray:
     return total(torch.from_numpy(value), group).numpy()
 
 
-def pin(a: np.ndarray, b: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Put as much mass on each known pair as its row and column still have.
+def pin(
+    a: np.ndarray, b: np.ndarray, pairs: np.ndarray, belief: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Put as much mass on each known pair as its row and column still have, or that share of it, belief [k].
 
     a [n], b [m]: weights.  Returns (the pairs' mass [k], what is left of a, what is left of b).
     """
@@ -262,6 +266,10 @@ def pin(a: np.ndarray, b: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np
     # Rounding leaves small remainders of a row that is used up.
     a[a < 1e-9 / len(a)] = 0
     b[b < 1e-9 / len(b)] = 0
+    if belief is not None:
+        for rest, rows in ((a, pairs[:, 0]), (b, pairs[:, 1])):
+            np.add.at(rest, rows, share * (1 - belief))
+        share = share * belief
     return share, a, b * (a.sum() / b.sum() if b.sum() > 0 else 1)
 
 

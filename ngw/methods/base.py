@@ -185,8 +185,8 @@ class Method(Given, Hubness):
 
     @property
     def n_parameters_(self) -> int:
-        """Learned numbers; the clouds' coordinates (centre, scale, whitening) and the training curve aside."""
-        return sum(a.size for k, a in self._arrays().items() if not k.startswith(("x_", "y_", "curve_")))
+        """Learned numbers; the clouds' coordinates (centre, scale, whitening), pairs and the training curve aside."""
+        return sum(a.size for k, a in self._arrays().items() if not k.startswith(("x_", "y_", "pair_", "curve_")))
 
     @property
     def n_features_in_(self) -> int:

@@ -18,6 +18,7 @@ from ngw.methods._readout import Space, moments
 from ngw.methods._rounds import HINT, drawn, in_both, narrowed
 from ngw.methods._transport import SinkhornOptions, Transport, couple, mean
 from ngw.methods._whitened import Whitened
+from ngw.methods._wrong_pairs import belief
 from ngw.methods.base import Method, Role
 from ngw.methods.cca import CCA
 from ngw.methods.clusters import Clusters
@@ -70,6 +71,8 @@ class Warp(Whitened):
     # The plan is the mean of two; the second is sharper, between clouds that are whitened more; null: one plan.
     sharp_whiten: float | None = option(5.0, above=0)
     sharp_epsilon: float = option(0.02, above=0)
+    # Known pairs count as far as the others don't contradict them (`pair_belief_`); false: all are believed.
+    robust: bool = True
     pinned: bool = True  # the known pairs' mass stays on the pairs, and only the rest is transported
     mass: float = option(1.0, above=0, most=1)  # share of the rest that is transported; below 1 the plan is partial
     tau: float | None = option(None, above=0)  # weight of penalties on the marginals, in epsilon's unit; null: exact
@@ -117,6 +120,17 @@ class Warp(Whitened):
     def supervision(self) -> Literal["none", "some", "all"]:  # type: ignore[override]  # follows from an option
         return COSTS[self.cost]().supervision
 
+    def _prepare(self, x: Any, y: Any, pairs: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        x, y, pairs = super()._prepare(x, y, pairs)
+        believed = belief(x, y, pairs) if self.robust else np.ones(len(pairs))
+        self.pair_belief_ = believed.astype(np.float32)
+        return x, y, pairs[believed > 0]
+
+    @property
+    def _belief(self) -> np.ndarray:
+        """How much the remaining pairs are believed."""
+        return self.pair_belief_[self.pair_belief_ > 0]
+
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         self._fit_maps(x, y, pairs, self._solve(x, y, pairs, seed), seed)
 
@@ -159,11 +173,12 @@ class Warp(Whitened):
             return draft, self._weights(draft)
 
         choice = choose(plan, x, y, pairs, self.trust, seed, self.hubness)
-        plans = [self._plan(x, y, pairs, self.epsilon, seed, truth, group=group)]
+        known = {"truth": truth, "group": group, "belief": self._belief}
+        plans = [self._plan(x, y, pairs, self.epsilon, seed, **known)]
         if self.whiten is not None and self.sharp_whiten is not None:
             of_x, of_y = self._rewhitened(x, y, self.sharp_whiten)
             u, v = Computed(x, lambda rows: rows * of_x), Computed(y, lambda rows: rows * of_y)
-            plans.append(self._plan(u, v, pairs, self.sharp_epsilon, seed, truth, group=group))
+            plans.append(self._plan(u, v, pairs, self.sharp_epsilon, seed, **known))
             plans[1].to_x /= of_x
             plans[1].to_y /= of_y
         solved = mean(plans)
@@ -172,7 +187,7 @@ class Warp(Whitened):
 
     def _plan(
         self, x: Cloud, y: Cloud, pairs: np.ndarray, epsilon: float, seed: int, truth: np.ndarray | None = None,
-        rounds: int | None = None, group: Any = None,
+        rounds: int | None = None, group: Any = None, belief: np.ndarray | None = None,
     ) -> Transport:  # fmt: skip
         """A plan in at most `rounds` rounds; between large clouds all except the last are hints."""
         rounds = self.rounds if rounds is None else rounds
@@ -183,7 +198,8 @@ class Warp(Whitened):
             space = teacher.cost(x[:], y[:])
         large = max(len(x), len(y)) - len(pairs) > self.early_rows
         plan: Any = None
-        pinned, before, scale = pairs if self.pinned else pairs[:0], None, 1.0
+        pinned, belief = (pairs, belief) if self.pinned else (pairs[:0], None)
+        before, scale = None, 1.0
         g: np.ndarray | None = None  # potentials of y in the last plan between unit rows, where the next one starts
         for done in range(rounds):
             heat = max(1.0, self.warmth * COOLING**done) if rounds > 1 else 1.0
@@ -194,14 +210,14 @@ class Warp(Whitened):
                 space, options, scale = narrowed(space, options, hint, self.dims)
             elif isinstance(space, tuple):
                 space = space[0][:], space[1][:]
-            some = self._drawn(x, y, pairs, seed) if hint else None
+            some = drawn(x, y, pairs, self.early_rows, seed) if hint else None
             start = None if g is None else g / scale
-            plan = couple(space, x, y, pinned, options, None if hint else truth, some, group, start)
+            plan = couple(space, x, y, pinned, options, None if hint else truth, some, group, start, belief)
             plan.rounds, g = done + 1, scale * plan.g if isinstance(space, tuple) else None
             if before is not None:
                 new, old = plan.to_y[before[0]], before[1]
                 plan.moved = float(np.linalg.norm(new - old) / np.linalg.norm(new))
-            fixed = len(pinned) == len(x) == len(y)  # all mass is pinned: no round changes that
+            fixed = np.isnan(plan.f).all()  # all mass is pinned: no round changes that
             settled = heat == 1 and not large and plan.moved is not None and plan.moved < self.settled
             if fixed or settled or plan.rounds == rounds:
                 break
@@ -212,11 +228,6 @@ class Warp(Whitened):
         if not teacher.converged_:
             plan.converged, plan.reason = False, f"cost {self.cost}: {teacher.note_} Plan: {plan.reason}"
         return plan
-
-    def _drawn(self, x: Cloud, y: Cloud, pairs: np.ndarray, seed: int) -> list[np.ndarray]:
-        """The rows of both clouds that a hint's maps are fitted to."""
-        sides = zip((x, y), pairs.T, "xy", strict=True)
-        return [drawn(len(z), known, self.early_rows, seed, side) for z, known, side in sides]
 
     def _spanned(self, x: Cloud, y: Cloud, pairs: np.ndarray, plan: Transport) -> tuple[Computed, Computed]:
         """Both clouds in the space of ridge maps to a plan's targets."""
@@ -257,7 +268,7 @@ class Warp(Whitened):
     def _fit_readout(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, transport: Transport) -> None:
         """The space in which rows are compared, by the plan's choice."""
         choice = Choice(**transport.choice)
-        space = choice.space(moments(x, y, pairs, transport, self._weights(transport), self.trust))
+        space = choice.space(moments(x, y, pairs, transport, self._weights(transport), self.trust, self._belief))
         self.axes_x_, self.axes_y_, self.shares_ = space.x, space.y, space.shares
         self.hubs_ = choice.hubness
 

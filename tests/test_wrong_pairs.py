@@ -1,0 +1,106 @@
+"""Wrong known pairs: the others contradict them, so that NGW takes their rows for unpaired ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ngw import methods
+from ngw.methods import _wrong_pairs
+from ngw.methods._given import mislead
+from ngw.methods._transport import SinkhornOptions, couple, pin
+from ngw.methods._wrong_pairs import belief, mixture, probability
+from ngw.methods.warp import Warp
+from ngw.metrics.retrieval import ranks
+
+
+def views(n, seed=0, noise=0.3, per_image=1, latent=8):
+    """Noisy linear views float32 x [n, 24], y [n per_image, 20] of one latent cloud, and the true pairs."""
+    rng = np.random.default_rng(seed)
+    z, to_x, to_y = (rng.standard_normal(shape) for shape in ((n, latent), (latent, 24), (latent, 20)))
+    x, y = z @ to_x, np.repeat(z, per_image, 0) @ to_y
+    x, y = (v + noise * rng.standard_normal(v.shape) for v in (x, y))
+    pairs = np.stack([np.repeat(np.arange(n), per_image), np.arange(n * per_image)], axis=1)
+    return x.astype(np.float32), y.astype(np.float32), pairs
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+@pytest.mark.parametrize("per_image", [1, 5])
+def test_wrong_pairs_are_found_and_right_ones_stay(share, per_image):
+    x, y, pairs = views(1200 // per_image, per_image=per_image)
+    given = mislead(pairs, share, 0)
+    wrong = (given != pairs).any(1)
+    believed = belief(x, y, given)
+    assert believed[~wrong].mean() > 0.97
+    assert believed[wrong].mean() < 0.15
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("noise", [0.1, 1.0, 3.0])  # rows that find each other, and rows that hardly do
+def test_no_pair_is_doubted_where_none_is_wrong(seed, noise):
+    assert (belief(*views(200, seed, noise)) == 1).all()
+
+
+def test_pairs_that_cannot_judge_each_other_stay():
+    x, y, pairs = views(200)
+    assert (belief(x, y, mislead(pairs, 1, 0)) == 1).all()  # all are wrong
+    assert (belief(x, y, mislead(pairs[:150], 0.3, 0)) == 1).all()  # too few
+    assert belief(x, y, pairs[:0]).shape == (0,)
+
+
+def test_many_pairs_judge_each_other_in_parts(monkeypatch):
+    x, y, pairs = views(600)
+    given, together = mislead(pairs, 0.2, 0), []
+
+    def spied(x, y, pairs):
+        together.append(len(pairs))
+        return probability(x, y, pairs)
+
+    monkeypatch.setattr(_wrong_pairs, "TOGETHER", 250)
+    monkeypatch.setattr(_wrong_pairs, "probability", spied)
+    assert ((belief(x, y, given) > 0) == (given == pairs).all(1)).mean() > 0.97
+    assert together == [200, 200, 200]
+
+
+def test_a_mixture_gives_back_its_share():
+    rng = np.random.default_rng(0)
+    wrong = np.arange(2000) < 500
+    probable, share = mixture(np.where(wrong, rng.standard_normal(2000), 3 + 0.7 * rng.standard_normal(2000)))
+    assert share == pytest.approx(0.25, abs=0.02)
+    assert probable[~wrong].mean() > 0.95 > 0.15 > probable[wrong].mean()
+
+
+def test_ngw_loses_less_to_wrong_pairs_and_names_them(tmp_path):
+    x, y, pairs = views(350, seed=1, noise=1.5, latent=16)
+    train_x, train_y, known = x[:250], y[:250], mislead(pairs[:250], 0.3, 0)
+    wrong = np.flatnonzero((known != pairs[:250]).any(1))
+
+    def recall(method):
+        u, v = method.fit(train_x, train_y, known).embed(x[250:], y[250:])
+        return np.mean([(r == 1).mean() for r in ranks(u, v, np.arange(100))])
+
+    robust = Warp()
+    assert recall(robust) > recall(Warp(robust=False)) + 0.05
+    doubted = np.flatnonzero(robust.pair_belief_ == 0)
+    assert np.isin(wrong, doubted).mean() > 0.7
+    assert np.isin(doubted, wrong).mean() > 0.9
+    robust.save(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(methods.load(tmp_path / "model.safetensors").pair_belief_, robust.pair_belief_)
+    assert (Warp(robust=False).fit(train_x, train_y, known).pair_belief_ == 1).all()
+
+
+def test_a_half_believed_pair_keeps_half_of_its_mass():
+    rng = np.random.default_rng(0)
+    x, y = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in rng.standard_normal((2, 6, 4)))
+    pairs = np.array([[0, 1], [2, 2]])
+    share, rest_x, rest_y = pin(np.full(6, 1 / 6), np.full(6, 1 / 6), pairs, np.array([1, 0.5]))
+    np.testing.assert_allclose(share, [1 / 6, 1 / 12])
+    np.testing.assert_allclose(rest_x, np.array([0, 2, 1, 2, 2, 2]) / 12)
+    np.testing.assert_allclose(rest_y, np.array([2, 0, 1, 2, 2, 2]) / 12)
+    options = SinkhornOptions(epsilon=0.1)
+    free = couple((x, y), x, y, pairs[:1], options, wanted=None)
+    half = couple((x, y), x, y, pairs, options, belief=np.array([1, 0.5]))
+    whole = couple((x, y), x, y, pairs, options)
+    near = [np.linalg.norm(plan.to_y[2] - y[2]) for plan in (whole, half, free)]
+    assert near[0] < 1e-6 < near[1] < near[2]
+    np.testing.assert_allclose(half.mass_x, 1, rtol=1e-4)  # the marginals are what they were
