@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from ngw import methods
+from ngw.errors import InputError
 from ngw.methods import _wrong_pairs
 from ngw.methods._given import mislead
 from ngw.methods._transport import SinkhornOptions, couple, pin
-from ngw.methods._wrong_pairs import belief, mixture, probability
+from ngw.methods._wrong_pairs import judge, mixture, probability
 from ngw.methods.warp import Warp
 from ngw.metrics.retrieval import ranks
 
@@ -30,22 +31,22 @@ def test_wrong_pairs_are_found_and_right_ones_stay(share, per_image):
     x, y, pairs = views(1200 // per_image, per_image=per_image)
     given = mislead(pairs, share, 0)
     wrong = (given != pairs).any(1)
-    believed = belief(x, y, given)
-    assert believed[~wrong].mean() > 0.97
-    assert believed[wrong].mean() < 0.15
+    belief = judge(x, y, given)
+    assert belief[~wrong].mean() > 0.97
+    assert belief[wrong].mean() < 0.15
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("noise", [0.1, 1.0, 3.0])  # rows that find each other, and rows that hardly do
 def test_no_pair_is_doubted_where_none_is_wrong(seed, noise):
-    assert (belief(*views(200, seed, noise)) == 1).all()
+    assert (judge(*views(200, seed, noise)) == 1).all()
 
 
 def test_pairs_that_cannot_judge_each_other_stay():
     x, y, pairs = views(200)
-    assert (belief(x, y, mislead(pairs, 1, 0)) == 1).all()  # all are wrong
-    assert (belief(x, y, mislead(pairs[:150], 0.3, 0)) == 1).all()  # too few
-    assert belief(x, y, pairs[:0]).shape == (0,)
+    assert (judge(x, y, mislead(pairs, 1, 0)) == 1).all()  # all are wrong
+    assert (judge(x, y, mislead(pairs[:150], 0.3, 0)) == 1).all()  # too few
+    assert judge(x, y, pairs[:0]).shape == (0,)
 
 
 def test_many_pairs_judge_each_other_in_parts(monkeypatch):
@@ -58,7 +59,7 @@ def test_many_pairs_judge_each_other_in_parts(monkeypatch):
 
     monkeypatch.setattr(_wrong_pairs, "TOGETHER", 250)
     monkeypatch.setattr(_wrong_pairs, "probability", spied)
-    assert ((belief(x, y, given) > 0) == (given == pairs).all(1)).mean() > 0.97
+    assert ((judge(x, y, given) > 0) == (given == pairs).all(1)).mean() > 0.97
     assert together == [200, 200, 200]
 
 
@@ -87,6 +88,17 @@ def test_ngw_loses_less_to_wrong_pairs_and_names_them(tmp_path):
     robust.save(tmp_path / "model.safetensors")
     np.testing.assert_array_equal(methods.load(tmp_path / "model.safetensors").pair_belief_, robust.pair_belief_)
     assert (Warp(robust=False).fit(train_x, train_y, known).pair_belief_ == 1).all()
+
+
+def test_maps_are_fitted_to_the_pairs_that_the_plan_believed():
+    x, y, pairs = views(350, seed=1, noise=1.5, latent=16)
+    known = mislead(pairs[:250], 0.3, 0)
+    plan = Warp().solve(x, y, known)
+    staged, whole = Warp().fit_maps(x, y, known, plan), Warp().fit(x, y, known)
+    np.testing.assert_array_equal(staged.pair_belief_, whole.pair_belief_)
+    np.testing.assert_array_equal(staged.transform(x), whole.transform(x))
+    with pytest.raises(InputError, match="expected a plan of 249 known pairs, found 250; solve it again"):
+        Warp().fit_maps(x, y, known[:249], plan)
 
 
 def test_a_half_believed_pair_keeps_half_of_its_mass():

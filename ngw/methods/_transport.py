@@ -21,6 +21,7 @@ class Transport:
     to_y [n, d_y], to_x [m, d_x]: barycentric projections both ways, in standardised coordinates (proposal 2.3).
     mass_x [n], mass_y [m]: share of each row's weight that was transported; 1 where the marginals are exact.
     support_x [n], support_y [m]: exp(entropy of the row): how many partners share its mass; 1 for a known pair.
+    belief [k]: how far each given pair is believed.
     f [n], g [m]: potentials in the cost's own units; NaN where a known pair took the row's whole mass.  Of a mean of k
     plans they are [k, n] and [k, m].
     """
@@ -42,6 +43,7 @@ class Transport:
     rounds: int = 1
     moved: float | None = None  # relative change of to_y in the last round
     choice: dict[str, Any] = field(default_factory=dict)  # `ngw.methods._choice.Choice`
+    belief: np.ndarray = field(default_factory=lambda: np.ones(0, np.float32))  # `ngw.methods._wrong_pairs.judge`
 
     def diagnostics(self) -> dict[str, Any]:
         """The solver's status as values of JSON: a NaN becomes None."""

@@ -20,7 +20,7 @@ EXCHANGED = 30_000  # about so many exchanged partners tell what wrong pairs rea
 STEPS = 200  # of expectation maximisation
 
 
-def belief(x: np.ndarray, y: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+def judge(x: np.ndarray, y: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """How much of each of the pairs [k, 2] of rows of x [n, d_x] and y [m, d_y] is believed, [k].
 
     The probability that it is right; 0 if that is low.  1 for all where they are too few to judge each other, hardly
@@ -39,7 +39,7 @@ def belief(x: np.ndarray, y: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 
 def probability(x: np.ndarray, y: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, float]:
-    """(how probable it is that each of the pairs is right [k], the share of wrong ones); arguments as in `belief`.
+    """(how probable it is that each of the pairs is right [k], the share of wrong ones); arguments as in `judge`.
 
     A pair's evidence says how near its rows come to each other under ridge regressions on the other pairs.  Exchanged
     partners tell what wrong pairs reach: their evidence is a standard normal variable.  The pairs' own is a mixture of

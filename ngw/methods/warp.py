@@ -18,7 +18,7 @@ from ngw.methods._readout import Space, moments
 from ngw.methods._rounds import HINT, drawn, in_both, narrowed
 from ngw.methods._transport import SinkhornOptions, Transport, couple, mean
 from ngw.methods._whitened import Whitened
-from ngw.methods._wrong_pairs import belief
+from ngw.methods._wrong_pairs import judge
 from ngw.methods.base import Method, Role
 from ngw.methods.cca import CCA
 from ngw.methods.clusters import Clusters
@@ -120,17 +120,6 @@ class Warp(Whitened):
     def supervision(self) -> Literal["none", "some", "all"]:  # type: ignore[override]  # follows from an option
         return COSTS[self.cost]().supervision
 
-    def _prepare(self, x: Any, y: Any, pairs: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        x, y, pairs = super()._prepare(x, y, pairs)
-        believed = belief(x, y, pairs) if self.robust else np.ones(len(pairs))
-        self.pair_belief_ = believed.astype(np.float32)
-        return x, y, pairs[believed > 0]
-
-    @property
-    def _belief(self) -> np.ndarray:
-        """How much the remaining pairs are believed."""
-        return self.pair_belief_[self.pair_belief_ > 0]
-
     def _fit(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> None:
         self._fit_maps(x, y, pairs, self._solve(x, y, pairs, seed), seed)
 
@@ -161,6 +150,9 @@ class Warp(Whitened):
             raise InputError(
                 f"transport: expected targets of widths {widths}, found {targets}; solve it again with these options."
             )
+        if len(transport.belief) != len(pairs):
+            found = len(transport.belief)
+            raise InputError(f"transport: expected a plan of {len(pairs)} known pairs, found {found}; solve it again.")
         self._fit_maps(x, y, pairs, transport, seed)
         return self._fitted(rows_x, rows_y, known, seed)
 
@@ -172,8 +164,10 @@ class Warp(Whitened):
             draft = self._plan(x, y, pairs, self.epsilon, seed, rounds=min(self.rounds, DRAFT_ROUNDS))
             return draft, self._weights(draft)
 
+        belief = (judge(x, y, pairs) if self.robust else np.ones(len(pairs))).astype(np.float32)
+        pairs = pairs[belief > 0]
         choice = choose(plan, x, y, pairs, self.trust, seed, self.hubness)
-        known = {"truth": truth, "group": group, "belief": self._belief}
+        known: dict[str, Any] = {"truth": truth, "group": group, "belief": belief[belief > 0]}
         plans = [self._plan(x, y, pairs, self.epsilon, seed, **known)]
         if self.whiten is not None and self.sharp_whiten is not None:
             of_x, of_y = self._rewhitened(x, y, self.sharp_whiten)
@@ -182,7 +176,7 @@ class Warp(Whitened):
             plans[1].to_x /= of_x
             plans[1].to_y /= of_y
         solved = mean(plans)
-        solved.choice = asdict(choice)
+        solved.choice, solved.belief = asdict(choice), belief
         return solved
 
     def _plan(
@@ -252,6 +246,7 @@ class Warp(Whitened):
 
         weights = Weights(self.cycle, self.injectivity, self.smoothness, self.paired, self.margin)
         training = Training(self.steps, self.batch, self.learning_rate)
+        self.pair_belief_, pairs = transport.belief, pairs[transport.belief > 0]
         targets = Targets(x, y, transport.to_y, transport.to_x, pairs, *self._weights(transport))
         fitted = fit(targets, self.map, self.hidden, weights, training, seed)
         for name, p in (("ab", fitted.ab), ("ba", fitted.ba)):
@@ -267,8 +262,8 @@ class Warp(Whitened):
 
     def _fit_readout(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, transport: Transport) -> None:
         """The space in which rows are compared, by the plan's choice."""
-        choice = Choice(**transport.choice)
-        space = choice.space(moments(x, y, pairs, transport, self._weights(transport), self.trust, self._belief))
+        choice, belief = Choice(**transport.choice), transport.belief[transport.belief > 0]
+        space = choice.space(moments(x, y, pairs, transport, self._weights(transport), self.trust, belief))
         self.axes_x_, self.axes_y_, self.shares_ = space.x, space.y, space.shares
         self.hubs_ = choice.hubness
 
