@@ -64,14 +64,14 @@ def evidence(sides: Sequence[tuple[np.ndarray, np.ndarray]], group: np.ndarray) 
 
     units = [(unit(there), unit(z)) for there, z in sides]
     means = [there @ z.mean(0) for there, z in units]
-    spreads = [np.sqrt(np.einsum("ij,ij->i", there @ np.cov(z.T, bias=True), there)) for there, z in units]
+    variances = [np.einsum("ij,ij->i", there @ np.cov(z.T, bias=True), there) for there, z in units]
 
     def nearness(i: np.ndarray, j: np.ndarray) -> np.ndarray:
         """Of rows i of the first side and j of the second: two cosines, each in standard deviations of its row's."""
-        ways = zip(units, means, spreads, ((i, j), (j, i)), strict=True)
+        ways = zip(units, means, variances, ((i, j), (j, i)), strict=True)
         return sum(
-            (np.einsum("ij,ij->i", there[a], z[b]) - mean[a]) / spread[a].clip(1e-12)
-            for (there, z), mean, spread, (a, b) in ways
+            (np.einsum("ij,ij->i", there[a], z[b]) - mean[a]) / np.sqrt(variance[a].clip(1e-12))
+            for (there, z), mean, variance, (a, b) in ways
         )
 
     k, exchanged = np.arange(len(group)), []
