@@ -177,7 +177,7 @@ def figure(rows: pd.DataFrame, pair: Pair) -> Figure:
             "95 % interval": style.band(looks[bases[0]]["color"], 0.45),
             "level of a panel's first base": style.line(**_LEVEL),
         }
-        drawn.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=4)
+        drawn.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=3)
     return drawn
 
 
