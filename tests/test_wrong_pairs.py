@@ -7,6 +7,7 @@ import pytest
 
 from ngw import methods
 from ngw.errors import InputError
+from ngw.maps.linear import left_out, ridge
 from ngw.methods import _wrong_pairs
 from ngw.methods._given import mislead
 from ngw.methods._transport import SinkhornOptions, couple, pin
@@ -23,6 +24,30 @@ def views(n, seed=0, noise=0.3, per_image=1, latent=8):
     x, y = (v + noise * rng.standard_normal(v.shape) for v in (x, y))
     pairs = np.stack([np.repeat(np.arange(n), per_image), np.arange(n * per_image)], axis=1)
     return x.astype(np.float32), y.astype(np.float32), pairs
+
+
+def predictions(x, y, penalty, group, weights):
+    """What the regression on the other groups (weighted sum of squares + penalty |w|^2) predicts for each row."""
+    found = []
+    for i in range(len(x)):
+        rest, root = group != group[i], np.sqrt(weights)[:, None]
+        mx, my = (np.average(z[rest], 0, weights[rest]) for z in (x, y))
+        xc, yc = ((root * (z - mean))[rest] for z, mean in ((x, mx), (y, my)))
+        w = np.linalg.solve(xc.T @ xc + penalty * np.eye(x.shape[1]), xc.T @ yc)
+        found.append(my + (x[i] - mx) @ w)
+    return np.array(found)
+
+
+@pytest.mark.parametrize("d", [4, 20])
+@pytest.mark.parametrize("size", [1, 3])
+def test_rows_left_out_are_predicted_by_the_other_groups(d, size):
+    x, y = np.random.default_rng(1).standard_normal((15, d)), np.random.default_rng(2).standard_normal((15, 3))
+    y += x[:, :3]
+    group, weights = np.arange(15) // size, np.random.default_rng(0).uniform(0.01, 2, 15)
+    weights /= weights.mean()
+    penalty = 15 * ridge(x, y, weights, group)[2]  # of the sum of squares
+    expected = predictions(x, y, penalty, group, weights)
+    np.testing.assert_allclose(left_out(x, y, weights, group), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3])
