@@ -69,6 +69,7 @@ def test_the_split_is_by_image(photos):
     found = align.album(photos, photos.parent / "captions.csv")
     assert found.captioned == 20
     assert found.owner == [k for k in range(20) for _ in range(2)]
+    assert found.lines == list(range(2, 42))
     assert len(found.images) == len(set(found.images)) == 24
     x = np.random.default_rng(0).normal(size=(24, 8)).astype(np.float32)
     y = x[found.owner] @ np.random.default_rng(1).normal(size=(8, 6)).astype(np.float32)

@@ -157,8 +157,8 @@ def clouds(d_y: int = 5, n: int = 90, noise: float = 0.3) -> Clouds:
     points = stream.standard_normal((n, 5)) * [3, 2, 1, 1, 1]
     x = np.hstack([points, stream.standard_normal((n, 2))])
     y = points @ stream.standard_normal((5, d_y)) + noise * stream.standard_normal((n, d_y))
-    pairs = np.stack([np.arange(60)] * 2, axis=1)
-    return Clouds(x.astype(np.float32), y.astype(np.float32), pairs, np.stack([np.arange(n)] * 2, axis=1))
+    pairs = np.stack([np.arange(n)] * 2, axis=1)
+    return Clouds(x.astype(np.float32), y.astype(np.float32), pairs[:60], pairs, np.arange(60))
 
 
 def fitted(kind: str, two: Clouds, **options) -> methods.Method:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from ngw import methods
+from ngw.comparison import compare
+from ngw.dual.align import Album, _compared
 from ngw.errors import InputError
 from ngw.maps.linear import left_out, ridge
 from ngw.methods import _wrong_pairs
@@ -121,9 +123,40 @@ def test_maps_are_fitted_to_the_pairs_that_the_plan_believed():
     plan = Warp().solve(x, y, known)
     staged, whole = Warp().fit_maps(x, y, known, plan), Warp().fit(x, y, known)
     np.testing.assert_array_equal(staged.pair_belief_, whole.pair_belief_)
+    assert plan.diagnostics()["doubted"] == (whole.pair_belief_ == 0).sum() > 0
     np.testing.assert_array_equal(staged.transform(x), whole.transform(x))
     with pytest.raises(InputError, match="expected a plan of 249 known pairs, found 250; solve it again"):
         Warp().fit_maps(x, y, known[:249], plan)
+
+
+def test_a_comparison_names_the_pairs_that_were_left_out():
+    x, y, pairs = views(330)
+    y = y[mislead(pairs, 0.1, 0)[:, 1]]
+    wrong = np.flatnonzero((mislead(pairs, 0.1, 0) != pairs).any(1))
+    found = compare(x, y, pairs=[300, 20], test=30, methods=["ngw", "ngw~robust=false", "cca"], seed=[0, 1])
+    for run in found.runs:
+        if run.method == "ngw" and run.pairs == "300":
+            assert np.isin(run.doubted, wrong).mean() > 0.9
+            assert len(run.doubted) > 20
+        else:
+            assert not len(run.doubted)
+    lines, doubted = str(found).splitlines(), np.sort(found.runs[0].doubted)
+    assert lines[-1] == (
+        f"ngw, 300 known pairs (seed 0): left out {len(doubted)} that contradict the others, rows "
+        f"{', '.join(map(str, doubted[:10]))} and {len(doubted) - 10} more; check them."
+    )
+    assert sum("left out" in line for line in lines) == 1
+
+
+def test_captions_that_were_left_out_are_named_by_their_lines():
+    x, y, pairs = views(320)
+    wrong = mislead(pairs, 0.1, 0)[:, 1]
+    names, lines = [f"{k}.png" for k in range(320)], list(range(2, 644, 2)[:320])  # each caption spans two lines
+    photos = Album(names, 320, [""] * 320, list(range(320)), lines)
+    how = {"pairs": "all", "test": 20, "methods": ["ngw"], "seed": 0}
+    doubted = _compared(photos, x, y[wrong], how)[0].runs[0].doubted
+    assert len(doubted) > 20
+    assert np.isin(doubted, np.array(lines)[wrong != np.arange(320)]).mean() > 0.9
 
 
 def test_a_half_believed_pair_keeps_half_of_its_mass():

@@ -97,7 +97,7 @@ def compare_captions(
             "one file of each image.",
             stacklevel=2,
         )
-    found = Comparison(runs, held, {"x": again["x"]}, ways=("image to text", "text to image"))
+    found = Comparison(runs, held, {"x": again["x"]}, ways=("image to text", "text to image"), items="captions")
     sizes = sorted(len(split(seed)[1][1].ids) for seed in found.seeds)
     captioned = " to ".join(dict.fromkeys(f"{n:,}" for n in (sizes[0], sizes[-1])))
     found.tested = f"{held:,} test images with {captioned} captions"
@@ -131,7 +131,8 @@ def _runs(
                 model = build(spec)
                 model.fit(two.x, two.y, two.truth if model.supervision == "all" else two.pairs, seed)
                 metrics, kept = evaluate(model, *test).metrics, model if seed == several[0] else None
-                runs.append(Run(name, str(budget), seed, metrics, model.converged_, model.note_, kept))
+                doubted = two.ids[np.flatnonzero(getattr(model, "pair_belief_", np.ones(0)) == 0)]
+                runs.append(Run(name, str(budget), seed, metrics, model.converged_, model.note_, kept, doubted))
         for side, known, held in zip("xy", (two.x, two.y), test, strict=True):
             again[side] = max(again[side], repeated(known, held.x))
     return runs, again

@@ -12,10 +12,15 @@ from ngw.errors import InputError
 from ngw.methods.base import Method
 
 SHOWN = (("R@1", "recall_1"), ("R@10", "recall_10"), ("MRR", "mrr"))
+NAMED = 10  # doubted pairs that the table names
 
 
 class Run(NamedTuple):
-    """One fit and its test; model: kept for the first seed alone, since a model can be as large as the clouds."""
+    """One fit and its test.
+
+    model: kept for the first seed alone, since a model can be as large as the clouds.
+    doubted: ids of the known pairs that contradict the others and were left out (`Warp`'s `robust`): rows of y.
+    """
 
     method: str
     pairs: str
@@ -24,6 +29,7 @@ class Run(NamedTuple):
     converged: bool
     note: str
     model: Method | None
+    doubted: np.ndarray
 
 
 @dataclass
@@ -36,6 +42,7 @@ class Comparison:
         make the test easier.
     tested: the test in words.
     ways: both directions in words.
+    items: what the doubted pairs' ids are, in words.
     """
 
     runs: list[Run]
@@ -43,6 +50,7 @@ class Comparison:
     repeated: dict[str, int] = field(default_factory=dict)
     tested: str = ""
     ways: tuple[str, str] = ("x to y", "y to x")
+    items: str = "rows"
 
     @property
     def budgets(self) -> list[str]:
@@ -133,4 +141,15 @@ class Comparison:
         notes = list(dict.fromkeys(f"† {run.method}: {run.note}" for run in self.runs if not run.converged))
         most = ", of the seed with the most" * (len(self.seeds) > 1)
         counted = {side: n for side, n in self.repeated.items() if n}
-        return notes + [f"Test rows of {side} that equal a training row: {n:,}{most}" for side, n in counted.items()]
+        notes += [f"Test rows of {side} that equal a training row: {n:,}{most}" for side, n in counted.items()]
+        return notes + [self._doubt(run) for run in self.runs if run.seed == self.seeds[0] and len(run.doubted)]
+
+    def _doubt(self, run: Run) -> str:
+        """Which known pairs a run left out."""
+        ids, n = ", ".join(map(str, np.sort(run.doubted)[:NAMED])), len(run.doubted)
+        rest = f" and {n - NAMED:,} more" * (n > NAMED)
+        of_seed = f" (seed {run.seed})" * (len(self.seeds) > 1)
+        return (
+            f"{run.method}, {run.pairs} known pairs{of_seed}: left out {n:,} that contradict the others, {self.items} "
+            f"{ids}{rest}; check them."
+        )

@@ -104,20 +104,21 @@ def _check_writable(path: Path) -> None:
 
 
 class Album(NamedTuple):
-    """Pictures with captions: paths below a folder, captioned ones first; captions, and each one's picture."""
+    """Pictures with captions: paths below a folder, captioned ones first; captions, and each one's picture and line."""
 
     images: list[str]
     captioned: int
     captions: list[str]
     owner: list[int]
+    lines: list[int]
 
 
 def album(images: Path, captions: Path) -> Album:
     """The pictures of a folder and the captions of a csv; each caption must be about one of the pictures."""
     if not captions.is_file():
         raise InputError(f"{captions}: expected a csv of captions, found no such file; check the path.")
-    known, owners, texts = pictures(images), [], []
-    for line, row in lines(captions):
+    known, owners, texts, rows = pictures(images), [], [], lines(captions)
+    for line, row in rows:
         where = f"{captions}: line {line}"
         name = os.path.relpath(image_path(images, row["image"], where), images)
         if name not in known:
@@ -126,7 +127,8 @@ def album(images: Path, captions: Path) -> Album:
         texts.append(row["caption"])
     order = list(dict.fromkeys(owners))
     number = {name: k for k, name in enumerate(order)}
-    return Album(order + [name for name in known if name not in number], len(order), texts, [number[o] for o in owners])
+    names = order + [name for name in known if name not in number]
+    return Album(names, len(order), texts, [number[o] for o in owners], [line for line, _ in rows])
 
 
 def _pictures(
@@ -145,6 +147,7 @@ def _pictures(
         with naming(f"{images}, {captions}"):
             comparison, unpaired = _compared(photos, x, y, how)
     _say(caught, str(images))
+    comparison.items = f"lines of {captions.name}:"
     print(comparison)
     if output is None:
         return
@@ -170,7 +173,7 @@ def _compared(photos: Album, x: np.ndarray, y: np.ndarray, how: dict[str, Any]) 
     kept = np.flatnonzero(read[owner])
     unpaired = x[n:][read[n:]]
     a = Features(ids, ids, x[ids], {"modality": "vision"})
-    b = Features(kept, owner[kept], y[kept], {"modality": "text"})
+    b = Features(np.array(photos.lines)[kept], owner[kept], y[kept], {"modality": "text"})
     return compare_captions(a, b, **how, unpaired=unpaired if len(unpaired) else None), len(unpaired)
 
 
@@ -182,6 +185,7 @@ def _about(comparison: Comparison, photos: Album, unpaired: int, data: str) -> d
         "captioned_pictures": photos.captioned,
         "captions": len(photos.captions),
         "known_pairs": model.n_pairs_,
+        **({"known_pairs_left_out": len(run.doubted)} if len(run.doubted) else {}),
         "pictures_without_a_caption": unpaired,
         "held_out": f"{comparison.tested}, unseen by the fit",
         "seed": run.seed,

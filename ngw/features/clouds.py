@@ -26,13 +26,14 @@ NOUNS = {"vision": "image", "text": "caption"}  # an item of each modality
 class Clouds:
     """x [n, d_x], y [m, d_y]: the two sides' items (images and captions, say), rows in an order of their own.
 
-    pairs [k, 2] known, truth [t, 2] all that are in the clouds.
+    pairs [k, 2] known, ids [k] of their items of y; truth [t, 2] all pairs that are in the clouds.
     """
 
     x: np.ndarray
     y: np.ndarray
     pairs: np.ndarray
     truth: np.ndarray
+    ids: np.ndarray
 
 
 def clouds(
@@ -64,14 +65,15 @@ def clouds(
             f"foreign: expected {wanted} of another data set, since unpaired is {unpaired}, found {found}; mend either."
         )
     revealed = truth[rng(seed, "clouds", "pairs").permutation(len(truth))]
+    ids = b.ids[chosen[revealed[:k, 1]]]
     if unpaired not in (DISJOINT, FOREIGN):
-        return Clouds(a.x[order_x], b.x[chosen], revealed[:k], truth)
+        return Clouds(a.x[order_x], b.x[chosen], revealed[:k], truth, ids)
     image_x, image_y = a.image_ids[order_x], b.image_ids[chosen]
     x, y = apart(image_x, revealed, k)
     known = np.stack([np.searchsorted(rows, side) for rows, side in zip((x, y), revealed[:k].T, strict=True)], axis=1)
     if left := partners(image_x[x], image_y[y], known):
         raise RuntimeError(f"clouds: expected no unpaired row with its partner on the other side, found {left}.")
-    two = Clouds(a.x[order_x[x]], b.x[chosen[y]], known, known)
+    two = Clouds(a.x[order_x[x]], b.x[chosen[y]], known, known, ids)
     return two if foreign is None else abroad(two, foreign, seed)
 
 
@@ -86,7 +88,7 @@ def abroad(two: Clouds, foreign: np.ndarray, seed: int) -> Clouds:
     y[free[: len(drawn)]] = drawn
     kept = np.setdiff1d(np.arange(len(y)), free[len(drawn) :])
     known = np.stack([two.pairs[:, 0], np.searchsorted(kept, two.pairs[:, 1])], axis=1)
-    return Clouds(two.x, y[kept], known, known)
+    return Clouds(two.x, y[kept], known, known, two.ids)
 
 
 def apart(image_x: np.ndarray, revealed: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -44,6 +44,7 @@ class Transport:
     moved: float | None = None  # relative change of to_y in the last round
     choice: dict[str, Any] = field(default_factory=dict)  # `ngw.methods._choice.Choice`
     belief: np.ndarray = field(default_factory=lambda: np.ones(0, np.float32))  # `ngw.methods._wrong_pairs.judge`
+    doubted: int = 0  # how many pairs have none
 
     def diagnostics(self) -> dict[str, Any]:
         """The solver's status as values of JSON: a NaN becomes None."""

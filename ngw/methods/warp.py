@@ -176,7 +176,7 @@ class Warp(Whitened):
             plans[1].to_x /= of_x
             plans[1].to_y /= of_y
         solved = mean(plans)
-        solved.choice, solved.belief = asdict(choice), belief
+        solved.choice, solved.belief, solved.doubted = asdict(choice), belief, int((belief == 0).sum())
         return solved
 
     def _plan(
