@@ -67,10 +67,10 @@ class Warp(Whitened):
     # Each cloud is first brought to its `dims` leading principal components, divided by sqrt(variance + whiten times
     # the mean variance), the coordinates of plan, maps and comparison; null leaves the cloud unchanged.
     whiten: float | None = option(25.0, above=0)
-    dims: int = option(384, least=1)
+    dims: int = option(384, least=1)  # components that are kept, at most
     # The plan is the mean of two; the second is sharper, between clouds that are whitened more; null: one plan.
     sharp_whiten: float | None = option(5.0, above=0)
-    sharp_epsilon: float = option(0.02, above=0)
+    sharp_epsilon: float = option(0.02, above=0)  # of the second plan
     # Known pairs count as far as the others don't contradict them (`pair_belief_`); false: all are believed.
     robust: bool = True
     pinned: bool = True  # the known pairs' mass stays on the pairs, and only the rest is transported
@@ -92,7 +92,7 @@ class Warp(Whitened):
     readout: str = option("cca", among=("cca", "maps"))
     trust: float = option(0.3, above=0)  # weight of an added row against a known pair's
     # The maps.
-    map: str = option("linear", among=("linear", "orthogonal", "mlp", "residual"))
+    map: str = option("linear", among=("linear", "orthogonal", "mlp", "residual"))  # their shape
     hidden: int = option(512, least=1)  # width of an mlp or a residual map
     # Their objective's coefficients (`ngw.maps.objective.Weights`).
     cycle: float = option(0.1, least=0)  # T_BA undoes T_AB, and T_AB undoes T_BA
@@ -101,9 +101,9 @@ class Warp(Whitened):
     paired: float = option(0.1, least=0)  # the known pairs as targets
     margin: float = option(0.5, least=0)  # of injectivity, in units of the target cloud's mean distance
     # Their training (`ngw.maps.fit.Training`).
-    steps: int = option(100, least=0)
+    steps: int = option(100, least=0)  # at most; 0: the maps stay where they start, in closed form
     batch: int = option(256, least=2)  # rows per step
-    learning_rate: float = option(5e-4, above=0)
+    learning_rate: float = option(5e-4, above=0)  # at first: it falls along a cosine
 
     def __post_init__(self) -> None:
         if self.cost not in COSTS:  # first, since supervision follows from it
