@@ -4,11 +4,12 @@
     python benchmarks/sinkhorn.py --size full --output DIRECTORY    (hours, most of them the peers')
 
 Each solver runs on each problem in a fresh process with one thread (`--threads`), once for each tolerance from
-1e-2 to 1e-9, until a run takes longer than `--limit` seconds; a first run to 0.5 (on 1,000 points, if there are more than
-10,000), with imports and compilation, isn't counted.  Seconds are processor time, from features to projection (on a GPU: by the clock); memory is the growth of the
-resident set's peak over the data (from /proc, so on Linux).  Errors are measured alike for all, in float64: the L1 of
-both marginals from the potentials, and the projection against that of a solution to 1e-11.  A peer that is not
-installed (`pip install '.[peers]'`, on a GPU `.[peers-gpu]`) is named and left out.
+1e-2 to 1e-9, until a run takes longer than `--limit` seconds; a first run to 0.5 (on 1,000 points, if there are more
+than 10,000), with imports and compilation, isn't counted.  Seconds are processor time, from features to projection (on
+a GPU: by the clock); memory is the growth of the resident set's peak over the data (from /proc, so on Linux).  Errors
+are measured alike for all, in float64: the L1 of both marginals from the potentials, and the projection against that of
+a solution to 1e-11.  A peer that is not installed (`pip install '.[peers]'`, on a GPU `.[peers-gpu]`) is named and left
+out.
 """
 
 from __future__ import annotations
