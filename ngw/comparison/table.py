@@ -12,7 +12,7 @@ from ngw.errors import InputError
 from ngw.methods.base import Method
 
 SHOWN = (("R@1", "recall_1"), ("R@10", "recall_10"), ("MRR", "mrr"))
-NAMED = 10  # doubted pairs that the table names
+NAMED = 100  # doubted pairs that the table names, at most
 
 
 class Run(NamedTuple):
