@@ -38,6 +38,7 @@ def test_every_pair_is_a_true_one(n, captions, drawn, seed):
     assert np.array_equal(np.bincount(c.y[:, 0].astype(int)), [min(drawn, captions)] * n)
     assert len(np.unique(c.y[:, 1])) == m  # no caption twice
     assert sorted(map(tuple, c.pairs)) == sorted(map(tuple, c.truth))
+    assert np.array_equal(c.ids, c.y[c.pairs[:, 1], 1])
 
 
 def test_an_image_with_few_captions_gives_all_it_has():
@@ -78,6 +79,7 @@ def test_apart_no_unpaired_row_has_its_image_or_caption_on_the_other_side(n, cap
     for side, other, rows in ((c.x, shared.x, 0), (c.y, shared.y, 1)):  # the known pairs are the same
         assert np.array_equal(side[c.pairs[:, rows]], other[shared.pairs[:, rows]])
     assert np.array_equal(c.truth, c.pairs)
+    assert np.array_equal(c.ids, c.y[c.pairs[:, 1], 1])
     unknown = n - len(set(shared.x[shared.pairs[:, 0], 0]))
     assert len(free_x) == (unknown + 1) // 2
     assert sorted(free_y[:, 0]) == sorted(np.repeat(np.unique(free_y[:, 0]), min(drawn, captions)))  # whole images
@@ -115,6 +117,7 @@ def test_foreign_captions_stand_in_no_pair_and_no_other_caption_is_unpaired(k, s
     for side, other, row in ((c.x, shared.x, 0), (c.y, shared.y, 1)):  # the known pairs are the same
         assert np.array_equal(side[c.pairs[:, row]], other[shared.pairs[:, row]])
     assert np.array_equal(c.truth, c.pairs)
+    assert np.array_equal(c.ids, c.y[c.pairs[:, 1], 1])
 
 
 def test_foreign_captions_of_a_larger_budget_are_among_those_of_a_smaller_one():
