@@ -18,6 +18,9 @@ NAMED = 100  # doubted pairs that the table names, at most
 class Run(NamedTuple):
     """One fit and its test.
 
+    method, pairs, seed: its name, its budget of known pairs and its seed.
+    metrics: on the held-out items, by name: i2t_recall_1 (x to y), t2i_recall_1 (y to x) and others.
+    converged, note: whether the fit did, and the reason if not.
     model: kept for the first seed alone, since a model can be as large as the clouds.
     doubted: ids of the known pairs that contradict the others and were left out (`Warp`'s `robust`): rows of y.
     """
