@@ -143,7 +143,7 @@ def test_a_comparison_names_the_pairs_that_were_left_out(monkeypatch):
     lines, doubted = str(found).splitlines(), np.sort(found.runs[0].doubted)
     words = f"ngw, 300 known pairs (seed 0): left out {len(doubted)} that contradict the others, rows "
     assert lines[-1] == f"{words}{', '.join(map(str, doubted))}; check them."
-    monkeypatch.setattr(table, "NAMED", 2)
+    monkeypatch.setattr(table, "MOST_NAMED", 2)
     assert str(found).endswith(f"{words}{doubted[0]}, {doubted[1]} and {len(doubted) - 2} more; check them.")
     assert sum("left out" in line for line in lines) == 1
 

@@ -12,7 +12,7 @@ from ngw.errors import InputError
 from ngw.methods.base import Method
 
 SHOWN = (("R@1", "recall_1"), ("R@10", "recall_10"), ("MRR", "mrr"))
-NAMED = 100  # doubted pairs that the table names, at most
+MOST_NAMED = 100  # doubted pairs that the table names
 
 
 class Run(NamedTuple):
@@ -149,8 +149,8 @@ class Comparison:
 
     def _doubt(self, run: Run) -> str:
         """Which known pairs a run left out."""
-        ids, n = ", ".join(map(str, np.sort(run.doubted)[:NAMED])), len(run.doubted)
-        rest = f" and {n - NAMED:,} more" * (n > NAMED)
+        ids, n = ", ".join(map(str, np.sort(run.doubted)[:MOST_NAMED])), len(run.doubted)
+        rest = f" and {n - MOST_NAMED:,} more" * (n > MOST_NAMED)
         of_seed = f" (seed {run.seed})" * (len(self.seeds) > 1)
         return (
             f"{run.method}, {run.pairs} known pairs{of_seed}: left out {n:,} that contradict the others, {self.items} "
