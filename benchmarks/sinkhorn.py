@@ -41,7 +41,7 @@ SIZES = {
         (3000, 768, 0.01, BEST),
         *((10_000, 384, e, BEST[:4]) for e in (0.05, 0.01)),
     ],
-    "large": [(n, 384, 0.05, solvers.STREAMED) for n in (30_000, 100_000)],  # with --limit 100, for one digit or two
+    "large": [(n, 384, 0.05, solvers.BOUNDED) for n in (30_000, 100_000)],  # with --limit 100, for one digit or two
     "full": [
         (n, d, e, EVERY) for n in (1000, 10_000, 30_000, 100_000) for d in (384, 768) for e in (0.05, 0.01, 0.002)
     ],

@@ -267,7 +267,8 @@ def curegot(x, y, epsilon, tol):
 
 
 SINGLE = 1e-6  # what float32 may reach
-STREAMED = ["ngw, streamed", "ngw", "ott-jax, online", "POT solve_sample, lazy", "geomloss, KeOps", "KeOps loop"]
+# They need not hold the whole matrix; "ngw" holds what half of the free memory takes.
+BOUNDED = ["ngw, streamed", "ngw", "ott-jax, online", "POT solve_sample, lazy", "geomloss, KeOps", "KeOps loop"]
 SOLVERS = {
     "ngw": Solver(ours()),
     "ngw, streamed": Solver(ours(memory=0)),
