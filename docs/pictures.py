@@ -1,7 +1,8 @@
-"""The README's figure and the social preview, from docs/numbers.csv: `python docs/pictures.py`, after docs/readme.py.
+"""Figures of the pages: `python docs/pictures.py`, after docs/readme.py.
 
-docs/figures/retrieval.png is figure 1 at R@1 with the README's rows.  docs/figures/social.png, 1280 x 640, is the
-preview of links to the project: the site's pages name it, and it is set among the settings of a repository's host.
+docs/figures/retrieval.png is figure 1 at R@1 with the README's rows, from docs/numbers.csv.  docs/figures/social.png,
+1280 x 640, is the preview of links to the project: the site's pages name it, and it is set among the settings of a
+repository's host.  docs/figures/classification.png has the page's rows, from results/tables, if `make` has filled it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
-from readme import NUMBERS, SHORT
+from readme import NUMBERS, SHORT, TABLES
 
 from ngw.report import figures, style
 from ngw.report.frames import read_csv
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parent
 PAIR = ("scenes", "effnet-lite0", "minilm-l6")
+CONTROLS = ("linear-probe", "oracle", "unaligned", "shuffled", "chance")
 PAPER, ACCENT, PEERS = "#fbfbfa", "#D55E00", "#b4b8be"
 
 
@@ -33,8 +35,20 @@ def known(numbers: str) -> pd.DataFrame:
 
 def readme_figure(rows: pd.DataFrame) -> bytes:
     """Figure 1 of the README's rows and the oracle; a png."""
-    shown = rows[rows["method"].isin([*SHORT, "oracle"])]
-    return style.encode(figures.recall_figure(shown, PAIR, cutoffs=(1,)), "png")
+    return style.encode(figures.recall_figure(rows, PAIR, cutoffs=(1,), methods=[*SHORT, "oracle"]), "png")
+
+
+def classification_figure(rows: pd.DataFrame) -> bytes:
+    """Accuracy of the page's rows, one set below the other; a png."""
+    some = ["ngw", "wasserstein-procrustes", "sotalign", "semi-cca", "cca", "ridge", *CONTROLS]
+    drawn = [figures.accuracy_figure(rows, (name, *PAIR[1:]), some) for name in ("scenes-places", "scenes-nouns")]
+    pictures = [Image.open(io.BytesIO(style.encode(figure, "png"))) for figure in drawn]
+    both = Image.new("RGB", (max(p.width for p in pictures), sum(p.height for p in pictures)), "white")
+    for k, picture in enumerate(pictures):
+        both.paste(picture, (0, sum(p.height for p in pictures[:k])))
+    buffer = io.BytesIO()
+    both.save(buffer, "png")
+    return buffer.getvalue()
 
 
 def social_preview(rows: pd.DataFrame) -> bytes:
@@ -81,3 +95,6 @@ if __name__ == "__main__":
     retrieval = known(NUMBERS.read_text(encoding="utf-8"))
     for name, draw in (("retrieval", readme_figure), ("social", social_preview)):
         (DOCS / "figures" / f"{name}.png").write_bytes(small(draw(retrieval)))
+    if (TABLES / "classification.csv").is_file():
+        classes = read_csv((TABLES / "classification.csv").read_text(encoding="utf-8"))
+        (DOCS / "figures" / "classification.png").write_bytes(small(classification_figure(classes)))

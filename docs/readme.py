@@ -130,7 +130,7 @@ def retrieval(numbers: Numbers) -> str:
     lines = []
     for row in numbers.methods("retrieval"):
         cells = [recall(numbers, row["method"], pairs) for pairs in budgets]
-        seeds = ", one seed" if row["n_seeds"] == "1" and row["role"] != "control" else ""
+        seeds = ", one seed" if row["n_seeds"] == "1" else ""
         lines.append((row["method"] + seeds, row["role"], cells))
     return grid("known pairs", budgets, lines)
 
@@ -138,7 +138,7 @@ def retrieval(numbers: Numbers) -> str:
 def vqa(numbers: Numbers) -> str:
     """Accuracy, a column a share of the labels."""
     said = {
-        "ngw-fusion": "ngw-fusion: cross-attention through `T_AB` and `T_BA`",
+        "ngw-fusion": "ngw-fusion: cross-attention through `T_AB` and `T_BA`, similarity in the aligned space",
         "no-alignment": "no-alignment: cross-attention between the raw spaces",
         "concat": "concat: both sides averaged and concatenated",
         "joint": "joint: a small transformer from scratch on pixels and words, one seed",

@@ -139,6 +139,9 @@ def test_what_cannot_be_rehearsed_is_told(tmp_path, refused, paper):
     (tmp_path / "new").mkdir()
     (tmp_path / "new/rehearsal.json").write_text(json.dumps(about))
     refused(["rehearse", *files(), "--share", "0.1"], "rehearsal.json", "share 0.5", "name a new folder")
+    about["datasets"]["flickr30k"]["root"] = "elsewhere"
+    (tmp_path / "new/rehearsal.json").write_text(json.dumps(about))
+    refused(["rehearse", *files(), "--share", "0.5"], "rehearsal.json", "with another flickr30k; name a new folder")
     with pytest.raises(SystemExit):
         main(["rehearse", *files(), "--share", "1.5"])
 

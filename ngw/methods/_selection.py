@@ -1,4 +1,4 @@
-"""Hyperparameters of every method are chosen here, on pairs held out of the budget, never on test data."""
+"""Pairs held out of the budget: their folds, how well they match, and the choice of a peer's hyperparameters."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Warp(Whitened):
 
     The clouds are whitened and compared by a cost; an entropic plan keeps the known pairs and transports the rest,
     exactly, in part (mass) or with slack (tau); maps both ways are fitted to its barycentric projections.
-    Plans are solved on a GPU if torch finds one.  A comment beside each option says what it is.
+    Plans are solved on a GPU if torch finds one.  What each option is stands beside it; null is None.
     """
 
     min_pairs, has_plan = 4, True
@@ -63,7 +63,9 @@ class Warp(Whitened):
 
     # The plan.
     epsilon: float = option(0.05, above=0)  # entropic regularisation, in units of the mean cost
-    cost: str = "cca"  # the space in which the clouds are compared: one of COSTS
+    # The space in which the clouds are compared: that of a method (cca, clusters, procrustes, relative,
+    # wasserstein-procrustes, sotalign's klot), of its cost matrix (fused, gw, keypoints), or none (raw).
+    cost: str = "cca"
     # Each cloud is first brought to its `dims` leading principal components, divided by sqrt(variance + whiten times
     # the mean variance), the coordinates of plan, maps and comparison; null leaves the cloud unchanged.
     whiten: float | None = option(25.0, above=0)

@@ -74,9 +74,11 @@ def _prepare(folder: Path, values: dict[str, Any], share: float) -> None:
     about = {"share": share, "datasets": values["datasets"]}
     before = io.read_json(folder / REHEARSAL) if (folder / REHEARSAL).is_file() else None
     if before not in (None, about):
+        new, old = about["datasets"], before.get("datasets", {})
+        others = ", ".join(name for name in {**new, **old} if new.get(name) != old.get(name))
         raise InputError(
             f"{folder / REHEARSAL}: expected a rehearsal of share {share} of these data sets, found one of share "
-            f"{before.get('share')}; name a new folder."
+            f"{before.get('share')}{f' with another {others}' * bool(others)}; name a new folder."
         )
     if before is None:
         data.make(folder, values["datasets"], share)

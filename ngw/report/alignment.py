@@ -62,7 +62,10 @@ def clouds_figure(seen: Seen, title: str) -> Figure:
         shared.set_title(style.fold(f"after: {title}", 32, 2))
         before.legend(loc="upper left", handletextpad=0.2, borderpad=0)
         share = seen.plan * len(seen.plan)  # of a row's mass
-        matrix.imshow(share, cmap="Greys", norm=LogNorm(1e-3, 1, clip=True), interpolation="nearest")
+        drawn = matrix.imshow(share, cmap="Greys", norm=LogNorm(1e-3, 1, clip=True), interpolation="nearest")
+        bar = figure.colorbar(drawn, ax=matrix, shrink=0.8, ticks=[1e-3, 1e-2, 1e-1, 1], format="%g")
+        bar.set_label("share of a row's mass")
+        bar.minorticks_off()
         matrix.set_title(f"the plan of {len(share)} pairs")
         matrix.set_xlabel("captions, in the images' order")
         matrix.set_ylabel("images")

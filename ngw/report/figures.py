@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ALL = "all"
 _DIRECTIONS = {"i2t": "Image to text", "t2i": "Text to image"}
 WIDTH = 5.4  # inches: text stays legible where a page shows the figure 430 pixels wide
+NEAR = 4  # points between controls that share a label
 _CONTROL = {"color": style.GREY, "linestyle": "--", "linewidth": 0.9}
 
 
@@ -41,16 +42,17 @@ def pair_axis(known: Sequence[str]) -> Axis:
     return Axis(place, breaks)
 
 
-def recall_figure(rows: pd.DataFrame, pair: Pair, cutoffs: Sequence[int] = (1, 10)) -> Figure:
-    """Figure 1: R@K against the pair budget for every method of one (dataset, vision, text).
+def recall_figure(
+    rows: pd.DataFrame, pair: Pair, cutoffs: Sequence[int] = (1, 10), methods: Collection[str] | None = None
+) -> Figure:
+    """Figure 1: R@K against the pair budget for every method, or some, of one (dataset, vision, text).
 
     One panel per direction, one row per cutoff and setting. Bands are the rows' 95 % intervals; controls are grey and
     dashed.
     """
-    rows = of(rows, pair)
+    rows, looks = _shown(of(rows, pair), methods)
     curves = rows[rows["role"] != "control"]
     axis = pair_axis(budgets((rows if curves.empty else curves)["pairs"]))
-    looks = style.looks(rows)
     with style.paper():
         kinds = [(k, unpaired) for k in cutoffs for unpaired in settings(rows)]
         height = 0.5 + 2.1 * len(kinds) + 0.06 * len(looks)
@@ -70,16 +72,15 @@ def recall_figure(rows: pd.DataFrame, pair: Pair, cutoffs: Sequence[int] = (1, 1
     return figure
 
 
-def accuracy_figure(rows: pd.DataFrame, pair: Pair) -> Figure:
-    """Top-1 of classification against the pair budget for every method of one (dataset, vision, text).
+def accuracy_figure(rows: pd.DataFrame, pair: Pair, methods: Collection[str] | None = None) -> Figure:
+    """Top-1 of classification against the pair budget for every method, or some, of one (dataset, vision, text).
 
     One panel per setting; bands are the rows' 95 % intervals; controls are grey and dashed.
     """
-    rows = of(rows, pair)
+    rows, looks = _shown(of(rows, pair), methods)
     rows = rows[rows["metric"] == "top_1"]
-    curves = rows[rows["role"] != "control"]
+    curves, kinds = rows[rows["role"] != "control"], settings(rows)
     axis = pair_axis(budgets((rows if curves.empty else curves)["pairs"]))
-    looks, kinds = style.looks(rows), settings(rows)
     with style.paper():
         width = max(WIDTH, 0.5 + 2.45 * len(kinds))
         figure, panels = style.new(1, len(kinds), width, 2.8 + 0.06 * len(looks), sharey=True)
@@ -117,6 +118,14 @@ def labels_figure(rows: pd.DataFrame, pair: Pair) -> Figure:
     return figure
 
 
+def _shown(rows: pd.DataFrame, methods: Collection[str] | None) -> tuple[pd.DataFrame, dict[str, dict]]:
+    """The rows of some methods (None: all), and their lines, which are the same whichever are shown."""
+    looks = style.looks(rows)
+    if methods is None:
+        return rows, looks
+    return rows[rows["method"].isin(methods)], {name: look for name, look in looks.items() if name in methods}
+
+
 def _lines(axes: Axes, rows: pd.DataFrame, axis: Axis, looks: Mapping[str, Mapping]) -> None:
     """Every control, then every method: its line with its band.
 
@@ -143,7 +152,7 @@ def _lines(axes: Axes, rows: pd.DataFrame, axis: Axis, looks: Mapping[str, Mappi
 
 def controls(axes: Axes, rows: pd.DataFrame, axis: Axis) -> None:
     """Grey dashed lines, horizontal where the control doesn't depend on pairs; lines close together share a label."""
-    words: dict[float, list[str]] = {}
+    found: dict[str, float] = {}  # where each line ends
     for method, means in rows.set_index("pairs").groupby("method", sort=False)["mean"]:
         at = (100 * means).to_dict()
         placed = sorted((axis.place[pairs], y) for pairs, y in at.items() if pairs in axis.place)
@@ -152,11 +161,14 @@ def controls(axes: Axes, rows: pd.DataFrame, axis: Axis) -> None:
             axes.plot(*zip(*placed, strict=True), **_CONTROL, zorder=1)
         else:
             axes.axhline(list(at.values())[-1], **_CONTROL, zorder=1)
-        near = next((other for other in words if abs(other - last) < 3), last)
-        words.setdefault(near, []).append(method)
-    for y, names in words.items():  # no curve runs below a low line on the right, or above a high one on the left
-        x, ha, va = (0.99, "right", "top") if y < 50 else (0.01, "left", "bottom")
-        style.note(axes, x, y + (-1 if y < 50 else 0.6), style.fold(", ".join(names), 60, 3), ha=ha, va=va)
+        found[method] = last
+    heights = np.unique(list(found.values()))
+    for group in np.split(heights, np.flatnonzero(np.diff(heights) > NEAR) + 1) if found else ():
+        # No curve runs below a low line on the right, or above a high one on the left.
+        low = group.mean() < 50
+        x, y, ha, va = (0.99, group[0] - 1, "right", "top") if low else (0.01, group[-1] + 0.6, "left", "bottom")
+        names = ", ".join(name for name, height in found.items() if height in group)
+        style.note(axes, x, y, style.fold(names, 60, 3), ha=ha, va=va)
 
 
 def _pair_ticks(axes: Axes, axis: Axis) -> None:
@@ -170,8 +182,8 @@ def _pair_ticks(axes: Axes, axis: Axis) -> None:
 
 
 def legend(figure: Figure, panels: np.ndarray, rows: pd.DataFrame) -> None:
-    """Methods below the panels (beside a single panel), ordered by their mean height in the first panel."""
-    heights = rows.groupby("method")["mean"].mean()
+    """Methods below the panels (beside a single panel), ordered by their mean height, 0 where one didn't run."""
+    heights = rows.pivot_table(index="method", columns="pairs", values="mean").fillna(0).mean(axis=1)
     handles = dict(zip(*reversed(panels[0, 0].get_legend_handles_labels()), strict=True))
     shown = {label: handles[label] for label in sorted(handles, key=lambda label: heights[label], reverse=True)}
     if rows["low"].notna().any():
