@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 from ngw.errors import InputError
@@ -34,12 +35,13 @@ class Bounds:
         """Whether a value lies within; NaN and infinity never do."""
         if self.among:
             return value in self.among
+        number: Any = value if isinstance(value, Real) else math.nan
         return (
-            -math.inf < value < math.inf
-            and (self.above is None or value > self.above)
-            and (self.least is None or value >= self.least)
-            and (self.below is None or value < self.below)
-            and (self.most is None or value <= self.most)
+            -math.inf < number < math.inf
+            and (self.above is None or number > self.above)
+            and (self.least is None or number >= self.least)
+            and (self.below is None or number < self.below)
+            and (self.most is None or number <= self.most)
         )
 
     def __str__(self) -> str:

@@ -41,6 +41,7 @@ def test_the_table_is_a_function_of_the_seed(arrays):
 def test_methods_have_the_names_of_the_tables(arrays):
     entries = ["ngw~epsilon=.05", "ngw~epsilon=0.2~rounds=1", {"kind": "warp", "epsilon": 0.05}, "warp", "ngw"]
     found = ngw.compare(*arrays, pairs=10, methods=entries)
+    assert list(ngw.compare(*arrays, pairs=10, methods="ridge").metrics) == ["ridge"]
     names = ["ngw~epsilon=.05", "ngw~epsilon=0.2~rounds=1", "warp~epsilon=0.05", "warp", "ngw"]
     assert list(found.metrics) == names
     assert [found.models[name].epsilon for name in names[:3]] == [0.05, 0.2, 0.05]
@@ -145,6 +146,18 @@ def test_a_method_that_does_not_exist_and_arrays_that_do_not_fit(arrays):
         ngw.compare(x, y, methods=["joint"])
     with pytest.raises(InputError, match="a budget of 200 is larger"):
         ngw.compare(x, y, pairs=200)
+    for options, words in (
+        (
+            {"pairs": np.zeros((9, 2), int)},
+            r"pairs: expected one number or a list of them, found an array of shape .9, 2.",
+        ),
+        ({"methods": [ngw.Warp()]}, r"expected names or mappings .*, found Warp\(\)"),
+        ({"methods": []}, "methods: expected one or more"),
+        ({"seed": [0, 0.5]}, "seed: expected a whole number, found 0.5"),
+        ({"seed": [1, True]}, "seed: expected a whole number, found True"),
+    ):
+        with pytest.raises(InputError, match=words):
+            ngw.compare(x, y, **options)
 
 
 def test_the_command_prints_the_table_and_writes_the_first_method(arrays, tmp_path, capsys):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 from safetensors import safe_open
-from test_methods import SPECS, fitted, name, outputs, refused, same
+from test_methods import SPECS, clouds, fitted, name, outputs, refused, same
 
 from ngw import io, methods
 
@@ -138,6 +139,27 @@ def test_a_fitted_number_that_is_missing(spec, tmp_path):
         less = json.dumps({k: v for k, v in state.items() if k != number})
         path = rewritten(tmp_path / "model.safetensors", spec, state=less)
         refused(f"expected the arrays of a fit, found .*{number}", methods.load, path)
+
+
+def test_what_could_not_be_loaded_is_not_written(tmp_path):
+    path, warp = tmp_path / "model.safetensors", fitted(SPECS.index({"kind": "warp"}))
+    warp.save(path, note="first")
+    for metadata, words in (({"epoch": 3}, "epoch: expected a text .*, found 3"), ({"kind": "cca"}, "found 'cca'")):
+        refused(words, partial(warp.save, path, **metadata))
+
+    class Own(type(warp)):
+        pass
+
+    refused(
+        "found Own of .*; move its class there, or pickle it", Own(rounds=1).fit(*clouds(), np.arange(9)).save, path
+    )
+    assert methods.load_with_metadata(path)[1]["note"] == "first"
+
+
+def test_options_can_be_numpys_numbers(tmp_path):
+    ridge = methods.build({"kind": "cca", "ridge": np.float32(0.5)}).fit(*clouds(), np.arange(9))
+    ridge.save(tmp_path / "model.safetensors")
+    assert methods.load(tmp_path / "model.safetensors").ridge == 0.5
 
 
 def test_a_loaded_method_is_fitted_and_its_options_are_those_of_its_fit(tmp_path):

@@ -41,6 +41,7 @@ RIGHT = {  # what: (x as it is passed, the plain array that it stands for)
     "big-endian": (X.astype(">f4"), X),
     "a tensor": (torch.tensor(X), X),
     "a tensor with a gradient": (torch.tensor(X, requires_grad=True), X),
+    "brain floats": (torch.tensor(X).bfloat16(), torch.tensor(X).bfloat16().float().numpy()),
     "a transposed tensor": (torch.tensor(X.T.copy()).T, X),
 }
 
@@ -167,9 +168,35 @@ def test_rows_that_hardly_differ_are_not_equal():
     x = X * 1e-7 + offset  # a constant feature beside tiny ones
     x[:, 0] = 1e6
     same([ridge().fit(x, Y, PAIRS).transform(x)], [ridge().fit(X * (offset == 0), Y, PAIRS).transform(X)], atol=0.05)
+    x[:, 0] += 0.1  # which float32 rounds, but alike in every row
+    same([ridge().fit(x, Y, PAIRS).transform(x)], [ridge().fit(X * (offset == 0), Y, PAIRS).transform(X)], atol=0.05)
     refused("x: expected a spread of 1e-36 or more, found .*; scale the features", ridge().fit, X * 1e-38, Y, PAIRS)
     refused("x: expected features that differ, found 60 equal rows", ridge().fit, X * 0, Y, PAIRS)
     refused("x: expected features that differ, found 1 sample", ridge().fit, X[:1], Y, PAIRS[:1])
+
+
+def test_rows_so_far_from_the_origin_that_float32_loses_them_are_refused():
+    for far in (1e7, 1e8, 1e9):
+        refused(r"x: .* that it rounds by \d+% of their spread; subtract", ridge().fit, X.astype(float) + far, Y, PAIRS)
+    near = ridge().fit(X + 1e4, Y, PAIRS)
+    same([near.transform(X + 1e4)], [ridge().fit(X, Y, PAIRS).transform(X)], atol=0.1)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_fit_computes_gradients_whatever_the_caller_has_switched_off(mode):
+    free = methods.build({"kind": "contrastive", "steps": 3}).fit(X, Y, PAIRS)
+    with mode():
+        bound = methods.build({"kind": "contrastive", "steps": 3}).fit(X, Y, PAIRS)
+        warp = methods.build({"kind": "warp", "rounds": 1, "steps": 3})
+        warp.fit_maps(X, Y, PAIRS, warp.solve(X, Y, PAIRS))
+        assert torch.is_inference_mode_enabled() == (mode is torch.inference_mode)
+        assert not torch.is_grad_enabled()
+    same(outputs(bound), outputs(free))
+
+
+@pytest.mark.parametrize("seed", [None, 0.5, True, "1", [0]], ids=str)
+def test_a_seed_is_a_whole_number(seed):
+    refused("seed: expected a whole number, found", methods.build({"kind": "warp"}).fit, X, Y, PAIRS, seed)
 
 
 def test_the_largest_features_still_fit():

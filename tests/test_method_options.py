@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import ngw
 from ngw import methods
 from ngw.errors import InputError
 
@@ -78,3 +79,13 @@ from ngw.errors import InputError
 def test_bad_hyperparameters_are_refused(kind, options, words):
     with pytest.raises(InputError, match=words):
         methods.build({"kind": kind, **options})
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"epsilon": "0.05"}, "epsilon is positive, not '0.05'"),
+    ({"epsilon": None}, "epsilon is positive, not None"),
+    ({"cost": ["cca"]}, r"cost \['cca'\] does not exist"),
+])  # fmt: skip
+def test_options_of_another_type_are_refused_by_the_class_too(options, words):
+    with pytest.raises(ValueError, match=words):
+        ngw.Warp(**options)

@@ -116,6 +116,49 @@ def test_results_come_back_as_the_kind_given(kind):
     assert coupling.barycenters(y).dtype == coupling.T.barycenters(x).dtype == kind
 
 
+READ = {  # what: (x as it is passed, the plain array that it stands for)
+    "backwards": lambda x: (x[::-1], x[::-1].copy()),
+    "big-endian": lambda x: (x.astype(">f8"), x),
+    "booleans": lambda x: (x > 0, (x > 0).astype(float)),
+    "whole numbers": lambda x: ((10 * x).astype(np.uint16), (10 * x).astype(np.uint16).astype(float)),
+    "objects": lambda x: (x.astype(object), x),
+    "lists": lambda x: (x.tolist(), x),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("what", READ)
+def test_what_holds_numbers_is_read_right(what):
+    x, y = (np.abs(z) for z in clouds())
+    given, plain = READ[what](x)
+    if isinstance(given, np.ndarray):
+        given.setflags(write=False)
+    one, two = (sinkhorn(z, y, epsilon=0.1) for z in (given, plain))
+    np.testing.assert_array_equal(one.dense(), two.dense())
+    np.testing.assert_allclose(one.T.barycenters(given), two.T.barycenters(plain), rtol=1e-5)
+
+
+def test_a_coupling_does_not_follow_its_callers_arrays():
+    x, y = clouds()
+    a = torch.full((len(x),), 1 / len(x), dtype=torch.float64, requires_grad=True)
+    weights = a.detach().numpy()
+    coupling = sinkhorn(x, y, epsilon=0.1, a=a)
+    for mine in (weights, coupling.row_mass(), x):
+        mine *= 100
+    assert coupling.dense().sum() == pytest.approx(1, abs=1e-3)
+    assert coupling.row_mass().sum() == pytest.approx(1, abs=1e-3)
+
+
+def test_barycentres_of_any_finite_values():
+    x, y = clouds()
+    coupling = sinkhorn(x, y, epsilon=0.1)
+    lowest = np.full((len(y), 2), -128, np.int8)
+    np.testing.assert_allclose(coupling.barycenters(lowest), -128.0, rtol=1e-6)
+    np.testing.assert_allclose(coupling.barycenters(y * 1e-300), 1e-300 * coupling.barycenters(y), rtol=1e-5)
+    with pytest.raises(ValueError, match="barycenters: expected finite values"):
+        coupling.barycenters(np.where(np.arange(len(y))[:, None] == 3, np.nan, y))
+
+
 def test_same_input_same_bits():
     x, y = clouds(300, 400)
     one, two = (sinkhorn(x, y, epsilon=0.02) for _ in range(2))
@@ -125,7 +168,7 @@ def test_same_input_same_bits():
 
 X, Y = clouds(4, 5)
 BAD = {
-    "epsilon must be a positive number": [{"epsilon": e} for e in (0, -1, float("nan"), float("inf"))],
+    "epsilon must be a positive number": [{"epsilon": e} for e in (0, -1, float("nan"), float("inf"), "0.05")],
     "must be a matrix": [{"x": X[0]}, {"y": Y[:0]}, {"x": X[None]}],
     "not finite": [{"x": np.where(X[0, 0] == X, np.nan, X)}, {"y": np.where(Y[0, 0] == Y, np.inf, Y)}],
     "columns": [{"x": X[:, :3]}],
@@ -136,8 +179,10 @@ BAD = {
     "a cost matrix alone": [{"cost": np.ones((4, 5))}],
     "needs both x and y": [{"y": None}],
     "add a constant": [{"x": None, "y": None, "cost": -np.ones((4, 5))}],
-    "tau must be": [{"tau": 0.0}, {"tau": -1.0}],
-    "expected max_iter": [{"max_iter": 0}, {"memory": -1}, {"dtype": "float16"}],
+    "tau must be": [{"tau": 0.0}, {"tau": -1.0}, {"tau": float("inf")}, {"tau": "1"}],
+    "masked ones": [{"x": np.ma.masked_greater(X, 0)}, {"a": np.ma.array(np.ones(4) / 4, mask=[0, 0, 1, 0])}],
+    "one of text": [{"y": Y.astype(str)}],
+    "expected max_iter": [{"max_iter": 0}, {"max_iter": 100.0}, {"memory": -1}, {"dtype": "float16"}],
     "finite column potentials": [{"init": (np.zeros(4), np.zeros(4))}],
 }
 

@@ -17,7 +17,7 @@ from ngw.features import Features
 from ngw.features.clouds import budget as check_budget
 from ngw.features.clouds import clouds, repeated
 from ngw.methods.base import Method, check_cloud
-from ngw.seeds import rng
+from ngw.seeds import rng, whole
 from ngw.tasks.retrieval import evaluate
 
 METHODS = ("ngw", "sotalign", "contrastive", "cca", "ridge", "procrustes", "unaligned")
@@ -40,8 +40,8 @@ def compare(
         pairs: the number of training rows whose pairing is known, or a list of such budgets; the other rows enter in
             unknown order.
         test: the number of held-out rows, or their share, below 1.
-        methods: names from the benchmark's tables, "ngw" or "ngw~epsilon=0.1" (`warp` is its kind); kinds of
-            `ngw.methods`; or specs {"kind": "warp", "epsilon": 0.1}.
+        methods: one or more: names from the benchmark's tables, "ngw" or "ngw~epsilon=0.1" (`warp` is its kind);
+            kinds of `ngw.methods`; or specs {"kind": "warp", "epsilon": 0.1}.
         seed: of the split, the pairs and all fits; one seed, or a list of seeds for means and their spread.
         x_unpaired: [l, d_x], items of x's side alone, which join x's training cloud.
         y_unpaired: [m, d_y], the same for y.
@@ -118,7 +118,7 @@ def _runs(
 
     split: returns a seed's training and test items.  further: items of one side alone.
     """
-    budgets, several = _each_once(pairs, "pairs"), _each_once(seeds, "seed")
+    budgets, several = _each_once(pairs, "pairs"), [whole(seed) for seed in _each_once(seeds, "seed")]
     runs, again = [], {"x": 0, "y": 0}
     for seed in several:
         (a, b), test = split(seed)
@@ -141,6 +141,11 @@ def _runs(
 def _each_once(values: Any, name: str) -> list[Any]:
     """One value, or several, each once."""
     several = [values] if np.ndim(values) == 0 else list(values)
+    if np.ndim(values) > 1:
+        raise InputError(
+            f"compare: {name}: expected one number or a list of them, found an array of shape "
+            f"{list(np.shape(values))}; compare draws the pairs itself, and `fit` takes their rows."
+        )
     if not several or len({str(value) for value in several}) < len(several):
         raise InputError(f"compare: {name}: expected one or more, each once, found {values!r:.80}; mend them.")
     return several
@@ -179,7 +184,10 @@ def _held(test: Any, n: int) -> int:
 def _specs(methods: Sequence[str | Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """The methods' specs by name; each is built once, so that a misspelled one fails before any fit."""
     specs = {}
-    for entry in methods:
+    several = [methods] if isinstance(methods, (str, Mapping)) else list(methods)
+    if not several:
+        raise InputError("compare: methods: expected one or more, found none; name one.")
+    for entry in several:
         name, spec = _spec(entry)
         build(spec)
         specs[name] = spec
@@ -191,6 +199,11 @@ def _spec(entry: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if isinstance(entry, str):
         base, where = entry.split("~")[0], "a mapping {'kind': ..., option: value}"
         return entry, derived(f"compare: method {entry!r}", _base(base), entry, where)
+    if not isinstance(entry, Mapping):
+        raise InputError(
+            f"compare: methods: expected names or mappings {{'kind': ..., option: value}}, found {entry!r:.80}; write "
+            "its options as a mapping."
+        )
     spec = dict(entry)
     name = "~".join([str(spec.get("kind")), *(f"{k}={value}" for k, value in spec.items() if k != "kind")])
     return name, {**spec, **_base(spec.get("kind"))}

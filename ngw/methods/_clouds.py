@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from ngw.errors import InputError
+from ngw.io.numbers import numbers
 
 SMALLEST = 1e-36  # spread: float32 loses its digits below 1e-38
 BLOCK = 1 << 14  # rows that are read at a time
+ROUNDED = 1e-2  # share of the spread that float32 can round away: 1 in 10,000 of its square
 LARGEST = 1e36  # float32 ends at 3.4e38, and the distances of rows to their centre must stay below it
 
 
@@ -61,9 +63,10 @@ def rounded_once(z: np.ndarray, make: Callable[[np.ndarray], np.ndarray], dtype:
 def check_cloud(x: Any, name: str, width: int | None = None) -> np.ndarray:
     """A cloud as float32 [n, d]: an array, lists, a data frame or a tensor, of whole or real numbers or booleans.
 
-    Refuses other shapes, another width than `width`, NaN, infinity and what float32 can't hold.
+    Refuses other shapes, another width than `width`, NaN, infinity and what float32 can't hold: numbers too large, and,
+    where no width is given, those so far from 0 that their differences are lost.
     """
-    given = _numbers(x, name)
+    given = numbers(x, name)
     if given.ndim != 2 or 0 in given.shape:
         raise InputError(f"{name}: expected a cloud [n, d], found shape {list(given.shape)}; pass one row per sample.")
     if width is not None and given.shape[1] != width:
@@ -80,7 +83,23 @@ def check_cloud(x: Any, name: str, width: int | None = None) -> np.ndarray:
                 f"{name}: expected features up to {LARGEST:g}, found larger ones in row {row}; scale them."
             )
         raise InputError(f"{name}: expected finite features, found NaN or infinity in row {row}; mend it.")
+    if width is None and given.dtype.itemsize > x.itemsize:
+        _check_rounding(given, x, name)
     return x
+
+
+def _check_rounding(given: np.ndarray, x: np.ndarray, name: str) -> None:
+    """Refuse rows [n, d] that differ by little more than what float32 rounds away, x being given in float32."""
+    mean = given.mean(0, dtype=np.float64)
+    shift, lost, spread = mean - x.mean(0, dtype=np.float64), 0.0, 0.0
+    for rows in blocks(len(x)):
+        lost += np.square(given[rows] - x[rows].astype(np.float64) - shift).sum(dtype=np.float64)
+        spread += np.square(given[rows] - mean).sum(dtype=np.float64)
+    if 0 < ROUNDED**2 * spread < lost:
+        raise InputError(
+            f"{name}: expected features whose differences float32 can hold, found ones that it rounds by "
+            f"{np.sqrt(lost / spread):.0%} of their spread; subtract each column's mean."
+        )
 
 
 def columns(x: Any) -> list[str] | None:
@@ -102,7 +121,7 @@ def check_columns(x: Any, fitted: list[str] | None, name: str) -> None:
 
 def check_pairs(pairs: Any, n: int, m: int) -> np.ndarray:
     """Known pairs as int64 [k, 2]: (row of x, row of y). A 1-D index array means x[i] belongs to y[i]."""
-    pairs = _numbers([] if pairs is None else pairs, "pairs")
+    pairs = numbers([] if pairs is None else pairs, "pairs")
     if pairs.size == 0:
         return np.empty((0, 2), np.int64)
     if not np.issubdtype(pairs.dtype, np.integer):
@@ -128,7 +147,7 @@ def check_pairs(pairs: Any, n: int, m: int) -> np.ndarray:
     return pairs
 
 
-def moments(x: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+def centre_and_scale(x: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Centre [d] and scale [] (root mean square distance to it)."""
     mean = x.mean(0, dtype=np.float64)
     scale = np.sqrt(np.concatenate([((x[rows] - mean) ** 2).sum(1) for rows in blocks(len(x))]).mean())
@@ -138,33 +157,3 @@ def moments(x: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     if scale < SMALLEST:
         raise InputError(f"{name}: expected a spread of {SMALLEST:g} or more, found {scale:.1e}; scale the features.")
     return mean.astype(np.float32), np.array(scale, np.float32)
-
-
-def _numbers(x: Any, name: str) -> np.ndarray:
-    """An array of booleans, whole or real numbers, from any container; nothing is hidden, dropped or parsed."""
-    if np.ma.is_masked(x):
-        row = int(np.argwhere(np.ma.getmaskarray(x))[0][0])
-        raise InputError(
-            f"{name}: expected numbers, found masked ones, the first in row {row}; fill them or drop rows."
-        )
-    try:
-        if hasattr(x, "detach"):  # a torch tensor, which may have a gradient or lie on a GPU
-            x = x.detach().cpu()
-        array = np.asarray(x)
-        if array.dtype.kind == "O" and not any(isinstance(value, (str, bytes)) for value in array.flat):
-            array = array.astype(np.float64)
-    except (TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise InputError(
-            f"{name}: expected an array of numbers, neither ragged nor sparse, found a {type(x).__name__} ({reason}); "
-            "pass one row per sample."
-        ) from None
-    if array.dtype.kind == "c":
-        raise InputError(
-            f"{name}: expected real numbers, found {array.dtype} (Complex data not supported); pass real and imaginary "
-            "parts side by side."
-        )
-    if array.dtype.kind not in "biuf":
-        kind = "text" if array.dtype.kind in "OSUT" else str(array.dtype)
-        raise InputError(f"{name}: expected an array of numbers, found one of {kind}; turn it into numbers.")
-    return array

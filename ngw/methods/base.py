@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from ngw import __version__, errors, io, registry
+from ngw import errors, registry
+from ngw.device import gradients
 from ngw.errors import InputError
-from ngw.methods._clouds import check_cloud, check_columns, check_pairs, columns, moments, rounded_once
+from ngw.methods import _file
+from ngw.methods._clouds import centre_and_scale, check_cloud, check_columns, check_pairs, columns, rounded_once
 from ngw.methods._given import Given
 from ngw.methods._hubness import Hubness
 
 EPS = 1e-12  # of a length
-PLAIN = (bool, int, float, str, list)  # what a fit learns beside arrays
-DEFAULTS = ("converged_", "note_", "x_columns_", "y_columns_")  # what a class has until a fit changes it
 Role = Literal["method", "baseline", "control"]
 
 
@@ -64,6 +63,7 @@ class Method(Given, Hubness):
     y_columns_: list[str] | None = None
     options_: dict[str, Any] | None = None  # of the fit; none before
 
+    @gradients()
     def fit(self, x: Any, y: Any, pairs: Any = None, seed: int = 0) -> Self:
         """Learn both maps. x [n, d_x], y [m, d_y]; pairs: [k] or [k, 2] row indices of the known pairs, ignored where
         the method needs none; seed: of all randomness."""
@@ -92,7 +92,7 @@ class Method(Given, Hubness):
         """Check the input, learn centre and scale, and return standardised clouds with pairs [k, 2]."""
         self.x_columns_, self.y_columns_ = columns(x), columns(y)
         x, y = check_cloud(x, "x"), check_cloud(y, "y")
-        centres = moments(x, "x"), moments(y, "y")
+        centres = centre_and_scale(x, "x"), centre_and_scale(y, "y")
         pairs = check_pairs(pairs, len(x), len(y))
         if self.supervision == "none":
             pairs = pairs[:0]
@@ -102,8 +102,8 @@ class Method(Given, Hubness):
                 "pass `pairs`, or take a method that needs none."
             )
         else:
-            moments(x[pairs[:, 0]], "x, known pairs")
-            moments(y[pairs[:, 1]], "y, known pairs")
+            centre_and_scale(x[pairs[:, 0]], "x, known pairs")
+            centre_and_scale(y[pairs[:, 1]], "y, known pairs")
         (self.x_mean_, self.x_scale_), (self.y_mean_, self.y_scale_) = centres
         self.n_pairs_ = len(pairs)
         self._settle(Method._standard_x(self, x), Method._standard_y(self, y))
@@ -227,32 +227,13 @@ class Method(Given, Hubness):
         return type(self).__module__.rsplit(".", 1)[-1].replace("_", "-")
 
     def save(self, path: str | os.PathLike, **metadata: str) -> None:
-        """Write a fitted method as one safetensors file: arrays, options, status; of the data `x_hubs_`, `y_hubs_`."""
-        self._check_fitted()
-        scalars = {k: v for k, v in vars(self).items() if k.endswith("_") and isinstance(v, PLAIN)}
-        head = {"kind": self._kind(), "version": __version__, "params": json.dumps(self.params())}
-        io.write_tensors(path, self._arrays(), head | {"state": json.dumps(scalars)} | metadata)
+        """Write a fitted method as one safetensors file: arrays, options, status; of the data `x_hubs_`, `y_hubs_`.
 
-    def _restore(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
-        """Take what `save` wrote: only learned values, and enough of them to map a row of each side."""
-        for name, value in [*arrays.items(), *state.items()]:
-            learned = name.isidentifier() and name.endswith("_") and not name.startswith("_")
-            taken = (hasattr(type(self), name) and name not in DEFAULTS) or (name in arrays and name in state)
-            if taken or not learned or not isinstance(value, (np.ndarray, *PLAIN)):
-                raise InputError(f"expected what a fit learns, found {name!r}")
-        vars(self).update(arrays | state)
-        if not (isinstance(self.converged_, bool) and isinstance(self.note_, str)):
-            raise InputError(f"expected a status, found converged_ {self.converged_!r} and note_ {self.note_!r}")
-        self.options_ = self.params()
-        try:
-            with np.errstate(all="ignore"):  # what isn't finite is refused below
-                x, y = self.x_mean_[None], self.y_mean_[None]
-                there, back, (u, v) = self.transform(x), self.inverse_transform(y), self.embed(x, y)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"expected the arrays of a fit, found {error}") from None
-        shapes = [z.shape for z in (there, back, u, self.x_scale_, self.y_scale_)]
-        if shapes != [y.shape, x.shape, v.shape, (), ()] or not all(np.isfinite(z).all() for z in (there, back, u, v)):
-            raise InputError(f"expected arrays that give finite rows of shapes {y.shape} and {x.shape}, found {shapes}")
+        metadata: texts kept beside them.  Refuses a class that doesn't lie in `ngw.methods`, since `load` wouldn't
+        find it.
+        """
+        self._check_fitted()
+        _file.write(self, path, metadata)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:
@@ -275,26 +256,4 @@ def load(path: str | os.PathLike) -> Method:
 
 def load_with_metadata(path: str | os.PathLike) -> tuple[Method, dict[str, str]]:
     """A fitted method, and its file's metadata on how it was fitted."""
-    arrays, head = io.read_tensors(path, "a fitted method", "kind")
-    try:
-        options, state = (_object(head, name) for name in ("params", "state"))
-        method = build(options | {"kind": head["kind"]})
-        if odd := sorted(options.keys() ^ method.params().keys()):
-            raise InputError(
-                f"params: expected exactly the options of {head['kind']}, found others, or none, for {odd}"
-            )
-        method._restore(arrays, state)
-    except InputError as error:
-        raise InputError(f"{path}: {str(error).rstrip('.')}; fit the method again.") from None
-    return method, head
-
-
-def _object(head: Mapping[str, str], name: str) -> dict[str, Any]:
-    """An object that stands as JSON in a file's metadata."""
-    try:
-        value = json.loads(head[name])
-    except (KeyError, ValueError) as error:
-        raise InputError(f"{name}: expected JSON, found {error}") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{name}: expected an object, found {value!r}")
-    return value
+    return _file.read(path, build)

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from ngw.device import gradients
 from ngw.errors import InputError, did_you_mean
 from ngw.features.clouds import groups_of_rows
 from ngw.maps.linear import ridge
@@ -108,7 +109,7 @@ class Warp(Whitened):
     learning_rate: float = option(5e-4, above=0)  # at first: it falls along a cosine
 
     def __post_init__(self) -> None:
-        if self.cost not in COSTS:  # first, since supervision follows from it
+        if self.cost not in [*COSTS]:  # first, since supervision follows from it
             raise ValueError(f"cost {self.cost!r} does not exist.{did_you_mean(self.cost, COSTS)}")
         super().__post_init__()
         if self.mass < 1 and (self.tau is not None or self.cost == "keypoints"):
@@ -139,6 +140,7 @@ class Warp(Whitened):
         x, y, pairs = twin._prepare(x, y, pairs)  # the given arrays are freed
         return twin._solve(x, y, pairs, seed, truth, group)
 
+    @gradients()
     def fit_maps(self, x: Any, y: Any, pairs: Any, transport: Transport, seed: int = 0) -> Self:
         """Fit T_AB and T_BA to a plan that `solve` made from the same clouds (proposal 2.3)."""
         self._forget()

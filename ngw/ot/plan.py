@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ngw.io.numbers import numbers
 from ngw.ot.cost import blas_threads_only, multiply
 from ngw.ot.kernel import STRIP_BYTES, Kernel, KernelT
 
@@ -88,13 +90,16 @@ class Coupling:
         if len(y.shape) != 2 or len(y) != self.shape[1]:
             raise ValueError(f"barycenters: expected values of shape [{self.shape[1]}, k], found {list(y.shape)}.")
         (kernel, v), parts = self._scaled, [slice(i, i + PART) for i in range(0, len(y), PART)]
-        largest = torch.stack([self._in(y[part]).abs().amax() for part in parts]).amax()
-        right, unit = kernel.b * v, largest.clamp_min(torch.finfo(self.dtype).tiny)
+        largest = torch.stack([self._values(y[part]).abs().amax() for part in parts]).amax()
+        if not bool(torch.isfinite(largest)):
+            raise ValueError(
+                "barycenters: expected finite values, found NaN or infinity; mend or drop those rows first."
+            )
+        right, unit = kernel.b * v, largest.clamp_min(torch.finfo(largest.dtype).tiny)
         weighted = torch.empty(*y.shape, dtype=self.dtype, device=right.device)
         for part in parts:
-            weighted[part] = self._in(y[part]) / unit * right[part, None]  # in units of the largest: no overflow
-        kind = largest.dtype if largest.is_floating_point() else self.dtype
-        out = torch.empty(self.shape[0], y.shape[1], dtype=kind, device=right.device)
+            weighted[part] = self._values(y[part]) / unit * right[part, None]  # in units of the largest: no overflow
+        out = torch.empty(self.shape[0], y.shape[1], dtype=largest.dtype, device=right.device)
         spread = _Spread(self) if rows else None
         for part, block in kernel.blocks():
             sums = multiply(block, weighted, out=weighted.new_empty(len(block), weighted.shape[1]))
@@ -107,7 +112,7 @@ class Coupling:
 
     def row_mass(self):
         """Row sums of the plan [n]: a, up to the marginal error, where the marginals are exact."""
-        return self._out(self._rows[0])
+        return self._out(self._rows[0].clone())
 
     def perplexity(self):
         """Effective number of columns that each row is spread over [n]: exp of its conditional entropy."""
@@ -154,11 +159,27 @@ class Coupling:
         return spread.rows()
 
     def _in(self, value) -> torch.Tensor:
-        value = value if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
-        return value.detach().to(self.a.device)
+        return tensor(value, "a coupling's argument").to(self.a.device)
+
+    def _values(self, y) -> torch.Tensor:
+        """Rows of values as floats."""
+        value = self._in(y)
+        return value if value.is_floating_point() else value.to(self.dtype)
 
     def _out(self, value: torch.Tensor):
         return value.cpu().numpy() if self.numpy else value
+
+
+def tensor(value: Any, name: str) -> torch.Tensor:
+    """A tensor without gradient of an array of numbers, which it shares where torch can; nothing hidden is used."""
+    if isinstance(value, torch.Tensor):
+        return value.detach()
+    array = numbers(value, name)
+    if array.dtype.kind == "u" and array.dtype.itemsize > 1:  # which torch lacks, by and large
+        array = array.astype(np.int64)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # it is only read
+        return torch.as_tensor(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
 
 
 class _Spread:

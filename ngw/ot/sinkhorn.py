@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from ngw.ot.cost import MatrixCost, PointCost, blas_threads_only, total
 from ngw.ot.kernel import Kernel, softmin
 from ngw.ot.newton import polish
-from ngw.ot.plan import Coupling, Status
+from ngw.ot.plan import Coupling, Status, tensor
 from ngw.ot.solve import anneal, first_guess
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64} | {z: z for z in (torch.float32, torch.float64)}
@@ -30,7 +31,8 @@ def sinkhorn(
     KL(P | Q) = sum P log(P / Q) - P + Q.  Where the marginals are exact, epsilon sum P log P has the same plan.
     x [n, d], y [m, d]: NumPy arrays or torch tensors; results come back as the same kind.
     epsilon: in units of the mean cost (under the product of a and b).
-    cost: "sqeuclidean", "cosine" (1 - cos), or a ready matrix [n, m] (then x and y are left out).
+    cost: "sqeuclidean", "cosine" (1 - cos), or a ready matrix [n, m], which the plan reads from then on (then x and y
+        are left out).
     a [n], b [m]: weights of equal totals (with tau any), zeros allowed; None is uniform with total 1.
     tau: in units of the mean cost; in place of exact marginals, tau KL(P 1 | a) + tau KL(P' 1 | b) is added to the
         objective (Chizat et al. 2018).  None keeps them exact.
@@ -75,15 +77,21 @@ def sinkhorn(
 
 def _check_options(epsilon: float, tau: float | None, max_iter: int, memory: float | None, dtype) -> None:
     """Raise `ValueError` where an option is out of range."""
-    if not (math.isfinite(epsilon) and epsilon > 0):
+    if not (_number(epsilon) and epsilon > 0):
         raise ValueError(f"sinkhorn: epsilon must be a positive number (in units of the mean cost), found {epsilon!r}.")
-    if tau is not None and not tau > 0:
-        raise ValueError(f"sinkhorn: tau must be positive (in units of the mean cost) or None, found {tau!r}.")
-    if max_iter < 1 or (memory is not None and memory < 0) or (dtype is not None and dtype not in DTYPES):
+    if tau is not None and not (_number(tau) and tau > 0):
+        raise ValueError(f"sinkhorn: tau must be a positive number (in units of the mean cost) or None, found {tau!r}.")
+    if not (isinstance(max_iter, Integral) and max_iter >= 1 and (memory is None or memory >= 0)) or (
+        dtype is not None and dtype not in DTYPES
+    ):
         raise ValueError(
             "sinkhorn: expected max_iter >= 1, memory >= 0 bytes and dtype float32 or float64, "
             f"found {max_iter!r}, {memory!r} and {dtype!r}."
         )
+
+
+def _number(value) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 def _extend(cost, a, b, end, lam: float, dtype) -> tuple[torch.Tensor, torch.Tensor]:
@@ -148,7 +156,8 @@ def _problem(x, y, cost, a, b, epsilon, tau, device, dtype, tol, group):
 
 
 def _matrix(value, name: str, device) -> torch.Tensor:
-    value = value.detach() if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
+    value = tensor(value, f"sinkhorn: {name}")
+    value = value if value.is_floating_point() else value.double()
     if value.ndim != 2 or 0 in value.shape:
         raise ValueError(f"sinkhorn: {name} must be a matrix with rows and columns, found shape {list(value.shape)}.")
     # A finite sum shows that all values are, in a tenth of the time; a sum that isn't finite may have overflowed.
@@ -160,7 +169,7 @@ def _matrix(value, name: str, device) -> torch.Tensor:
 def _weights(value, size: int, uniform: float, name: str, device) -> torch.Tensor:
     if value is None:
         return torch.full((size,), uniform, dtype=torch.float64, device=device)
-    value = torch.as_tensor(value, dtype=torch.float64, device=device)
+    value = tensor(value, f"sinkhorn: {name}").to(device, torch.float64, copy=True)  # the caller can change theirs
     if value.shape != (size,):
         raise ValueError(f"sinkhorn: {name} must have shape [{size}], found {list(value.shape)}.")
     if not bool(torch.isfinite(value).all()) or bool((value < 0).any()):
