@@ -122,12 +122,33 @@ def test_a_run_that_fails_is_told_and_the_others_are_kept(job, capsys):
     assert job.done.exists()
 
 
-def test_an_old_file_does_not_pass_for_one_that_failed(job, pair, rewrite):
+def test_a_broken_input_loses_no_finished_file_and_none_passes_for_a_new_one(job, pair, capsys):
     assert main(job.words(4)) == 0
-    x = features.read(pair[0]).x.copy()
-    rewrite(pair[0], pooled=np.ones_like(x))  # no method can use it
+    whole, model = pair[0].read_bytes(), job.model(4).read_bytes()
+    pair[0].write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    job.done.unlink()  # as Snakemake does before a job
     assert main(job.words(4)) == 2
-    assert not job.model(4).exists()
+    assert not job.done.exists()  # so no other job reads the old file
+    assert [path.name for path in job.model(4).parent.iterdir()] == ["model.safetensors"]
+    pair[0].write_bytes(whole)
+    capsys.readouterr()
+    assert main(job.words(4)) == 0
+    assert made(capsys) == []
+    assert job.model(4).read_bytes() == model
+
+
+def test_a_run_that_moves_to_another_job_leaves_its_old_one(job, tmp_path):
+    other = job.folder / "ridge~" / "runs.fit.json"
+    job.done = job.folder / "ridge" / "pairs4.fit.json"
+    assert main(job.words(4)) == 0
+    first, job.done = job.done, other
+    assert main(job.words(4, 6, hubness=True)) == 0
+    assert not first.exists()  # so going back to the first config makes its run anew
+    assert main(job.words(6, hubness=True)) == 0
+    job.done = first
+    assert main(job.words(4)) == 0
+    assert other.exists()  # its runs are others now
+    assert load(job.model(4)).hubness is None
 
 
 def test_a_lost_input_is_told_with_its_remedy(job, pair, refused):

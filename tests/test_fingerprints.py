@@ -109,6 +109,21 @@ def test_an_edit_changes_the_fingerprints_that_reach_it_and_no_other(tmp_path):
     assert fingerprints(tmp_path / "ngw") == before
 
 
+def test_a_relative_import_and_what_stands_in_a_block_count_too(tmp_path):
+    shutil.copytree(ROOT / "ngw", tmp_path / "ngw", ignore=shutil.ignore_patterns("__pycache__"))
+    ridge, stages, future = "methods/ridge.py", "tasks/stages.py", "from __future__ import annotations"
+    (tmp_path / "ngw/methods/_own.py").write_text("FACTOR = 1.0\n")
+    edit(tmp_path / "ngw" / ridge, future, f"{future}\n\nfrom ._own import FACTOR  # noqa: F401")
+    edit(tmp_path / "ngw" / stages, future, f"{future}\n\nif True:\n    EXTRA = 1")
+    edit(tmp_path / "ngw" / stages, "    usage = meter.Meter()", "    usage = meter.Meter(), EXTRA", count=1)
+    before = fingerprints(tmp_path / "ngw")
+    edit(tmp_path / "ngw/methods/_own.py", "1.0", "3.0")
+    after = fingerprints(tmp_path / "ngw")
+    assert {stage for stage in before if before[stage] != after[stage]} == {"ngw.tasks.stages:fit"}
+    edit(tmp_path / "ngw" / stages, "EXTRA = 1", "EXTRA = 2")
+    assert "ngw.tasks.stages:fit" in {k for k, text in fingerprints(tmp_path / "ngw").items() if text != after[k]}
+
+
 def test_fingerprints_are_computed_once_where_snakemake_runs(tmp_path):
     shutil.copytree(ROOT / "ngw", tmp_path / "ngw", ignore=shutil.ignore_patterns("__pycache__"))
     fit, fuse = [["ngw.tasks.stages:fit", "ngw.methods.ridge"]], [["ngw.tasks.vqa.stages:fuse"]]

@@ -16,6 +16,7 @@ from ngw.errors import InputError
 from ngw.options import schema as of_options
 from ngw.project import SCHEMA, placed
 from ngw.schema import check_plain, check_schema
+from ngw.tasks import CEILING
 from ngw.tasks.captions.options import CaptionerOptions
 from ngw.tasks.images.options import ImagerOptions
 from ngw.tasks.vqa.options import TrainingOptions
@@ -58,6 +59,8 @@ class Config(Sections):
 
     def _check_names(self) -> None:
         """Every selected name is defined, and every encoder is on its own side."""
+        if CEILING in self.methods:
+            raise InputError(f"config: methods: {CEILING!r} is the name of the decoders' ceiling; take another.")
         for name in self.run["datasets"]:
             known("run.datasets", "data set", name, self.datasets)
         for pair in self.run["encoder_pairs"]:

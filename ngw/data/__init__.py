@@ -101,7 +101,7 @@ def _check_option(module: ModuleType, name: str, value: Any, annotation: Any) ->
 def sources(spec: Mapping[str, Any]) -> list[str]:
     """The folders, files and packages (`package:<name>`) that a config entry reads and its kind doesn't create.
 
-    A kind's FILES are the options, beside `root`, that are paths.
+    A kind's FILES are the options, beside `root`, that are paths; a path that leaves `root` is a source of its own.
     """
     module, options = check(spec), {name: value for name, value in spec.items() if name not in ENTRY}
     if hasattr(module, "PACKAGES") and options.get("root") is None:
@@ -110,7 +110,12 @@ def sources(spec: Mapping[str, Any]) -> list[str]:
     values = [
         value for option in options.values() for value in (option.values() if isinstance(option, dict) else [option])
     ]
-    further = [value.partition("{")[0] for value in values if isinstance(value, str) and os.path.isabs(value)]
+    texts, root = [value.partition("{")[0] for value in values if isinstance(value, str)], str(options.get("root") or "")
+    further = [
+        os.path.normpath(os.path.join(root, text))
+        for text in texts
+        if os.path.isabs(text) or os.path.normpath(text).split(os.sep)[0] == os.pardir
+    ]
     return [*named, *(path if os.path.exists(path) else os.path.dirname(path) for path in further)]
 
 

@@ -110,33 +110,40 @@ def _imported(statements: Iterable[ast.stmt]) -> Iterator[Reached]:
 
 def _definitions(module: str, name: str) -> list[ast.stmt]:
     """The top-level statements of a module that one of its names needs, in order; imports are split name by name."""
-    bound: dict[str, ast.stmt] = {}
+    bound: dict[str, list[ast.stmt]] = {}
     for node in _tree(module).body:
-        bound |= dict(_bound(node))
+        for own, statement in _bound(node):
+            bound.setdefault(own, []).append(statement)
     if name not in bound:
-        raise InputError(f"{_file(module)}: {name!r} isn't defined there.{did_you_mean(name, bound)}")
+        raise InputError(f"{_file(module)}: {name!r} isn't defined there.{did_you_mean(name, filter(None, bound))}")
     statements: set[ast.stmt] = set()
-    waiting = [name]
+    waiting = ["", name]
     while waiting:
-        used = bound.get(waiting.pop())
-        if used is not None and used not in statements:
-            statements.add(used)
-            waiting += [part.id for part in ast.walk(used) if isinstance(part, ast.Name)]
+        for used in bound.get(waiting.pop(), []):
+            if used not in statements:
+                statements.add(used)
+                waiting += [part.id for part in ast.walk(used) if isinstance(part, ast.Name)]
     return sorted(statements, key=lambda node: node.lineno)
 
 
 def _bound(node: ast.stmt) -> Iterator[tuple[str, ast.stmt]]:
-    """The names that a top-level statement binds, each with the statement that binds it."""
+    """The names that a top-level statement binds, each with the statement that binds it; "" where it only acts."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         for alias in node.names:
             one = ast.Import([alias]) if isinstance(node, ast.Import) else ast.ImportFrom(node.module, [alias], 0)
             yield (alias.asname or alias.name).split(".")[0], ast.copy_location(one, node)
     elif isinstance(node, ast.FunctionDef | ast.ClassDef):
         yield node.name, node
-    elif isinstance(node, ast.Assign | ast.AnnAssign):
-        for part in ast.walk(node):
-            if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
-                yield part.id, node
+    elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+        for inner in node.orelse:
+            yield from _bound(inner)
+    elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):  # which is a docstring
+        parts = list(ast.walk(node))
+        names = {part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+        names |= {part.name for part in parts if isinstance(part, ast.FunctionDef | ast.ClassDef)}
+        for part in parts:
+            names |= {own for own, _ in _bound(part)} if isinstance(part, ast.Import | ast.ImportFrom) else set()
+        yield from ((own, node) for own in sorted(names) or [""])
 
 
 def _has_stages(module: str) -> bool:
@@ -194,4 +201,11 @@ def _source(module: str) -> str:
 
 @cache
 def _tree(module: str) -> ast.Module:
-    return ast.parse(_source(module))
+    """A module's syntax; `from .x` has x's whole name."""
+    tree, file = ast.parse(_source(module)), _file(module)
+    package = module.split(".")[: None if file is not None and file.name == "__init__.py" else -1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            above = package[: len(package) + 1 - node.level]
+            node.module, node.level = ".".join([*above, *filter(None, [node.module])]), 0
+    return tree

@@ -9,7 +9,8 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -100,9 +101,10 @@ def batch(
                 print(f"[{k}/{len(all_of_them)}] {run.name}{' is there already' if is_done else ''}", flush=True)
             if is_done:
                 continue
-            for path in run.makes if first else ():
-                Path(path).unlink(missing_ok=True)  # an old file must not pass for a new one
-            call(run.options)
+            if first:
+                _disown(run.name, done)
+            with _aside(run.makes if first else ()):
+                call(run.options)
         except FullDisk:
             raise
         except InputError as error:
@@ -126,6 +128,34 @@ def batch(
         )
     if first:
         io.write_json(done, {run.name: noted[run.name] for run in all_of_them})
+
+
+def _disown(name: str, done: Path) -> None:
+    """Remove the notes of other jobs of this stage that this run's files are theirs, since it will be made anew.
+
+    Another config may have had the run in another job.  Going back to it, Snakemake then runs that job again.
+    """
+    for other in done.parent.parent.glob(f"*/*.{done.name.partition('.')[2]}"):
+        if other.name[0] != "." and other != done and name in _noted(other):
+            other.unlink(missing_ok=True)
+
+
+@contextmanager
+def _aside(paths: Sequence[str]) -> Iterator[None]:
+    """Old files out of the way, since none must pass for a new one; they come back if the new ones aren't made."""
+    kept = {Path(path): Path(path).with_name(f".{Path(path).name}.old") for path in paths}
+    for path, old in kept.items():
+        if path.exists():
+            path.replace(old)
+    try:
+        yield
+    except BaseException:
+        for path, old in kept.items():
+            if old.exists():
+                old.replace(path)
+        raise
+    for old in kept.values():
+        old.unlink(missing_ok=True)
 
 
 def _join() -> tuple[bool, Callable[[float], float]]:

@@ -17,6 +17,11 @@ def train_clouds(
     """Both training clouds, and their identity."""
     a, b = features.read(vision), features.read(text)
     for cloud, modality, path in ((a, "vision", vision), (b, "text", text)):
+        if cloud.metadata.get("split", "train") != "train":
+            raise InputError(
+                f"{path}: expected features of a training split, found those of {cloud.metadata['split']!r}; encode "
+                "that split again."
+            )
         if cloud.metadata["modality"] != modality and not _one_modality(a, b):
             raise InputError(f"{path}: expected {modality} features, found {cloud.metadata['modality']} features.")
     if a.metadata["dataset"] != b.metadata["dataset"]:
@@ -41,6 +46,19 @@ def _foreign(path: Path, text: Path, own: features.Features) -> features.Feature
     if wanted != found:
         raise InputError(f"{path}: expected features of width {wanted}, like {text}, found {found}; encode both alike.")
     return other
+
+
+def held_out(vision: Path, text: Path, head: Mapping[str, str]) -> tuple[features.Features, features.Features]:
+    """Both sides of the split on which a fitted method is scored; head: its file's metadata."""
+    sides = features.read(vision, head["vision"]), features.read(text, head["text"])
+    for path, side in zip((vision, text), sides, strict=True):
+        dataset, split = side.metadata.get("dataset"), side.metadata.get("split")
+        if dataset != head["dataset"] or split == "train":
+            raise InputError(
+                f"{path}: expected features of a held-out split of {head['dataset']!r}, found those of {dataset!r}, "
+                f"{split}; encode that split again."
+            )
+    return sides
 
 
 def _one_modality(a: features.Features, b: features.Features) -> bool:

@@ -37,7 +37,7 @@ from ngw.data import prepare
 from ngw.errors import InputError, naming
 from ngw.features.clouds import clouds, repeated
 from ngw.record import Record, run, spaces, status
-from ngw.tasks.clouds import run_identity, train_clouds
+from ngw.tasks.clouds import held_out, run_identity, train_clouds
 
 if TYPE_CHECKING:
     from ngw.methods._transport import Transport
@@ -187,7 +187,7 @@ def retrieval(model: Model, vision: Vision, text: Text, predictions: Predictions
     from ngw.tasks import retrieval as task
 
     aligner, head = methods.load_with_metadata(model)
-    a, b = features.read(vision, head["vision"]), features.read(text, head["text"])
+    a, b = held_out(vision, text, head)
     with naming(f"{vision}, {text}"):
         result = task.evaluate(aligner, a, b)
     io.write_table(predictions, result.table)
@@ -216,7 +216,7 @@ def identifiability(
     from ngw.tasks import identifiability as task
 
     aligner, head = methods.load_with_metadata(model)
-    a, b, seed = features.read(vision, head["vision"]), features.read(text, head["text"]), int(head["seed"])
+    (a, b), seed = held_out(vision, text, head), int(head["seed"])
     budget = "all" if aligner.supervision == "all" else head["pairs"]
     two, _ = train_clouds(train_vision, train_text, budget, seed, captions, head["unpaired"], foreign)
     with naming(f"{vision}, {text}"):
