@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ngw import data, encoders
 from ngw.errors import InputError
@@ -141,6 +141,47 @@ def test_a_picture_stands_as_its_camera_was_held(grey, tmp_path):
     found = _images.read(str(tmp_path / "x.png"))
     assert found.size == (6, 10)
     assert found.getpixel((5, 0)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_camera_holds_a_picture_in_eight_ways(turn, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    Image.fromarray(np.arange(0, 240, 40, np.uint8).reshape(2, 3)).save(tmp_path / "x.png", exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(tmp_path / "x.png")).convert("RGB")
+    np.testing.assert_array_equal(_images.read(tmp_path / "x.png"), expected)
+
+
+ODD = {  # EXIF's entries: tag, type, count, value
+    "a width as text": ([(0x0100, 2, 4, b"256\0"), (0x0112, 3, 1, b"\6\0\0\0")], (6, 10)),
+    "a resolution as text": ([(0x0112, 3, 1, b"\6\0\0\0"), (0x011A, 2, 4, b"072\0")], (6, 10)),
+    "an orientation as text": ([(0x0112, 2, 2, b"6\0\0\0")], (10, 6)),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_entry_beside_the_orientation_does_no_harm(name, tmp_path):
+    entries, size = ODD[name]
+    rows = b"".join(struct.pack("<HHI", *entry[:3]) + entry[3] for entry in entries)
+    exif = struct.pack("<2sHIH", b"II", 42, 8, len(entries)) + rows + bytes(4)
+    Image.new("RGB", (10, 6)).save(tmp_path / "x.jpg", exif=b"Exif\0\0" + exif)
+    assert data.broken(str(tmp_path / "x.jpg")) == ""
+    assert _images.read(tmp_path / "x.jpg").size == size
+
+
+def test_exif_that_is_none_leaves_a_picture_upright(tmp_path):
+    Image.new("RGB", (10, 6)).save(tmp_path / "x.webp", exif=b"Exif\0\0no header")
+    assert data.broken(str(tmp_path / "x.webp")) == ""
+    assert _images.read(tmp_path / "x.webp").size == (10, 6)
+
+
+def test_an_offset_that_is_no_whole_number_is_one_sentence(tmp_path):
+    content = tiff(np.zeros((2, 2), np.uint16))
+    place = content.index(struct.pack("<HHI", 273, 4, 1))  # where the pixels begin, as a fraction
+    (tmp_path / "x.tif").write_bytes(content[: place + 2] + struct.pack("<H", 5) + content[place + 4 :])
+    with pytest.raises(InputError, match=r"x\.tif: expected a readable image, found "):
+        _images.read(tmp_path / "x.tif")
+    assert data.broken(str(tmp_path / "x.tif")).startswith("a file that can't be decoded")
 
 
 def test_an_image_of_too_many_pixels_is_refused(tmp_path, monkeypatch):

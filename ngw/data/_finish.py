@@ -16,7 +16,7 @@ Table = dict[str, list]
 
 
 def broken(path: str) -> str:
-    """Why an image can't be read, or "" if it can be decoded completely and its range of values is known."""
+    """Why an image can't be read, or "" if `ngw.io.images` reads it."""
     from PIL import Image
 
     from ngw.io import images as _images
@@ -25,9 +25,7 @@ def broken(path: str) -> str:
         if not os.path.getsize(path):
             return "a file of zero bytes"
         with Image.open(path) as image:
-            image.load()
-            if _images.deep(image):
-                _images.rgb(image)
+            _images.rgb(image)
     except FileNotFoundError:
         return "no file"
     except (*_images.BROKEN, Image.DecompressionBombError) as error:

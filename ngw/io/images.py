@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-# Errors of Pillow's decoders for a broken file (RuntimeError: of AVIF, and of formats that Pillow supports in part), in
-# addition to Image.DecompressionBombError.
-BROKEN = (OSError, SyntaxError, ValueError, RuntimeError)
+# Errors of Pillow's decoders for a broken file (RuntimeError: of AVIF, and of formats that Pillow supports in part;
+# TypeError, struct.error: of tags of another type), in addition to Image.DecompressionBombError.
+BROKEN = (OSError, SyntaxError, ValueError, RuntimeError, TypeError, struct.error)
+TURNS = {  # what EXIF's orientations ask for, by the names of Image.Transpose
+    2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE",
+    8: "ROTATE_90",
+}  # fmt: skip
 
 
 def read(source: str | os.PathLike | Image) -> Image:
@@ -43,10 +48,10 @@ def rgb(file: Image) -> Image:
     Raises:
         ValueError: 32-bit whole numbers, whose white is unknown, or values beyond black and white.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    image = ImageOps.exif_transpose(file)
-    if deep(image):
+    image = _upright(file)
+    if _deep(image):
         image = _eight_bits(image, file)
     if not image.has_transparency_data:
         return image.convert("RGB")
@@ -54,9 +59,24 @@ def rgb(file: Image) -> Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
-def deep(image: Image) -> bool:
+def _deep(image: Image) -> bool:
     """Whether an image has one channel of more than 8 bits."""
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
+
+
+def _upright(file: Image) -> Image:
+    """An opened image, rotated by its EXIF orientation; EXIF that can't be read means that it is upright.
+
+    ImageOps.exif_transpose also writes the EXIF anew, which fails if any other field is odd.
+    """
+    from PIL import ExifTags, Image
+
+    file.load()
+    try:
+        orientation = file.getexif().get(ExifTags.Base.Orientation)
+    except BROKEN:
+        orientation = None
+    return file.transpose(Image.Transpose[TURNS[orientation]]) if orientation in TURNS else file
 
 
 def _eight_bits(image: Image, file: Image) -> Image:
