@@ -49,6 +49,42 @@ def test_folders_are_classes_in_their_order(tmp_path):
     assert data.Dataset.read(tmp_path / "saved") == dataset
 
 
+def test_links_are_followed_and_hidden_folders_are_not(tmp_path):
+    root = folder(tmp_path / "set", "cat", "dog", splits=("test",), images=2)
+    (root / "test/cat/.ipynb_checkpoints").mkdir()
+    (root / "test/cat/0.png").rename(root / "test/cat/.ipynb_checkpoints/0-checkpoint.png")
+    folder(tmp_path / "elsewhere", "cow", "hen", splits=("in",))
+    (root / "test/dog/more").symlink_to(tmp_path / "elsewhere/in/hen")
+    (root / "test/cow").symlink_to(tmp_path / "elsewhere/in/cow")
+    dataset = data.load("image-folder", root=root)
+    assert [path.removeprefix(f"{root}/test/") for path in dataset.images["path"]] == [
+        "cat/1.png", "cow/0.png", "dog/0.png", "dog/1.png", "dog/more/0.png"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("link", "to", "words"),
+    [
+        ("test/cat/x.png", "nowhere", ["test/cat/x.png: expected an image, found no file"]),
+        ("test/cat/x.png", "x.png", ["test/cat/x.png: expected an image", "Too many levels"]),
+        (
+            "test/cat/again",
+            "..",
+            ["test/cat/again/cat: expected other files, found a folder that it lies in, by a link"],
+        ),
+        ("test/cow", "nowhere", ["test/cow: expected a folder, found a link that leads nowhere"]),
+        ("train", "nowhere", ["train: expected the folder of split 'train', found none"]),
+    ],
+)
+def test_no_link_is_left_out_in_silence(tmp_path, link, to, words):
+    root = folder(tmp_path, "cat", "dog", splits=("test",))
+    (root / link).symlink_to(to)
+    refused(words, kind="image-folder", root=root)
+    if link.endswith(".png"):
+        dataset = data.load("image-folder", root=root, on_error="skip")
+        assert [each["path"] for each in dataset.record["skipped_images"]] == [str(root / link)]
+
+
 def test_a_named_folder_is_a_split(tmp_path):
     root = folder(tmp_path, "a", "b", splits=("val",))
     assert set(data.load("image-folder", root=root, splits={"test": "val"}).labels["split"]) == {"test"}

@@ -10,6 +10,7 @@ from typing import Any
 from ngw.data import SPLITS, Classes, Dataset, finish, table
 from ngw.data._classes import read_classes
 from ngw.errors import InputError, did_you_mean
+from ngw.io import folders
 
 FILES = ("classes",)
 NAMES = ("classes.yaml", "classes.txt")  # below root, unless `classes` names a file
@@ -28,7 +29,8 @@ def load(
     on_error: str = "stop",
     threads: int = 2,
 ) -> Dataset:
-    """Read root/{split}/{class}/**: every file that isn't hidden is an image; ids follow the sorted order.
+    """Read root/{split}/{class}/**: every file that isn't hidden, nor in a hidden folder, is an image; ids follow the
+    sorted order, and links are followed.
 
     splits: the folder below root of each split, e.g. {"test": "val"} ("." is root itself); by default train, val and
     test, as far as they exist.  classes: a .txt or .yaml with the classes' names (`ngw.data._classes.read_classes`), by
@@ -42,11 +44,10 @@ def load(
     names, templates = read_classes(_file(root, classes), known)
     place = {folder: label for label, folder in enumerate(names)}
     rows = [
-        (split, str(path), place[name])
+        (split, path, place[name])
         for split, folder in chosen.items()
         for name in inside[split]
-        for path in sorted((folder / name).rglob("*"))
-        if path.is_file() and not path.name.startswith(".")
+        for path in folders.files(folder / name)
     ]
     if not rows:
         raise InputError(f"{root}: expected images in folders of classes, found none; check root and splits.")
@@ -84,12 +85,11 @@ def _file(root: Path, classes: str | None) -> Path:
 def _folders(root: Path, splits: Mapping[str, str] | None) -> dict[str, Path]:
     """The folder of each split."""
     if splits is None:
-        found = {split: root / split for split in SPLITS if (root / split).is_dir()}
-        if not found:
+        splits = {split: split for split in SPLITS if os.path.lexists(root / split)}
+        if not splits:
             raise InputError(
                 f"{root}: expected folders train, val or test, found none; give others by splits: {{test: FOLDER}}."
             )
-        return found
     check_splits(splits)
     for split, name in splits.items():
         if not (root / name).is_dir():
@@ -100,5 +100,9 @@ def _folders(root: Path, splits: Mapping[str, str] | None) -> dict[str, Path]:
 
 
 def _subfolders(folder: Path) -> list[str]:
-    """The names of the classes' folders, sorted."""
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    """The names of the classes' folders, sorted; files beside them are of no class."""
+    found = folders.entries(folder)
+    for entry in found:
+        if not os.path.exists(entry.path):
+            raise InputError(f"{entry.path}: expected a folder, found a link that leads nowhere; mend or remove it.")
+    return [entry.name for entry in found if folders.is_folder(entry)]
