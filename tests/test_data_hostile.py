@@ -142,6 +142,35 @@ def test_a_csv_is_named_by_the_line_that_an_editor_shows(tmp_path):
         data.load("folder", root=tmp_path, check_images=False)
 
 
+@pytest.mark.parametrize(
+    ("text", "begin", "end"),
+    [
+        ('image,caption\na.png,"open\nb.png,x\n', 2, 3),
+        ('image,caption\n"a\n.png",c\n\n\nb.png,d\n\n\nc.png,"x"y\n', 9, 9),
+        ('image,"caption\na.png,x\n', 1, 2),
+    ],
+)
+def test_a_quote_is_named_by_the_line_that_opens_it(text, begin, end, tmp_path):
+    (tmp_path / "captions.csv").write_text(text)
+    with pytest.raises(InputError, match=rf"captions.csv: line {begin}: expected csv, found .* in line {end}; mend"):
+        data.load("folder", root=tmp_path, check_images=False)
+
+
+@pytest.mark.parametrize("name", ["Split", " split", "splits", "SPLIT ", "spilt"])
+def test_a_column_that_is_nearly_split_is_not_ignored(name, tmp_path):
+    (tmp_path / "captions.csv").write_text(f"image,caption,{name}\na.png,one,train\nb.png,two,test\n")
+    with pytest.raises(InputError, match=rf"captions.csv: .* found {name!r}. Did you mean 'split'\?"):
+        data.load("folder", root=tmp_path, check_images=False)
+
+
+def test_drawn_splits_are_on_record(tmp_path):
+    for header in ("image,caption,title", "image,caption,split"):
+        lines = [f"{k}.png,{k},train" for k in range(9)]
+        (tmp_path / "captions.csv").write_text("\n".join([header, *lines]))
+        found = data.load("folder", root=tmp_path, seed=3, check_images=False)
+        assert found.record.get("splits_drawn_by_seed") == (3 if "title" in header else None)
+
+
 # Files that can't be read.
 
 

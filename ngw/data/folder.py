@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ngw.data import SPLITS, Dataset, check_columns, finish, karpathy, table
@@ -39,7 +40,9 @@ def load(
     paths = [image_path(base, row["image"], f"{file}: line {line}") for line, row in rows]
     number = {path: k for k, path in enumerate(dict.fromkeys(paths))}
     shares = {"val": 0.1, "test": 0.1} if shares is None else shares
-    splits = _given(rows, paths, file) if "split" in rows[0][1] else _drawn(list(number), shares, seed)
+    if drawn := "split" not in rows[0][1]:
+        _check_split(rows[0][1], file)
+    splits = _drawn(list(number), shares, seed) if drawn else _given(rows, paths, file)
     captioned = zip(paths, (row["caption"] for _, row in rows), strict=True)
     kept, record = karpathy.first_captions(
         [(k, number[path], splits[path], text) for k, (path, text) in enumerate(captioned)], captions_per_image
@@ -49,7 +52,7 @@ def load(
             table("images", [(k, splits[path], path) for path, k in number.items()]),
             table("captions", kept),
             source=str(file),
-            record=record,
+            record=record | ({"splits_drawn_by_seed": seed} if drawn else {}),
         ),
         check_images, on_error, threads,
     )  # fmt: skip
@@ -57,12 +60,7 @@ def load(
 
 def lines(file: Path) -> list[tuple[int, dict[str, str]]]:
     """The rows of a csv of captions, each with the number of its last line."""
-    reader = csv.DictReader(io.StringIO(read_text(file), newline=""), strict=True)
-    try:
-        rows = [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise InputError(f"{file}: line {reader.line_num}: expected csv, found {error}; mend the quotes.") from None
-    header = reader.fieldnames or ()
+    header, rows = _read(file)
     if header and not set(COLUMNS) & set(header):
         raise InputError(
             f"{file}: expected the columns image and caption in line 1, found {', '.join(header)}; if that is "
@@ -78,6 +76,34 @@ def lines(file: Path) -> list[tuple[int, dict[str, str]]]:
                 f"{file}: line {line}: expected {width} fields and an image with its caption, found others; mend it."
             )
     return rows
+
+
+def _read(file: Path) -> tuple[Sequence[str], list[tuple[int, dict[str, str]]]]:
+    """The header of a csv, and its rows, each with the number of its last line."""
+    text = read_text(file)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    header: Sequence[str] = ()
+    rows, end = [], 0  # end: the last line of the row before
+    try:
+        header = reader.fieldnames or ()
+        end = reader.reader.line_num  # the reader's own number leaves out empty lines, and lines of a broken row
+        for row in reader:
+            end = reader.reader.line_num
+            rows.append((end, row))
+    except csv.Error as error:
+        numbered = enumerate(io.StringIO(text, newline=""), 1)
+        begin = next(number for number, line in numbered if number > end and line.strip("\r\n"))
+        raise InputError(
+            f"{file}: line {begin}: expected csv, found {error} in line {reader.reader.line_num}; mend the quotes."
+        ) from None
+    return header, rows
+
+
+def _check_split(header: Iterable[str], file: Path) -> None:
+    """Refuse a column whose name is nearly `split`, since splits would be drawn instead."""
+    for name in header:
+        if difflib.get_close_matches(name.strip().lower(), ["split"], cutoff=0.8):
+            raise InputError(f"{file}: expected a column 'split' or none, found {name!r}. Did you mean 'split'?")
 
 
 def _given(rows: list[tuple[int, dict[str, str]]], paths: list[str], file: Path) -> dict[str, str]:
