@@ -104,6 +104,15 @@ def test_pictures_that_cannot_be_read(photos, refused, capsys):
     assert "4 test images with 8 captions" in said.out
 
 
+def test_files_of_other_kinds_are_left_out_and_told(photos, refused, capsys):
+    (photos / "phone.heic").touch()
+    assert main(WORDS) == 0
+    assert "ngw align: photos: 1 file of other kinds (.heic) left out\n" in capsys.readouterr().err
+    with open(photos.parent / "captions.csv", "a", encoding="utf-8") as file:
+        file.write("phone.heic,a cat\n")
+    refused(WORDS, "captions.csv: line 42: expected a picture of photos (.avif, ", "found 'phone.heic'")
+
+
 def test_captions_of_pictures_that_are_not_there(photos, refused, tmp_path):
     with open(tmp_path / "captions.csv", "a", encoding="utf-8") as file:
         file.write("a/999.png,a cat\n")

@@ -135,6 +135,39 @@ def test_what_cannot_be_read(here, refused, capsys):
     assert not Path("other.index").exists()
 
 
+def test_links_are_followed_and_dead_ones_are_unreadable_pictures(here, refused, capsys):
+    picture(here / "elsewhere/new.png", 7)
+    (here / "photos/linked").symlink_to((here / "elsewhere").absolute())
+    assert main(INDEX) == 0
+    assert "linked/new.png" in rows()
+    for name, to in (("circle.jpg", "circle.jpg"), ("nowhere.png", "gone.png")):
+        (here / "photos" / name).symlink_to(to)
+        refused(INDEX, f"photos/{name}: expected a readable image, found")
+        capsys.readouterr()
+        assert main([*INDEX, "--on-error", "skip"]) == 0
+        assert capsys.readouterr().out.endswith("25 pictures; 0 new, 25 known, 0 gone, 1 unread\n")
+        (here / "photos" / name).unlink()
+    (here / "photos/linked/back").symlink_to((here / "photos").absolute())
+    refused(INDEX, "photos/linked/back: expected other files, found a folder that it lies in, by a link")
+
+
+def test_files_of_other_kinds_are_counted_and_other_names_of_jpeg_are_read(here, refused, capsys):
+    (here / "photos/a/phone.HEIC").write_bytes(b"not read")
+    os.mkfifo(here / "photos/pipe.png")
+    Image.new("RGB", (9, 9)).save(here / "photos/one.jfif", "JPEG")
+    Image.new("RGB", (9, 9)).save(here / "photos/two.JPE", "JPEG")
+    capsys.readouterr()
+    assert main(INDEX) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "photos.index: 26 pictures; 2 new, 24 known, 0 gone, 0 unread",
+        "photos: 2 files of other kinds (.heic, .png) left out",
+    ]
+    (here / "raw").mkdir()
+    for suffix in "abcdef":
+        (here / f"raw/1.{suffix}").touch()
+    refused(["index", "raw", *INDEX[2:-1], "raw.index"], "found 6 files of other kinds (.a, .b, .c, .d, .e, ...) in it")
+
+
 def test_search_prints_the_best_first(here, capsys):
     assert main(["search", "photos.index", "A", "red", "ball.", "--top", "5", "--sheet", "found.png"]) == 0
     lines = capsys.readouterr().out.splitlines()

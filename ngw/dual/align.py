@@ -20,7 +20,7 @@ from ngw.data.folder import lines
 from ngw.dual import cache, sides
 from ngw.dual.encoder import DualEncoder, check_replaceable
 from ngw.dual.encoding import encoded
-from ngw.dual.files import pictures
+from ngw.dual.files import SUFFIXES, found, kinds, pictures
 from ngw.encoders import Encoder
 from ngw.errors import InputError, naming
 from ngw.features import Features
@@ -104,31 +104,36 @@ def _check_writable(path: Path) -> None:
 
 
 class Album(NamedTuple):
-    """Pictures with captions: paths below a folder, captioned ones first; captions, and each one's picture and line."""
+    """Pictures with captions: paths below a folder, captioned ones first; captions, and each one's picture and line.
+
+    others: a few words on the folder's other files.
+    """
 
     images: list[str]
     captioned: int
     captions: list[str]
     owner: list[int]
     lines: list[int]
+    others: str
 
 
 def album(images: Path, captions: Path) -> Album:
     """The pictures of a folder and the captions of a csv; each caption must be about one of the pictures."""
     if not captions.is_file():
         raise InputError(f"{captions}: expected a csv of captions, found no such file; check the path.")
-    known, owners, texts, rows = pictures(images), [], [], lines(captions)
+    (known, others), owners, texts, rows = found(images), [], [], lines(captions)
     for line, row in rows:
         where = f"{captions}: line {line}"
         name = os.path.relpath(image_path(images, row["image"], where), images)
         if name not in known:
-            raise InputError(f"{where}: expected a picture of {images}, found {row['image']!r}; mend it.")
+            form = "" if Path(name).suffix.lower() in SUFFIXES else f" ({kinds()})"
+            raise InputError(f"{where}: expected a picture of {images}{form}, found {row['image']!r}; mend it.")
         owners.append(name)
         texts.append(row["caption"])
     order = list(dict.fromkeys(owners))
     number = {name: k for k, name in enumerate(order)}
     names = order + [name for name in known if name not in number]
-    return Album(names, len(order), texts, [number[o] for o in owners], [line for line, _ in rows])
+    return Album(names, len(order), texts, [number[o] for o in owners], [line for line, _ in rows], others)
 
 
 def _pictures(
@@ -147,6 +152,8 @@ def _pictures(
         with naming(f"{images}, {captions}"):
             comparison, unpaired = _compared(photos, x, y, how)
     _say(caught, str(images))
+    if photos.others:
+        print(f"ngw align: {images}: {photos.others} left out", file=sys.stderr)
     comparison.items = f"lines of {captions.name}:"
     print(comparison)
     if output is None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import stat
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 from ngw.errors import InputError
+from ngw.io import folders
 
 SUFFIXES = {
-    ".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp",
+    ".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".jp2", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff",
+    ".webp",
 }  # fmt: skip
+NAMED = 5  # suffixes of other files that are named
 
 
 class State(NamedTuple):
@@ -22,31 +26,55 @@ class State(NamedTuple):
 
 
 def pictures(folder: str | os.PathLike) -> dict[str, State]:
-    """{path below the folder: state} of all files with a picture's suffix, sorted by name.
+    """The pictures of `found` alone."""
+    return found(folder)[0]
 
-    Files and folders whose names begin with a dot are left out, and links to folders aren't followed.
+
+def found(folder: str | os.PathLike) -> tuple[dict[str, State], str]:
+    """{path below the folder: state} of all files with a picture's suffix, sorted by name; and a few words on the
+    other files, "" if there are none.
+
+    Files and folders whose names begin with a dot are left out; links are followed, and one that leads nowhere counts
+    as a picture that can't be read.
 
     Raises:
-        InputError: no such folder, or no picture in it.
+        InputError: no such folder, no picture in it, or links in a circle.
     """
     if not Path(folder).is_dir():
         raise InputError(f"{folder}: expected a folder of pictures, found none; check the path.")
-    found = dict(sorted(_walk(str(folder), "")))
-    if not found:
+    states, others = {}, Counter[str]()
+    base = str(Path(folder))
+    for path in folders.files(base):
+        suffix = Path(path).suffix.lower()
+        state = _state(path) if suffix in SUFFIXES else None
+        if state is None:
+            others[suffix or "no suffix"] += 1
+        else:
+            states[os.path.relpath(path, base)] = state
+    rest = _words(others)
+    if not states:
         raise InputError(
-            f"{folder}: expected pictures ({', '.join(sorted(SUFFIXES))}), found none in it or below; name another "
-            "folder."
+            f"{folder}: expected pictures ({kinds()}), found {rest or 'none'} in it or below; name another folder."
         )
-    return found
+    return dict(sorted(states.items())), rest
 
 
-def _walk(folder: str, prefix: str) -> Iterator[tuple[str, State]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(entry.path, f"{prefix}{entry.name}/")
-            elif Path(entry.name).suffix.lower() in SUFFIXES and entry.is_file():
-                state = entry.stat()
-                yield f"{prefix}{entry.name}", State(state.st_size, state.st_mtime_ns)
+def kinds() -> str:
+    """The suffixes of pictures, for messages."""
+    return ", ".join(sorted(SUFFIXES))
+
+
+def _state(path: str) -> State | None:
+    """A file's state, zeros for a link that leads nowhere; None for what is no file, such as a pipe."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return State(0, 0)
+    return State(state.st_size, state.st_mtime_ns) if stat.S_ISREG(state.st_mode) else None
+
+
+def _words(others: Counter[str]) -> str:
+    """How many files of other kinds there are, and their most frequent suffixes."""
+    n = others.total()
+    names = [suffix for suffix, _ in others.most_common(NAMED)] + ["..."] * (len(others) > NAMED)
+    return f"{n:,} file{'s' * (n > 1)} of other kinds ({', '.join(names)})" if n else ""

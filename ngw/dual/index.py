@@ -16,7 +16,7 @@ from ngw import __version__, io
 from ngw.dual import cache
 from ngw.dual.encoder import DualEncoder
 from ngw.dual.encoding import encoded
-from ngw.dual.files import State, pictures
+from ngw.dual.files import State, found
 from ngw.errors import InputError
 
 SCHEMA = "ngw-index-1"
@@ -140,7 +140,7 @@ def update(
         InputError: no pictures, none that can be read, an index of another folder, another process at work.
     """
     with locked(path):
-        states, root = pictures(folder), os.path.abspath(folder)
+        (states, others), root = found(folder), os.path.abspath(folder)
         before, changed = _begin(path, root, model, os.path.abspath(where), say)
         known = zip(before.names, before.sizes.tolist(), before.times.tolist(), strict=True)
         same = [row for row, (name, *state) in enumerate(known) if states.get(name) == tuple(state)]
@@ -153,6 +153,8 @@ def update(
             index.write(path)
         new, unread = len(index) - len(kept), len(states) - len(index)
         say(f"{path}: {len(index):,} pictures; {new:,} new, {len(same):,} known, {gone:,} gone, {unread:,} unread")
+        if others:
+            say(f"{folder}: {others} left out")
         return index
 
 

@@ -21,7 +21,7 @@ from ngw.dual.index import Index
 from ngw.errors import InputError
 from ngw.io.atomic import atomic
 
-Folder = Annotated[Path, POSITIONAL, "folder of pictures, searched with its subfolders"]
+Folder = Annotated[Path, POSITIONAL, "folder of pictures; subfolders and linked ones are read too"]
 IndexFile = Annotated[Path, POSITIONAL, "index, written by `ngw index`"]
 ModelFolder = Annotated[Path | None, "the model's folder, if it has moved since"]
 
