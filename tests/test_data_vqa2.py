@@ -58,6 +58,24 @@ def test_vqa2_files_that_do_not_match_are_refused(tmp_path, flaw, words):
     assert all(word in str(error.value) for word in [*words, "v2_mscoco_train2014_annotations.json"]), error.value
 
 
+@pytest.mark.parametrize(
+    ("option", "form", "words"),
+    [
+        ("image_name", "{subset}/{id}.jpg", ["{subset} and {image_id}", "the field 'id'"]),
+        ("image_name", "{image_id:s}.jpg", ["format code 's'"]),
+        ("questions", "{split}.json", ["with {subset} for", "the field 'split'"]),
+        ("questions", "{}.json", ["'{}.json'"]),
+        ("questions", "{subset.year}.json", ["year"]),
+        ("annotations", "{subset", ["expected '}'"]),
+        ("annotations", "{subset[year]}", ["'{subset[year]}'"]),
+    ],
+)
+def test_a_form_with_other_fields_is_refused_before_anything_is_read(option, form, words):
+    with pytest.raises(InputError) as error:
+        data.check({"kind": "vqa2", "root": "nowhere", option: form})
+    assert all(word in str(error.value) for word in [f"vqa2 {option}: expected a file's name", *words]), error.value
+
+
 def test_only_the_test_split_may_lack_its_annotations(tmp_path):
     write_vqa(tmp_path, "test-dev2015")
     (tmp_path / "v2_mscoco_test-dev2015_annotations.json").unlink()

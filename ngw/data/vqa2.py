@@ -124,6 +124,35 @@ def image_subset(subset: str) -> str:
     return subset.replace("test-dev", "test")
 
 
+def _check_form(option: str, form: str, fields: Mapping[str, str | int]) -> None:
+    """Check that the form of a file's name has no other fields than these, given with an example of each."""
+    if not isinstance(form, str):
+        return  # refused by its type
+    try:
+        form.format(**fields)
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        reason = f"the field {error}" if isinstance(error, KeyError) else str(error)
+        raise InputError(
+            f"vqa2 {option}: expected a file's name, with {' and '.join(f'{{{name}}}' for name in fields)} for what "
+            f"varies, found {form!r:.80} ({reason}); mend it."
+        ) from None
+
+
+def check_questions(form: str) -> None:
+    """Check the form of the question files' names."""
+    _check_form("questions", form, {"subset": "train2014"})
+
+
+def check_annotations(form: str) -> None:
+    """Check the form of the annotation files' names."""
+    _check_form("annotations", form, {"subset": "train2014"})
+
+
+def check_image_name(form: str) -> None:
+    """Check the form of the images' names."""
+    _check_form("image_name", form, {"subset": "train2014", "image_id": 9})
+
+
 def load(
     root: str | os.PathLike,
     subsets: Mapping[str, str] | None = None,
@@ -139,7 +168,8 @@ def load(
     """Read VQA v2 without captions.
 
     subsets: split -> its name in the files' names, by default {"train": "train2014", "val": "val2014"}.
-    questions, annotations: file names below root, .json or .json.gz; image_name: an image's path below root/images.
+    questions, annotations: file names below root, .json or .json.gz, {subset} for the subset's name; image_name: an
+    image's path below root/images, {subset} and {image_id} for its own.
     shared_images: what happens if splits share images: "stop", an error; "drop", only the questions of such an image's
     last split stay (test, then val); "keep", all stay, and tables say how many were trained on.
     check_images, on_error, threads: as in `karpathy.load`.
