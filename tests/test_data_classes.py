@@ -134,6 +134,12 @@ def test_a_file_names_the_classes(tmp_path, name, text, names, templates):
         ("classes.yaml", "names: [cat, dog]\ntemplates: ['']", ["template 0", "expected {}"]),
         ("classes.yaml", "names: [cat, dog]\ntemplates: ['{}', '{}']", ["template '{}'", "2 times"]),
         ("classes.yaml", "names: [cat", ["expected YAML"]),
+        ("classes.yaml", "names:\n- n1: cat\n- n2: dog", ["class 0", "expected a text, found {'n1': 'cat'}"]),
+        ("classes.yaml", "names: [cat, [dog]]", ["class 1", "expected a text, found ['dog']"]),
+        ("classes.yaml", "names: {n1: cat, 2: dog}", ["folder 1", "expected a text, found 2"]),
+        ("classes.yaml", "names: {n1: cat, n2: {a: b}}", ["class 1", "expected a text"]),
+        ("classes.yaml", "- cat: a cat", ["expected the keys names and templates"]),
+        ("classes.yaml", "names: [cat, dog]\ntemplates: [{a: b}]", ["template 0", "expected a text"]),
     ],
 )
 def test_classes_that_do_not_fit_are_refused(tmp_path, name, text, words):

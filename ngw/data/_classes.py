@@ -177,4 +177,6 @@ def _of_yaml(file: Path) -> tuple[list[str] | dict[str, str], Sequence[str]]:
         raise InputError(
             f"{file}: names: expected a list, or a mapping of folders, found {names!r:.80}; mend the file."
         )
+    for n, name in enumerate(names):
+        check_text(name, f"{file}: {'folder' if isinstance(names, dict) else 'class'} {n}")
     return names, content.get("templates", PLAIN)
