@@ -108,7 +108,7 @@ def test_data_files_that_are_not_what_they_should_be(tmp_path):
         (tmp_path / f"v2_{name}.json").write_text("{}")
     for kind, options, sentence in (
         ("folder", {"captions": "x.csv"}, "x.csv: no such file; check root and names"),
-        ("folder", {"captions": "a.csv"}, "a.csv: line 1: expected csv, found .*; mend the quotes"),
+        ("folder", {"captions": "a.csv"}, "a.csv: line 2: expected csv, found .*; mend the quotes"),
         ("folder", {"captions": "a.csv", "shares": {"test": 2.0}}, r"val and test in \(0, 1\), found test: 2.0"),
         ("vqa2", {"subsets": {"tset": "a"}}, "split 'tset' is unknown"),
     ):
