@@ -124,14 +124,12 @@ def test_one_file_is_one_image_whatever_it_is_called(name, tmp_path, capsys):
 
 
 def test_a_folders_image_by_two_names_has_both_captions(tmp_path):
-    lines = ["a.png,one,train", "./a.png,two,train", "sub/../a.png,three,train", "b.png,four,test"]
-    (tmp_path / "captions.csv").write_text("\n".join(["image,caption,split", *lines]))
+    lines = "image,caption,split\na.png,one,train\n./a.png,two,train\nsub/../a.png,three,train\nb.png,four,test"
+    (tmp_path / "captions.csv").write_text(lines)
     found = data.load("folder", root=tmp_path, check_images=False)
     assert found.images["path"] == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
     assert found.captions["image_id"] == [0, 0, 0, 1]
-    (tmp_path / "captions.csv").write_text(
-        "\n".join(["image,caption,split", *lines]).replace("three,train", "three,test")
-    )
+    (tmp_path / "captions.csv").write_text(lines.replace("three,train", "three,test"))
     with pytest.raises(InputError, match=r"line 4: image 'sub/../a.png': expected split 'train', as before"):
         data.load("folder", root=tmp_path, check_images=False)
 
@@ -202,11 +200,11 @@ def karpathy_file(folder):
 READ = """
 import json, os, sys
 from PIL import Image
-from ngw.data import karpathy  # all that will be imported, since root's own Python may be closed to others
+from ngw.data import image_folder, karpathy  # all imports, since root's own Python may be closed to others
 Image.init(), "".encode("utf-8-sig")
 os.setgid(65534), os.setuid(65534)
 try:
-    karpathy.load(**json.loads(sys.argv[1]))
+    globals()[sys.argv[2]].load(**json.loads(sys.argv[1]))
 except ValueError as error:
     print(error)
 """
@@ -224,7 +222,8 @@ def check_permissions(tmp_path):
 
     def said(spec):
         options = json.dumps({name: value for name, value in spec.items() if name != "kind"})
-        return subprocess.run([sys.executable, "-c", READ, options], stdout=subprocess.PIPE, text=True).stdout
+        command = [sys.executable, "-c", READ, options, spec["kind"]]
+        return subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout
 
     spec = karpathy(tmp_path)
     os.chmod(tmp_path / "dataset.json", 0)
@@ -239,6 +238,10 @@ def check_permissions(tmp_path):
     assert "first.jpg: expected an image, found a file that can't be read (Permission denied)" in said(
         spec | {"check_images": True}
     )
+    (tmp_path / "test/cat").mkdir(parents=True)
+    os.chmod(tmp_path / "test/cat", 0)
+    closed = {"kind": "image_folder", "root": str(tmp_path)}
+    assert "test/cat: expected a folder that can be read, found: Permission denied; mend its" in said(closed)
 
 
 # Repeated items.
