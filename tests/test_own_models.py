@@ -14,6 +14,7 @@ from PIL import Image
 from ngw import encoders, features, io
 from ngw.cli import main
 from ngw.data import prepare
+from ngw.dual import sides
 from ngw.errors import InputError
 
 # Features made elsewhere.
@@ -120,6 +121,20 @@ def test_a_function_that_is_not_there_or_answers_otherwise(module):
     refused("expected a function encode, found none in my_encoders", "my_encoders:encode")
     refused(r"expected floats \[2, 3\], found \[1, 3\]", "my_encoders:wrong")
     refused("call is module:function, not 'my_encoders'", "my_encoders")
+
+
+def test_a_function_in_a_folder_without_an_init_file_is_followed_with_the_files_beside_it(module):
+    (module / "loose").mkdir()
+    for name in ("code", "helper"):
+        (module / "loose" / f"{name}.py").write_text("from my_encoders import length\n")
+    encoder = encoders.build({"kind": "python", "call": "loose.code:length", "modality": "text", "width": 3})
+    assert encoder.encode(["a"]).pooled.shape == (1, 3)
+    assert encoder.sources() == [str(module / "loose")]
+    seen = {sides.identity(encoder)}
+    for name in ("code", "helper"):
+        (module / "loose" / f"{name}.py").write_text("from my_encoders import wrong as length\n")
+        seen.add(sides.identity(encoder))
+    assert len(seen) == 3
 
 
 # A folder.

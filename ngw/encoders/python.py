@@ -41,11 +41,13 @@ class Python(Encoder):
         return super().card() | {"version": f"{self.call} {self.version}"}
 
     def sources(self) -> list[str]:
-        """The module's file, or its whole package if it is in one."""
+        """The module's file, or its whole package if it is in one: without an __init__.py, its folders."""
         package = self.call.partition(":")[0].partition(".")[0]
         spec = importlib.util.find_spec(package)
-        if spec is None or spec.origin is None:
+        if spec is None:
             return []
+        if spec.origin is None:
+            return list(spec.submodule_search_locations or ())
         return [f"package:{package}" if spec.submodule_search_locations else spec.origin]
 
     def function(self) -> Callable[[list], np.ndarray]:
