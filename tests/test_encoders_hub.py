@@ -62,7 +62,7 @@ def test_a_missing_file_a_wrong_width_and_a_wrong_size_are_named(photographs, tm
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(VIT | {"size": {"height": 64, "width": 64}}))
     with pytest.raises(InputError, match=r"preprocessor_config\.json: expected the network's size, found: Input image"):
         encoders.build(spec | {"width": 16}).encode(photographs)
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": 32}))
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": {"height": 32, "width": 32}, "resample": 2}))
     with pytest.raises(InputError, match="expected an image processor's settings, found no 'image_mean'"):
         encoders.build(spec | {"width": 16}).encode(photographs)
     (tmp_path / "preprocessor_config.json").unlink()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_encoders import CLIP, DINO, SHAPE, VIT, vision_folder, words
+from tiny_encoders import DINO, SHAPE, VIT, vision_folder, words
 
 from ngw import encoders
 from ngw.errors import InputError
@@ -34,17 +36,51 @@ def test_vision_features_are_those_of_transformers_own_pipeline(name, photograph
     assert mean.view(photographs[0]).size == (32, 32)
 
 
-@pytest.mark.parametrize("layout", [VIT, DINO, CLIP], ids=["ViT", "DINOv2", "CLIP"])
-def test_preprocessing_is_transformers_own(layout, photographs, tmp_path):
-    import importlib
+TODAY = {"size": {"height": 36, "width": 30}, "resample": 2}
+EDGE = {"size": {"shortest_edge": 40}, "crop_size": {"height": 32, "width": 32}, "do_center_crop": True, "resample": 3}
+OLD = {"size": 36}
+CROPPED = OLD | {"crop_size": 32, "do_center_crop": True}
+LAYOUTS = [
+    *((f"{name}ImageProcessor", TODAY | {"do_center_crop": False}) for name in _images.DEFAULTS),
+    *((f"{name}ImageProcessor", EDGE) for name in ("CLIP", "ChineseCLIP", "Bit", "DeiT")),
+    *((f"{name}FeatureExtractor", OLD) for name in ("ViT", "Beit")),
+    *((f"{name}FeatureExtractor", OLD | {"do_center_crop": False}) for name in _images.DEFAULTS),
+    *((f"{name}FeatureExtractor", CROPPED) for name in ("CLIP", "ChineseCLIP", "Bit", "DeiT")),
+    *((f"{name}ImageProcessorFast", OLD | {"crop_size": 32}) for name in ("CLIP", "DeiT", "ViT", "Beit")),
+]
 
-    kind = layout["image_processor_type"].removesuffix("ImageProcessor").lower()
-    module = importlib.import_module(f"transformers.models.{kind}.image_processing_pil_{kind}")
-    theirs = getattr(module, layout["image_processor_type"] + "Pil")(**layout)
-    ours = _images.Preprocessor(layout, "here")
+
+@pytest.mark.parametrize(("kind", "layout"), LAYOUTS, ids=repr)
+def test_preprocessing_is_transformers_own(kind, layout, photographs, tmp_path):
+    from transformers import AutoImageProcessor
+
+    shared = {"do_resize": True, "do_normalize": True, "image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.25]}
+    key = "feature_extractor_type" if kind.endswith("FeatureExtractor") else "image_processor_type"
+    config = {key: kind} | shared | layout
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(config))
+    theirs, ours = AutoImageProcessor.from_pretrained(tmp_path, backend="pil"), _images.Preprocessor(config, "here")
     for path in photographs:
         wanted = theirs(Image.open(path), return_tensors="np")["pixel_values"][0]
         np.testing.assert_allclose(ours.pixels(path), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("change", [{"size": 32}, {"resample": None}], ids=["size", "resample"])
+@pytest.mark.parametrize("kind", [None, "OwnImageProcessor"])
+def test_what_only_an_unknown_processor_knows_is_not_guessed(kind, change):
+    whole = {name: value for name, value in VIT.items() if name != "image_processor_type"}
+    whole |= {} if kind is None else {"image_processor_type": kind}
+    assert _images.Preprocessor(whole, "here").side() == (32, 32)
+    partial = {name: value for name, value in (whole | change).items() if value is not None}
+    with pytest.raises(
+        InputError, match=rf"here: expected an image_processor_type among .*, found {kind}, whose .*; add"
+    ):
+        _images.Preprocessor(partial, "here")
+
+
+def test_pictures_that_the_preprocessing_leaves_in_several_shapes_are_refused(photographs):
+    free = _images.Preprocessor(DINO | {"do_center_crop": False}, "here")
+    with pytest.raises(InputError, match=r"expected \(\d+, \d+\) pixels like .*, found .*; add do_center_crop and"):
+        _images.stack(free.pixels, photographs)
 
 
 @pytest.mark.parametrize("name", ["Bert", "Roberta", "MPNet"])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -100,21 +101,62 @@ def _eight_bits(image: Image, file: Image) -> Image:
     return grey
 
 
+class Defaults(NamedTuple):
+    """What a processor of transformers takes where its file is silent; number: what a size of one number means."""
+
+    number: str
+    resample: int
+    crops: bool
+
+
+SQUARE, EDGE, BILINEAR, BICUBIC = "a square", "the shortest edge", 2, 3
+DEFAULTS = {
+    "Beit": Defaults(SQUARE, BICUBIC, crops=False),
+    "Bit": Defaults(EDGE, BICUBIC, crops=True),
+    "Blip": Defaults(SQUARE, BICUBIC, crops=False),
+    "CLIP": Defaults(EDGE, BICUBIC, crops=True),
+    "ChineseCLIP": Defaults(EDGE, BICUBIC, crops=True),
+    "DeiT": Defaults(SQUARE, BICUBIC, crops=True),
+    "Siglip": Defaults(EDGE, BICUBIC, crops=False),
+    "ViT": Defaults(SQUARE, BILINEAR, crops=False),
+}
+
+
+def _defaults(config: Mapping[str, Any], where: str) -> Defaults:
+    """The defaults of a file's processor, by its type in files of today or of old; a file that needs none can lack one.
+
+    Raises:
+        InputError: an unknown processor whose file leaves out what a default decides.
+    """
+    kind = str(config.get("image_processor_type", config.get("feature_extractor_type")))
+    known = DEFAULTS.get(re.sub("(ImageProcessor|FeatureExtractor)(Fast|Pil)?$", "", kind))
+    if known is not None:
+        return known
+    if config.get("do_resize", True) and (isinstance(config.get("size"), int) or "resample" not in config):
+        names = ", ".join(f"{name}ImageProcessor" for name in DEFAULTS)
+        raise InputError(
+            f"{where}: expected an image_processor_type among {names}, found {kind}, whose defaults aren't known; "
+            "add `resample` (2 bilinear, 3 bicubic), and give `size` as height and width, or as a shortest_edge."
+        )
+    return Defaults(EDGE, BICUBIC, "crop_size" in config)
+
+
 class Preprocessor:
     """The steps of a preprocessor_config.json, without torchvision: resize by Pillow, centre crop, mean and deviation.
 
-    Checked against the layouts of ViTImageProcessor (height and width), BitImageProcessor (DINOv2) and
-    CLIPImageProcessor (shortest edge, then a crop).
+    Checked against the processors of `DEFAULTS`, in files of today and of old (`size` a number, no `resample`).
     """
 
     def __init__(self, config: Mapping[str, Any], where: str) -> None:
         from PIL import Image
 
+        defaults = _defaults(config, where)
         try:
             self.size: Any = config["size"] if config.get("do_resize", True) else None
-            crop = config.get("crop_size") if config.get("do_center_crop", "crop_size" in config) else None
-            self.crop = None if crop is None else _pair(crop)
-            self.resample = Image.Resampling(config.get("resample", 3))
+            if isinstance(self.size, int) and defaults.number == SQUARE:
+                self.size = {"height": self.size, "width": self.size}
+            self.crop = _pair(config["crop_size"]) if config.get("do_center_crop", defaults.crops) else None
+            self.resample = Image.Resampling(config.get("resample", defaults.resample))
             self.factor = float(config.get("rescale_factor", 1 / 255) if config.get("do_rescale", True) else 1)
             normalise = config.get("do_normalize", True)
             self.mean = np.array(config["image_mean"] if normalise else [0, 0, 0], np.float32)
@@ -166,7 +208,15 @@ def stack(pixels: Callable[[str], np.ndarray], paths: Sequence[str]) -> np.ndarr
     """
     own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()  # macOS has none
     with ThreadPoolExecutor(own) as pool:
-        return np.stack(list(pool.map(pixels, paths)))
+        rows = list(pool.map(pixels, paths))
+    odd = next((k for k, row in enumerate(rows) if row.shape != rows[0].shape), None)
+    if odd is not None:
+        raise InputError(
+            f"{paths[odd]}: expected {rows[0].shape[1:]} pixels like {paths[0]}, found {rows[odd].shape[1:]}: the "
+            "model's preprocessing fixes one edge only; add do_center_crop and crop_size to preprocessor_config.json, "
+            "or write its `size` with height and width."
+        )
+    return np.stack(rows)
 
 
 def _pair(size: Any) -> tuple[int, int]:
