@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_encoders import DINO, SHAPE, VIT, vision_folder, words
+from tiny_encoders import DINO, SHAPE, VIT, text_folder, vision_folder, words
 
 from ngw import encoders
 from ngw.errors import InputError
@@ -89,7 +89,7 @@ def test_texts_are_pooled_as_asked_and_padding_changes_nothing(name, pooling, tm
     import transformers
 
     words(tmp_path, "<pad>" if name == "Roberta" else "[PAD]")
-    config = getattr(transformers, f"{name}Config")(vocab_size=8, max_position_embeddings=40, pad_token_id=0, **SHAPE)
+    config = getattr(transformers, f"{name}Config")(vocab_size=8, max_position_embeddings=80, pad_token_id=0, **SHAPE)
     torch.manual_seed(0)
     network = getattr(transformers, f"{name}Model")(config).eval()
     network.save_pretrained(tmp_path)
@@ -101,6 +101,17 @@ def test_texts_are_pooled_as_asked_and_padding_changes_nothing(name, pooling, tm
         np.testing.assert_allclose(row, hidden.mean(0) if pooling == "mean" else hidden[0], atol=1e-5)
     prefixed = encoders.build(spec | {"prefix": "query: "}).encode(["a cat"]).pooled
     np.testing.assert_allclose(prefixed, encoders.build(spec).encode(["query: a cat"]).pooled)
+
+
+@pytest.mark.parametrize(("name", "padding", "most"), [("Bert", 0, 80), ("Roberta", 1, 78), ("MPNet", 1, 78)])
+def test_as_many_tokens_are_read_as_the_network_has_positions(name, padding, most, tmp_path):
+    options = {"vocab_size": 8, "max_position_embeddings": 80, "pad_token_id": padding, **SHAPE}
+    text_folder(tmp_path, f"{name}Model", **options)
+    spec, long = {"kind": "transformers-text", "model": str(tmp_path), "width": 16}, ["a cat " * 60]
+    assert encoders.build(spec | {"max_length": most}).encode(long).pooled.shape == (1, 16)
+    words = rf"max_length: expected {most} or less, the network's positions, found {most + 1}; lower it"
+    with pytest.raises(InputError, match=words):
+        encoders.build(spec | {"max_length": most + 1}).encode(["a cat"])
 
 
 def test_pictures_are_prepared_while_the_network_works(photographs, tmp_path):

@@ -21,7 +21,7 @@ def twins(tmp_path):
     words(tmp_path / "bert")
     for name, layers in (("bert", 2), ("deep", 3), ("flat", 0)):
         torch.manual_seed(layers)
-        shape = {**SHAPE, "num_hidden_layers": layers, "max_position_embeddings": 40}
+        shape = {**SHAPE, "num_hidden_layers": layers, "max_position_embeddings": 80}
         transformers.BertModel(transformers.BertConfig(vocab_size=8, **shape)).save_pretrained(tmp_path / name)
     return tmp_path
 

@@ -73,7 +73,9 @@ def test_the_package_s_model_is_the_one_that_transformers_text_computes():
 
 
 def test_texts_are_cut_where_the_model_or_the_entry_says(saved):
-    assert build(saved).n_tokens == 40
+    assert build(saved).n_tokens == 80
+    with pytest.raises(InputError, match="max_length: expected 80 or less, the network's positions, found 81; lower"):
+        build(saved, max_length=81).encode(TEXTS)
     short = build(saved, max_length=4)
     assert short.n_tokens == 4
     assert short.count_tokens(TEXTS).tolist() == [4, 4, 3]

@@ -190,7 +190,7 @@ def test_towers_that_are_merged_are_checked(tmp_path):
 def test_a_captioners_language_model_is_checked_but_not_for_its_old_buffers(tmp_path):
     from transformers import PreTrainedTokenizerFast
 
-    text_folder(tmp_path, "GPT2Model", vocab_size=8, n_embd=16, n_layer=1, n_head=2, n_positions=40)
+    text_folder(tmp_path, "GPT2Model", vocab_size=8, n_embd=16, n_layer=1, n_head=2, n_positions=80)
     PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "tokenizer.json"), eos_token="</s>").save_pretrained(tmp_path)
     old = {"h.0.attn.bias": torch.ones(1, 1, 4, 4), "h.0.attn.masked_bias": torch.tensor(-1e4)}
     edit(tmp_path, lambda weights: weights | old)

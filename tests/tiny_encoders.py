@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 SHAPE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-BERT = {"vocab_size": 8, "max_position_embeddings": 40, "pad_token_id": 0, **SHAPE}
+BERT = {"vocab_size": 8, "max_position_embeddings": 80, "pad_token_id": 0, **SHAPE}
 VIT = {
     "image_processor_type": "ViTImageProcessor", "do_resize": True, "size": {"height": 32, "width": 32}, "resample": 2,
     "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True, "image_mean": [0.5] * 3,

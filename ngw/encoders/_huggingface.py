@@ -243,6 +243,19 @@ def tokenizer(where: Path, max_length: int, words: int):
     return splitter
 
 
+def check_length(name: str, network: Any, max_length: int) -> None:
+    """Refuse a max_length above the positions that a network has; a network of relative positions has no limit."""
+    for place, part in network.named_modules():
+        if place.rpartition(".")[2] in ("position_embeddings", "wpe"):
+            padding = getattr(part, "padding_idx", None)  # RoBERTa's texts begin behind this position
+            most = part.num_embeddings - (0 if padding is None else padding + 1)
+            if max_length > most:
+                raise InputError(
+                    f"{name}: max_length: expected {most} or less, the network's positions, found {max_length}; "
+                    "lower it."
+                )
+
+
 def tokens(tokenizer: Any, texts: Sequence[str], name: str) -> list[Any]:
     """The tokenizer's encodings of texts, each of one token or more."""
     with whole(name, "tokens of each text", "mend tokenizer.json, or the texts"):

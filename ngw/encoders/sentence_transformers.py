@@ -106,6 +106,7 @@ class SentenceTransformers(Encoder):
         if (size := network.get_embedding_dimension()) != self.width:
             raise InputError(f"{where}: expected width {self.width}, found {size}; mend `width` in the config.")
         if self.max_length is not None:
+            _huggingface.check_length(self.model, network, self.max_length)
             network.max_seq_length = self.max_length
         return network.eval().requires_grad_(False)
 

@@ -63,6 +63,7 @@ class TransformersText(Encoder):
         _huggingface.need(where, "config.json", "tokenizer.json", weights)
         how = (self.width, self.precision, self.pickle, self.compiled)
         model = _huggingface.load(where, AutoModel, *how, **_huggingface.STATES)
+        _huggingface.check_length(self.model, model, self.max_length)
         tokenizer = _huggingface.tokenizer(where, self.n_tokens, getattr(model.config, "vocab_size", 0))
         return tokenizer, _huggingface.merged(model, self.model, self.merged_with, self.merge_weight)
 
