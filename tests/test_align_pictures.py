@@ -113,6 +113,16 @@ def test_files_of_other_kinds_are_left_out_and_told(photos, refused, capsys):
     refused(WORDS, "captions.csv: line 42: expected a picture of photos (.avif, ", "found 'phone.heic'")
 
 
+def test_captions_longer_than_the_encoder_reads_are_counted(photos, capsys):
+    assert main(WORDS) == 0
+    assert "tokens" not in capsys.readouterr().err
+    with open(photos.parent / "captions.csv", "a", encoding="utf-8") as file:
+        file.write(f"a/000.png,{'cat ' * 100}\na/000.png,{'incomprehensibilities ' * 3}\n")
+    assert main(WORDS) == 0
+    said = "captions.csv: 1 of 42 captions fill the encoder's 64 tokens, and the rest of each is not read"
+    assert said in capsys.readouterr().err
+
+
 def test_captions_of_pictures_that_are_not_there(photos, refused, tmp_path):
     with open(tmp_path / "captions.csv", "a", encoding="utf-8") as file:
         file.write("a/999.png,a cat\n")

@@ -59,6 +59,15 @@ def test_encode_writes_one_split_with_who_it_is(scenes, encoded):
     assert json.loads(vision.metadata["spec"]) == {"kind": "efficientnet-lite"}
 
 
+def test_encode_counts_the_captions_that_it_cuts(scenes, tmp_path, capsys):
+    for most, said in ((4, "split 'val': 5 of 5 captions fill the encoder's 4 tokens, and the rest"), (64, "")):
+        spec = {"kind": "transformers-text", "max_length": most}
+        command = ngw("encode", tables=scenes, dataset="scenes", split="val", encoder="text", spec=spec)
+        assert main([*command, "--output", str(tmp_path / "text")]) == 0
+        told = capsys.readouterr().err
+        assert said in told if said else "tokens" not in told
+
+
 def test_real_features_through_fit_and_retrieval(encoded, tmp_path):
     model, table, record = tmp_path / "model", tmp_path / "ranks.parquet", tmp_path / "record.json"
     assert main(training("fit", encoded["train"], model, pairs="all", method="my-ridge", seed=3)) == 0

@@ -110,7 +110,8 @@ def sources(spec: Mapping[str, Any]) -> list[str]:
     values = [
         value for option in options.values() for value in (option.values() if isinstance(option, dict) else [option])
     ]
-    texts, root = [value.partition("{")[0] for value in values if isinstance(value, str)], str(options.get("root") or "")
+    root = str(options.get("root") or "")
+    texts = [value.partition("{")[0] for value in values if isinstance(value, str)]
     further = [
         os.path.normpath(os.path.join(root, text))
         for text in texts

@@ -154,6 +154,8 @@ def _pictures(
     _say(caught, str(images))
     if photos.others:
         print(f"ngw align: {images}: {photos.others} left out", file=sys.stderr)
+    if told := text.says_of_cut(photos.captions):
+        print(f"ngw align: {captions}: {told}", file=sys.stderr)
     comparison.items = f"lines of {captions.name}:"
     print(comparison)
     if output is None:

@@ -86,12 +86,7 @@ class DualEncoder:
 
     def cut(self, texts: Sequence[str]) -> list[int]:
         """The places of texts that fill all tokens that the encoder reads, and of longer ones, whose end is lost."""
-        most = self.text.n_tokens
-        long = [k for k, text in enumerate(texts) if most > 1 and len(text) >= most]  # a token is a letter or more
-        if not long:
-            return []
-        counts = self.text.count_tokens([texts[k] for k in long])
-        return [k for k, count in zip(long, counts, strict=True) if count >= most]
+        return self.text.cut(texts)
 
     def classify(
         self, images: Any, classes: Sequence[str], templates: Sequence[str] = ("a photo of a {}.",),

@@ -64,6 +64,21 @@ class Encoder:
             raise TypeError(f"{type(self).__name__} must define count_tokens")
         return np.full(len(items), self.n_tokens, np.int64)
 
+    def cut(self, texts: Sequence[str]) -> list[int]:
+        """The places of texts that fill all tokens that are read, and of longer ones, whose end is lost."""
+        most = self.n_tokens
+        long = [k for k, text in enumerate(texts) if most > 1 and len(text) >= most]  # a token is a letter or more
+        if not long:
+            return []
+        counts = self.count_tokens([texts[k] for k in long])
+        return [k for k, count in zip(long, counts, strict=True) if count >= most]
+
+    def says_of_cut(self, captions: Sequence[str]) -> str:
+        """How many captions are `cut`, in words; empty if none is."""
+        count = len(self.cut(captions))
+        words = f"{count} of {len(captions)} captions fill the encoder's {self.n_tokens} tokens, and the rest of each"
+        return f"{words} is not read" if count else ""
+
     def about(self) -> Mapping[str, str]:
         """Licence and training data from the model's own files, for what its config entry doesn't state."""
         return {}

@@ -71,6 +71,8 @@ def encode(
     head = {"dataset": dataset, "split": split, "encoder": encoder, "spec": json.dumps(dict(spec)), "ngw": __version__}
     rows, part = (slice(None), {}) if shard is None else (features.shard(shard, len(ids)), {"shard": shard})
     features.encode(frozen, items[rows], ids[rows], columns["image_id"][rows], output, head | part, kept=kept)
+    if frozen.modality == "text" and not frozen.by_id and (told := frozen.says_of_cut(items[rows])):
+        print(f"{tables}: split {split!r}: {told}", file=sys.stderr)
 
 
 @stage("Join the shards of an encoding.")
