@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import io
 import os
 import re
 import sys
@@ -170,6 +171,8 @@ def report(sentence: str, full: bool, elsewhere: int | None) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run one stage; bad input or a full disk gives one sentence on standard error and status 2."""
     elsewhere = terminal()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # a file's name that isn't UTF-8 leaves as it came
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin starve one another where cores are shared
     words = sys.argv[1:] if argv is None else argv
     known = stages()

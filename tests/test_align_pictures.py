@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import numpy as np
@@ -111,6 +112,13 @@ def test_files_of_other_kinds_are_left_out_and_told(photos, refused, capsys):
     with open(photos.parent / "captions.csv", "a", encoding="utf-8") as file:
         file.write("phone.heic,a cat\n")
     refused(WORDS, "captions.csv: line 42: expected a picture of photos (.avif, ", "found 'phone.heic'")
+
+
+def test_a_folder_whose_name_is_not_utf_8_gives_a_model_too(photos):
+    name = os.fsdecode(b"caf\xe9")
+    photos.rename(name)
+    assert main(["align", "--images", name, *WORDS[3:]]) == 0
+    assert io.read_record("my-model/config.json")["about"]["data"] == "caf\ufffd, captions.csv"
 
 
 def test_captions_longer_than_the_encoder_reads_are_counted(photos, capsys):

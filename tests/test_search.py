@@ -189,6 +189,22 @@ def test_search_by_a_picture_finds_itself_first(here, capsys):
     assert float(second.split()[0]) < 1
 
 
+def test_a_name_that_is_not_utf_8_is_found_and_printed_as_it_is(here, capfdbinary):
+    name = "photos/b/" + os.fsdecode(b"caf\xe9.png")
+    os.rename("photos/b/003.png", name)
+    assert main(INDEX) == 0
+    assert main(["search", "photos.index", "--image", name, "--top", "1", "--sheet", "found.png"]) == 0
+    assert b"photos/b/caf\xe9.png\n" in capfdbinary.readouterr().out
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_refused_before_it_is_encoded(here, encoded, refused):
+    name = os.fsdecode(b"caf\xe9")
+    os.rename("photos", name)
+    refused(["index", name, *INDEX[2:-1], "x.index"], "udce9': expected a folder whose path is UTF-8")
+    assert not encoded
+    assert not Path("x.index").exists()
+
+
 def test_a_long_query_is_cut_and_said_to_be(here, capsys):
     assert main(["search", "photos.index", "red ball " * 1111]) == 0
     said = capsys.readouterr()

@@ -160,7 +160,8 @@ def _pictures(
     print(comparison)
     if output is None:
         return
-    about = _about(comparison, photos, unpaired, f"{images.absolute().name}, {captions.name}")
+    data = os.fsencode(f"{images.absolute().name}, {captions.name}").decode(errors="replace")  # the card is UTF-8
+    about = _about(comparison, photos, unpaired, data)
     model = DualEncoder(vision, text, comparison.first[1], about)
     model.names = {side: sides.named(name) for side, name in names.items()}
     model.save(output)

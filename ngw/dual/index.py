@@ -139,9 +139,10 @@ def update(
     Raises:
         InputError: no pictures, none that can be read, an index of another folder, another process at work.
     """
+    root, place = _named(folder), _named(where)
     with locked(path):
-        (states, others), root = found(folder), os.path.abspath(folder)
-        before, changed = _begin(path, root, model, os.path.abspath(where), say)
+        states, others = found(folder)
+        before, changed = _begin(path, root, model, place, say)
         known = zip(before.names, before.sizes.tolist(), before.times.tolist(), strict=True)
         same = [row for row, (name, *state) in enumerate(known) if states.get(name) == tuple(state)]
         gone = sum(name not in states for name in before.names)
@@ -156,6 +157,16 @@ def update(
         if others:
             say(f"{folder}: {others} left out")
         return index
+
+
+def _named(folder: str | os.PathLike) -> str:
+    """A folder's absolute path, as the index keeps it; its text is UTF-8."""
+    path = os.path.abspath(folder)
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{path!a}: expected a folder whose path is UTF-8, found other bytes; rename it.") from None
+    return path
 
 
 def _extended(
