@@ -131,6 +131,18 @@ def test_captions_longer_than_the_encoder_reads_are_counted(photos, capsys):
     assert said in capsys.readouterr().err
 
 
+def test_places_where_nothing_can_be_written_are_told_before_anything_is_encoded(photos, refused, monkeypatch):
+    monkeypatch.setattr(EfficientNetLite, "encode", None)
+    refused([*WORDS[:-1], "captions.csv/my-model"], "captions.csv/my-model: expected a name that can be written")
+    (photos.parent / "listed").mkdir()
+    (photos.parent / "listed/config.json").write_text("[]")
+    refused(
+        [*WORDS[:-1], "listed"], "listed: expected a new folder, or a model's, found another file there, config.json"
+    )
+    monkeypatch.setenv("NGW_CACHE", "captions.csv")
+    refused(WORDS, "the cache of features ($NGW_CACHE): captions.csv/", "isn't a folder in which you can write")
+
+
 def test_captions_of_pictures_that_are_not_there(photos, refused, tmp_path):
     with open(tmp_path / "captions.csv", "a", encoding="utf-8") as file:
         file.write("a/999.png,a cat\n")

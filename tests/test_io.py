@@ -33,6 +33,24 @@ def test_until_the_end_of_a_write_the_old_file_is_there(tmp_path):
     assert os.listdir(path.parent) == ["a.txt"]
 
 
+@pytest.mark.parametrize("name", ["file/a.txt", "file/below/a.txt", "folder"])
+def test_a_path_where_nothing_can_be_written_is_one_sentence(name, tmp_path):
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match=f"{name}: expected a name that can be written, found .*; name another"):
+        io.write_text(tmp_path / name, "new")
+    with pytest.raises(InputError, match="expected a name that can be written"):
+        io.write_table(tmp_path / name, {"a": [1]})
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+def test_an_error_about_another_file_stays_what_it_is(tmp_path):
+    (tmp_path / "other").mkdir()
+    with pytest.raises(IsADirectoryError), io.atomic(tmp_path / "a.txt"):
+        (tmp_path / "other").read_text()
+    assert os.listdir(tmp_path) == ["other"]
+
+
 def test_two_writers_of_one_file_do_not_meet(tmp_path):
     with io.atomic(tmp_path / "a") as one, io.atomic(tmp_path / "a") as other:
         assert one != other

@@ -220,6 +220,18 @@ def test_queries_that_say_nothing(here, refused, tmp_path):
     refused(["search", "none.index", "a"], "none.index: expected an index, found no such file")
 
 
+def test_places_where_nothing_can_be_written_are_told_before_anything_is_computed(here, refused, encoded):
+    (here / "folder.png").mkdir()
+    for name in ("folder.png", "my-model/config.json/found.png"):
+        refused(["search", "photos.index", "a", "--sheet", name], f"{name}: expected a name that can be written")
+    for name in ("photos", "my-model/config.json/x.index"):
+        refused([*INDEX[:-1], name], f"{name}: expected a name that can be written, found")
+    Index.read("photos.index").of([0] * 957).write("long.index")
+    words = ["search", "long.index", "--image", "photos/a/000.png", "--top", "1000", "--sheet", "found.jpg"]
+    refused(words, "at most 65,500 pixels, where a JPEG ends, found 65,772 for 957 pictures; name a .png")
+    assert not encoded
+
+
 def test_files_that_are_gone(here, refused, capsys):
     os.rename("photos", "moved")
     refused(["search", "photos.index", "a"], "no such file, nor any other of the 12 best", "index again")

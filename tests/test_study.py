@@ -30,6 +30,12 @@ def test_a_folder_that_has_one_of_the_files_stays_as_it_is(there, tmp_path, refu
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / there]
 
 
+def test_a_file_is_no_folder_for_a_study(tmp_path, refused):
+    (tmp_path / "captions.csv").write_text("mine")
+    refused(["init", str(tmp_path / "captions.csv")], "captions.csv/Snakefile: expected a name that can be written")
+    assert (tmp_path / "captions.csv").read_text() == "mine"
+
+
 def test_what_follows_run_goes_to_snakemake(tmp_path):
     done = run(tmp_path, sys.executable, "-m", "ngw", "run", "--version")
     assert done.stdout.strip() == snakemake.__version__

@@ -25,6 +25,7 @@ from ngw.encoders import Encoder
 from ngw.errors import InputError, naming
 from ngw.features import Features
 from ngw.io import arrays
+from ngw.io.atomic import check_writable
 
 Array = Annotated[Path | None, f"{arrays.FORMS}, [n, d]; row k of both is one item"]
 Further = Annotated[Path | None, "features of training items of this side alone, [m, d]"]
@@ -67,7 +68,7 @@ def align(
 def _features(x, y, how, output, x_unpaired, y_unpaired) -> None:
     """Two files of features to a table, and the first method's file."""
     if output is not None:
-        _check_writable(output)
+        check_writable(output)
     with naming(f"{x}, {y}"), warnings.catch_warnings(record=True) as caught:
         a, b = arrays.read(x), arrays.read(y)
         _check_order(a, b)
@@ -93,14 +94,6 @@ def _check_order(a: arrays.Rows, b: arrays.Rows) -> None:
 def _say(caught: Sequence[warnings.WarningMessage], where: str) -> None:
     for warning in caught:
         print(f"ngw align: {where}: {warning.message}", file=sys.stderr)
-
-
-def _check_writable(path: Path) -> None:
-    """Check, before anything is computed, that a file can be written at this path."""
-    above = next(folder for folder in path.absolute().parents if os.path.exists(folder))
-    if path.is_dir() or not above.is_dir() or not os.access(above, os.W_OK):
-        obstacle = "a folder" if path.is_dir() else f"that {above} isn't a writable folder"
-        raise InputError(f"{path}: expected the name of a file to write, found {obstacle}; name another.")
 
 
 class Album(NamedTuple):

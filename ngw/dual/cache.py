@@ -12,6 +12,8 @@ import numpy as np
 from ngw import features
 from ngw.dual import sides
 from ngw.encoders import Encoder
+from ngw.errors import naming
+from ngw.io.atomic import check_writable
 
 
 def folder() -> Path:
@@ -49,6 +51,8 @@ def through(
     rows = known(file)
     new = {k: item for k, item in zip(keys, items, strict=True) if k not in rows}
     if new:
+        with naming("the cache of features ($NGW_CACHE)"):
+            check_writable(file)
         made = encode(list(new.values()))
         wanted = dict.fromkeys(keys)
         rows = {k: row for k, row in rows.items() if k in wanted} | dict(zip(new, made, strict=True))

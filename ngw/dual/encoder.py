@@ -19,7 +19,7 @@ from ngw.dual.sides import Source
 from ngw.encoders import Encoder
 from ngw.errors import InputError
 from ngw.io import digests
-from ngw.io.atomic import atomic
+from ngw.io.atomic import atomic, check_writable
 from ngw.methods import Method
 from ngw.tasks.classification.zero_shot import unit_means
 
@@ -194,12 +194,13 @@ def _texts(texts: Any, what: str) -> list[str]:
 
 
 def check_replaceable(folder: Path) -> None:
-    """Check that a folder is new, empty or a model's, so that no other files are replaced."""
+    """Check that a folder is new and can be written, empty or a model's, so that no other files are replaced."""
     if not folder.exists():
-        return
+        return check_writable(folder)
     own = {CONFIG, WARP, CARD}
     files = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
-    if files - own or (files and io.read_json(folder / CONFIG).get("format") != FORMAT):
+    known = io.read_json(folder / CONFIG) if files and not files - own else {}
+    if files and not (isinstance(known, dict) and known.get("format") == FORMAT):
         other = next(iter(sorted(files - own)), CONFIG)
         raise InputError(
             f"{folder}: expected a new folder, or a model's, found another file there, {other}; name another folder."

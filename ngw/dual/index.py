@@ -18,6 +18,7 @@ from ngw.dual.encoder import DualEncoder
 from ngw.dual.encoding import encoded
 from ngw.dual.files import State, found
 from ngw.errors import InputError
+from ngw.io.atomic import check_writable
 
 SCHEMA = "ngw-index-1"
 PORTION = 4096  # pictures between writes of the index; an eighth of it if that is more, so that writing costs O(n)
@@ -140,6 +141,7 @@ def update(
         InputError: no pictures, none that can be read, an index of another folder, another process at work.
     """
     root, place = _named(folder), _named(where)
+    check_writable(Path(path))
     with locked(path):
         states, others = found(folder)
         before, changed = _begin(path, root, model, place, say)

@@ -14,16 +14,21 @@ if TYPE_CHECKING:
 
 SIDE, MARGIN, TEXT = 240, 12, 22  # pixels
 LETTERS = 30  # of a line
+COLUMNS = 4
 
 
-def sheet(pictures: Sequence[tuple[Path, str]], columns: int = 4) -> Image:
+def size(n: int, columns: int = COLUMNS) -> tuple[int, int]:
+    """Width and height of a sheet of n pictures, in pixels."""
+    columns = min(columns, n)
+    return columns * (SIDE + MARGIN) + MARGIN, -(-n // columns) * (SIDE + TEXT + MARGIN) + MARGIN
+
+
+def sheet(pictures: Sequence[tuple[Path, str]], columns: int = COLUMNS) -> Image:
     """The pictures, row by row, each above its line; one that can't be read is a grey field that says so."""
     from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-    columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
     width, height = SIDE + MARGIN, SIDE + TEXT + MARGIN
-    page = Image.new("RGB", (columns * width + MARGIN, rows * height + MARGIN), "white")
+    page = Image.new("RGB", size(len(pictures), columns), "white")
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(14)
     for k, (path, line) in enumerate(pictures):
         left, top = MARGIN + k % columns * width, MARGIN + k // columns * height

@@ -19,11 +19,13 @@ from ngw.dual.align import OnError
 from ngw.dual.encoder import DualEncoder
 from ngw.dual.index import Index
 from ngw.errors import InputError
-from ngw.io.atomic import atomic
+from ngw.io.atomic import atomic, check_writable
 
 Folder = Annotated[Path, POSITIONAL, "folder of pictures; subfolders and linked ones are read too"]
 IndexFile = Annotated[Path, POSITIONAL, "index, written by `ngw index`"]
 ModelFolder = Annotated[Path | None, "the model's folder, if it has moved since"]
+
+JPEG = 65_500  # pixels of a side, at most
 
 
 @stage("Encode a folder's pictures into an index, or bring one up to date.")
@@ -55,6 +57,8 @@ def search(
     if sheet is not None and sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise InputError(f"{sheet}: expected a name that ends in .png or .jpg; name another.")
     known, encoder = opened(index, model)
+    if sheet is not None:
+        _check_sheet(sheet, min(top, len(known)))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         queries = encoder.encode_text([words]) if image is None else encoder.encode_image([image])
@@ -107,6 +111,18 @@ def opened(index: Path, model: Path | None = None) -> tuple[Index, DualEncoder]:
     encoder = DualEncoder.load(where)
     known.check_model(encoder, index, where)
     return known, encoder
+
+
+def _check_sheet(path: Path, n: int) -> None:
+    """Check, before the search, that a sheet of n pictures can be written."""
+    from ngw.dual.sheet import size
+
+    check_writable(path)
+    if path.suffix.lower() != ".png" and max(size(n)) > JPEG:
+        raise InputError(
+            f"{path}: expected a sheet of at most {JPEG:,} pixels, where a JPEG ends, found {max(size(n)):,} for {n:,} "
+            "pictures; name a .png, or lower --top."
+        )
 
 
 def _write_sheet(path: Path, results: Sequence[tuple[Path, np.floating]]) -> None:

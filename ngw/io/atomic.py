@@ -15,9 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ngw.errors import FullDisk
+from ngw.errors import FullDisk, InputError
 
 HOST = f"{zlib.crc32(platform.node().encode()):08x}"  # in the names of temporary files
+MISPLACED = (NotADirectoryError, FileExistsError, IsADirectoryError, PermissionError)  # of a path, not of its content
+ANOTHER = "name another, or make its folder writable"
 DAY = 86_400  # seconds after which another host's temporary file counts as a killed process's
 
 
@@ -26,13 +28,14 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success fsync it and rename it to `path`, on failure remove it.
 
     The path can become a folder, which replaces an earlier one.  A full disk is a `FullDisk` error that names the file;
-    nothing half-written stays.  Leftovers of killed writers of this file are removed first.
+    a path where nothing can be written is an `InputError`; nothing half-written stays.  Leftovers of killed writers of
+    this file are removed first.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{HOST}-{secrets.token_hex(4)}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path)
         yield temporary
         if temporary.is_dir():
             _remove(path)
@@ -41,15 +44,37 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
     except Exception as error:
+        if isinstance(error, MISPLACED) and _is_about(error, path, temporary):
+            reason = error.strerror or error
+            raise InputError(f"{path}: expected a name that can be written, found {reason}; {ANOTHER}.") from None
         if not is_full(error):
             raise
-        free = shutil.disk_usage(path.parent).free
+        free = shutil.disk_usage(_above(path)).free
         raise FullDisk(
             f"{path}: expected room for the file, found {free:,} bytes on its disk, or a quota that is used up; free "
             "some and run again (nothing half-written is left)."
         ) from None
     finally:
         _remove(temporary)
+
+
+def check_writable(path: Path) -> None:
+    """Check, before anything is computed, that a file can be written at this path, or a new folder."""
+    above = _above(path)
+    if path.is_dir() or not above.is_dir() or not os.access(above, os.W_OK):
+        obstacle = "a folder" if path.is_dir() else f"that {above} isn't a folder in which you can write"
+        raise InputError(f"{path}: expected a name that can be written, found {obstacle}; {ANOTHER}.")
+
+
+def _above(path: Path) -> Path:
+    """The nearest existing thing above a path."""
+    return next(folder for folder in path.absolute().parents if os.path.exists(folder))
+
+
+def _is_about(error: OSError, path: Path, temporary: Path) -> bool:
+    """Whether an error is about the place of a file, and not about another file that its writer opened."""
+    places = {str(place) for place in (temporary, path, *path.parents)}
+    return error.filename in places or str(temporary) in str(error)  # pyarrow's errors name files in words only
 
 
 def is_full(error: BaseException) -> bool:
@@ -61,7 +86,7 @@ def _remove(path: Path) -> None:
     """Remove a file or a folder, if there is one."""
     if path.is_dir():
         shutil.rmtree(path)
-    else:
+    elif os.path.lexists(path):
         path.unlink(missing_ok=True)
 
 

@@ -51,7 +51,6 @@ def start(folder: Path) -> list[str]:
         if (folder / name).exists():
             raise InputError(f"{folder / name}: expected no such file yet, found one; name a new folder.")
     for name, text in texts.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         io.write_text(folder / name, text)
     return list(texts)
 
