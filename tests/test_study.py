@@ -32,7 +32,7 @@ def test_a_folder_that_has_one_of_the_files_stays_as_it_is(there, tmp_path, refu
 
 def test_a_file_is_no_folder_for_a_study(tmp_path, refused):
     (tmp_path / "captions.csv").write_text("mine")
-    refused(["init", str(tmp_path / "captions.csv")], "captions.csv/Snakefile: expected a name that can be written")
+    refused(["init", str(tmp_path / "captions.csv")], "captions.csv isn't a folder in which you can write")
     assert (tmp_path / "captions.csv").read_text() == "mine"
 
 

@@ -45,6 +45,7 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     except Exception as error:
         if isinstance(error, MISPLACED) and _is_about(error, path, temporary):
+            check_writable(path)  # names what stands in the way, where it is a file or a folder
             reason = error.strerror or error
             raise InputError(f"{path}: expected a name that can be written, found {reason}; {ANOTHER}.") from None
         if not is_full(error):
