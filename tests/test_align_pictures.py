@@ -114,10 +114,11 @@ def test_files_of_other_kinds_are_left_out_and_told(photos, refused, capsys):
     refused(WORDS, "captions.csv: line 42: expected a picture of photos (.avif, ", "found 'phone.heic'")
 
 
-def test_a_folder_whose_name_is_not_utf_8_gives_a_model_too(photos):
+def test_a_folder_whose_name_is_not_utf_8_gives_a_model_too(photos, capfdbinary):
     name = os.fsdecode(b"caf\xe9")
     photos.rename(name)
     assert main(["align", "--images", name, *WORDS[3:]]) == 0
+    assert b"Next: ngw index caf\xe9 --model my-model" in capfdbinary.readouterr().out
     assert io.read_record("my-model/config.json")["about"]["data"] == "caf\ufffd, captions.csv"
 
 

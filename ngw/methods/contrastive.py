@@ -13,7 +13,7 @@ from ngw.methods.base import unit
 from ngw.options import option
 
 PULLS = (1.0, 0.2)
-FEW = 200  # pairs below which all five folds are used; from there on three, to save time
+ALL_FOLDS = 200  # pairs below which all five folds are used; from there on three, to save time
 MARKS = (0, 10, 20, 40)  # steps at which training may stop; at 0 the heads are CCA's
 
 
@@ -74,7 +74,7 @@ class Contrastive(Variates):
             return [matching(unit(px[held] @ a), unit(py[held] @ b)) for a, b in heads]
 
         candidates = [(settings, int(steps)) for settings in grid for steps in marks]
-        return choose(candidates, scores, pairs, seed, trials=5 if len(px) < FEW else 3)
+        return choose(candidates, scores, pairs, seed, trials=5 if len(px) < ALL_FOLDS else 3)
 
     def _sides(self, px: np.ndarray, py: np.ndarray, rest: Rest | None) -> tuple:
         """Both sides' heads at their start: CCA's, weighted by their correlations."""

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ngw.methods._rotation import directions
-from ngw.methods._selection import choose, matching, withdraw
+from ngw.methods._selection import choose, matching, too_few, withdraw
 from ngw.methods._variates import Variates, solve
 from ngw.methods._whitened import whitening
 from ngw.methods.base import unit
 from ngw.options import option
 
 ALPHAS = (1.0, 0.5, 0.25)
-FEW = 10  # pairs below which held-out ones say nothing, and alpha is 0.5
 
 
 @dataclass(eq=False, repr=False)
@@ -67,7 +66,7 @@ class Fused(Variates):
 
     def _blending(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> float:
         """The alpha with the best matching of held-out pairs, whose rows take no part in the transport."""
-        if self.alpha is not None or len(pairs) < FEW:
+        if self.alpha is not None or too_few(pairs):
             return 0.5 if self.alpha is None else float(self.alpha)
 
         def scores(kept: np.ndarray, held: np.ndarray) -> list[float]:

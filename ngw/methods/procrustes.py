@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ngw.methods._rotation import Rotation
-from ngw.methods._selection import choose, matching
+from ngw.methods._selection import choose, matching, too_few
 from ngw.methods.base import in_both_spaces
 
-FEW = 10  # pairs below which held-out ones say nothing, and the features stay as they are
 CONSTANT = 1e-4  # of the largest standard deviation: a feature that varies less is not scaled up
 
 
@@ -35,7 +34,7 @@ class Procrustes(Rotation):
 
     def _select(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> bool:
         """Whether held-out pairs match better between standardised features."""
-        if self.standardise is not None or len(pairs) < FEW:
+        if self.standardise is not None or too_few(pairs):
             return bool(self.standardise)
         px, py = x[pairs[:, 0]], y[pairs[:, 1]]
         sides = {False: (px, py), True: (px / spread(x), py / spread(y))}

@@ -11,13 +11,12 @@ import numpy as np
 from ngw.device import device
 from ngw.methods._matched import Matched
 from ngw.methods._rotation import directions
-from ngw.methods._selection import choose, matching, withdraw
+from ngw.methods._selection import choose, matching, too_few, withdraw
 from ngw.methods._whitened import Axes, principal_axes
 from ngw.methods.base import unit
 from ngw.options import option
 
 WHITENS, POWERS = (0.5, 1.0, 2.0), (0.5, 1.0)
-FEW = 10  # pairs below which held-out ones say nothing, and the first values above are taken
 LOOSE = 0.1  # directions of noise never settle, and count for little
 TRIAL = 2  # rounds after which candidates are compared
 
@@ -103,7 +102,7 @@ class WassersteinProcrustes(Matched):
         whitens = WHITENS if self.whiten is None else (self.whiten,)
         powers = POWERS if self.power is None else (self.power,)
         candidates = [(whiten, power) for whiten in whitens for power in powers]
-        if len(pairs) < FEW:
+        if too_few(pairs):
             candidates = candidates[:1]
 
         def scores(kept: np.ndarray, held: np.ndarray) -> list[float]:
