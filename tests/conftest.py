@@ -109,7 +109,7 @@ def cloud(path: Path, modality: str, **changes: str) -> Path:
     if modality == "text":
         ids, owner, width = 100 + np.arange(M), np.arange(N).repeat(2), D_Y
     x = points[owner] @ np.random.default_rng(width).standard_normal((4, width)) + 0.01 * ids[:, None]
-    head = {"dataset": "points", "split": "train", "encoder": modality + "-encoder", "modality": modality, **changes}
+    head = {"dataset": "points", "split": "own", "encoder": modality + "-encoder", "modality": modality, **changes}
     arrays = {"ids": ("int64", (len(ids),)), "image_ids": ("int64", (len(ids),)), "pooled": ("float32", x.shape)}
     with features.writer(path, arrays, head) as out:
         out["ids"][:], out["image_ids"][:], out["pooled"][:] = ids, owner, x

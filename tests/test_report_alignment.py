@@ -50,9 +50,11 @@ def test_both_figures_draw_and_say_what_is_right():
     u, v = pairs()
     seen = alignment.Seen(u, v[:, :5], u, v, np.eye(12) / 12)
     figure = alignment.clouds_figure(seen, "ngw, 300 pairs")
-    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+    *panels, scale = figure.axes
+    assert [axes.get_title(loc="left") for axes in panels] == [
         "before: each in its own plane", "after: ngw, 300 pairs", "the plan of 12 pairs",
     ]  # fmt: skip
+    assert scale.get_ylabel() == "share of a row's mass"
     assert style.encode(figure, "png") == style.encode(alignment.clouds_figure(seen, "ngw, 300 pairs"), "png")
     picture = np.zeros((4, 4, 3), np.uint8)
     to_text = [examples.Ranked(picture, [("a dog", True), ("a cat", False)])]

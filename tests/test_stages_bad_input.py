@@ -262,6 +262,19 @@ def test_retrieval_refuses_features_of_another_encoder(fitted, pair, write_cloud
     assert io.read_json(tmp_path / "record.json")["metrics"]["t2i_recall_1"] > 0.5
 
 
+@pytest.mark.parametrize("changes", [{"split": "train"}, {"dataset": "others"}])
+def test_retrieval_refuses_training_features_and_another_data_set(fitted, pair, write_cloud, refused, changes):
+    write_cloud(pair[0], "vision", **changes)
+    refused(fitted[1], pair[0], "expected features of a held-out split of 'points', found those of")
+
+
+def test_a_fit_refuses_test_features(pair, write_cloud, tmp_path, refused):
+    write_cloud(pair[1], "text", split="test")
+    line = ["fit", "--method", "ridge", "--spec", '{"kind": "ridge"}', "--pairs", "6", "--seed", "0"]
+    line += ["--vision", str(pair[0]), "--text", str(pair[1]), "--output", str(tmp_path / "model.safetensors")]
+    refused(line, pair[1], "expected features of a training split, found those of 'test'")
+
+
 def test_retrieval_refuses_a_caption_without_its_image(fitted, pair, rewrite, refused):
     rewrite(pair[0], ids=np.arange(12) + 1, image_ids=np.arange(12) + 1)
     refused(fitted[1], *pair, "caption 100: its image is not in the test split; encode both")

@@ -152,7 +152,7 @@ def test_captions_that_were_left_out_are_named_by_their_lines():
     x, y, pairs = views(320)
     wrong = mislead(pairs, 0.1, 0)[:, 1]
     names, lines = [f"{k}.png" for k in range(320)], list(range(2, 644, 2)[:320])  # each caption spans two lines
-    photos = Album(names, 320, [""] * 320, list(range(320)), lines)
+    photos = Album(names, 320, [""] * 320, list(range(320)), lines, "")
     how = {"pairs": "all", "test": 20, "methods": ["ngw"], "seed": 0}
     doubted = _compared(photos, x, y[wrong], how)[0].runs[0].doubted
     assert len(doubted) > 20

@@ -17,7 +17,7 @@ def train_clouds(
     """Both training clouds, and their identity."""
     a, b = features.read(vision), features.read(text)
     for cloud, modality, path in ((a, "vision", vision), (b, "text", text)):
-        if cloud.metadata.get("split", "train") != "train":
+        if cloud.metadata.get("split") in ("val", "test"):
             raise InputError(
                 f"{path}: expected features of a training split, found those of {cloud.metadata['split']!r}; encode "
                 "that split again."
