@@ -110,14 +110,13 @@ def sources(spec: Mapping[str, Any]) -> list[str]:
     values = [
         value for option in options.values() for value in (option.values() if isinstance(option, dict) else [option])
     ]
-    root = str(options.get("root") or "")
-    texts = [value.partition("{")[0] for value in values if isinstance(value, str)]
-    further = [
-        os.path.normpath(os.path.join(root, text))
-        for text in texts
-        if os.path.isabs(text) or os.path.normpath(text).split(os.sep)[0] == os.pardir
-    ]
-    return [*named, *(path if os.path.exists(path) else os.path.dirname(path) for path in further)]
+    root, further = str(options.get("root") or ""), []
+    for text in (value for value in values if isinstance(value, str)):
+        if os.path.isabs(text) or os.path.normpath(text).split(os.sep)[0] == os.pardir:
+            begin, brace, _ = text.partition("{")  # of a pattern, the folder
+            path = os.path.normpath(os.path.join(root, begin))
+            further.append(os.path.dirname(path) if brace and not os.path.exists(path) else path)
+    return [*named, *further]
 
 
 def load(kind: str, **options) -> Dataset:
