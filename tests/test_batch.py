@@ -128,13 +128,15 @@ def test_a_broken_input_loses_no_finished_file_and_none_passes_for_a_new_one(job
     pair[0].write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     job.done.unlink()  # as Snakemake does before a job
     assert main(job.words(4)) == 2
-    assert not job.done.exists()  # so no other job reads the old file
-    assert [path.name for path in job.model(4).parent.iterdir()] == ["model.safetensors"]
+    assert not job.done.exists()
+    assert not job.model(4).exists()  # the old file waits under another name
     pair[0].write_bytes(whole)
     capsys.readouterr()
     assert main(job.words(4)) == 0
     assert made(capsys) == []
     assert job.model(4).read_bytes() == model
+    assert main(job.words(4, hubness=True)) == 0
+    assert [path.name for path in job.model(4).parent.iterdir()] == ["model.safetensors"]
 
 
 def test_a_run_that_moves_to_another_job_leaves_its_old_one(job, tmp_path):

@@ -95,6 +95,8 @@ def batch(
     noted, call, failed = _noted(state), _caller(task, options), []
     for k, run in enumerate(all_of_them, 1):
         try:
+            if first:
+                _bring_back(run.makes)
             made_of = _made_of([fingerprint(whole, *run.parts), *others], run, inputs)
             is_done = bool(agreed(_is_done(noted.get(run.name), made_of)))
             if first:
@@ -140,22 +142,27 @@ def _disown(name: str, done: Path) -> None:
             other.unlink(missing_ok=True)
 
 
+def _old(path: str) -> Path:
+    """Where a run's file waits while a new one is made, since it must not pass for it."""
+    return Path(path).with_name(f".{Path(path).name}.old")
+
+
 @contextmanager
 def _aside(paths: Sequence[str]) -> Iterator[None]:
-    """Old files out of the way, since none must pass for a new one; they come back if the new ones aren't made."""
-    kept = {Path(path): Path(path).with_name(f".{Path(path).name}.old") for path in paths}
-    for path, old in kept.items():
-        if path.exists():
-            path.replace(old)
-    try:
-        yield
-    except BaseException:
-        for path, old in kept.items():
-            if old.exists():
-                old.replace(path)
-        raise
-    for old in kept.values():
-        old.unlink(missing_ok=True)
+    """Old files out of the way; where no new ones are made, they wait for `_bring_back`."""
+    for path in paths:
+        if os.path.exists(path):
+            os.replace(path, _old(path))
+    yield
+    for path in paths:
+        _old(path).unlink(missing_ok=True)
+
+
+def _bring_back(paths: Sequence[str]) -> None:
+    """Files that an earlier job put aside and didn't make anew: they may be what is wanted now."""
+    for path in paths:
+        if not os.path.exists(path) and _old(path).exists():
+            os.replace(_old(path), path)
 
 
 def _join() -> tuple[bool, Callable[[float], float]]:
