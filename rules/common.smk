@@ -98,9 +98,8 @@ def code(stage, *kinds):
 def outside(*sources):
     """A parameter function: the fingerprint of a job's sources outside `results/`, by content or manifest."""
 
-    def fingerprint(wildcards, output=()):
+    def fingerprint(wildcards):
         paths = [path for source in sources for path in source(wildcards)]
-        ngw.fingerprints.outside.check(paths, output)
         return ngw.fingerprints.outside.fingerprint(paths)
 
     return fingerprint

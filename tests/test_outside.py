@@ -14,7 +14,6 @@ from PIL import Image
 from tiny_repository import run, tiny_repository
 
 from ngw import data, encoders
-from ngw.errors import InputError
 from ngw.fingerprints import outside
 
 CONFIG = """
@@ -166,13 +165,6 @@ def test_components_tell_what_lies_outside(tmp_path):
     assert data.sources({"kind": "folder", "root": "here", "images": "../there"}) == ["here", "there"]
 
 
-def test_a_source_that_is_lost_is_told_before_what_was_made_of_it_is():
-    outside.check(["lost"], ["made"])  # a job without outputs tells it itself
-    Path("made").touch()
-    with pytest.raises(InputError, match="lost: expected what made was made of, found no such file or folder; put it"):
-        outside.check(["made", "lost"], ["made"])
-
-
 @pytest.fixture
 def study(tmp_path) -> Path:
     """A study of one's own photographs, arrays and function, run to its table."""
@@ -238,8 +230,3 @@ def test_what_changes_outside_is_told_and_redone(study):
     captions.write_text(captions.read_text().replace("39.png,picture 3,", "39.png,picture 39,"))
     Image.new("RGB", (8, 8), (0, 9, 0)).save(study / "photographs/0.png")
     assert stale(study) == ["photographs has changed: data (1)"]
-    (study / "photographs").rename(study / "moved")
-    done = run(study, sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "own.yaml")
-    assert done.returncode == 1
-    assert "photographs: expected what results/data/own/" in done.stdout + done.stderr
-    assert (study / "results/data/own/record.json").is_file()

@@ -33,17 +33,6 @@ def fingerprint(sources: Iterable[str]) -> str:
     return " ".join(f"{quote(source, safe=SAFE)}:{_digest(source)}" for source in dict.fromkeys(sources))
 
 
-def check(sources: Iterable[str], made: Iterable[str]) -> None:
-    """Refuse sources that are missing, where a job would replace what it made of them."""
-    there = [path for path in made if os.path.exists(path)]
-    lost = [source for source in dict.fromkeys(sources) if _digest(source) == "missing"]
-    if there and lost:
-        raise InputError(
-            f"{lost[0]}: expected what {there[0]} was made of, found no such file or folder; put it back, or mend its "
-            "name in the config."
-        )
-
-
 def content(source: str) -> str:
     """The SHA-256 of a file, a folder or `package:<name>`: of the names below it and of all bytes, read anew."""
     place = _packages.folder(source.removeprefix(PACKAGE)) if source.startswith(PACKAGE) else Path(source)
