@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from commands import training
 
+from ngw import io
 from ngw.errors import InputError
 from ngw.maps.distil import across, feature, relation, train
 from ngw.maps.linear import ridge
@@ -106,3 +108,11 @@ def test_a_joint_teacher_must_have_spoken_of_these_rows():
     method.taught_by(x[:50], y)
     with pytest.raises(InputError, match=r"expected its features of 60 and 60 rows, found \(50, 60\)"):
         method.fit(x, y, np.arange(40))
+
+
+def test_a_teachers_features_of_other_rows(tmp_path, pair, refused):
+    arrays = {name: np.zeros((3, 2), np.float32) for name in ("train_images", "train_captions")}
+    io.write_tensors(tmp_path / "bridge", arrays, {"bridge": "1"})
+    command = training("fit", pair, tmp_path / "out", spec={"kind": "distillation", "teacher": "joint"})
+    told = f"bridge: expected train_images of {pair[0]}, found others; make the bridge again"
+    refused([*command, "--teacher", str(tmp_path / "bridge")], told)

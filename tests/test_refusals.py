@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import ngw, training
+from commands import ngw
 from scipy.sparse import csr_array
 from tiny_config import SCHEMA, tiny
 from tiny_encoders import BERT, text_folder, vision_folder, words
@@ -224,14 +224,6 @@ def test_tables_without_what_is_asked_for(tmp_path, pair, refused):
         (ngw("basis", tables=tmp_path, output=tmp_path / "out", **names, dims=2), "'train': expected questions"),
     ):
         refused(command, told)
-
-
-def test_a_teachers_features_of_other_rows(tmp_path, pair, refused):
-    arrays = {name: np.zeros((3, 2), np.float32) for name in ("train_images", "train_captions")}
-    io.write_tensors(tmp_path / "bridge", arrays, {"bridge": "1"})
-    command = training("fit", pair, tmp_path / "out", spec={"kind": "distillation", "teacher": "joint"})
-    told = f"bridge: expected train_images of {pair[0]}, found others; make the bridge again"
-    refused([*command, "--teacher", str(tmp_path / "bridge")], told)
 
 
 def test_reports_of_what_is_not_there(tmp_path):

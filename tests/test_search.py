@@ -19,7 +19,6 @@ from ngw.dual import index as indices
 from ngw.dual.encoder import DualEncoder
 from ngw.dual.index import Index
 from ngw.encoders.efficientnet_lite import EfficientNetLite
-from ngw.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -296,19 +295,3 @@ def test_two_at_once_are_told_apart(here, refused):
     Path(".photos.index.lock").touch()  # of a process that was killed
     assert main(INDEX) == 0
     assert not Path(".photos.index.lock").exists()
-
-
-def test_equal_scores_come_in_the_order_of_the_rows():
-    vectors = np.eye(4, dtype=np.float32)[[0, 1, 1, 2, 1, 0]]
-    index = Index("", "", "", list("abcdef"), np.zeros(6, int), np.zeros(6, int), vectors)
-    found, scores = index.nearest(np.eye(4, dtype=np.float32)[[1, 0]], 4)
-    assert found[0].tolist() == [1, 2, 4, 0]
-    assert found[1].tolist() == [0, 5, 1, 2]
-    assert scores[0].tolist() == [1, 1, 1, 0]
-    assert index.nearest(vectors[:1], 99)[0].shape == (1, 6)
-
-
-def test_a_model_that_was_not_saved_has_no_index(here):
-    model = fitted(Path("photos"))
-    with pytest.raises(InputError, match="expected an index of the model"):
-        Index.read("photos.index").check_model(model, "photos.index", "a model")

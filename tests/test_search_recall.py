@@ -1,4 +1,4 @@
-"""Recall by search in an index is the retrieval evaluation's, to the last digit."""
+"""What an index ranks: equal scores in order, and the recall of the retrieval evaluation, to the last digit."""
 
 from __future__ import annotations
 
@@ -14,11 +14,23 @@ from ngw.dual import index as indices
 from ngw.dual import sides
 from ngw.dual.encoder import DualEncoder
 from ngw.dual.encoding import encoded
+from ngw.dual.index import Index
+from ngw.errors import InputError
 from ngw.features import Features
 from ngw.methods import build
 from ngw.tasks.retrieval import evaluate
 
 UCM = Path(__file__).parents[2] / "shared" / "data" / "ucm-captions"  # beside the checkout
+
+
+def test_equal_scores_come_in_the_order_of_the_rows():
+    vectors = np.eye(4, dtype=np.float32)[[0, 1, 1, 2, 1, 0]]
+    index = Index("", "", "", list("abcdef"), np.zeros(6, int), np.zeros(6, int), vectors)
+    found, scores = index.nearest(np.eye(4, dtype=np.float32)[[1, 0]], 4)
+    assert found[0].tolist() == [1, 2, 4, 0]
+    assert found[1].tolist() == [0, 5, 1, 2]
+    assert scores[0].tolist() == [1, 1, 1, 0]
+    assert index.nearest(vectors[:1], 99)[0].shape == (1, 6)
 
 
 def test_recall_by_search_is_the_evaluation_s(tmp_path, monkeypatch):
@@ -29,6 +41,8 @@ def test_recall_by_search_is_the_evaluation_s(tmp_path, monkeypatch):
     index = indices.update(tmp_path / "photos.index", tmp_path / "photos", model, tmp_path / "model")
     x, y = model.vision.encode(files).pooled, model.text.encode(texts).pooled
     check_recall(model, index, files, x, y, np.arange(N), texts)
+    with pytest.raises(InputError, match="expected an index of the model"):  # one that was not saved has none
+        index.check_model(fitted(tmp_path / "photos"), "photos.index", "a model")
 
 
 def check_recall(model, index, files, x, y, owner, texts):

@@ -65,7 +65,7 @@ class Fused(Variates):
         )  # fmt: skip
 
     def _blending(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> float:
-        """The alpha with the best matching of held-out pairs, whose rows take no part in the transport."""
+        """The alpha with the best matching of held-out pairs, whose rows take no part in the transport; 0.5 of few."""
         if self.alpha is not None or too_few(pairs):
             return 0.5 if self.alpha is None else float(self.alpha)
 

@@ -33,7 +33,7 @@ class Procrustes(Rotation):
         self._rotate(px.T @ py, float((px**2).sum()))
 
     def _select(self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, seed: int) -> bool:
-        """Whether held-out pairs match better between standardised features."""
+        """Whether held-out pairs match better between standardised features; few say nothing, so that it is false."""
         if self.standardise is not None or too_few(pairs):
             return bool(self.standardise)
         px, py = x[pairs[:, 0]], y[pairs[:, 1]]

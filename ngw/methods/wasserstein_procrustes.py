@@ -98,7 +98,10 @@ class WassersteinProcrustes(Matched):
     def _select(
         self, x: np.ndarray, y: np.ndarray, pairs: np.ndarray, axes: tuple[Axes, Axes] | None, seed: int
     ) -> tuple[float, float]:
-        """(whiten, power) with the best matching of held-out pairs after TRIAL rounds, in which they take no part."""
+        """(whiten, power) with the best matching of held-out pairs after TRIAL rounds, in which they take no part.
+
+        Few pairs say nothing, and the first values are taken.
+        """
         whitens = WHITENS if self.whiten is None else (self.whiten,)
         powers = POWERS if self.power is None else (self.power,)
         candidates = [(whiten, power) for whiten in whitens for power in powers]

@@ -176,7 +176,7 @@ def tensor(value: Any, name: str) -> torch.Tensor:
         return value.detach()
     array = numbers(value, name)
     if array.dtype.kind == "u" and array.dtype.itemsize > 1:  # which torch lacks, by and large
-        array = array.astype(np.int64)
+        array = array.astype(np.int64 if array.size == 0 or array.max() < 2**63 else np.float64)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # it is only read
         return torch.as_tensor(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
