@@ -89,7 +89,7 @@ def accuracy_figure(rows: pd.DataFrame, pair: Pair, methods: Collection[str] | N
             axes.set_ylim(-9, 105)
             axes.set_yticks(range(0, 101, 20))
             _lines(axes, in_setting(rows, unpaired), axis, looks)
-            axes.set_title(f"{pair[0]}{in_words(unpaired)}")
+            axes.set_title(style.fold(f"{pair[0]}{in_words(unpaired)}", 28, 2))
             axes.set_xlabel("known pairs")
         panels[0, 0].set_ylabel("top-1 accuracy (%)")
         legend(figure, panels, curves)
@@ -153,6 +153,7 @@ def _lines(axes: Axes, rows: pd.DataFrame, axis: Axis, looks: Mapping[str, Mappi
 def controls(axes: Axes, rows: pd.DataFrame, axis: Axis) -> None:
     """Grey dashed lines, horizontal where the control doesn't depend on pairs; lines close together share a label."""
     found: dict[str, float] = {}  # where each line ends
+    drawn: dict[str, list[float]] = {}  # and its heights
     for method, means in rows.set_index("pairs").groupby("method", sort=False)["mean"]:
         at = (100 * means).to_dict()
         placed = sorted((axis.place[pairs], y) for pairs, y in at.items() if pairs in axis.place)
@@ -161,14 +162,15 @@ def controls(axes: Axes, rows: pd.DataFrame, axis: Axis) -> None:
             axes.plot(*zip(*placed, strict=True), **_CONTROL, zorder=1)
         else:
             axes.axhline(list(at.values())[-1], **_CONTROL, zorder=1)
-        found[method] = last
+        found[method], drawn[method] = last, [y for _, y in placed] if len(placed) > 1 else [last]
     heights = np.unique(list(found.values()))
     for group in np.split(heights, np.flatnonzero(np.diff(heights) > NEAR) + 1) if found else ():
         # No curve runs below a low line on the right, or above a high one on the left.
+        names = [name for name, height in found.items() if height in group]
+        near = [y for name in names for y in drawn[name]]
         low = group.mean() < 50
-        x, y, ha, va = (0.99, group[0] - 1, "right", "top") if low else (0.01, group[-1] + 0.6, "left", "bottom")
-        names = ", ".join(name for name, height in found.items() if height in group)
-        style.note(axes, x, y, style.fold(names, 60, 3), ha=ha, va=va)
+        x, y, ha, va = (0.99, min(near) - 1, "right", "top") if low else (0.01, max(near) + 0.6, "left", "bottom")
+        style.note(axes, x, y, style.fold(", ".join(names), 60, 3), ha=ha, va=va)
 
 
 def _pair_ticks(axes: Axes, axis: Axis) -> None:
