@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ngw import io
+from ngw import features, io
 
 ROOT = Path(__file__).parents[1]
 
@@ -84,6 +84,25 @@ def test_the_paper_s_size_runs_on_a_small_one(tmp_path):
     found = re.findall(r"^(rounds=[^,\n]+, \w+): .* s, .* CPU s, peak", text, re.MULTILINE)
     assert found == [f"{run}, {stage}" for run in size[-2:] for stage in ("transport", "maps", "retrieval")]
     assert "peak" not in printed("scale", tmp_path / "features", *size, cwd=tmp_path)  # nothing is run again
+
+
+def test_methods_are_ranked_on_validation_items_and_on_training_items_held_out(tmp_path):
+    latents, stream = {"train": 80, "val": 20}, np.random.default_rng(0)
+    mixing = stream.standard_normal((2, 12, 16))
+    for split, n in latents.items():
+        z, ids = stream.standard_normal((n, 12)), np.arange(n) + 1000 * (split == "val")
+        arrays = {"ids": ("int64", (n,)), "image_ids": ("int64", (n,)), "pooled": ("float32", (n, 16))}
+        for name, mix in zip(("see", "read"), mixing, strict=True):
+            with features.writer(tmp_path / split / f"{name}.safetensors", arrays, {}) as out:
+                out["ids"][:], out["image_ids"][:], out["pooled"][:] = ids, ids, z @ mix
+    options = ["--methods", "cca", "random", "--pairs", "30", "--seeds", "1"]
+    for more in ([], ["--draws", "2"]):
+        lines = printed("validation", tmp_path, "see", "read", *options, *more, cwd=tmp_path).splitlines()
+        assert lines[0] == "| R@1, R@10, seconds | shared, 30 | disjoint, 30 |"
+        cells = [[float(cell.split(",")[0]) for cell in line.split("|")[2:4]] for line in lines[2:]]
+        assert [line.split("|")[1].strip() for line in lines[2:]] == ["cca", "random"]
+        assert min(cells[0]) > 90
+        assert max(cells[1]) < 30
 
 
 def test_the_judge_is_judged_by_real_pairs(tmp_path):

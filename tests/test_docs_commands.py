@@ -47,6 +47,9 @@ ELSEWHERE = {  # the test, or the fixture, that runs a command which isn't run h
     "python benchmarks/sinkhorn.py --size full --output DIRECTORY": (
         "test_benchmarks::test_transport_reaches_the_accuracy_of_its_peer"
     ),
+    "python benchmarks/validation.py results/features/scenes effnet-lite0 minilm-l6 --methods ngw ngw~robust=false": (
+        "test_benchmarks::test_methods_are_ranked_on_validation_items_and_on_training_items_held_out"
+    ),
     "python benchmarks/objects.py": "test_benchmarks::test_a_classifier_says_what_the_pictures_show",
     "python benchmarks/judge.py": "test_benchmarks::test_the_judge_is_judged_by_real_pairs",
     "python -m ngw align --images photos --captions captions.csv --output my-model": TUTORIAL,

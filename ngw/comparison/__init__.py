@@ -59,7 +59,7 @@ def compare(
             f"compare: expected x [n, d_x] and y [n, d_y] of the same n items, found {list(x.shape)} and "
             f"{list(y.shape)}; pass row k of both for item k."
         )
-    held, specs = _held(test, len(x)), _specs(methods)
+    held, specs = _held(test, len(x)), named(methods)
 
     def split(seed: int) -> list[Sides]:
         order = rng(seed, "align", "split").permutation(len(x))
@@ -84,7 +84,7 @@ def compare_captions(
     pairs: the number of known pairs of an image and a caption, among those of the training images.
     unpaired: [l, d_x], images without a caption, which join the training cloud.
     """
-    held, specs = _held(test, len(images.ids)), _specs(methods)
+    held, specs = _held(test, len(images.ids)), named(methods)
 
     def split(seed: int) -> list[Sides]:
         order = rng(seed, "align", "split").permutation(images.ids)
@@ -181,7 +181,7 @@ def _held(test: Any, n: int) -> int:
     return int(held)
 
 
-def _specs(methods: Sequence[str | Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def named(methods: Sequence[str | Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """The methods' specs by name; each is built once, so that a misspelled one fails before any fit."""
     specs = {}
     several = [methods] if isinstance(methods, (str, Mapping)) else list(methods)
