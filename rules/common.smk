@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import RerunTrigger
 
 try:
     import ngw.project
@@ -95,11 +96,17 @@ def code(stage, *kinds):
     return fingerprint
 
 
-def outside(*sources):
-    """A parameter function: the fingerprint of a job's sources outside `results/`, by content or manifest."""
+def outside(*sources, made=None):
+    """A parameter function: the fingerprint of a job's sources outside `results/`, by content or manifest.
+
+    made: the job's main output.  Where it exists, lost sources are refused: the job would begin by deleting it.
+    """
 
     def fingerprint(wildcards):
         paths = [path for source in sources for path in source(wildcards)]
+        old = made and Path(made.format(**wildcards)).exists()
+        if old and RerunTrigger.PARAMS in workflow.rerun_triggers:
+            ngw.fingerprints.outside.check_present(paths, made.format(**wildcards))
         return ngw.fingerprints.outside.fingerprint(paths)
 
     return fingerprint

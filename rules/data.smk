@@ -15,7 +15,7 @@ rule data:
     threads: 2
     params:
         code=code("ngw.tasks.stages:data", JOB.dataset_kind),
-        outside=outside(JOB.dataset_sources),
+        outside=outside(JOB.dataset_sources, made="results/data/{dataset}/record.json"),
         spec=JOB.dataset_spec,
         folder=output_folder,
     shell:

@@ -13,7 +13,10 @@ rule encode:
         split="train|val|test" if CONFIG.shards == 1 else "val|test",
     params:
         code=code("ngw.tasks.stages:encode", JOB.encoder_kind),
-        outside=outside(JOB.encoder_sources),
+        outside=outside(
+            JOB.encoder_sources,
+            made="results/features/{dataset}/{split}/{encoder}.safetensors",
+        ),
         spec=JOB.encoder_spec,
         tables=input_folder,
         kept=kept_option,

@@ -16,6 +16,8 @@ from tiny_repository import run, tiny_repository
 from ngw import data, encoders
 from ngw.fingerprints import outside
 
+TABLE = "results/tables/retrieval.csv"
+SNAKEMAKE = ("snakemake", "--cores", "2", "--configfile", "own.yaml", "--show-failed-logs", "--", TABLE)
 CONFIG = """
 datasets:
   own: {kind: folder, root: photographs}
@@ -153,7 +155,7 @@ def test_components_tell_what_lies_outside(tmp_path):
         ({"kind": "precomputed", "file": "x.npy", "ids": "i.npy"}, ["x.npy", "i.npy"]),
         ({"kind": "python", "call": "tracing:note"}, [str(Path(__file__).with_name("tracing.py"))]),
         ({"kind": "python", "call": "ngw.tasks.stages:fit"}, ["package:ngw"]),
-        ({"kind": "python", "call": "no_such:fit"}, []),
+        ({"kind": "python", "call": "no_such:fit"}, ["package:no_such"]),
     ):
         assert encoders.build(spec).sources() == sources
     assert data.sources({"kind": "scenes", "sizes": {"train": 1, "val": 1, "test": 1}}) == [
@@ -188,8 +190,7 @@ def study(tmp_path) -> Path:
 
 def snakemake(folder: Path) -> set[str]:
     """Make the table; the rules that ran."""
-    options = ("--cores", "2", "--configfile", "own.yaml", "--show-failed-logs", "--", "results/tables/retrieval.csv")
-    done = run(folder, sys.executable, "-m", "snakemake", *options)
+    done = run(folder, sys.executable, "-m", *SNAKEMAKE)
     assert done.returncode == 0, done.stdout + done.stderr
     return set(re.findall(r"^(?:local)?rule (\w+):$", done.stdout + done.stderr, re.MULTILINE))
 
@@ -230,3 +231,25 @@ def test_what_changes_outside_is_told_and_redone(study):
     captions.write_text(captions.read_text().replace("39.png,picture 3,", "39.png,picture 39,"))
     Image.new("RGB", (8, 8), (0, 9, 0)).save(study / "photographs/0.png")
     assert stale(study) == ["photographs has changed: data (1)"]
+
+
+@pytest.mark.workflow
+@pytest.mark.long
+def test_what_was_made_from_a_lost_source_is_kept(study):
+    made = {
+        path: path.stat().st_mtime_ns
+        for place in ("data/own/record.json", "features/own/*/*.safetensors")
+        for path in (study / "results").glob(place)
+    }
+    assert len(made) == 5
+    for name in ("photographs", "words.py"):
+        (study / name).rename(study / "away")
+        for command in (SNAKEMAKE, ("ngw", "status", "own.yaml")):
+            done = run(study, sys.executable, "-m", *command)
+            assert done.returncode != 0
+            assert re.search(rf"{name.partition('.')[0]}: expected the source of results/", done.stdout + done.stderr)
+        assert {path: path.stat().st_mtime_ns for path in made} == made  # a job would have begun by deleting them
+        done = run(study, sys.executable, "-m", *SNAKEMAKE[:-2], "--rerun-triggers", "mtime", *SNAKEMAKE[-2:])
+        assert "Nothing to be done" in done.stdout + done.stderr
+        (study / "away").rename(study / name)
+    assert snakemake(study) == set()

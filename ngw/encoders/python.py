@@ -45,7 +45,7 @@ class Python(Encoder):
         package = self.call.partition(":")[0].partition(".")[0]
         spec = importlib.util.find_spec(package)
         if spec is None:
-            return []
+            return [f"package:{package}"]  # which is missing
         if spec.origin is None:
             return list(spec.submodule_search_locations or ())
         return [f"package:{package}" if spec.submodule_search_locations else spec.origin]

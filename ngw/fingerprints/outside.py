@@ -21,6 +21,7 @@ KEPT = Path(".snakemake/ngw-digests.json")  # digests of large files, by path, s
 PACKAGE = "package:"
 SAFE = "/:\\"  # kept in a path; other marks, such as spaces, are percent-encoded
 RESULTS = "results"
+MISSING = "missing"  # the state of a source that isn't there
 
 
 def fingerprint(sources: Iterable[str]) -> str:
@@ -31,6 +32,16 @@ def fingerprint(sources: Iterable[str]) -> str:
     installation's).  Names that start with a dot don't count, nor does the workflow's own `results`.
     """
     return " ".join(f"{quote(source, safe=SAFE)}:{_digest(source)}" for source in dict.fromkeys(sources))
+
+
+def check_present(sources: Iterable[str], made: str) -> None:
+    """An `InputError` if a source from which a present file was made is lost; made: that file."""
+    for source in dict.fromkeys(sources):
+        if _digest(source) == MISSING:
+            raise InputError(
+                f"{source}: expected the source of {made}, found no such file, folder or package; mend its name in the "
+                f"config, or put it back. {made} is kept; to go on with it as it is: --rerun-triggers mtime."
+            )
 
 
 def content(source: str) -> str:
@@ -46,15 +57,15 @@ def content(source: str) -> str:
 
 @cache
 def _digest(source: str) -> str:
-    """Ten digits of one source's state, or "missing" or "unreadable", which its stage will explain."""
+    """Ten digits of one source's state, or MISSING or "unreadable", which its stage will explain."""
     try:
         place = _packages.folder(source.removeprefix(PACKAGE)) if source.startswith(PACKAGE) else Path(source)
     except InputError:
-        return "missing"
+        return MISSING
     try:
         if place.is_file():
             return _content(place)[:10]
-        return _manifest(place, dated=not source.startswith(PACKAGE)) if place.is_dir() else "missing"
+        return _manifest(place, dated=not source.startswith(PACKAGE)) if place.is_dir() else MISSING
     except PermissionError:
         return "unreadable"
 

@@ -88,6 +88,8 @@ def dry_run(configfile: Sequence[Path], root: Path, *options: str) -> str:
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
         words = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        if own := next((line for line in words if line.strip().startswith("InputError: ")), None):
+            raise InputError(own.strip().removeprefix("InputError: "))
         last = next((line for line in words if line.startswith("config: ")), words[-1] if words else "nothing")
         raise InputError(f"snakemake --dry-run: expected a plan, found {last.rstrip('.')}; mend the config.")
     return done.stdout + done.stderr
