@@ -27,7 +27,6 @@ WANTED = {
     "maxItems": "{} entries at most",
     "minProperties": "{} entries or more",
     "uniqueItems": "each entry once",
-    "pattern": "a name in lower case with single dashes, such as my-name",
 }
 
 
@@ -108,4 +107,6 @@ def expectation(error: Any) -> str:
         return ", or ".join(expectation(each) for each in error.context)
     if error.validator == "required":
         return f"the key {next(key for key in error.validator_value if key not in error.instance)!r}"
+    if error.validator == "pattern":
+        return error.schema["title"]  # each pattern has its own words there
     return WANTED.get(error.validator, f"{error.validator} {{}}").format(error.validator_value)

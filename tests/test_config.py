@@ -88,6 +88,8 @@ def test_every_key_of_the_schema_is_described_and_typos_are_caught_everywhere():
         (("run", "encoder_pairs"), [["effnet-lite0"]], ["run.encoder_pairs[0]: expected 2 entries or more"]),
         (("run", "encoder_pairs"), [["minilm-l6", "effnet-lite0"]], ["[vision, text]", "a text encoder", "exchange"]),
         (("methods", "NGW"), {"kind": "warp"}, ["methods: expected a name in lower case with single dashes", '"NGW"']),
+        (("energy",), {"country": "deu"}, ['energy.country: expected three capital letters, such as DEU, found "deu"']),
+        (("tables", "ablations", "vary", 0, "values"), ["A_b"], ["or a text of lower-case letters, digits and dashes"]),
         (("methods", "ngw"), {"epsilon": 1}, ["methods.ngw: expected the key 'kind', found {\"epsilon\": 1}"]),
         (("tables",), {}, ["tables: expected the key 'retrieval', found {}"]),
         (("datasets", "x"), {"kind": "coco"}, ["datasets.x", "expected the option 'root', found none; add it"]),
