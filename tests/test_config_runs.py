@@ -252,3 +252,22 @@ def test_judges_files_are_patterns_of_one_pair_of_encoders():
     assert Config(none, SCHEMA).generation.of_pair("images.json") == [
         "results/runs/{dataset}/{vision}__{text}/none/images.json"
     ]
+
+
+def test_a_folder_is_one_source_however_it_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my data" / "pictures").mkdir(parents=True)
+    (tmp_path / "model").mkdir()
+
+    def told(root, images, model):
+        values = tiny("datasets", "mine", value={"kind": "folder", "root": root, "images": images})
+        values["encoders"]["own"] = {"kind": "transformers-text", "model": model}
+        job = Jobs(Config(values, SCHEMA))
+        wildcards = SimpleNamespace(dataset="mine", encoder="own")
+        sources = job.dataset_sources(wildcards) + job.encoder_sources(wildcards)
+        return job.dataset_spec(wildcards), job.encoder_spec(wildcards), sources
+
+    plain = told("my data", "pictures", "model")
+    assert plain[2] == ["my data", "model"]
+    assert told("my data/", "pictures/", "./model//") == told("./my data", "./pictures", "model/") == plain
+    assert told("my data/../my data", "", "model")[2] == ["my data/../my data", "model"]  # `..` can follow a link

@@ -10,7 +10,7 @@ import yaml
 
 from ngw import data, encoders, methods
 from ngw.config import selection
-from ngw.config.names import FUSION, RUN, Once, known, with_name
+from ngw.config.names import FUSION, RUN, Once, known, tidy, with_name
 from ngw.config.sections import Sections, cells
 from ngw.errors import InputError
 from ngw.options import schema as of_options
@@ -51,7 +51,7 @@ class Config(Sections):
         rules = read(schema)
         rules["$defs"] |= {name: of_options(each) for name, each in OPTIONS.items()}
         check_schema(values, rules)
-        super().__init__(values)
+        super().__init__(tidy(values))
         self._scorers = {name: _placed(scorer) for name, scorer in self._scorers.items()}
         self._check_names()
         _ = self.vqa, self.generation  # they check themselves when built

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -33,6 +35,19 @@ def as_text(entry: Mapping[str, Any]) -> str:
 def module(package: str, spec: Mapping[str, Any] | None) -> list[str]:
     """The module of a component's kind, for a fingerprint of code."""
     return [f"ngw.{package}.{spec['kind'].replace('-', '_')}"] if spec else []
+
+
+def tidy(value: Any, root: str = "") -> Any:
+    """A config in which the path of anything that exists is written one way: `data/` and `./data` as `data`.
+
+    root: the `root` of the entry around it, below which paths can be.
+    """
+    if isinstance(value, Mapping):
+        root = value["root"] if isinstance(value.get("root"), str) else root
+        return {name: tidy(each, root) for name, each in value.items()}
+    if isinstance(value, str) and value and any(os.path.exists(os.path.join(at, value)) for at in ("", root)):
+        return str(Path(value))
+    return value
 
 
 class Once(yaml.SafeLoader):
