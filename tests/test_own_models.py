@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from commands import ngw as command
 from PIL import Image
+from tiny_repository import run
 
 from ngw import encoders, features, io
 from ngw.cli import main
@@ -135,6 +138,27 @@ def test_a_function_in_a_folder_without_an_init_file_is_followed_with_the_files_
         (module / "loose" / f"{name}.py").write_text("from my_encoders import wrong as length\n")
         seen.add(sides.identity(encoder))
     assert len(seen) == 3
+
+
+def test_a_copied_study_keeps_the_features_of_its_functions(module, tmp_path):
+    code = (
+        "from ngw import encoders; from ngw.fingerprints.outside import fingerprint\n"
+        "for call in ('my_encoders:length', 'loose.code:length'):\n"
+        "    print(fingerprint(encoders.build({'kind': 'python', 'call': call, 'width': 3}).sources()))\n"
+    )
+
+    def told(folder):
+        path = os.pathsep.join([str(folder), *sys.path[1:]])  # without the fixture's own
+        return run(folder, sys.executable, "-c", code, PYTHONPATH=path).stdout.splitlines()
+
+    (module / "loose").mkdir()
+    (module / "loose" / "code.py").write_text("from my_encoders import length\n")
+    before = told(module)
+    assert [line.partition(":")[0] for line in before] == ["my_encoders.py", "loose"]
+    another = shutil.copytree(module, tmp_path / "elsewhere" / "study")
+    assert told(another) == before
+    (another / "my_encoders.py").write_text("length = len\n")
+    assert [now == then for now, then in zip(told(another), before, strict=True)] == [False, True]
 
 
 # A folder.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -41,14 +42,18 @@ class Python(Encoder):
         return super().card() | {"version": f"{self.call} {self.version}"}
 
     def sources(self) -> list[str]:
-        """The module's file, or its whole package if it is in one: without an __init__.py, its folders."""
+        """The module's file, or its whole package if it is in one: without an __init__.py, its folders.
+
+        A path below the working folder is relative, so that a copied study finds its results.
+        """
         package = self.call.partition(":")[0].partition(".")[0]
         spec = importlib.util.find_spec(package)
         if spec is None:
             return [f"package:{package}"]  # which is missing
-        if spec.origin is None:
-            return list(spec.submodule_search_locations or ())
-        return [f"package:{package}" if spec.submodule_search_locations else spec.origin]
+        if spec.submodule_search_locations and spec.origin is not None:
+            return [f"package:{package}"]
+        here = f"{os.getcwd()}{os.sep}"
+        return [place.removeprefix(here) for place in spec.submodule_search_locations or [str(spec.origin)]]
 
     def function(self) -> Callable[[list], np.ndarray]:
         """The function that `call` names."""
