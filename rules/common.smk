@@ -25,7 +25,6 @@ if (HERE / "ngw").is_dir() and not (HERE / "ngw").samefile(FOUND / "ngw"):
 import ngw.fingerprints.code
 import ngw.config
 import ngw.fingerprints.outside
-import ngw.tools.status
 from ngw.config import cells
 from ngw.config.jobs import Jobs
 from ngw.config.names import DONE, FUSED, SCORED, as_text

@@ -27,7 +27,7 @@ if "generation" in CONFIG.tables:
     TABLES += rules.all_generation.input
 
 RECORDED = dict.fromkeys(  # the outputs of the jobs that write the records of all runs
-    job for runs in ngw.tools.status.wanted(CONFIG).values() for job in runs.values()
+    job for runs in JOB.batches.records().values() for job in runs.values()
 )
 
 

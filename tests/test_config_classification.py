@@ -10,8 +10,8 @@ from tiny_config import SCHEMA, refused, tiny
 from tiny_repository import edit, scheduled
 
 from ngw.config import Config
+from ngw.config.batches import Batches
 from ngw.config.jobs import Jobs
-from ngw.tools.status import wanted
 
 TABLE = ("tables", "classification")
 
@@ -26,14 +26,14 @@ def changed(**keys):
 def test_the_runs_are_those_of_the_retrieval_table():
     config = Config(tiny(), SCHEMA)
     cells = config.classification.cells()
-    retrieval = wanted(config)["retrieval"]
+    retrieval = Batches(config).records()["retrieval"]
     assert [(c["method"], c["pairs"], c["unpaired"]) for c in cells] == [
         ("ngw", "16", "shared"), ("ngw", "16", "disjoint"), ("ngw", "all", "none"),
         ("cca", "16", "shared"), ("cca", "16", "disjoint"), ("cca", "all", "none"),
         ("random", "0", "shared"), ("random", "0", "disjoint"), ("oracle", "all", "none"),
         ("joint", "all", "none"),
     ]  # fmt: skip
-    files = wanted(config)["classification"]
+    files = Batches(config).records()["classification"]
     assert {file.replace("classification.json", "retrieval.json") for file in files} <= set(retrieval)
     assert config.classification.probes("json") == [
         "results/probes/scenes-places/effnet-lite0.json", "results/probes/scenes-nouns/effnet-lite0.json"
@@ -48,7 +48,7 @@ def test_only_and_probe_leave_out_and_null_leaves_all_out():
     assert Config(changed(probe=[]), SCHEMA).classification.probes("json") == []
     none = Config(tiny(*TABLE, value=None), SCHEMA)
     assert none.classification.cells() == none.classification.sets == []
-    assert "classification" not in wanted(none)
+    assert "classification" not in Batches(none).records()
 
 
 def test_one_data_set_of_the_run_aligns():

@@ -11,13 +11,13 @@ from retrieval_runs import BAD, FAIR, GOOD, run
 
 from ngw import io
 from ngw.config import Config, read
+from ngw.config.batches import Batches
 from ngw.errors import InputError
 from ngw.report.frames import read_csv
 from ngw.report.records import cell
 from ngw.report.runs import Run, of_config
 from ngw.report.summary import SOURCES, summary
 from ngw.report.tables import retrieval
-from ngw.tools.status import wanted
 
 
 def told(some, draws=200, further=()):
@@ -117,7 +117,7 @@ def test_other_tasks_have_their_own_words():
 def test_the_runs_of_a_config_have_their_records_and_the_logs_that_snakemake_noted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     values = read(str(__file__).replace("test_report_summary.py", "config.yaml"))
-    records = wanted(Config(values))["retrieval"]
+    records = Batches(Config(values)).records()["retrieval"]
     path, made_by = next(iter(records.items()))
     record, _ = run("ngw", "16", 0, GOOD)
     io.write_record(tmp_path / path, record)

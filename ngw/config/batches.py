@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterable
 from typing import Any
 
-from ngw.config.names import DONE, FUSED, FUSION, RUN
+from ngw.config.names import DONE, FUSED, FUSION, RUN, SCORED
 from ngw.config.sections import Sections, cells
 from ngw.tasks import CEILING
 
@@ -160,3 +160,34 @@ class Batches:
             single = [f"{RUN}/{file}".format(**cell) for file in FILES[stage].values()]
             files += [self.done(stage, cell)] if RUN.format(**cell) in own else single
         return list(dict.fromkeys(files))
+
+    def _scored(self) -> dict[str, tuple[str, list[Cell]]]:
+        """{table: (stage of its records, its runs)} of the tables of fitted methods."""
+        config = self.config
+        return {
+            "retrieval": ("retrieval", cells(config.grid())),
+            "classification": ("classification", config.classification.cells()),
+            "identifiability": ("identifiability", cells(config.identifiability_grid())),
+            "ablations": ("retrieval", cells(config.ablation_grid())),
+        }
+
+    def records(self) -> dict[str, dict[str, str]]:
+        """{table: {record of each of its runs: output of the job that writes it}}, relative to the project's root."""
+        config, generated = self.config, self.config.generation.cells()
+        records = {
+            table: {f"{RUN}/metrics/{stage}.json".format(**cell): self.made(stage, [cell])[-1] for cell in runs}
+            for table, (stage, runs) in self._scored().items()
+        }
+        records["vqa"] = {f"{FUSION}/metrics/vqa.json".format(**c): SCORED.format(**c) for c in config.vqa.cells()}
+        for table, file in (("captions", "captioning"), ("images", "imaging")):
+            paths = [f"{RUN}/metrics/{file}.json".format(**c) for c in generated]
+            records[table] = {path: path for path in paths} if file == "captioning" or config.generation.images else {}
+        return {table: some for table, some in records.items() if some}
+
+    def fits(self) -> dict[str, str]:
+        """{record of a fitted method: output of the job that fits it}, since one job scores all methods' runs."""
+        return {
+            f"{RUN}/metrics/{stage}.json".format(**cell): self.fitted(cell)
+            for stage, runs in self._scored().values()
+            for cell in self._fitted(runs)
+        }

@@ -15,7 +15,6 @@ from ngw.config.batches import Batches
 from ngw.record import Record
 from ngw.report.frames import count, in_words
 from ngw.tools.provenance import logs
-from ngw.tools.status import fits, wanted
 
 
 @dataclass(frozen=True)
@@ -60,14 +59,14 @@ class Run:
 def of_config(config: Config) -> dict[str, list[Run]]:
     """{table: its runs} of a config, from the folder in which it ran; logs as Snakemake recorded them."""
     jobs, trained = Batches(config), config.vqa.staged("fuse")
-    fitted = fits(config)  # {record: the output of the job that fits, answers, captions or draws}
+    fitted = jobs.fits()  # {record: the output of the job that fits, answers, captions or draws}
     for cell in config.generation.cells():
         fitted[f"{RUN}/metrics/captioning.json".format(**cell)] = jobs.done("generate-captions", cell)
         fitted[f"{RUN}/metrics/imaging.json".format(**cell)] = jobs.done("generate-images", cell)
     for cell in config.vqa.cells():
         answered = jobs.done("fuse", cell) if cell["fusion"] in trained else config.vqa.answered(cell)[0]
         fitted[f"{FUSION}/metrics/vqa.json".format(**cell)] = answered
-    records = wanted(config)
+    records = jobs.records()
     made_by = {file for some in records.values() for file in some.values()}
     known = {file: logs(file, Path()) for file in made_by | set(fitted.values())}
 

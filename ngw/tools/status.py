@@ -13,9 +13,8 @@ from urllib.parse import unquote
 
 from ngw.arguments import ConfigFiles, Root
 from ngw.cli import stage
-from ngw.config import FUSION, RUN, Config, cells, read
+from ngw.config import Config, read
 from ngw.config.batches import Batches
-from ngw.config.names import SCORED
 from ngw.errors import InputError
 
 ENTRY = re.compile(r"([^\s'\",]+):([0-9a-f]{10}|missing|unreadable)\b")  # of a fingerprint
@@ -36,41 +35,6 @@ def merged_files(configfile: Sequence[Path], root: Path) -> dict[str, Any]:
     for path in configfile:
         values = merged(values, read(path))
     return values
-
-
-def wanted(config: Config) -> dict[str, dict[str, str]]:
-    """{table: {record of each of its runs: output of the job that writes it}}, relative to the project's root."""
-    generation, jobs = config.generation.cells(), Batches(config)
-    records = {
-        table: {f"{RUN}/metrics/{stage}.json".format(**cell): jobs.made(stage, [cell])[-1] for cell in runs}
-        for table, (stage, runs) in _fitted(config).items()
-    }
-    records["vqa"] = {f"{FUSION}/metrics/vqa.json".format(**c): SCORED.format(**c) for c in config.vqa.cells()}
-    for table, file in (("captions", "captioning"), ("images", "imaging")):
-        paths = [f"{RUN}/metrics/{file}.json".format(**c) for c in generation]
-        records[table] = {path: path for path in paths} if file == "captioning" or config.generation.images else {}
-    return {table: some for table, some in records.items() if some}
-
-
-def _fitted(config: Config) -> dict[str, tuple[str, list[dict[str, Any]]]]:
-    """{table: (stage of its records, its runs)} of the tables of fitted methods."""
-    return {
-        "retrieval": ("retrieval", cells(config.grid())),
-        "classification": ("classification", config.classification.cells()),
-        "identifiability": ("identifiability", cells(config.identifiability_grid())),
-        "ablations": ("retrieval", cells(config.ablation_grid())),
-    }
-
-
-def fits(config: Config) -> dict[str, str]:
-    """{record of a fitted method: output of the job that fits it}, since one job scores all methods' runs."""
-    jobs, raw = Batches(config), config.raw.names()
-    return {
-        f"{RUN}/metrics/{stage}.json".format(**cell): jobs.fitted(cell)
-        for stage, runs in _fitted(config).values()
-        for cell in runs
-        if cell["method"] not in raw
-    }
 
 
 class Job(NamedTuple):
@@ -155,8 +119,8 @@ def lines(
 @stage("Show which of a config's runs are done, which are stale and why, and which are left.")
 def status(configfile: ConfigFiles = (), root: Root = Path()) -> None:
     """The status command, which no rule runs: which runs of config.yaml, with config files over it, are done."""
-    config = Config(merged_files(configfile, root))
+    runs = Batches(Config(merged_files(configfile, root)))
     todo = jobs(dry_run([path.resolve() for path in configfile], root))
-    print("\n".join(lines(wanted(config), todo, root, fits(config))))
+    print("\n".join(lines(runs.records(), todo, root, runs.fits())))
     page = root / "results" / "index.html"
     print(f"{page} is {'there' if page.is_file() else 'not there yet'}")
