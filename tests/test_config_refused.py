@@ -87,6 +87,12 @@ def test_a_value_is_what_json_holds():
         refused(tiny("methods", "ngw", "cost", value=value), "config: methods.ngw.cost: expected a")
 
 
+@pytest.mark.parametrize("value", [0.5, True, None, {}])
+def test_a_varied_setting_is_a_name(value):
+    path = ("tables", "ablations", "vary", 2, "values", 0)
+    refused(tiny(*path, value=value), f"config: tables.ablations.vary: setting {value!r} is not defined", "foreign")
+
+
 @pytest.mark.parametrize("value", [INF, -INF, NAN])
 @pytest.mark.parametrize(
     "path",

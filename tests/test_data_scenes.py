@@ -58,7 +58,7 @@ def test_things_of_some_categories_and_no_others(written, tmp_path):
     assert said <= {"0", "no"}
 
 
-@pytest.mark.parametrize("categories", [["fruits"], [], "fruit", [1]])
+@pytest.mark.parametrize("categories", [["fruits"], [], "fruit", [1], [[]], 2, True, {}])
 def test_categories_that_there_are_none_of(categories):
     with pytest.raises(InputError, match="categories"):
         data.check({"kind": "scenes", "categories": categories})

@@ -64,10 +64,10 @@ class Once(yaml.SafeLoader):
         return node
 
 
-def known(where: str, label: str, name: str, names: Mapping[str, Any]) -> None:
+def known(where: str, label: str, name: Any, names: Mapping[str, Any]) -> None:
     """Raise an `InputError` with the nearest name if a name is not defined."""
-    if name not in names:
-        raise InputError(f"config: {where}: {label} {name!r} is not defined.{did_you_mean(name, names)}")
+    if not isinstance(name, str) or name not in names:
+        raise InputError(f"config: {where}: {label} {name!r} is not defined.{did_you_mean(str(name), names)}")
 
 
 def with_name(where: str, check: Callable, spec: Mapping[str, Any]) -> Any:

@@ -214,10 +214,10 @@ def check_sizes(sizes: Mapping[str, int]) -> None:
 
 def check_categories(categories: Sequence[str]) -> None:
     """Check that categories are some of the keys of `ART`."""
-    if isinstance(categories, str) or not categories:
+    if isinstance(categories, str) or not isinstance(categories, Sequence) or not categories:
         raise InputError(f"scenes categories: expected a list such as [animal, fruit], found {categories!r}; mend it.")
     for name in categories:
-        if name not in ART:
+        if not isinstance(name, str) or name not in ART:
             raise InputError(f"scenes categories: expected known names, found {name!r}.{did_you_mean(str(name), ART)}")
 
 
