@@ -64,6 +64,11 @@ def test_precomputed_files_that_do_not_fit_are_named(tmp_path):
     refused(r"x\.npy: id 9: expected its features, found none \(4 other ids", items=(9,))
     refused(r"x\.npy: expected features \[n, 5\] of floats, found \[4, 3\]", width=5)
     refused(r"expected features .* found \[4, 3\] of int64", x=x.astype(int))
+    for bad in (np.nan, np.inf, 1e300):
+        changed = np.where(np.arange(4)[:, None] == 2, bad, x.astype(float))
+        refused(
+            r"x\.npy: id 7 \(row 2\): expected finite float32 .* mend the row", ids=ids + 5, x=changed, items=(5, 7)
+        )
     refused(r"ids\.npy: expected 4 whole numbers as ids, found \[3\]", ids=ids[:3])
     refused(r"ids\.npy: id 0: expected once, found 4 times", ids=ids * 0)
     refused(r"ids\.npy: expected 4 whole numbers as ids, found \[4\] of float64", ids=ids * 1.0)

@@ -83,4 +83,13 @@ class Precomputed(Encoder):
                 f"{self.file}: id {missing[0]}: expected its features, found none ({len(row)} other ids have some); "
                 "write them, or take the item out of the data set."
             )
-        return Encoding(np.asarray(x[[row[i] for i in items]], np.float32))
+        with np.errstate(over="ignore"):  # a float64 beyond float32, told below
+            pooled = np.asarray(x[[row[i] for i in items]], np.float32)
+        bad = ~np.isfinite(pooled).all(1)
+        if bad.any():
+            worst = items[int(bad.argmax())]
+            raise InputError(
+                f"{self.file}: id {worst} (row {row[worst]}): expected finite float32 features, found NaN, infinity or "
+                "a number beyond; mend the row, or take the item out of the data set."
+            )
+        return Encoding(pooled)
