@@ -169,10 +169,18 @@ def test_what_is_no_file_of_features_is_told(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"features": torch.ones(2, 2, dtype=torch.bfloat16)}, tmp_path / "half.safetensors")
+    save_file({"features": torch.ones(2, 2).to(torch.float8_e4m3fn)}, tmp_path / "quarter.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "half.safetensors").read_bytes()[:-1])
+    np.save(tmp_path / "header.npy", X)
+    broken = (tmp_path / "header.npy").read_bytes().replace(b"}", b"(", 1)
+    (tmp_path / "header.npy").write_bytes(broken)
     (tmp_path / "cut.parquet").write_bytes(b"PAR1")
     (tmp_path / "folder").mkdir()
     for name, words in {
         "half.safetensors": "expected numbers that NumPy has, found .*; save them as float32",
+        "quarter.safetensors": "expected numbers that NumPy has, found .*; save them as float32",
+        "cut.safetensors": "expected features and ids, found .*; write it again",
+        "header.npy": "expected an .npy file of numbers, found .*; write it again",
         "cut.parquet": "expected a whole parquet table, found",
         "folder": r"expected features .*, found a folder without state\.json; name another",
         "x.csv": r"expected features .*, found the ending \.csv; name another",

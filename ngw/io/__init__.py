@@ -237,7 +237,10 @@ def read_tensors(
             metadata = {key: text for key, text in (file.metadata() or {}).items() if key != digests.KEY}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
-        raise InputError(f"{path}: expected {content}, found {error}; delete it and rerun its stage.") from None
+        remedy = "write it again" if foreign else "delete it and rerun its stage"
+        raise InputError(f"{path}: expected {content}, found {error}; {remedy}.") from None
+    except (TypeError, AttributeError) as error:  # NumPy lacks bfloat16 and 8-bit floats
+        raise InputError(f"{path}: expected numbers that NumPy has, found {error}; save them as float32.") from None
     if needed is not None and needed not in metadata:
         raise InputError(f"{path}: expected {content}, found other tensors; check the path.")
     return arrays, metadata

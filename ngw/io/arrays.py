@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,16 +72,13 @@ def npy(path: Path) -> np.ndarray:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"{path}: {MISSING}.") from None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, TokenError) as error:  # NumPy reads the header as Python
         raise InputError(f"{path}: expected an .npy file of numbers, found {error}; write it again.") from None
 
 
 def _tensors(path: Path) -> Rows:
     """The rows of a safetensors file; a file of this suite is checked by its digest."""
-    try:
-        arrays, metadata = io.read_tensors(path, "features and ids", foreign=True)
-    except TypeError as error:  # NumPy lacks bfloat16 and 8-bit floats
-        raise InputError(f"{path}: expected numbers that NumPy has, found {error}; save them as float32.") from None
+    arrays, metadata = io.read_tensors(path, "features and ids", foreign=True)
     if SEAL in metadata:
         io.check_tensors(path, "features", MISSING)
     matrices = [name for name, array in arrays.items() if array.ndim == 2]
