@@ -164,6 +164,14 @@ def test_a_parquet_table_without_features_is_told(columns, words, tmp_path):
         arrays.read(tmp_path / "x.parquet")
 
 
+@pytest.mark.parametrize("names", [["id", "id", "features"], ["id", "features", "features"], ["id", "x", "x"]])
+def test_a_column_that_stands_twice_is_told(names, tmp_path):
+    columns = [pyarrow.array([1.0] if name == "x" else [[1.0]] if name == "features" else [1]) for name in names]
+    pyarrow.parquet.write_table(pyarrow.Table.from_arrays(columns, names), tmp_path / "x.parquet")
+    with pytest.raises(InputError, match=rf"x\.parquet: expected each column once, found '{names[1]}' again; rename"):
+        arrays.read(tmp_path / "x.parquet")
+
+
 def test_what_is_no_file_of_features_is_told(tmp_path):
     import torch
     from safetensors.torch import save_file

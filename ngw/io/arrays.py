@@ -158,6 +158,9 @@ def _feature_columns(path: Path, schema: Any) -> list[str]:
     kinds = (types.is_list, types.is_large_list, types.is_fixed_size_list)
     lists = [field.name for field in schema if any(kind(field.type) for kind in kinds)]
     chosen = [name for name in lists if name == "features"] or lists
+    twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{path}: expected each column once, found {twice!r} again; rename one, or leave it out.")
     if len(chosen) == 1:
         return chosen
     numbers = [field.name for field in schema if types.is_floating(field.type)]
