@@ -87,6 +87,15 @@ def test_only_the_test_split_may_lack_its_annotations(tmp_path):
         data.load("vqa2", root=tmp_path, subsets={"val": "test-dev2015"}, check_images=False)
 
 
+def test_a_question_that_stands_twice_is_told_as_that(tmp_path):
+    write_vqa(tmp_path)
+    path = tmp_path / "v2_OpenEnded_mscoco_train2014_questions.json"
+    (question,) = json.loads(path.read_text())["questions"]
+    path.write_text(json.dumps({"questions": [question, question]}))
+    with pytest.raises(InputError, match=r"_questions\.json: question_id 90: expected once, found 2 times; remove"):
+        data.load("vqa2", root=tmp_path, subsets={"train": "train2014"}, check_images=False)
+
+
 def test_one_image_in_two_splits_is_refused(tmp_path):
     write_vqa(tmp_path, "a")
     write_vqa(tmp_path, "b", annotated=())

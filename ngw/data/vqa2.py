@@ -47,10 +47,13 @@ def read_annotations(file: Path) -> dict[int, tuple[int, tuple]]:
 def read_split(questions: str | os.PathLike, annotations: str | os.PathLike | None, split: str) -> list[tuple]:
     """The rows of one split's questions. annotations: None where no answers are public (then labels are empty)."""
     known = None if annotations is None else read_annotations(Path(annotations))
+    entries = take_list(read_json(questions), "questions", str(questions))
+    ids = [take_id(entry, "question_id", f"{questions}: question {n}") for n, entry in enumerate(entries)]
+    check_ids(ids, "question_id", str(questions))
     rows = []
-    for n, entry in enumerate(take_list(read_json(questions), "questions", str(questions))):
+    for n, (number, entry) in enumerate(zip(ids, entries, strict=True)):
         where = f"{questions}: question {n}"
-        number, image_id = take_id(entry, "question_id", where), take_id(entry, "image_id", where)
+        image_id = take_id(entry, "image_id", where)
         if known is None:
             label: tuple = ("", "", "", [])
         elif number not in known:
