@@ -93,6 +93,7 @@ def test_every_key_of_the_schema_is_described_and_typos_are_caught_everywhere():
         (("methods", "ngw"), {"epsilon": 1}, ["methods.ngw: expected the key 'kind', found {\"epsilon\": 1}"]),
         (("tables",), {}, ["tables: expected the key 'retrieval', found {}"]),
         (("datasets", "x"), {"kind": "coco"}, ["datasets.x", "expected the option 'root', found none; add it"]),
+        (X, COCO | {"subsets": {}}, ["datasets.x", "'coco': subsets: expected entries, found none; add one, or leave"]),
         (("datasets", "scenes", "sizes"), {"train": 5}, ["datasets.scenes", "expected the splits", "found ['train']"]),
         (("datasets", "scenes", "sizes"), [1], ["datasets.scenes", "expected the splits", "found [1]"]),
         (("datasets", "scenes", "sizes", "train"), "48", ["datasets.scenes", "train: expected a number", "found '48'"]),

@@ -91,6 +91,8 @@ def _check_option(module: ModuleType, name: str, value: Any, annotation: Any) ->
     if hasattr(module, f"check_{name}") and value is not None:
         getattr(module, f"check_{name}")(value)
     check_type(where, value, annotation)
+    if value == {}:
+        raise InputError(f"{where}: expected entries, found none; add one, or leave the option out.")
     if name in COUNTS and value is not None and value < 1:
         raise InputError(f"{where}: expected 1 or more, found {value}; raise it.")
     if name in CHOICES and value not in CHOICES[name]:
