@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 from pathlib import Path
 
 import pytest
 from tiny_repository import tiny_repository
 
+from ngw import io
 from ngw.cli import main
 from ngw.tools import status
 from ngw.tools.status import merged
@@ -104,3 +106,15 @@ def test_the_tiny_config_is_planned_from_a_real_dry_run(capsys):
 def test_a_config_that_snakemake_refuses_is_told(tmp_path, refused):
     shutil.copy(ROOT / "config.yaml", tmp_path)  # and no Snakefile
     refused(["plan", "--root", str(tmp_path)], "snakemake --dry-run: expected a plan")
+
+
+def test_a_file_s_origin_is_found_however_its_path_is_written(tmp_path, monkeypatch, capsys, refused):
+    monkeypatch.chdir(tmp_path)
+    note = {"rule": "tables", "shellcmd": "make it", "input": [], "starttime": 0, "endtime": 1}
+    name = base64.urlsafe_b64encode(b"results/a.csv").decode()
+    io.write_json(tmp_path / ".snakemake/metadata" / name, note)
+    for path in ("results/a.csv", "./results//a.csv", str(tmp_path / "results/a.csv")):
+        assert main(["provenance", path]) == 0
+        assert capsys.readouterr().out.startswith("results/a.csv: rule tables, ")
+    for path in ("", "/elsewhere"):
+        refused(["provenance", path], "expected a file that Snakemake has made in ., found no note of it")

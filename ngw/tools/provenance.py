@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +34,7 @@ def about() -> dict[str, str]:
 
 def job(file: str, store: Path) -> dict | None:
     """Snakemake's note about a file that it made (rule, shellcmd, input, starttime, endtime), or None."""
-    name = base64.urlsafe_b64encode(file.encode()).decode()
+    name = base64.urlsafe_b64encode(os.fsencode(file)).decode()
     parts = [name[k : k + 254] for k in range(0, len(name), 254)]  # Snakemake cuts names that are too long for a disk
     path = store.joinpath(*(f"@{part}" for part in parts[:-1]), parts[-1])
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
@@ -112,4 +113,4 @@ def provenance(
     depth: Annotated[int, count, "how many steps back; 1: its own inputs"] = 9,
 ) -> None:
     """The provenance command, which no rule runs: how a file was made, and from what, from Snakemake's notes."""
-    print("\n".join(trace(file, Path(), depth)))
+    print("\n".join(trace(os.path.relpath(file or "."), Path(), depth)))
