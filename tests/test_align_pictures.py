@@ -118,7 +118,7 @@ def test_a_folder_whose_name_is_not_utf_8_gives_a_model_too(photos, capfdbinary)
     name = os.fsdecode(b"caf\xe9")
     photos.rename(name)
     assert main(["align", "--images", name, *WORDS[3:]]) == 0
-    assert b"Next: ngw index caf\xe9 --model my-model" in capfdbinary.readouterr().out
+    assert b"Next: ngw index 'caf\xe9' --model my-model --output 'caf\xe9.index'" in capfdbinary.readouterr().out
     assert io.read_record("my-model/config.json")["about"]["data"] == "caf\ufffd, captions.csv"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
@@ -158,7 +159,8 @@ def _pictures(
     model = DualEncoder(vision, text, comparison.first[1], about)
     model.names = {side: sides.named(name) for side, name in names.items()}
     model.save(output)
-    print(f"\n{output}: a dual encoder. Next: ngw index {images} --model {output} --output {images.name}.index")
+    then = ["ngw", "index", str(images), "--model", str(output), "--output", f"{images.name}.index"]
+    print(f"\n{output}: a dual encoder. Next: {shlex.join(then)}")
 
 
 def picture_features(vision: Encoder, folder: Path, names: Sequence[str], on_error: str) -> np.ndarray:

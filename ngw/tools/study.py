@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -39,7 +40,7 @@ OWN = ("--profile", "--workflow-profile")  # options that name another profile
 def init(folder: Annotated[Path, POSITIONAL, "the folder: new, or without these files"]) -> None:
     """The init command, which no rule runs: config.yaml and the profile are copies of the project's, to change."""
     names = start(folder)
-    print(f"{folder}: {', '.join(names)}. Change config.yaml, then: cd {folder} && ngw run")
+    print(f"{folder}: {', '.join(names)}. Change config.yaml, then: cd {shlex.quote(str(folder))} && ngw run")
 
 
 def start(folder: Path) -> list[str]:
