@@ -21,6 +21,11 @@ def test_a_study_starts_with_the_default_config_and_the_profile_of_make(tmp_path
         assert (tmp_path / "study" / name).read_bytes() == (ROOT / name).read_bytes()
 
 
+def test_the_next_command_is_one_that_a_shell_takes(tmp_path, capsys):
+    assert main(["init", str(tmp_path / "my study")]) == 0
+    assert f"then: cd '{tmp_path}/my study' && ngw run" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("there", ["Snakefile", "config.yaml", "profiles/local/config.yaml"])
 def test_a_folder_that_has_one_of_the_files_stays_as_it_is(there, tmp_path, refused):
     (tmp_path / there).parent.mkdir(parents=True, exist_ok=True)
@@ -28,6 +33,12 @@ def test_a_folder_that_has_one_of_the_files_stays_as_it_is(there, tmp_path, refu
     refused(["init", str(tmp_path)], tmp_path / there, "expected no such file yet")
     assert (tmp_path / there).read_text() == "mine"
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / there]
+
+
+def test_a_link_that_leads_nowhere_is_no_folder_for_a_study(tmp_path, refused):
+    (tmp_path / "link").symlink_to("nowhere")
+    refused(["init", str(tmp_path / "link")], "link isn't a folder in which you can write")
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_file_is_no_folder_for_a_study(tmp_path, refused):

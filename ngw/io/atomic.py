@@ -68,8 +68,8 @@ def check_writable(path: Path) -> None:
 
 
 def _above(path: Path) -> Path:
-    """The nearest existing thing above a path."""
-    return next(folder for folder in path.absolute().parents if os.path.exists(folder))
+    """The nearest existing thing above a path; a link that leads nowhere is one."""
+    return next(folder for folder in path.absolute().parents if os.path.lexists(folder))
 
 
 def _is_about(error: OSError, path: Path, temporary: Path) -> bool:
