@@ -236,3 +236,16 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(nam
     said = capsys.readouterr().err
     assert f"{tmp_path / name}: expected a name that can be written" in said
     assert words in said
+
+
+@pytest.mark.parametrize("read", ["x", "y", "x-unpaired"])
+def test_an_output_that_is_read_is_refused_before_it_is_replaced(read, tmp_path, refused):
+    for name in ("x", "y", "x-unpaired"):
+        np.save(tmp_path / f"{name}.npy", np.random.default_rng(0).standard_normal((30, 4)))
+    given = [word for name in ("x", "y", "x-unpaired") for word in (f"--{name}", str(tmp_path / f"{name}.npy"))]
+    (tmp_path / "link").symlink_to(f"{read}.npy")
+    before = (tmp_path / f"{read}.npy").read_bytes()
+    for output in (f"{read}.npy", f"../{tmp_path.name}/{read}.npy", "link"):
+        refused(["align", *given, "--methods", "cca", "--output", str(tmp_path / output)], "found one that is read")
+    refused(["export-features", given[1], "--output", given[1]], "x.npy: expected the name of another file")
+    assert (tmp_path / f"{read}.npy").read_bytes() == before

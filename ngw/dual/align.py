@@ -26,7 +26,7 @@ from ngw.encoders import Encoder
 from ngw.errors import InputError, naming
 from ngw.features import Features
 from ngw.io import arrays
-from ngw.io.atomic import check_writable
+from ngw.io.atomic import check_apart, check_writable
 
 Array = Annotated[Path | None, f"{arrays.FORMS}, [n, d]; row k of both is one item"]
 Further = Annotated[Path | None, "features of training items of this side alone, [m, d]"]
@@ -70,6 +70,7 @@ def _features(x, y, how, output, x_unpaired, y_unpaired) -> None:
     """Two files of features to a table, and the first method's file."""
     if output is not None:
         check_writable(output)
+        check_apart(output, x, y, x_unpaired, y_unpaired)
     with naming(f"{x}, {y}"), warnings.catch_warnings(record=True) as caught:
         a, b = arrays.read(x), arrays.read(y)
         _check_order(a, b)

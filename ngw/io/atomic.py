@@ -67,6 +67,13 @@ def check_writable(path: Path) -> None:
         raise InputError(f"{path}: expected a name that can be written, found {obstacle}; {ANOTHER}.")
 
 
+def check_apart(path: Path, *sources: Path | None) -> None:
+    """Check, before anything is computed, that a file isn't one of those that are read: it would replace it."""
+    for source in sources:
+        if source is not None and path.exists() and source.exists() and path.samefile(source):
+            raise InputError(f"{path}: expected the name of another file, found one that is read; name another.")
+
+
 def _above(path: Path) -> Path:
     """The nearest existing thing above a path; a link that leads nowhere is one."""
     return next(folder for folder in path.absolute().parents if os.path.lexists(folder))

@@ -11,6 +11,7 @@ from ngw.arguments import POSITIONAL
 from ngw.cli import stage
 from ngw.errors import InputError, naming
 from ngw.io import arrays
+from ngw.io.atomic import check_apart
 
 
 @stage("Write features, or a method's embeddings of them, as npy, safetensors, parquet or a datasets folder.")
@@ -22,6 +23,7 @@ def export_features(
 ) -> None:
     """The export-features command, which no rule runs: features for another program, with ids and card."""
     arrays.check_name(output)
+    check_apart(output, features, model)
     rows = arrays.read(features)
     head = {"ngw": __version__, **{name: text for name, text in rows.metadata.items() if name != "schema"}}
     x = rows.x
