@@ -15,7 +15,7 @@ from ngw.cli import main
 from ngw.config import Config
 from ngw.data._leaks import refuse_leaks
 from ngw.errors import InputError
-from ngw.rehearsal import config, content
+from ngw.rehearsal import config, content, stages
 from ngw.rehearsal.data import images_of, make
 from ngw.tools.plan import JOBS
 from ngw.tools.status import merged_files
@@ -144,6 +144,36 @@ def test_what_cannot_be_rehearsed_is_told(tmp_path, refused, paper):
     refused(["rehearse", *files(), "--share", "0.5"], "rehearsal.json", "with another flickr30k; name a new folder")
     with pytest.raises(SystemExit):
         main(["rehearse", *files(), "--share", "1.5"])
+
+
+@pytest.mark.parametrize("there", ["config.yaml", "data/coco/dataset_coco.json"])
+def test_a_folder_of_others_files_stays_as_it_is(there, folder, refused, paper):
+    path = folder / "mine" / there
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    options = ["--root", str(ROOT), str(ROOT / "paper.yaml"), "--share", "0.0001"]
+    refused(["rehearse", "--folder", "mine", *options], "mine: expected a new folder, or a rehearsal's", "name a new")
+    assert [file for file in (folder / "mine").rglob("*") if file.is_file()] == [path]
+    assert path.read_text() == "mine"
+    refused(["rehearse", "--folder", f"mine/{there}", *options], f"{there}: expected a new folder")
+
+
+def test_a_rehearsal_that_was_interrupted_is_made_again(folder, monkeypatch, paper):
+    made, calls = config.rehearsed(paper, 0.0001), []
+
+    def make(*_):
+        calls.append(sorted(path.name for path in Path("new").iterdir()))
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(stages.data, "make", make)
+    monkeypatch.setattr(stages.data, "models", lambda folder: None)
+    with pytest.raises(KeyboardInterrupt):
+        stages._prepare(Path("new"), made, 0.0001)
+    for _ in range(2):
+        stages._prepare(Path("new"), made, 0.0001)
+    assert calls == [["rehearsal.json"]] * 2
+    assert Path("new/Snakefile").is_file()
 
 
 @pytest.mark.long

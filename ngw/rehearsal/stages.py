@@ -81,10 +81,16 @@ def _prepare(folder: Path, values: dict[str, Any], share: float) -> None:
             f"{before.get('share')}{f' with another {others}' * bool(others)}; name a new folder."
         )
     if before is None:
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise InputError(
+                f"{folder}: expected a new folder, or a rehearsal's, found others' files, which made data could "
+                "replace; name a new folder."
+            )
+        io.write_json(folder / REHEARSAL, about)
+    if not (folder / "Snakefile").is_file():  # or what an interrupted call left is made again
         data.make(folder, values["datasets"], share)
         data.models(folder)
         study.start(folder)
-        io.write_json(folder / REHEARSAL, about)
     io.write_text(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False, width=120))
 
 
