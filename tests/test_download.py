@@ -190,3 +190,19 @@ def test_a_run_that_is_stopped_is_gone_on_from(how, server, project):
     assert download(project, "mine") == 0
     assert server.asked[-1] == ("GET", "/numbers.bin", f"bytes={kept}-")
     assert (project / "data/mine/numbers.bin").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("run: {}", "top level: expected the key 'sets'"),
+        ("{sets: {coco: 5}, weights: {}}", "sets.coco: expected a value of type object, found 5"),
+        ("{sets: {coco: {root: a, files: [{name: x}]}}, weights: {}}", "sets.coco.files[0]: expected the key 'gives'"),
+        ("{sets: {}, weights: {x: {size: big}}}", "weights.x.size: expected a value of type ['integer', 'null']"),
+    ],
+)
+def test_a_table_of_another_form_is_told_by_its_place(text, words, tmp_path, refused):
+    (tmp_path / "table.yaml").write_text(text)
+    refused(
+        ["download", "coco", "--root", str(tmp_path), "--table", str(tmp_path / "table.yaml")], f"table.yaml: {words}"
+    )

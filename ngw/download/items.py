@@ -16,8 +16,22 @@ from ngw.config import read
 from ngw.download.unpack import ENDINGS, unpack
 from ngw.encoders._huggingface import PATTERNS
 from ngw.errors import FullDisk, InputError
+from ngw.schema import check_schema
 
 TABLE = Path(__file__).with_name("official.yaml")
+TEXT, OBJECT = {"type": "string"}, {"type": "object"}
+FILE = OBJECT | {
+    "properties": {"url": TEXT, "form": TEXT, "digest": {"type": ["string", "null"]}, "licence": TEXT, "inside": TEXT}
+    | {"name": TEXT, "size": {"type": ["integer", "null"]}, "gives": {"type": "array", "items": TEXT}}
+}
+SET = OBJECT | {
+    "required": ["root", "files"],
+    "properties": {"root": TEXT, "files": {"type": "array", "items": FILE | {"required": ["name", "gives"]}}},
+}
+FORM = OBJECT | {  # of a table
+    "required": ["sets", "weights"],
+    "properties": {"sets": OBJECT | {"additionalProperties": SET}, "weights": OBJECT | {"additionalProperties": FILE}},
+}
 BESIDE = ".downloads"  # below a root: parts, archives being unpacked, digests of the fetched files
 
 
@@ -184,7 +198,9 @@ Item = File | Model
 
 def table(path: Path = TABLE) -> Mapping[str, Any]:
     """The official files: sets and weights by name."""
-    return read(path)
+    found = read(path)
+    check_schema(found, FORM, str(path))
+    return found
 
 
 @contextmanager
