@@ -191,8 +191,8 @@ def main(argv: list[str] | None = None) -> int:
         if not is_full(error):
             raise
         sys.stdout = None  # as in `report`
-        sentence = f"{error.filename or 'its log'}: expected room on its disk, found none; free some and run again."
-        report(f"ngw {name}: {sentence}", True, elsewhere)
+        where = error.filename or "its output or log"
+        report(f"ngw {name}: {where}: expected room on its disk, found none; free some and run again.", True, elsewhere)
     else:
         return 0
     return 2

@@ -120,7 +120,7 @@ def test_a_log_that_cannot_be_written_is_told_on_the_terminal(disk, write_cloud,
     spec = {"kind": "warp", "steps": 1, "dims": 4}  # its stage prints the plan's diagnostics
     done = in_a_rule(shlex.join(training("transport", pair, outside / "plan", spec=spec)), disk)
     assert (done.returncode, done.stderr) == (
-        2, "ngw transport: its log: expected room on its disk, found none; free some and run again.\n"
+        2, "ngw transport: its output or log: expected room on its disk, found none; free some and run again.\n"
     )  # fmt: skip
     done = in_a_rule(shlex.join(training("fit", (outside / "gone", pair[1]), outside / "model")), disk)
     assert done.returncode == 2
