@@ -90,6 +90,15 @@ def test_a_large_files_digest_is_kept_until_its_size_or_time_changes(fresh):
     assert state(fresh, "a.npy") == before
 
 
+def test_a_large_file_written_over_with_the_same_size_and_time_is_read_again(fresh):
+    Path("a.npy").write_bytes(bytes(2 * outside.SMALL))
+    os.utime("a.npy", (1, 1))
+    before = state(fresh, "a.npy")
+    Path("a.npy").write_bytes(b"1" + bytes(2 * outside.SMALL - 1))
+    os.utime("a.npy", (1, 1))
+    assert state(fresh, "a.npy") != before
+
+
 def test_a_folder_counts_by_contents_or_where_files_are_many_by_names_sizes_and_times(fresh):
     Path("root/images").mkdir(parents=True)
     for k in range(3):

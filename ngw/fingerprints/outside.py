@@ -99,11 +99,15 @@ def _files(folder: str, above: set[tuple[int, int]], prefix: str = "") -> Iterat
 
 
 def _content(path: Path) -> str:
-    """A file's SHA-256; for a large file it is kept, and computed anew when size, time or inode change."""
+    """A file's SHA-256; for a large file it is kept, and computed anew when size, times or inode change.
+
+    The time of the last change of the entry (ctime) can't be set: it tells of a file that was written over with the
+    size and time of the one before, as by `cp -p`.
+    """
     state = path.stat()
     if state.st_size < SMALL:
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    place, now = str(path.resolve()), [state.st_size, state.st_mtime_ns, state.st_ino]
+    place, now = str(path.resolve()), [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
     kept = _kept()
     if place not in kept or kept[place][0] != now:
         with open(path, "rb") as file:
