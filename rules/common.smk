@@ -27,7 +27,7 @@ import ngw.config
 import ngw.fingerprints.outside
 from ngw.config import cells
 from ngw.config.jobs import Jobs
-from ngw.config.names import DONE, FUSED, SCORED, as_text
+from ngw.config.names import DONE, FUSED, SCORED, as_text, tidy
 from ngw.record import origin
 
 ROOT = ngw.project.ROOT

@@ -59,7 +59,7 @@ rule page:
     localrule: True
     params:
         code=code("ngw.report.stages:page"),
-        config=verbatim(as_text(config)),
+        config=verbatim(as_text(tidy(config))),
     shell:
         "python -m ngw page --tables results/tables --figures results/figures --config {params.config:q}"
         " --output {output.page:q} > {log} 2>&1"
