@@ -39,7 +39,7 @@ SHOWN = {  # alternative texts of the figures
     "retrieval": "Curves of R@1 and R@10 against the number of known pairs, one line per method with 95 % interval, in"
     " panels by direction and setting",
     "alignment": "Test images and captions as points: each cloud by itself, both together after alignment with lines"
-    " between true pairs, and the transport plan of a small sample as a matrix",
+    " between true pairs, and a new transport plan of a small sample as a matrix",
     "retrieval-examples": "Examples: some images with the captions found for them, some captions with the images found",
     "classification": "Curves of top-1 accuracy against the number of known pairs, one line per method with interval",
     "vqa": "Curves of accuracy against the share of labelled questions, one line per fusion with 95 % interval",
