@@ -50,7 +50,7 @@ def shared_plane(u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def clouds_figure(seen: Seen, title: str) -> Figure:
-    """Three panels: each cloud in its own plane; both in one plane of the shared space; a new plan between a small sample."""
+    """Three panels: each cloud in its own plane; both in one plane of the shared space; a new plan of a sample."""
     from matplotlib.colors import LogNorm
 
     with style.paper():
