@@ -56,7 +56,9 @@ def option(annotation: str, value: str) -> tuple[str, str]:
     call = ast.parse(value, mode="eval").body if value else None
     if isinstance(call, ast.Call) and ast.unparse(call.func) == "option":
         literal = {
-            word.arg: word.value for word in call.keywords if not isinstance(word.value, (ast.Name, ast.Attribute))
+            word.arg: word.value
+            for word in call.keywords
+            if not isinstance(word.value, (ast.Name, ast.Attribute, ast.Call))
         }
         bounds = Bounds(**{str(name): ast.literal_eval(node) for name, node in literal.items() if name != "kw_only"})
         return f"{annotation}, {bounds}" if bounds != Bounds() else annotation, ast.unparse(call.args[0])
