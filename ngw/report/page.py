@@ -35,7 +35,7 @@ PARTS = {  # the sections of figures and tables of runs that have other names
     "vqa-examples": "vqa",
 }  # fmt: skip
 LENT = {"efficiency": "retrieval"}  # sections whose rows come from the runs of another one
-SHOWN = {  # alternative texts of the figures
+SHOWN = {  # alternative texts of the figures, in the order in which a section shows them
     "retrieval": "Curves of R@1 and R@10 against the number of known pairs, one line per method with 95 % interval, in"
     " panels by direction and setting",
     "alignment": "Test images and captions as points: each cloud by itself, both together after alignment with lines"
@@ -87,7 +87,8 @@ def sections(
         name: Section(name, titles.get(name, name.capitalize()), documents[name], names=(names or {}).get(name, {}))
         for name in order
     }
-    for file, png in figures.items():
+    place = {name: k for k, name in enumerate(SHOWN)}
+    for file, png in sorted(figures.items(), key=lambda figure: place.get(figure[0].split(".")[0], len(place))):
         name = file.split(".")[0]
         if part := parts.get(PARTS.get(name, name)):
             part.figures[file] = png
