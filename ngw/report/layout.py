@@ -18,7 +18,10 @@ DIRECTIONS = {"i2t": "image to text", "t2i": "text to image"}
 MAPS = {"ab": "T_AB", "ba": "T_BA"}
 NULL = "_null"  # ends the name of a metric's shuffled null
 LEVEL = 0.05
-PAIRED = "Bootstrap, paired and clustered by image; p is two-sided and not corrected for the number of lines."
+PAIRED = (
+    "Bootstrap, paired and clustered by image, at the seeds that both have; p is two-sided and not corrected for the"
+    " number of lines."
+)
 
 
 @dataclass(frozen=True)
@@ -222,7 +225,8 @@ def _reference_table(here: pd.DataFrame, pair: Pair, budget: str, what: str, slu
         ],
         legend=[
             "Star: p below 0.05, two-sided, by a bootstrap paired and clustered by image, Holm's correction within "
-            "a budget. It covers the choice of test images, not of pairs or seeds.",
+            "a budget. It covers the choice of test images, not of pairs or seeds. Two rows are compared at the seeds "
+            "that both have.",
             "Smallest detectable difference: at 80 % power and the 5 % level, median over the column's rows.",
         ],
     )
