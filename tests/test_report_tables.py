@@ -10,8 +10,7 @@ from retrieval_runs import BAD, FAIR, GOOD, IMAGES, PAIR, collated, find, run, r
 
 from ngw import io
 from ngw.errors import InputError
-from ngw.report import layout, render
-from ngw.report.frames import read_csv
+from ngw.report import frames, layout, render
 from ngw.report.records import cell, check
 from ngw.report.stages import PredictionFiles
 from ngw.report.statistics import best_baseline_differences, holm, reference_differences
@@ -218,7 +217,7 @@ def test_a_row_of_one_seed_is_compared_with_ngw_at_that_seed():
     records = [record for record, _ in some]
     files = retrieval.build(records, {cell(r): table for r, table in some}, list(map(cell, records)), draws=50)
     for name in ("against-ngw", "differences"):
-        found = read_csv(files[f"retrieval-{name}.csv"])
+        found = frames.read_csv(files[f"retrieval-{name}.csv"])
         assert found[["difference", "p", "n_seeds"]].to_numpy(float).tolist() == [[0, 1, 1]]
 
 
@@ -228,6 +227,13 @@ def test_only_numbers_whose_interval_holds_chance_are_marked(rows):
     marked = {line.split("|")[1].strip(" *"): "°" in line for line in lines if line.startswith("|")}
     assert marked["random"]
     assert not marked["oracle"]
+
+
+def test_an_interval_that_begins_at_chance_is_marked_where_chance_is_no_round_number(rows):
+    # One image of 600 is 0.001666..., which the rows hold as 0.00166667.
+    at_chance = frames.rounded(rows.assign(mean=0.01, low=1 / 600), ["low"])
+    (table,) = retrieval.main_tables(at_chance, PAIR, (600, 3000))
+    assert {number.text[-1] for line in table.lines for cell in line.cells for number in cell} == {"°"}
 
 
 def test_predictions_are_read_when_they_are_asked_for(tmp_path):
