@@ -99,7 +99,11 @@ def caption_rows(records: Sequence[Record], scores: Mapping[Cell, Predictions], 
 
 
 def _caption_metrics(record: Record, scores: Predictions, place: np.ndarray, counts: np.ndarray) -> dict[str, Any]:
-    """Every metric on every sample; METEOR's corpus value isn't a mean, so the record's value isn't checked."""
+    """Every metric on every sample.
+
+    METEOR's corpus value isn't a mean, so the record's value isn't checked, and the samples are of another number: the
+    mean over captions, which is higher.
+    """
     if len(place) != record["n_images"]:
         sizes = f"the record counts {record['n_images']} images, its scores {len(place)}"
         raise InputError(f"{name(cell(record))}: {sizes}; rerun it.")
