@@ -229,16 +229,18 @@ def _place(rows: pd.DataFrame) -> list[str]:
 def _compared(rows: pd.DataFrame, others: pd.DataFrame, role: str, further: Sequence[str]) -> pd.DataFrame:
     """Rows against the one of `others` at their place.  role: the column that names it; further: more columns."""
     place = _place(rows)
-    rivals = others[[*place, "method", "sample"]].rename(columns={"method": role, "sample": "rival"})
+    of_rival = {"method": role, "sample": "rival", "converged": "settled"}
+    rivals = others[[*place, *of_rival]].rename(columns=of_rival)
     both = rows.drop(columns=["low", "high", "n_seeds"]).merge(rivals, on=place)
     changes = pd.DataFrame(map(paired_difference, both["sample"], both["rival"]), columns=Difference._fields)
     changes["detectable"] = POWER * changes["error"]
     changes = rounded(changes, ["difference", "low", "high", "p", "detectable"])
     both = both.join(changes)
     both["p_holm"] = both.groupby(place)["p"].transform(holm)
+    both["converged"] &= both["settled"]
     who = [key for key in keys_of(rows) if key != "metric"]
     numbers = ["difference", "low", "high", "p", *further]
-    return rounded(both, ["p_holm"])[[*who, role, "metric", *numbers, "n_seeds"]]
+    return rounded(both, ["p_holm"])[[*who, role, "metric", *numbers, "n_seeds", "converged"]]
 
 
 def holm(p: Sequence[float]) -> np.ndarray:
