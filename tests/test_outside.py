@@ -164,7 +164,7 @@ def test_components_tell_what_lies_outside(tmp_path):
         ({"kind": "precomputed", "file": "x.npy", "ids": "i.npy"}, ["x.npy", "i.npy"]),
         ({"kind": "python", "call": "tracing:note"}, [str(Path(__file__).with_name("tracing.py"))]),
         ({"kind": "python", "call": "ngw.tasks.stages:fit"}, ["package:ngw"]),
-        ({"kind": "python", "call": "no_such:fit"}, ["package:no_such"]),
+        ({"kind": "python", "call": "no_such:fit"}, ["no_such.py"]),
     ):
         assert encoders.build(spec).sources() == sources
     assert data.sources({"kind": "scenes", "sizes": {"train": 1, "val": 1, "test": 1}}) == [
@@ -256,7 +256,7 @@ def test_what_was_made_from_a_lost_source_is_kept(study):
         for command in (SNAKEMAKE, ("ngw", "status", "own.yaml")):
             done = run(study, sys.executable, "-m", *command)
             assert done.returncode != 0
-            assert re.search(rf"{name.partition('.')[0]}: expected the source of results/", done.stdout + done.stderr)
+            assert re.search(rf"{name}: expected the source of results/", done.stdout + done.stderr)
         assert {path: path.stat().st_mtime_ns for path in made} == made  # a job would have begun by deleting them
         done = run(study, sys.executable, "-m", *SNAKEMAKE[:-2], "--rerun-triggers", "mtime", *SNAKEMAKE[-2:])
         assert "Nothing to be done" in done.stdout + done.stderr

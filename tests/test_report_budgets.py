@@ -55,6 +55,16 @@ def test_folds_have_a_table_of_their_own_that_names_them():
     assert main_tables(ROWS, PAIR, (1000, 5000), folds=True)[0].lines == []
 
 
+def test_folds_have_no_interval_that_could_begin_at_chance():
+    # Their `low` is the smallest over seeds: a single seed's mean, which says nothing about chance.
+    folds = pd.DataFrame(
+        [row("random", "0", "control", metric=f"{way}_recall_1_1k", mean=0.001) for way in ("i2t", "t2i")]
+    )
+    (table,) = main_tables(folds, PAIR, (5000, 25000), folds=True)
+    assert [number.text for line in table.lines for cell in line.cells for number in cell] == ["0.1", "0.1"]
+    assert not any("interval" in text for text in table.legend)
+
+
 def settings_rows():
     """NGW in both settings at 30, in none at all; a baseline that sees no unpaired row at 30."""
     shared, disjoint = row("ngw", "30", mean=0.6), row("ngw", "30", mean=0.4)

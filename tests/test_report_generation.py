@@ -145,6 +145,15 @@ def test_pictures_stand_beside_captions_under_their_judges_names():
     assert "tab:images-scenes-effnet-lite0-minilm-l6-300" in files["generation.tex"]
 
 
+def test_more_seeds_on_the_same_images_do_not_narrow_the_interval_of_a_distance():
+    given = [drawn("ngw", "300", [0.4, 0.6]) for _ in range(3)]
+    records = [record | {"seed": seed} for seed, (record, _) in enumerate(given)]
+    cells = [cell(record) for record in records]
+    rows = generation.image_rows(records, dict(zip(cells, (table for _, table in given), strict=True)), cells, 50)
+    (row,) = rows[rows["metric"] == "fd"].to_dict("records")
+    assert [row[key] for key in ("mean", "low", "high", "n_seeds")] == pytest.approx([120, 116.08, 123.92, 3])
+
+
 def test_pictures_that_do_not_fit_their_record_are_refused():
     given = [drawn("ngw", "300", [0.1, 0.2]), drawn("ngw", "all", [0.1, -0.3]), drawn("cca", "300", [0, 1], "baseline")]
     given[1][0]["metrics"]["score"] = 5.0  # the mean of each pair's part above 0

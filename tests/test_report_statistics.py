@@ -110,16 +110,33 @@ def test_interval_of_the_mean_over_seeds():
     assert interval(found[*who, "found"].draws) == pytest.approx([0.5, 0.5])
 
 
+def sampled(known):
+    """A sample of {seed: (value, draws)}."""
+    values, draws = zip(*known.values(), strict=True)
+    return Sample(list(known), np.array(values), np.array(draws))
+
+
 def test_paired_difference_of_equal_and_of_separate_methods():
     draws = np.linspace(0.4, 0.6, 999)
-    same = paired_difference(Sample(0.5, draws), Sample(0.5, draws))
-    assert same == (0, 0, 0, 1, 0)
-    better = paired_difference(Sample(0.7, draws + 0.2), Sample(0.5, draws))
-    assert better == pytest.approx((0.2, 0.2, 0.2, 2 / 1000, 0))
-    centred = paired_difference(Sample(0.5, draws), Sample(0.5, np.full(999, 0.5)))
+    half = sampled({0: (0.5, draws)})
+    assert paired_difference(half, half) == (0, 0, 0, 1, 0, 1)
+    better = paired_difference(sampled({0: (0.7, draws + 0.2)}), half)
+    assert better == pytest.approx((0.2, 0.2, 0.2, 2 / 1000, 0, 1))
+    centred = paired_difference(half, sampled({0: (0.5, np.full(999, 0.5))}))
     assert centred.p == pytest.approx(1, abs=2e-3)
     assert (centred.low, centred.high) == pytest.approx((-0.095, 0.095))
 
 
 def test_a_difference_that_rounds_to_zero_has_no_minus():
     assert [points(x) for x in (-0.0004, 0.0004, -0.0006)] == ["+0.0", "+0.0", "-0.1"]
+
+
+def test_methods_of_unequal_seeds_are_compared_at_the_seeds_that_both_have():
+    # Seed 1 is a lucky draw of pairs, for both methods alike: it says nothing about their difference.
+    draws = np.linspace(0.4, 0.6, 999)
+    both = sampled({0: (0.5, draws), 1: (0.8, draws + 0.3)})
+    once = sampled({0: (0.5, draws)})
+    assert paired_difference(once, both) == pytest.approx((0, 0, 0, 1, 0, 1))
+    assert paired_difference(both, once) == pytest.approx((0, 0, 0, 1, 0, 1))
+    other = sampled({2: (0.65, draws + 0.15)})  # no seed in common: all of each
+    assert paired_difference(other, both) == pytest.approx((0, 0, 0, 1, 0, 0), abs=1e-12)

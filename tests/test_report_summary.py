@@ -84,6 +84,15 @@ def test_controls_are_at_chance_or_not():
     ]
 
 
+def test_a_control_whose_interval_begins_at_chance_is_at_chance_where_that_is_no_round_number():
+    record, _ = run("random", "0", 0, BAD, "control", n_images=600)  # chance: 0.001666...
+    head = "dataset,vision,text,method,pairs,unpaired,metric,mean,std,low,high,n_seeds,role,converged\n"
+    rows = head + "scenes,effnet-lite0,minilm-l6,random,0,none,mean_recall_1,0.01,0,0.00166667,0.02,1,control,true\n"
+    found = summary({"retrieval": [Run("runs/0", record)]}, {"retrieval": read_csv(rows)})
+    (text,) = found.findings["Controls and chance"]
+    assert text.startswith("At chance (0.2 %)")
+
+
 def test_what_failed_is_absent_or_did_not_converge():
     whole, _ = told(some())
     assert whole.failed == ["All 8 records of the config's runs exist.", "Every run that has a record converged."]

@@ -6,11 +6,11 @@ import re
 
 import numpy as np
 import pytest
-from retrieval_runs import FAIR, GOOD, IMAGES, PAIR, collated, find, run, runs
+from retrieval_runs import BAD, FAIR, GOOD, IMAGES, PAIR, collated, find, run, runs
 
 from ngw import io
 from ngw.errors import InputError
-from ngw.report import layout, render
+from ngw.report import frames, layout, render
 from ngw.report.records import cell, check
 from ngw.report.stages import PredictionFiles
 from ngw.report.statistics import best_baseline_differences, holm, reference_differences
@@ -140,7 +140,7 @@ def test_differences_compare_with_the_best_baseline(records, ranks):
     assert found[0]["difference"] == pytest.approx((0.75 + 0.625) / 2 - (0.5 + 0.5) / 2)
     assert found[0]["low"] <= found[0]["difference"] <= found[0]["high"]
     files = retrieval.build(records, ranks, [cell(record) for record in records], draws=200)
-    assert "| ngw | 30 | cca | +18.8 |" in files["retrieval.md"]
+    assert "| ngw † | 30 | cca | +18.8† |" in files["retrieval.md"]
 
 
 def test_every_row_stands_against_ngw_with_a_correction_for_their_number(records, ranks):
@@ -156,8 +156,8 @@ def test_every_row_stands_against_ngw_with_a_correction_for_their_number(records
     assert ridge["p"] <= ridge["p_holm"] <= 3.001 * ridge["p"]  # three rows at this budget
     assert 0 < ridge["detectable"] < 1
     shown = "".join(map(render.markdown, layout.reference_tables(rivals, "pairs", "mean R@1")))
-    assert "| cca | -18.8 | -18.8 |" in shown
-    assert re.search(r"\| ridge \| -68\.8(\\\*)? \|", shown)
+    assert "| cca † | -18.8† | -18.8 |" in shown
+    assert re.search(r"\| ridge † \| -68\.8(\\\*)?† \|", shown)
     assert "| smallest detectable difference |" in shown
     others = rows[rows["method"] != "ngw"]
     assert reference_differences(others, "mean_recall_1", "ngw", samples).empty
@@ -211,12 +211,46 @@ def test_the_main_tables_have_recall_at_1_and_at_10_and_say_where_the_others_are
     assert len(labels) == len(set(labels))
 
 
+def test_a_row_of_one_seed_is_compared_with_ngw_at_that_seed():
+    # Seed 1's pairs are worse for any method. Over both seeds NGW has a mean below that of CCA's only seed.
+    some = [run("ngw", "30", 0, GOOD), run("ngw", "30", 1, BAD), run("cca", "30", 0, GOOD, "baseline")]
+    records = [record for record, _ in some]
+    files = retrieval.build(records, {cell(r): table for r, table in some}, list(map(cell, records)), draws=50)
+    for name in ("against-ngw", "differences"):
+        found = frames.read_csv(files[f"retrieval-{name}.csv"])
+        assert found[["difference", "p", "n_seeds"]].to_numpy(float).tolist() == [[0, 1, 1]]
+
+
+def test_a_comparison_with_a_run_that_did_not_converge_has_its_dagger(records, ranks):
+    # NGW's run of seed 1 did not converge at 30 pairs; with all pairs every run did.
+    files = retrieval.build(records, ranks, [cell(record) for record in records], draws=50)
+    full, against = files["retrieval.md"].split("## Against ngw")
+    assert [re.findall("†", line) for line in against.splitlines() if line.startswith("| ridge")] == [["†", "†"]]
+    best = [
+        line.split("|")[1:5] for line in full.split("Against the best baseline")[1].splitlines() if "| cca |" in line
+    ]
+    assert [(cells[1].strip(), "†" in cells[0], "†" in cells[3]) for cells in best[:2]] == [
+        ("30", True, True), ("all", False, False)
+    ]  # fmt: skip
+    for text in (full.split("Against the best baseline")[1], against):
+        assert "† a run behind this number did not converge; its record says why." in text
+    rows = frames.read_csv(files["retrieval-against-ngw.csv"]).set_index(["method", "pairs"])["converged"]
+    assert (rows["ridge", "30"], rows["ridge", "all"]) == (False, True)
+
+
 def test_only_numbers_whose_interval_holds_chance_are_marked(rows):
     # With 1,000 test images chance is 0.1 per cent: random's interval holds it, the oracle's doesn't.
     lines = render.markdown(retrieval.main_tables(rows, PAIR, (1000, 5000))[0]).splitlines()
     marked = {line.split("|")[1].strip(" *"): "°" in line for line in lines if line.startswith("|")}
     assert marked["random"]
     assert not marked["oracle"]
+
+
+def test_an_interval_that_begins_at_chance_is_marked_where_chance_is_no_round_number(rows):
+    # One image of 600 is 0.001666..., which the rows hold as 0.00166667.
+    at_chance = frames.rounded(rows.assign(mean=0.01, low=1 / 600), ["low"])
+    (table,) = retrieval.main_tables(at_chance, PAIR, (600, 3000))
+    assert {number.text[-1] for line in table.lines for cell in line.cells for number in cell} == {"°"}
 
 
 def test_predictions_are_read_when_they_are_asked_for(tmp_path):

@@ -49,7 +49,7 @@ class Python(Encoder):
         package = self.call.partition(":")[0].partition(".")[0]
         spec = importlib.util.find_spec(package)
         if spec is None:
-            return [f"package:{package}"]  # which is missing
+            return [f"{package}.py"]  # which is missing
         if spec.submodule_search_locations and spec.origin is not None:
             return [f"package:{package}"]
         here = f"{os.getcwd()}{os.sep}"

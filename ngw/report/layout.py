@@ -18,7 +18,10 @@ DIRECTIONS = {"i2t": "image to text", "t2i": "text to image"}
 MAPS = {"ab": "T_AB", "ba": "T_BA"}
 NULL = "_null"  # ends the name of a metric's shuffled null
 LEVEL = 0.05
-PAIRED = "Bootstrap, paired and clustered by image; p is two-sided and not corrected for the number of lines."
+PAIRED = (
+    "Bootstrap, paired and clustered by image, at the seeds that both have; p is two-sided and not corrected for the"
+    " number of lines."
+)
 
 
 @dataclass(frozen=True)
@@ -176,9 +179,9 @@ def _number(row: Any, best: str | None, chance: float | None) -> Number:
     return Number(text + mark, show(row.std) if spread else "", best=row.role != "control" and text == best)
 
 
-def text_line(label: str, texts: Iterable[str]) -> Line:
+def text_line(label: str, texts: Iterable[str], converged: bool = True) -> Line:
     """A line with one plain text per cell; an empty text makes an empty cell."""
-    return Line(label, [[Number(text)] if text else [] for text in texts])
+    return Line(label, [[Number(text)] if text else [] for text in texts], converged=converged)
 
 
 def difference_tables(
@@ -189,15 +192,17 @@ def difference_tables(
         text_line(
             row["method"],
             [
-                row[budget], row["baseline"], points(row["difference"]),
+                row[budget], row["baseline"], points(row["difference"]) + "†" * (not row["converged"]),
                 f"{points(row['low'])} to {points(row['high'])}", thousandths(row["p"]),
             ],
+            row["converged"],
         )
         for row in of(changes, pair).to_dict("records")
     ]  # fmt: skip
     title = f"Against the best baseline, points of {what}: {where(pair)}"
     header = [budget, "best baseline", "difference", "95 % interval", "p"]
-    return [Table(title, "-".join([slug, *pair]), corner, header, lines, [PAIRED])] if lines else []
+    legend = [PAIRED, *legend_of(lines)]
+    return [Table(title, "-".join([slug, *pair]), corner, header, lines, legend)] if lines else []
 
 
 def reference_tables(rivals: pd.DataFrame, budget: str, what: str, *slug: str) -> list[Table]:
@@ -208,22 +213,23 @@ def reference_tables(rivals: pd.DataFrame, budget: str, what: str, *slug: str) -
 def _reference_table(here: pd.DataFrame, pair: Pair, budget: str, what: str, slug: Sequence[str]) -> Table:
     """The table of one pair of encoders."""
     columns, reference = budgets(here[budget]), here["reference"].iloc[0]
-    texts = here["difference"].map(points) + np.where(here["p_holm"] < LEVEL, "*", "")
+    marks = np.where(here["p_holm"] < LEVEL, "*", "") + np.where(here["converged"], "", "†")
+    texts = here["difference"].map(points) + marks
     at = here.assign(text=texts).pivot_table("text", "method", budget, aggfunc="last", fill_value="")
-    power = here.groupby(budget)["detectable"].median()
+    power, settled = here.groupby(budget)["detectable"].median(), here.groupby("method")["converged"].all()
+    lines = [text_line(method, at.loc[method, columns], settled[method]) for method in here["method"].unique()]
     return Table(
         title=f"Against {reference}, points of {what}: {where(pair)}",
         slug="-".join(["against", reference, *pair, *slug]),
         corner="method",
         header=columns,
-        lines=[
-            *(text_line(method, at.loc[method, columns]) for method in here["method"].unique()),
-            text_line("smallest detectable difference", power[columns].map(per_cent)),
-        ],
+        lines=[*lines, text_line("smallest detectable difference", power[columns].map(per_cent))],
         legend=[
             "Star: p below 0.05, two-sided, by a bootstrap paired and clustered by image, Holm's correction within "
-            "a budget. It covers the choice of test images, not of pairs or seeds.",
+            "a budget. It covers the choice of test images, not of pairs or seeds. Two rows are compared at the seeds "
+            "that both have.",
             "Smallest detectable difference: at 80 % power and the 5 % level, median over the column's rows.",
+            *legend_of(lines, dash=False),
         ],
     )
 

@@ -3,11 +3,12 @@
 An image is drawn together with all its captions (five captions of one image are not five independent queries). All
 methods and seeds of one data set share the same draws, so that differences between methods are paired. An interval is
 about the test set: it is the 2.5 to 97.5 percentile of the mean over the seeds at hand; the spread over seeds is `std`.
+Two methods are compared at the seeds that both have, since a seed draws the pairs: they too are paired.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -29,10 +30,26 @@ Predictions = Mapping[str, Sequence]  # of one run, by column; `image_id` is one
 
 
 class Sample(NamedTuple):
-    """A metric's mean over seeds, on the test set and on every bootstrap sample."""
+    """A metric of each seed, on the test set and on every bootstrap sample."""
 
-    mean: float
-    draws: np.ndarray  # [draws]
+    seeds: Sequence[int]
+    values: np.ndarray  # [seeds]
+    by_seed: np.ndarray  # [seeds, draws]
+
+    @property
+    def mean(self) -> float:
+        """The mean over seeds, on the test set."""
+        return float(np.mean(self.values))
+
+    @property
+    def draws(self) -> np.ndarray:
+        """The mean over seeds, on every bootstrap sample: [draws]."""
+        return np.mean(self.by_seed, axis=0)
+
+    def at(self, seeds: Collection[int]) -> Sample:
+        """The sample of these seeds alone; of all where none is among its own."""
+        kept = [place for place, seed in enumerate(self.seeds) if seed in seeds]
+        return Sample([self.seeds[k] for k in kept], self.values[kept], self.by_seed[kept]) if kept else self
 
 
 Samples = Mapping[tuple, Sample]  # by (*identity, metric)
@@ -78,8 +95,9 @@ def samples(
             place = _places(run, np.asarray(table["image_id"]), own)
             seeds.append(metrics_of(run, table, place, counts_of(run["dataset"], len(own), draws)))
         for metric in seeds[0]:
-            mean = float(np.mean([run["metrics"][metric] for run in runs]))
-            sampled[*cell(runs[0])[:-1], metric] = Sample(mean, np.mean([seed[metric] for seed in seeds], axis=0))
+            values = np.array([run["metrics"][metric] for run in runs])
+            by_seed = np.array([seed[metric] for seed in seeds])
+            sampled[*cell(runs[0])[:-1], metric] = Sample([run["seed"] for run in runs], values, by_seed)
     return sampled
 
 
@@ -142,7 +160,7 @@ def intervals(sampled: Samples) -> dict[tuple, tuple[float, float]]:
 class Difference(NamedTuple):
     """A paired comparison of two methods on one metric: estimate, percentile interval, two-sided p-value.
 
-    error: the bootstrap's standard error.
+    error: the bootstrap's standard error.  n_seeds: the seeds that both methods have.
     """
 
     difference: float
@@ -150,19 +168,24 @@ class Difference(NamedTuple):
     high: float
     p: float
     error: float
+    n_seeds: int
 
 
 def paired_difference(first: Sample, second: Sample) -> Difference:
-    """Paired bootstrap of first - second, whose draws are of the same `counts`.
+    """Paired bootstrap of first - second, whose draws are of the same `counts`, at the seeds that both have.
 
+    Methods that share no seed are compared at all of theirs.
     p is twice the share of samples on the other side of zero (a sample at zero counts on both sides), with one added
     to count and total, so that it is never smaller than the number of draws can show (Davison and Hinkley, Bootstrap
     Methods and their Application, 1997, section 4.2).
     """
+    shared = set(first.seeds) & set(second.seeds)
+    first, second = first.at(shared), second.at(shared)
     draws = first.draws - second.draws
     tail = min((draws <= 0).sum(), (draws >= 0).sum()) + 1
     p = float(min(1, 2 * tail / (len(draws) + 1)))
-    return Difference(first.mean - second.mean, *interval(draws), p, float(np.std(draws, ddof=1)))
+    error = float(np.std(draws, ddof=1))
+    return Difference(first.mean - second.mean, *interval(draws), p, error, len(shared))
 
 
 def with_samples(rows: pd.DataFrame, sampled: Samples) -> pd.DataFrame:
@@ -206,16 +229,18 @@ def _place(rows: pd.DataFrame) -> list[str]:
 def _compared(rows: pd.DataFrame, others: pd.DataFrame, role: str, further: Sequence[str]) -> pd.DataFrame:
     """Rows against the one of `others` at their place.  role: the column that names it; further: more columns."""
     place = _place(rows)
-    rivals = others[[*place, "method", "sample"]].rename(columns={"method": role, "sample": "rival"})
-    both = rows.drop(columns=["low", "high"]).merge(rivals, on=place)
+    of_rival = {"method": role, "sample": "rival", "converged": "settled"}
+    rivals = others[[*place, *of_rival]].rename(columns=of_rival)
+    both = rows.drop(columns=["low", "high", "n_seeds"]).merge(rivals, on=place)
     changes = pd.DataFrame(map(paired_difference, both["sample"], both["rival"]), columns=Difference._fields)
     changes["detectable"] = POWER * changes["error"]
     changes = rounded(changes, ["difference", "low", "high", "p", "detectable"])
     both = both.join(changes)
     both["p_holm"] = both.groupby(place)["p"].transform(holm)
+    both["converged"] &= both["settled"]
     who = [key for key in keys_of(rows) if key != "metric"]
     numbers = ["difference", "low", "high", "p", *further]
-    return rounded(both, ["p_holm"])[[*who, role, "metric", *numbers, "n_seeds"]]
+    return rounded(both, ["p_holm"])[[*who, role, "metric", *numbers, "n_seeds", "converged"]]
 
 
 def holm(p: Sequence[float]) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ngw.features.clouds import NONE
-from ngw.report.frames import PAIR, budgets, count, encoder_pairs, in_setting, in_words, settings
+from ngw.report.frames import PAIR, budgets, count, encoder_pairs, in_setting, in_words, settings, significant
 from ngw.report.layout import LEVEL, per_cent, points
 from ngw.report.records import cell
 from ngw.report.runs import Run, by_method
@@ -163,7 +163,7 @@ def _controls(runs: Sequence[Run], rows: pd.DataFrame | None) -> list[str]:
         return []
     metric, what = QUALITY["retrieval"]
     own = rows[(rows["role"] == "control") & (rows["metric"] == metric)]
-    chance = [1 / n_images[who] for who in own[PAIR].itertuples(index=False, name=None)]
+    chance = [significant(1 / n_images[who]) for who in own[PAIR].itertuples(index=False, name=None)]
     own = own.assign(excess=own["low"] - chance)
     furthest = [here.loc[here["excess"].idxmax()] for _, here in own.groupby("method", sort=False)]
     level = " or ".join(dict.fromkeys(map(per_cent, chance)))

@@ -99,7 +99,11 @@ def caption_rows(records: Sequence[Record], scores: Mapping[Cell, Predictions], 
 
 
 def _caption_metrics(record: Record, scores: Predictions, place: np.ndarray, counts: np.ndarray) -> dict[str, Any]:
-    """Every metric on every sample; METEOR's corpus value isn't a mean, so the record's value isn't checked."""
+    """Every metric on every sample.
+
+    METEOR's corpus value isn't a mean, so the record's value isn't checked, and the samples are of another number: the
+    mean over captions, which is higher.
+    """
     if len(place) != record["n_images"]:
         sizes = f"the record counts {record['n_images']} images, its scores {len(place)}"
         raise InputError(f"{name(cell(record))}: {sizes}; rerun it.")
@@ -123,14 +127,15 @@ def image_rows(
 ) -> pd.DataFrame:
     """Rows of the images; metrics have the short names of `IMAGES`, which each record maps to its judge's names.
 
-    Intervals: a bootstrap over images for cosines and scores; 1.96 jackknife standard errors for distances.
+    Intervals: a bootstrap over images for cosines and scores; 1.96 jackknife standard errors for distances,
+    whose mean over seeds has the mean of their errors: all seeds see the same test images, so errors don't cancel.
     """
     check(records, expected, ("n_images",))
     spans = intervals(samples(records, scores, "scores", draws, _image_metrics))
     for runs in by_seeds(records):
         for metric in ("fd", "kd"):
             mean = np.mean([run["metrics"][metric] for run in runs])
-            error = np.sqrt(np.sum([run["metrics"][f"{metric}_error"] ** 2 for run in runs])) / len(runs)
+            error = np.mean([run["metrics"][f"{metric}_error"] for run in runs])
             spans[*cell(runs[0])[:-1], metric] = mean - _TWO_SIDED * error, mean + _TWO_SIDED * error
     metrics = (*IMAGES, "real_score", "real_cosine")
     return over_seeds(records, lambda run: {metric: run["metrics"][metric] for metric in metrics}, spans)

@@ -24,6 +24,7 @@ from ngw.report.frames import (
     of,
     over_seeds,
     settings,
+    significant,
     to_csv,
 )
 from ngw.report.layout import (
@@ -179,8 +180,8 @@ def _main_table(here: pd.DataFrame, who: Pair, size: tuple[int, int], unpaired: 
         slug=["retrieval", *who, unpaired, *[f"r{k}"] * (k > 1), *["1k"] * folds],
         corner="pairs",
         header=columns,
-        # At R@1 chance is the same both ways: 5 of 5,000 captions or 1 of 1,000 images.
-        chance=1 / (FOLD if folds else size[0]) if k == 1 else None,
+        # At R@1 chance is the same both ways: 5 of 5,000 captions or 1 of 1,000 images.  Folds have no interval.
+        chance=significant(1 / size[0]) if k == 1 and not folds else None,
         notes=[f"Unpaired rows {unpaired}: {SETTINGS[unpaired]}.", *[_FURTHER] * (k > 1)],
     )
 

@@ -56,8 +56,8 @@ def build(
         "vqa.csv": to_csv(long.drop(columns="converged")),
         **files("vqa", "Visual question answering", tables),
         "vqa.txt": "\n".join(plain(main) for main, *_ in shown),
-        "vqa-differences.csv": to_csv(changes),
-        "vqa-against-ngw.csv": to_csv(rivals),
+        "vqa-differences.csv": to_csv(changes.drop(columns="converged")),
+        "vqa-against-ngw.csv": to_csv(rivals.drop(columns="converged")),
     }
 
 
