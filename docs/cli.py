@@ -18,8 +18,8 @@ HEAD = f"""\
 `ngw COMMAND --help` prints the same text; `python -m ngw <COMMAND>` is equivalent. {EPILOG}
 
 """
-PARTS = {  # by the beginnings of their modules' names
-    "Commands for people": ("ngw.dual", "ngw.download", "ngw.rehearsal", "ngw.tools"),
+PARTS = {  # by the beginnings of their modules' names; the first part that fits
+    "Commands for people": ("ngw.dual", "ngw.download", "ngw.rehearsal", "ngw.tools", "ngw.report.export"),
     "Stages, which the rules call": ("ngw.tasks", "ngw.report"),
 }
 KINDS = {Path: "path", str: "text", int: "integer", float: "number", None: "text"}
@@ -30,7 +30,8 @@ def page() -> str:
     known, lines = stages(), [HEAD]
     for part, modules in PARTS.items():
         lines.append(f"## {part}\n\n")
-        lines += [section(name, each.about) for name, each in known.items() if each.module.startswith(modules)]
+        own = [name for name, each in known.items() if each.module.startswith(modules)]
+        lines += [section(name, known.pop(name).about) for name in own]
     return "".join(lines).rstrip() + "\n"
 
 

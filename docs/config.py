@@ -19,8 +19,8 @@ PAGE = Path(__file__).parents[1] / "config" / "README.md"
 HEAD = """\
 # The config
 
-`config.yaml` says what runs: dictionaries define (data sets, encoders, methods), lists select (seeds, pairs, the rows
-of a table). It is at the repository's top, and `config/config.yaml` is a link to it; `ngw init` and `snakedeploy`
+`config.yaml` says what runs: dictionaries define (data sets, encoders, methods), lists select (seeds, pairs, a
+table's methods). It is at the repository's top, and `config/config.yaml` is a link to it; `ngw init` and `snakedeploy`
 write a copy. The package `ngw` is installed beside Snakemake (`pip install 'ngw[bench]'`), in the version of the rules.
 
 A config file laid over it by `--configfile` replaces lists whole and can't remove keys; `tables.NAME: null` leaves a

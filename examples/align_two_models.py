@@ -21,13 +21,13 @@ x = encoders.build({"kind": "transformers-text"}).encode(sentences).pooled  # [n
 y = encoders.build({"kind": "glove"}).encode(sentences).pooled  # [n, 50]
 
 budgets, methods = (5, 8, 12, 20, 40), ("ngw", "cca", "ridge")
-found = ngw.compare(x, y, pairs=budgets, test=100, methods=methods)
-print(found.at(12))
+table = ngw.compare(x, y, pairs=budgets, test=100, methods=methods)
+print(table.at(12))
 
 with paper():
     figure, ((axes,),) = new(1, 1, 4.2, 2.6)
     for method in methods:
-        both = [[found.at(k).metrics[method][f"{way}_recall_1"] for way in ("i2t", "t2i")] for k in budgets]
+        both = [[table.at(k).metrics[method][f"{way}_recall_1"] for way in ("i2t", "t2i")] for k in budgets]
         axes.plot(budgets, 100 * np.mean(both, axis=1), marker="o", label=method)
     axes.set(xlabel="known pairs", ylabel="R@1, mean of both ways (%)")
     axes.legend()

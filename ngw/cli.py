@@ -21,7 +21,17 @@ from ngw.arguments import POSITIONAL
 from ngw.errors import FullDisk, InputError
 
 Function = TypeVar("Function", bound=Callable[..., None])
-MODULES = (  # they define the stages
+MODULES = (  # they define the stages; what people call comes first
+    "ngw.dual.align",
+    "ngw.dual.stages",
+    "ngw.tools.study",
+    "ngw.tools.status",
+    "ngw.tools.provenance",
+    "ngw.tools.plan",
+    "ngw.rehearsal.stages",
+    "ngw.download.stages",
+    "ngw.tools.exchange",
+    "ngw.report.export",
     "ngw.tasks.stages",
     "ngw.tasks.batch",
     "ngw.tasks.outside",
@@ -34,18 +44,9 @@ MODULES = (  # they define the stages
     "ngw.report.stages",
     "ngw.report.labelled",
     "ngw.report.sheets",
-    "ngw.report.export",
-    "ngw.dual.align",
-    "ngw.dual.stages",
-    "ngw.download.stages",
-    "ngw.tools.status",
-    "ngw.tools.plan",
-    "ngw.tools.provenance",
-    "ngw.tools.exchange",
-    "ngw.tools.study",
-    "ngw.rehearsal.stages",
 )
 DEFINITION = re.compile(r'^@stage\("(.+)"\)\ndef (\w+)\(', re.MULTILINE)
+TOP = "Neural Geometry Warping. People call align to export; the workflow's rules call data to image-sheet."
 EPILOG = "Exit status: 0 done; 2 bad input or usage, in one sentence; 1 anything else, with its traceback."
 
 
@@ -95,7 +96,7 @@ class Interleaved(argparse.ArgumentParser):
 
 def parser(name: str | None = None) -> argparse.ArgumentParser:
     """The parser of every stage, with the options of the named one."""
-    top = argparse.ArgumentParser(prog="ngw", description="Neural Geometry Warping, stage by stage.", epilog=EPILOG)
+    top = argparse.ArgumentParser(prog="ngw", description=TOP, epilog=EPILOG)
     top.add_argument("--version", action="version", version=__version__)
     choices = top.add_subparsers(dest="stage", required=True, metavar="stage", parser_class=Interleaved)
     for each, (_, about) in stages().items():

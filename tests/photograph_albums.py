@@ -1,4 +1,4 @@
-"""A folder of small pictures with captions, and a dual encoder between two real encoders that was fitted on them."""
+"""A folder of small images with captions, and a dual encoder between two real encoders that was fitted on them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ N = 24
 
 
 def album(folder: Path, n: int = N, captioned: int | None = None, suffix: str = "png") -> Path:
-    """`n` pictures in a folder, of which the first have captions, two each, in captions.csv beside it."""
+    """`n` images in a folder, of which the first have captions, two each, in captions.csv beside it."""
     for k in range(n):
         picture(folder / f"{'ab'[k % 2]}" / f"{k:03}.{suffix}", k)
     with open(folder.parent / "captions.csv", "w", encoding="utf-8", newline="") as file:
@@ -29,12 +29,12 @@ def album(folder: Path, n: int = N, captioned: int | None = None, suffix: str = 
 
 
 def paths(folder: Path, n: int = N) -> list[str]:
-    """The pictures in the order of their numbers."""
+    """The images in the order of their numbers."""
     return [str(folder / f"{'ab'[k % 2]}" / f"{k:03}.png") for k in range(n)]
 
 
 def fitted(folder: Path, kind: str = "ridge", **options) -> DualEncoder:
-    """EfficientNet-Lite0 and MiniLM, aligned by the album's pictures and first captions."""
+    """EfficientNet-Lite0 and MiniLM, aligned by the album's images and first captions."""
     vision, text = (
         encoder.sides.build(name, side) for name, side in (("effnet-lite0", "vision"), ("minilm-l6", "text"))
     )

@@ -1,4 +1,4 @@
-"""From a folder of pictures and a csv of captions to a table and a dual encoder, in one command."""
+"""From a folder of images and a csv of captions to a table and a dual encoder, in one command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ngw.encoders.efficientnet_lite import EfficientNetLite
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
-    """24 pictures, 20 with two captions each."""
+    """24 images, 20 with two captions each."""
     monkeypatch.setenv("NGW_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     return album(tmp_path / "photos", captioned=20)
@@ -79,7 +79,7 @@ def test_the_split_is_by_image(photos):
     comparison, unpaired = align._compared(found, x, y, how)
     assert (comparison.models["ridge"].n_pairs_, unpaired) == (30, 4)
     assert comparison.repeated == {"x": 0}
-    x[3] = np.nan  # a picture that could not be read, and its captions with it
+    x[3] = np.nan  # an image that could not be read, and its captions with it
     assert align._compared(found, x, y, how)[0].models["ridge"].n_pairs_ == 28
 
 
@@ -111,7 +111,7 @@ def test_files_of_other_kinds_are_left_out_and_told(photos, refused, capsys):
     assert "ngw align: photos: 1 file of other kinds (.heic) left out\n" in capsys.readouterr().err
     with open(photos.parent / "captions.csv", "a", encoding="utf-8") as file:
         file.write("phone.heic,a cat\n")
-    refused(WORDS, "captions.csv: line 42: expected a picture of photos (.avif, ", "found 'phone.heic'")
+    refused(WORDS, "captions.csv: line 42: expected an image of photos (.avif, ", "found 'phone.heic'")
 
 
 def test_a_folder_whose_name_is_not_utf_8_gives_a_model_too(photos, capfdbinary):
@@ -147,7 +147,7 @@ def test_places_where_nothing_can_be_written_are_told_before_anything_is_encoded
 def test_captions_of_pictures_that_are_not_there(photos, refused, tmp_path):
     with open(tmp_path / "captions.csv", "a", encoding="utf-8") as file:
         file.write("a/999.png,a cat\n")
-    refused(WORDS, "captions.csv: line 42: expected a picture of photos, found 'a/999.png'; mend it")
+    refused(WORDS, "captions.csv: line 42: expected an image of photos, found 'a/999.png'; mend it")
 
 
 def test_what_is_given_must_be_of_one_kind(photos, refused, tmp_path):

@@ -136,7 +136,7 @@ def test_texts_and_images_that_say_nothing(model, tmp_path):
             model.encode_text(texts)
     with pytest.raises(InputError, match="images: expected one or more, found none"):
         model.encode_image([])
-    with pytest.raises(InputError, match=r"expected pictures .* found none in it or below"):
+    with pytest.raises(InputError, match=r"expected images .* found none in it or below"):
         model.encode_image(tmp_path)
     with pytest.raises(InputError, match="expected a folder, or a list of images"):
         model.encode_image(tmp_path / "a.png")

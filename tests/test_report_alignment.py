@@ -52,7 +52,7 @@ def test_both_figures_draw_and_say_what_is_right():
     figure = alignment.clouds_figure(seen, "ngw, 300 pairs")
     *panels, scale = figure.axes
     assert [axes.get_title(loc="left") for axes in panels] == [
-        "before: each in its own plane", "after: ngw, 300 pairs", "the plan of 12 pairs",
+        "before: each in its own plane", "after: ngw, 300 pairs", "a new plan between 12 pairs",
     ]  # fmt: skip
     assert scale.get_ylabel() == "share of a row's mass"
     assert style.encode(figure, "png") == style.encode(alignment.clouds_figure(seen, "ngw, 300 pairs"), "png")

@@ -138,7 +138,7 @@ def test_pictures_stand_beside_captions_under_their_judges_names():
     row = rows["ngw", "300", "fd[net-pca8]"]
     assert [float(row[key]) for key in ("mean", "low", "high")] == pytest.approx([120, 116.08, 123.92])
     assert ("cca", "300", "cider") in rows
-    part = files["generation.md"].split("**Images from captions with 300 pairs")[1]
+    part = files["generation.md"].split("**Pictures of captions with 300 pairs")[1]
     assert "| ngw | **120.0** |" in part.replace("  ", " ")
     assert "| cca | 130.0 | **50.0** | 0.0 | -10.0 | 0.0 | -10.0 |" in part
     assert "score[judge]" in part

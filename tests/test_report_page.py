@@ -142,6 +142,12 @@ def test_tables_have_captions_scopes_and_settings(parts):
     assert set(used) <= set(ids)
 
 
+def test_curves_come_before_examples():
+    names = ["alignment.a.png", "retrieval-examples.a.png", "retrieval.a.png", "retrieval.b.png"]  # as files are sorted
+    (part,) = page.sections({"retrieval": "# Retrieval"}, dict.fromkeys(names, b""), {})
+    assert list(part.figures) == [names[2], names[3], names[0], names[1]]
+
+
 def test_a_figure_is_described(parts):
     found = Elements(page.page("t", {}, "", parts, NOTHING))
     assert ("img", ("loading", "alt", "src")) in found.kinds

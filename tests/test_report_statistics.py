@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ngw.metrics.retrieval import summary
+from ngw.report.layout import points
 from ngw.report.records import IDENTITY
 from ngw.report.statistics import (
     METRICS,
@@ -124,6 +125,10 @@ def test_paired_difference_of_equal_and_of_separate_methods():
     centred = paired_difference(half, sampled({0: (0.5, np.full(999, 0.5))}))
     assert centred.p == pytest.approx(1, abs=2e-3)
     assert (centred.low, centred.high) == pytest.approx((-0.095, 0.095))
+
+
+def test_a_difference_that_rounds_to_zero_has_no_minus():
+    assert [points(x) for x in (-0.0004, 0.0004, -0.0006)] == ["+0.0", "+0.0", "-0.1"]
 
 
 def test_methods_of_unequal_seeds_are_compared_at_the_seeds_that_both_have():

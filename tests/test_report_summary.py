@@ -68,13 +68,13 @@ def test_the_largest_lead_of_each_setting_has_its_interval_by_the_table():
 def test_where_a_baseline_is_level_or_ahead_is_said_too():
     (text,) = told(some())[0].findings["Level or behind"]
     assert "ngw is ahead of the best baseline in 1 of 3 comparisons, level in 2 (the interval includes 0), beh" in text
-    assert "behind in 0; lowest with all pairs against cca, -18.8 points" in text  # from 11/16 to 1/2
-    assert text.endswith(". Rows significantly ahead of NGW (Holm's correction): 0 of 3.")
+    assert "behind in 0. Lowest with all pairs against cca, -18.8 points" in text  # from 11/16 to 1/2
+    assert text.endswith(". Significantly ahead of NGW (Holm's correction): in 0 of 3 comparisons.")
     best = ([1] * 4, [1] * 8)
     behind = [("ngw", BAD, "method"), ("cca", best, "baseline"), ("random", BAD, "control")]
     (text,) = told([run(name, "30", 0, *rest) for name, *rest in behind])[0].findings["Level or behind"]
-    assert "behind in 1;" in text
-    assert text.endswith("1 of 1: cca with 30 pairs, +100.0 points (95 % interval +100.0 to +100.0).")
+    assert "behind in 1." in text
+    assert text.endswith("in 1 of 1 comparisons: cca with 30 pairs, +100.0 points (95 % interval +100.0 to +100.0).")
 
 
 def test_controls_are_at_chance_or_not():
@@ -120,7 +120,7 @@ def test_other_tasks_have_their_own_words():
     ]
     (text,) = found.findings["Level or behind"]
     assert "ahead of the best baseline in 1 of 2 comparisons, level in 1" in text
-    assert text.endswith("lowest with all labels against concat, +1.0 points (95 % interval -1.0 to +2.0).")
+    assert text.endswith("Lowest with all labels against concat, +1.0 points (95 % interval -1.0 to +2.0).")
 
 
 def test_the_runs_of_a_config_have_their_records_and_the_logs_that_snakemake_noted(tmp_path, monkeypatch):

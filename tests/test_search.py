@@ -1,4 +1,4 @@
-"""An index of pictures and the search in it: what is encoded when, what is found, what is refused."""
+"""An index of images and the search in it: what is encoded when, what is found, what is refused."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def here(made, tmp_path, monkeypatch):
 
 @pytest.fixture
 def encoded(monkeypatch):
-    """The pictures that go through the network from now on."""
+    """The images that go through the network from now on."""
     seen = []
     encode = EfficientNetLite.encode
 
@@ -86,7 +86,7 @@ def test_a_second_index_encodes_what_is_new_or_changed_and_drops_what_is_gone(he
     stamp = os.stat("photos.index").st_mtime_ns
     capsys.readouterr()
     assert main(INDEX) == 0
-    assert capsys.readouterr().out == "photos.index: 24 pictures; 0 new, 24 known, 0 gone, 0 unread\n"
+    assert capsys.readouterr().out == "photos.index: 24 images; 0 new, 24 known, 0 gone, 0 unread\n"
     assert not encoded
     assert os.stat("photos.index").st_mtime_ns == stamp  # nothing was written
     picture(here / "photos/c/new.png", 7)
@@ -94,7 +94,7 @@ def test_a_second_index_encodes_what_is_new_or_changed_and_drops_what_is_gone(he
     os.utime("photos/a/000.png", ns=(1, 1))
     os.remove("photos/b/001.png")
     assert main(INDEX) == 0
-    assert capsys.readouterr().out == "photos.index: 24 pictures; 2 new, 22 known, 1 gone, 0 unread\n"
+    assert capsys.readouterr().out == "photos.index: 24 images; 2 new, 22 known, 1 gone, 0 unread\n"
     assert sorted(Path(path).name for path in encoded) == ["000.png", "new.png"]
     after = rows()
     assert set(after) == set(before) - {"b/001.png"} | {"c/new.png"}
@@ -130,7 +130,7 @@ def test_what_cannot_be_read(here, refused, capsys):
     assert "a/000.png" not in rows()
     for path in list((here / "photos").rglob("*.png")):
         path.write_bytes(b"no picture")
-    refused([*INDEX[:-1], "other.index", "--on-error", "skip"], "expected pictures that can be read, found none in 24")
+    refused([*INDEX[:-1], "other.index", "--on-error", "skip"], "expected images that can be read, found none in 24")
     assert not Path("other.index").exists()
 
 
@@ -144,7 +144,7 @@ def test_links_are_followed_and_dead_ones_are_unreadable_pictures(here, refused,
         refused(INDEX, f"photos/{name}: expected a readable image, found")
         capsys.readouterr()
         assert main([*INDEX, "--on-error", "skip"]) == 0
-        assert capsys.readouterr().out.endswith("25 pictures; 0 new, 25 known, 0 gone, 1 unread\n")
+        assert capsys.readouterr().out.endswith("25 images; 0 new, 25 known, 0 gone, 1 unread\n")
         (here / "photos" / name).unlink()
     (here / "photos/linked/back").symlink_to((here / "photos").absolute())
     refused(INDEX, "photos/linked/back: expected other files, found a folder that it lies in, by a link")
@@ -158,7 +158,7 @@ def test_files_of_other_kinds_are_counted_and_other_names_of_jpeg_are_read(here,
     capsys.readouterr()
     assert main(INDEX) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "photos.index: 26 pictures; 2 new, 24 known, 0 gone, 0 unread",
+        "photos.index: 26 images; 2 new, 24 known, 0 gone, 0 unread",
         "photos: 2 files of other kinds (.heic, .png) left out",
     ]
     (here / "raw").mkdir()
@@ -213,7 +213,7 @@ def test_a_long_query_is_cut_and_said_to_be(here, capsys):
 
 def test_queries_that_say_nothing(here, refused, tmp_path):
     for words in ([], ["  "], ["a", "--image", "photos/a/000.png"]):
-        refused(["search", "photos.index", *words], "expected words, or --image and a picture, found both or neither")
+        refused(["search", "photos.index", *words], "expected words, or --image and an image, found both or neither")
     refused(["search", "photos.index", "a", "--sheet", "found.gif"], "found.gif: expected a name that ends in .png")
     refused(["search", "photos.index", "--image", "gone.png"], "gone.png: expected a readable image")
     refused(["search", "none.index", "a"], "none.index: expected an index, found no such file")
@@ -227,7 +227,7 @@ def test_places_where_nothing_can_be_written_are_told_before_anything_is_compute
         refused([*INDEX[:-1], name], f"{name}: expected a name that can be written, found")
     Index.read("photos.index").of([0] * 957).write("long.index")
     words = ["search", "long.index", "--image", "photos/a/000.png", "--top", "1000", "--sheet", "found.jpg"]
-    refused(words, "at most 65,500 pixels, where a JPEG ends, found 65,772 for 957 pictures; name a .png")
+    refused(words, "at most 65,500 pixels, where a JPEG ends, found 65,772 for 957 images; name a .png")
     assert not encoded
 
 
@@ -253,7 +253,7 @@ def test_an_index_of_another_model(here, refused, capsys, encoded):
     assert main(["search", "photos.index", "a"]) == 0
     encoded.clear()
     assert main(["index", "photos", "--model", "other", "--output", "photos.index"]) == 0
-    assert "made by another model; every picture is encoded again" in capsys.readouterr().out
+    assert "made by another model; every image is encoded again" in capsys.readouterr().out
     assert len(encoded) == N
     assert main(["search", "photos.index", "a"]) == 0
 
@@ -269,16 +269,16 @@ def test_a_broken_index(here, refused):
     content = bytearray(Path("photos.index").read_bytes())
     content[-100] ^= 1
     Path("photos.index").write_bytes(content)
-    refused(["search", "photos.index", "a"], "photos.index: expected an index of pictures, found content that differs")
-    refused(INDEX, "photos.index: expected an index of pictures, found content that differs")
+    refused(["search", "photos.index", "a"], "photos.index: expected an index of images, found content that differs")
+    refused(INDEX, "photos.index: expected an index of images, found content that differs")
     shutil.copy("my-model/warp.safetensors", "photos.index")
-    refused(["search", "photos.index", "a"], "photos.index: expected an index of pictures, found other tensors")
+    refused(["search", "photos.index", "a"], "photos.index: expected an index of images, found other tensors")
 
 
 def test_an_empty_folder(here, refused):
     (here / "none").mkdir()
-    refused(["index", "none", *INDEX[2:-1], "none.index"], "none: expected pictures (", "found none in it or below")
-    refused(["index", "nowhere", *INDEX[2:-1], "none.index"], "nowhere: expected a folder of pictures, found none")
+    refused(["index", "none", *INDEX[2:-1], "none.index"], "none: expected images (", "found none in it or below")
+    refused(["index", "nowhere", *INDEX[2:-1], "none.index"], "nowhere: expected a folder of images, found none")
     refused(
         ["index", "photos", "--model", "nothing", "--output", "x.index"], "nothing: expected a dual encoder's folder"
     )

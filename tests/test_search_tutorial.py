@@ -34,7 +34,7 @@ def test_the_tutorial_is_followed(tmp_path, monkeypatch):
         assert done.returncode == 0, done.stderr
         printed.append(done.stdout)
     assert printed[0].startswith("Retrieval in per cent, all known pairs, 4 test images with 8 captions")
-    assert f"photos.index: {N} pictures" in printed[1]
+    assert f"photos.index: {N} images" in printed[1]
     assert len(printed[2].splitlines()) == 12
     with Image.open("found.png") as sheet:
         assert sheet.format == "PNG"

@@ -76,7 +76,7 @@ def test_the_first_page_has_a_box_and_no_pictures(server):
     text = page(server, "/")
     assert '<input id="q" name="q" type="search" value=""' in text
     assert '<label class="hidden" for="q">' in text
-    assert "24 pictures of" in text
+    assert "24 images of" in text
     assert not shown(text)
 
 
@@ -94,7 +94,7 @@ def test_a_query_shows_the_best_pictures_with_names(server):
 def test_similar_pictures(server):
     text = page(server, "/?like=3")
     assert shown(text)[0] == 3
-    assert f"Pictures like {html.escape(server.index.names[3])}" in text
+    assert f"Images like {html.escape(server.index.names[3])}" in text
 
 
 def test_a_query_is_text_and_never_markup(server):
@@ -222,7 +222,7 @@ def test_the_command_serves_until_it_is_terminated(made, server, tmp_path):
     assert f"port {server.server_port}: expected a free one, found: Address already in use" in taken.stderr
     with subprocess.Popen([*words, "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         line = process.stdout.readline()
-        port = int(re.search(r"24 pictures at http://127.0.0.1:(\d+)/", line)[1])
+        port = int(re.search(r"24 images at http://127.0.0.1:(\d+)/", line)[1])
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/?q=red")
         assert connection.getresponse().status == 200
@@ -265,7 +265,7 @@ def test_a_browser_shows_the_pictures_and_has_nothing_to_complain_about(server, 
             assert "<b>" not in done.stdout
     with Image.open(picture) as image:
         reds = sum(count for count, (r, g, b) in image.convert("RGB").getcolors(1 << 24) if r > 180 > 90 > max(g, b))
-        assert reds > 5000  # the pictures are drawn, not their names
+        assert reds > 5000  # the images are drawn, not their names
 
 
 def test_a_page_needs_no_script(server):

@@ -1,1 +1,1 @@
-"""Two frozen encoders and a fitted method as one model of pictures and texts: classify, index, search, serve."""
+"""Two frozen encoders and a fitted method as one model of images and texts: classify, index, search, serve."""

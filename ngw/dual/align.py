@@ -1,4 +1,4 @@
-"""The align stage: from two files of features, or pictures with captions, to a table of methods and a fitted model."""
+"""The align stage: from two files of features, or images with captions, to a table of methods and a fitted model."""
 
 from __future__ import annotations
 
@@ -31,27 +31,25 @@ from ngw.io.atomic import check_apart, check_writable
 Array = Annotated[Path | None, f"{arrays.FORMS}, [n, d]; row k of both is one item"]
 Further = Annotated[Path | None, "features of training items of this side alone, [m, d]"]
 Side = Annotated[str, "an encoder: effnet-lite0, minilm-l6, a model's folder, or an entry as JSON"]
-OnError = Annotated[Literal["stop", "skip"], "what to do with a picture that can't be read"]
-Output = Annotated[
-    Path | None, "output of the first method, budget and seed: a file or, with pictures, a model's folder"
-]
+OnError = Annotated[Literal["stop", "skip"], "what to do with an image that can't be read"]
+Output = Annotated[Path | None, "output of the first method, budget and seed: a file or, with images, a model's folder"]
 METHODS = ("ngw", "cca", "ridge", "unaligned")
 
 
-@stage("Align two encoders by your pictures and captions, or two files of features, and rank the held-out items.")
+@stage("Align two encoders by your images and captions, or two files of features, and rank the held-out items.")
 def align(
     x: Array = None, y: Array = None,
-    images: Annotated[Path | None, "folder of pictures, instead of --x and --y"] = None,
+    images: Annotated[Path | None, "folder of images, instead of --x and --y"] = None,
     captions: Annotated[Path | None, "csv with the columns image, a path below the folder, and caption"] = None,
     vision: Side = "effnet-lite0", text: Side = "minilm-l6",
     pairs: Annotated[Sequence[str], pairs, "budgets of known training pairs: numbers, or all"] = ("all",),
-    test: Annotated[float, "rows or pictures held out: a number, or a share below 1"] = 0.2,
+    test: Annotated[float, "rows or images held out: a number, or a share below 1"] = 0.2,
     methods: Annotated[Sequence[str], "ngw, ngw~epsilon=0.1, or kinds of ngw/methods"] = METHODS,
     seeds: Annotated[Sequence[int], "of split, pairs and fits; for several, the mean and its spread are shown"] = (0,),
     output: Output = None,
     x_unpaired: Further = None, y_unpaired: Further = None, on_error: OnError = "stop",
 ) -> None:  # fmt: skip
-    """The align command, which no rule runs: your own features or pictures to a table, and the fitted first method."""
+    """The align command, which no rule runs: your own features or images to a table, and the fitted first method."""
     how = {"pairs": pairs, "test": test, "methods": methods, "seed": seeds}
     given = tuple(value is not None for value in (x, y, images, captions))
     if given == (True, True, False, False):
@@ -99,7 +97,7 @@ def _say(caught: Sequence[warnings.WarningMessage], where: str) -> None:
 
 
 class Album(NamedTuple):
-    """Pictures with captions: paths below a folder, captioned ones first; captions, and each one's picture and line.
+    """Images with captions: paths below a folder, captioned ones first; captions, and each one's image and line.
 
     others: a few words on the folder's other files.
     """
@@ -113,7 +111,7 @@ class Album(NamedTuple):
 
 
 def album(images: Path, captions: Path) -> Album:
-    """The pictures of a folder and the captions of a csv; each caption must be about one of the pictures."""
+    """The images of a folder and the captions of a csv; each caption must be about one of the images."""
     if not captions.is_file():
         raise InputError(f"{captions}: expected a csv of captions, found no such file; check the path.")
     (known, others), owners, texts, rows = found(images), [], [], lines(captions)
@@ -122,7 +120,7 @@ def album(images: Path, captions: Path) -> Album:
         name = os.path.relpath(image_path(images, row["image"], where), images)
         if name not in known:
             form = "" if Path(name).suffix.lower() in SUFFIXES else f" ({kinds()})"
-            raise InputError(f"{where}: expected a picture of {images}{form}, found {row['image']!r}; mend it.")
+            raise InputError(f"{where}: expected an image of {images}{form}, found {row['image']!r}; mend it.")
         owners.append(name)
         texts.append(row["caption"])
     order = list(dict.fromkeys(owners))
@@ -134,7 +132,7 @@ def album(images: Path, captions: Path) -> Album:
 def _pictures(
     images: Path, captions: Path, names: dict[str, str], how: dict[str, Any], output: Path | None, on_error: str
 ) -> None:
-    """Pictures and captions to a table, and the first method's dual encoder."""
+    """Images and captions to a table, and the first method's dual encoder."""
     if output is not None:
         check_replaceable(output)
     photos = album(images, captions)
@@ -165,7 +163,7 @@ def _pictures(
 
 
 def picture_features(vision: Encoder, folder: Path, names: Sequence[str], on_error: str) -> np.ndarray:
-    """Features of pictures below a folder, cached by name, size and time; NaN for skipped ones."""
+    """Features of images below a folder, cached by name, size and time; NaN for skipped ones."""
     states = pictures(folder)
     keys = [cache.key(name, *states[name]) for name in names]
     paths = [str(folder / name) for name in names]
@@ -173,7 +171,7 @@ def picture_features(vision: Encoder, folder: Path, names: Sequence[str], on_err
 
 
 def _compared(photos: Album, x: np.ndarray, y: np.ndarray, how: dict[str, Any]) -> tuple[Comparison, int]:
-    """The table, and how many pictures without a caption took part; skipped pictures take no part."""
+    """The table, and how many images without a caption took part; skipped images take no part."""
     read, n = np.isfinite(x).all(1), photos.captioned
     ids, owner = np.flatnonzero(read[:n]), np.array(photos.owner)
     kept = np.flatnonzero(read[owner])

@@ -23,7 +23,7 @@ def folder() -> Path:
 
 
 def place(encoder: Encoder, source: str | os.PathLike) -> Path:
-    """The file of an encoder's features of a source, a folder of pictures or a file of captions."""
+    """The file of an encoder's features of a source, a folder of images or a file of captions."""
     return folder() / f"{sides.identity(encoder)[:16]}-{key(os.path.abspath(source)):016x}.safetensors"
 
 

@@ -32,9 +32,9 @@ def _front(config: Mapping[str, Any]) -> dict[str, Any]:
 def _what(config: Mapping[str, Any]) -> str:
     vision, other = config["vision"]["name"], config["text"]["name"]
     return (
-        f"# {vision} and {other}, aligned\n\nA dual encoder of pictures and texts: two frozen encoders, and between "
+        f"# {vision} and {other}, aligned\n\nA dual encoder of images and texts: two frozen encoders, and between "
         f"them maps that `ngw` {config['ngw']} fitted (method `{config['method']['kind']}`). Rows have "
-        f"{config['width']:,} numbers and unit length; their inner product is how well a picture and a text fit.\n"
+        f"{config['width']:,} numbers and unit length; their inner product is how well an image and a text fit.\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""A dual encoder: two frozen encoders and the fitted method between them, pictures and texts in one space."""
+"""A dual encoder: two frozen encoders and the fitted method between them, images and texts in one space."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Classification(NamedTuple):
 
 
 class DualEncoder:
-    """Pictures and texts as unit rows of one space, [n, e]; the inner product of two is how well they fit.
+    """Images and texts as unit rows of one space, [n, e]; the inner product of two is how well they fit.
 
     vision, text: a name (`effnet-lite0`, `minilm-l6`), a model's folder, a config entry {"kind": ...} or an encoder.
     warp: a fitted method, or the file that its `save` wrote.  about: facts about the fit, for the model card.
@@ -65,7 +65,7 @@ class DualEncoder:
     def encode_image(
         self, images: str | os.PathLike | Sequence[str | os.PathLike | Image], on_error: str = "stop"
     ) -> np.ndarray:
-        """Unit rows [n, e] of image files or Pillow's images, or of all pictures of a folder, in its `pictures`' order.
+        """Unit rows [n, e] of image files or Pillow's images, or of all images of a folder, in its `pictures`' order.
 
         on_error: "stop" raises an `InputError` that names the first image that can't be read; "skip" warns of their
         number, and gives them rows of NaN.
@@ -169,7 +169,7 @@ class DualEncoder:
 
 
 def _images(images: Any) -> list:
-    """The images to encode: a folder's pictures, or the given images."""
+    """The images to encode: a folder's images, or the given images."""
     if isinstance(images, str | os.PathLike):
         if not Path(images).is_dir():
             raise InputError(f"{images}: expected a folder, or a list of images, found neither; put it into a list.")

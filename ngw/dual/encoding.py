@@ -1,4 +1,4 @@
-"""Features of pictures or texts by a frozen encoder, in batches; unreadable pictures are refused or left out."""
+"""Features of images or texts by a frozen encoder, in batches; unreadable images are refused or left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures of a folder: their paths, sizes and times."""
+"""The images of a folder: their paths, sizes and times."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ class State(NamedTuple):
 
 
 def pictures(folder: str | os.PathLike) -> dict[str, State]:
-    """The pictures of `found` alone."""
+    """The images of `found` alone."""
     return found(folder)[0]
 
 
 def found(folder: str | os.PathLike) -> tuple[dict[str, State], str]:
-    """{path below the folder: state} of all files with a picture's suffix, sorted by name; and a few words on the
+    """{path below the folder: state} of all files with an image's suffix, sorted by name; and a few words on the
     other files, "" if there are none.
 
     Files and folders whose names begin with a dot are left out; links are followed, and one that leads nowhere counts
-    as a picture that can't be read.
+    as an image that can't be read.
 
     Raises:
-        InputError: no such folder, no picture in it, or links in a circle.
+        InputError: no such folder, no image in it, or links in a circle.
     """
     if not Path(folder).is_dir():
-        raise InputError(f"{folder}: expected a folder of pictures, found none; check the path.")
+        raise InputError(f"{folder}: expected a folder of images, found none; check the path.")
     states, others = {}, Counter[str]()
     base = str(Path(folder))
     for path in folders.files(base):
@@ -54,13 +54,13 @@ def found(folder: str | os.PathLike) -> tuple[dict[str, State], str]:
     rest = _words(others)
     if not states:
         raise InputError(
-            f"{folder}: expected pictures ({kinds()}), found {rest or 'none'} in it or below; name another folder."
+            f"{folder}: expected images ({kinds()}), found {rest or 'none'} in it or below; name another folder."
         )
     return dict(sorted(states.items())), rest
 
 
 def kinds() -> str:
-    """The suffixes of pictures, for messages."""
+    """The suffixes of images, for messages."""
     return ", ".join(sorted(SUFFIXES))
 
 

@@ -1,4 +1,4 @@
-"""The index of a folder: its pictures' rows in a model's space, each with its file's name, size and time; one file."""
+"""The index of a folder: its images' rows in a model's space, each with its file's name, size and time; one file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ngw.errors import InputError
 from ngw.io.atomic import check_writable
 
 SCHEMA = "ngw-index-1"
-PORTION = 4096  # pictures between writes of the index; an eighth of it if that is more, so that writing costs O(n)
+PORTION = 4096  # images between writes of the index; an eighth of it if that is more, so that writing costs O(n)
 SCORES = 1 << 24  # of a block of queries, in memory at once
 
 
@@ -44,13 +44,13 @@ class Index:
         return len(self.names)
 
     def path(self, row: int) -> Path:
-        """The path of a picture."""
+        """The path of an image."""
         return Path(self.folder) / self.names[row]
 
     def nearest(self, queries: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
-        """(rows int [q, k], scores float32 [q, k]) of the `top` best pictures of unit rows [q, e], best first.
+        """(rows int [q, k], scores float32 [q, k]) of the `top` best images of unit rows [q, e], best first.
 
-        Every picture is compared; of equal scores the earlier row comes first.  k is at most n.
+        Every image is compared; of equal scores the earlier row comes first.  k is at most n.
         """
         k = min(top, len(self))
         step = max(1, SCORES // len(self))
@@ -65,7 +65,7 @@ class Index:
         return Index(self.folder, self.model, self.digest, [self.names[row] for row in rows], *parts)
 
     def with_rows(self, names: Sequence[str], states: Sequence[State], vectors: np.ndarray) -> Index:
-        """An index with further pictures behind its own."""
+        """An index with further images behind its own."""
         sizes, times = (np.array(values, np.int64) for values in zip(*states, strict=True))
         parts = ((self.sizes, sizes), (self.times, times), (self.vectors, vectors))
         joined = (np.concatenate(pair) for pair in parts)
@@ -83,7 +83,7 @@ class Index:
         """The index that `write` wrote; an `InputError` if it doesn't exist or isn't whole."""
         if not Path(path).is_file():
             raise InputError(f"{path}: expected an index, found no such file; `ngw index` makes one.")
-        arrays, head = io.read_tensors(path, "an index of pictures", "schema")
+        arrays, head = io.read_tensors(path, "an index of images", "schema")
         if head["schema"] != SCHEMA:
             raise InputError(f"{path}: expected schema {SCHEMA}, found {head['schema']}; delete it and index again.")
         names = arrays["names"].tobytes().decode(errors="surrogateescape").split("\0")
@@ -133,12 +133,12 @@ def update(
     path: str | os.PathLike, folder: str | os.PathLike, model: DualEncoder, where: str | os.PathLike,
     on_error: str = "stop", say: Callable[[str], None] = print,
 ) -> Index:  # fmt: skip
-    """Create a folder's index, or update it: new and changed pictures are encoded, missing ones are dropped.
+    """Create a folder's index, or update it: new and changed images are encoded, missing ones are dropped.
 
     model: loaded from the folder `where`.  After an interruption, the next call goes on from the last written portion.
 
     Raises:
-        InputError: no pictures, none that can be read, an index of another folder, another process at work.
+        InputError: no images, none that can be read, an index of another folder, another process at work.
     """
     root, place = _named(folder), _named(where)
     check_writable(Path(path))
@@ -151,11 +151,11 @@ def update(
         kept = before.of(same) if len(same) < len(before) else before
         index = _extended(path, kept, model, states, on_error)
         if not len(index):
-            raise InputError(f"{folder}: expected pictures that can be read, found none in {len(states)} files.")
+            raise InputError(f"{folder}: expected images that can be read, found none in {len(states)} files.")
         if len(index) == len(kept) and (kept is not before or changed):
             index.write(path)
         new, unread = len(index) - len(kept), len(states) - len(index)
-        say(f"{path}: {len(index):,} pictures; {new:,} new, {len(same):,} known, {gone:,} gone, {unread:,} unread")
+        say(f"{path}: {len(index):,} images; {new:,} new, {len(same):,} known, {gone:,} gone, {unread:,} unread")
         if others:
             say(f"{folder}: {others} left out")
         return index
@@ -174,7 +174,7 @@ def _named(folder: str | os.PathLike) -> str:
 def _extended(
     path: str | os.PathLike, index: Index, model: DualEncoder, states: dict[str, State], on_error: str
 ) -> Index:
-    """The index with the pictures that it lacks, written portion by portion."""
+    """The index with the images that it lacks, written portion by portion."""
     known = set(index.names)
     new = [name for name in states if name not in known]
     cached = cache.known(cache.place(model.vision, index.folder)) if new else {}
@@ -202,7 +202,7 @@ def _begin(
     if index.folder != root:
         raise InputError(f"{path}: expected an index of {root}, found one of {index.folder}; name another file.")
     if index.digest != model.digest:
-        say(f"{path}: made by another model; every picture is encoded again")
+        say(f"{path}: made by another model; every image is encoded again")
         return empty, False
     moved, index.model = index.model != where, where
     return index, moved
@@ -211,7 +211,7 @@ def _begin(
 def _vectors(
     model: DualEncoder, root: str, states: dict[str, State], cached: dict[int, np.ndarray], on_error: str
 ) -> np.ndarray:
-    """Rows of pictures; features that `align` has cached for this folder are used."""
+    """Rows of images; features that `align` has cached for this folder are used."""
     x = np.full((len(states), model.vision.width), np.nan, np.float32)
     left = []
     for k, (name, state) in enumerate(states.items()):

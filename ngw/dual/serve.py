@@ -1,4 +1,4 @@
-"""The search page: a server on loopback only, which sends pictures by their rows in the index, and no other file."""
+"""The search page: a server on loopback only, which sends images by their rows in the index, and no other file."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from ngw.errors import InputError
 from ngw.io.images import read
 
 TEMPLATE = Path(__file__).with_name("page.html")
-TOP, MOST = 24, 480  # pictures on a page: at first, and at most
+TOP, MOST = 24, 480  # images on a page: at first, and at most
 SIDES = {"thumbnail": 480, "picture": 1920}  # pixels of the longer side, by the name in the address
-KEPT = 512  # pictures cached in memory
+KEPT = 512  # images cached in memory
 ADDRESS = "127.0.0.1"
 
 
@@ -57,7 +57,7 @@ class Server(ThreadingHTTPServer):
         return {f"{name}:{self.server_port}" for name in (ADDRESS, "localhost")}
 
     def found(self, query: str, like: int | None, top: int) -> tuple[np.ndarray, np.ndarray]:
-        """(rows, scores) of the best pictures for words, or for one of the index's pictures."""
+        """(rows, scores) of the best images for words, or for one of the index's images."""
         if like is not None:
             u = self.index.vectors[like : like + 1]
         else:
@@ -67,7 +67,7 @@ class Server(ThreadingHTTPServer):
         return rows[rows >= 0], scores[rows >= 0]  # a graph may lead to fewer
 
     def _jpeg(self, row: int, side: int) -> bytes:
-        """A picture of the index, encoded again as JPEG: no file is sent unchanged."""
+        """An image of the index, encoded again as JPEG: no file is sent unchanged."""
         image = read(self.index.path(row))
         image.thumbnail((side, side))
         buffer = memory.BytesIO()
@@ -75,8 +75,8 @@ class Server(ThreadingHTTPServer):
         return buffer.getvalue()
 
     def page(self, query: str, like: int | None, top: int, nonce: str) -> str:
-        """The page for words, for a picture, or for neither."""
-        title, results = f"{len(self.index):,} pictures", ""
+        """The page for words, for an image, or for neither."""
+        title, results = f"{len(self.index):,} images", ""
         if query or like is not None:
             rows, scores = self.found(query, like, top)
             items = "\n".join(self._item(int(row), float(score)) for row, score in zip(rows, scores, strict=True))
@@ -87,18 +87,18 @@ class Server(ThreadingHTTPServer):
         return self.template.substitute(escaped, results=results, focus=focus)
 
     def _note(self, query: str, like: int | None, top: int) -> str:
-        """A sentence about the pictures on the page."""
+        """A sentence about the images on the page."""
         if like is not None:
-            return f"Pictures like {self.index.names[like]}"
+            return f"Images like {self.index.names[like]}"
         if not query:
-            return f"{len(self.index):,} pictures of {self.index.folder}. Describe in a few words what you look for."
+            return f"{len(self.index):,} images of {self.index.folder}. Describe in a few words what you look for."
         cut = ""
         if self.model.cut([query]):
             cut = f" The query is long: the encoder reads its first {self.model.text.n_tokens} tokens only."
-        return f"The {min(top, len(self.index)):,} best of {len(self.index):,} pictures.{cut}"
+        return f"The {min(top, len(self.index)):,} best of {len(self.index):,} images.{cut}"
 
     def _item(self, row: int, score: float) -> str:
-        """A picture with its name, its score and a link to similar ones."""
+        """An image with its name, its score and a link to similar ones."""
         name = html.escape(self.index.names[row])
         view = f'<img src="/thumbnail/{row}" alt="{name}" loading="lazy" width="480" height="480">'
         if self.index.path(row).is_file():
@@ -107,7 +107,7 @@ class Server(ThreadingHTTPServer):
             view = '<div class="gone">gone: index again</div>'
         return (
             f'<li>{view}<div><span title="{name}">{name}</span>{score:.3f}'
-            f'<a href="/?like={row}" aria-label="Pictures like {name}">similar</a></div></li>'
+            f'<a href="/?like={row}" aria-label="Images like {name}">similar</a></div></li>'
         )
 
     def _more(self, query: str, like: int | None, top: int) -> str:
@@ -142,7 +142,7 @@ class Handler(BaseHTTPRequestHandler):
         query = fields.get("q", [""])[0].strip()
         like, top = _number(fields, "like", None), _number(fields, "top", TOP)
         if like is not None and like >= len(self.server.index):
-            return self._answer(404, b"No such picture.\n")
+            return self._answer(404, b"No such image.\n")
         nonce = secrets.token_urlsafe(16)
         text = self.server.page(query, like, min(max(1, top or TOP), MOST), nonce)
         return self._answer(
@@ -153,13 +153,13 @@ class Handler(BaseHTTPRequestHandler):
         try:
             content = self.server.jpeg(row, side)
         except InputError:
-            return self._answer(404, b"This picture is gone, or can't be read any more: index again.\n")
+            return self._answer(404, b"This image is gone, or can't be read any more: index again.\n")
         return self._answer(200, content, "image/jpeg")
 
     def _answer(
         self, status: int, content: bytes, kind: str = "text/plain; charset=utf-8", style: str = "style-src 'none'"
     ) -> None:
-        """Send a status and a body, which may load pictures of this server and nothing else."""
+        """Send a status and a body, which may load images of this server and nothing else."""
         policy = f"default-src 'none'; img-src 'self'; {style}; form-action 'self'; base-uri 'none'"
         self.send_response(status)
         for name, value in {

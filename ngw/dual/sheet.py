@@ -1,4 +1,4 @@
-"""A contact sheet: pictures in their order, each with a line of text, as one image."""
+"""A contact sheet: images in their order, each with a line of text, as one image."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ COLUMNS = 4
 
 
 def size(n: int, columns: int = COLUMNS) -> tuple[int, int]:
-    """Width and height of a sheet of n pictures, in pixels."""
+    """Width and height of a sheet of n images, in pixels."""
     columns = min(columns, n)
     return columns * (SIDE + MARGIN) + MARGIN, -(-n // columns) * (SIDE + TEXT + MARGIN) + MARGIN
 
 
 def sheet(pictures: Sequence[tuple[Path, str]], columns: int = COLUMNS) -> Image:
-    """The pictures, row by row, each above its line; one that can't be read is a grey field that says so."""
+    """The images, row by row, each above its line; one that can't be read is a grey field that says so."""
     from PIL import Image, ImageDraw, ImageFont, ImageOps
 
     width, height = SIDE + MARGIN, SIDE + TEXT + MARGIN

@@ -1,4 +1,4 @@
-"""The stages index, search and serve: a folder of pictures to a search engine."""
+"""The stages index, search and serve: a folder of images to a search engine."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ from ngw.dual.index import Index
 from ngw.errors import InputError
 from ngw.io.atomic import atomic, check_writable
 
-Folder = Annotated[Path, POSITIONAL, "folder of pictures; subfolders and linked ones are read too"]
+Folder = Annotated[Path, POSITIONAL, "folder of images; subfolders and linked ones are read too"]
 IndexFile = Annotated[Path, POSITIONAL, "index, written by `ngw index`"]
 ModelFolder = Annotated[Path | None, "the model's folder, if it has moved since"]
 
 JPEG = 65_500  # pixels of a side, at most
 
 
-@stage("Encode a folder's pictures into an index, or bring one up to date.")
+@stage("Encode a folder's images into an index, or bring one up to date.")
 def index(
     folder: Folder,
     model: Annotated[Path, "a dual encoder's folder, written by `ngw align --output`"],
     output: Annotated[Path, "the index, one file"], on_error: OnError = "stop",
 ) -> None:  # fmt: skip
-    """The index command: new and changed pictures are encoded, missing ones are dropped."""
+    """The index command: new and changed images are encoded, missing ones are dropped."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         indices.update(output, folder, DualEncoder.load(model), model, on_error)
     _say("index", caught)
 
 
-@stage("Find an index's pictures by words, or by a picture.")
+@stage("Find an index's images by words, or by an image.")
 def search(
     index: IndexFile,
     query: Annotated[Sequence[str], POSITIONAL, "words"] = (),
-    image: Annotated[Path | None, "find pictures similar to this one, instead of words"] = None,
-    top: Annotated[int, count, "how many pictures are shown"] = 12,
+    image: Annotated[Path | None, "find images similar to this one, instead of words"] = None,
+    top: Annotated[int, count, "how many images are shown"] = 12,
     sheet: Annotated[Path | None, "write a contact sheet of them (png, jpg)"] = None,
     model: ModelFolder = None,
 ) -> None:  # fmt: skip
-    """The search command: the best pictures, best first, a line each."""
+    """The search command: the best images, best first, a line each."""
     words = " ".join(query)
     if bool(words.strip()) == (image is not None):
-        raise InputError("expected words, or --image and a picture, found both or neither; give one.")
+        raise InputError("expected words, or --image and an image, found both or neither; give one.")
     if sheet is not None and sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise InputError(f"{sheet}: expected a name that ends in .png or .jpg; name another.")
     known, encoder = opened(index, model)
@@ -68,7 +68,7 @@ def search(
     gone = [path for path in paths if not path.is_file()]
     if len(gone) == len(paths):
         raise InputError(
-            f"{index}: {gone[0]}: no such file, nor any other of the {len(gone)} best pictures; restore them, or index "
+            f"{index}: {gone[0]}: no such file, nor any other of the {len(gone)} best images; restore them, or index "
             "again."
         )
     for path, score in zip(paths, scores, strict=True):
@@ -84,7 +84,7 @@ def serve(
     index: IndexFile,
     port: Annotated[int, "port of 127.0.0.1; 0: any free one"] = 8765,
     model: ModelFolder = None,
-    approximate: Annotated[bool, "search a graph of neighbours (faiss) instead of all pictures"] = False,
+    approximate: Annotated[bool, "search a graph of neighbours (faiss) instead of all images"] = False,
 ) -> None:
     """The serve command: a page with a search box, until it is interrupted or terminated."""
     from ngw.dual.approximate import Approximate
@@ -92,9 +92,9 @@ def serve(
 
     known, encoder = opened(index, model)
     nearest = Approximate(known.vectors).nearest if approximate else None
-    encoder.encode_text(["a picture"])  # loads the network before the first request
+    encoder.encode_text(["an image"])  # loads the network before the first request
     with Server(known, encoder, port, nearest) as server:
-        print(f"{len(known):,} pictures at http://{ADDRESS}:{server.server_port}/ (stop: Ctrl-C)", flush=True)
+        print(f"{len(known):,} images at http://{ADDRESS}:{server.server_port}/ (stop: Ctrl-C)", flush=True)
         signal.signal(
             signal.SIGTERM, signal.default_int_handler
         )  # as Ctrl-C, which doesn't reach a shell's background jobs
@@ -114,14 +114,14 @@ def opened(index: Path, model: Path | None = None) -> tuple[Index, DualEncoder]:
 
 
 def _check_sheet(path: Path, n: int) -> None:
-    """Check, before the search, that a sheet of n pictures can be written."""
+    """Check, before the search, that a sheet of n images can be written."""
     from ngw.dual.sheet import size
 
     check_writable(path)
     if path.suffix.lower() != ".png" and max(size(n)) > JPEG:
         raise InputError(
             f"{path}: expected a sheet of at most {JPEG:,} pixels, where a JPEG ends, found {max(size(n)):,} for {n:,} "
-            "pictures; name a .png, or lower --top."
+            "images; name a .png, or lower --top."
         )
 
 

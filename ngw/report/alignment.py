@@ -50,7 +50,7 @@ def shared_plane(u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def clouds_figure(seen: Seen, title: str) -> Figure:
-    """Three panels: each cloud in its own plane; both in one plane of the shared space; the plan of a small sample."""
+    """Three panels: each cloud in its own plane; both in one plane of the shared space; a new plan of a sample."""
     from matplotlib.colors import LogNorm
 
     with style.paper():
@@ -66,7 +66,7 @@ def clouds_figure(seen: Seen, title: str) -> Figure:
         bar = figure.colorbar(drawn, ax=matrix, shrink=0.8, ticks=[1e-3, 1e-2, 1e-1, 1], format="%g")
         bar.set_label("share of a row's mass")
         bar.minorticks_off()
-        matrix.set_title(f"the plan of {len(share)} pairs")
+        matrix.set_title(f"a new plan between {len(share)} pairs")
         matrix.set_xlabel("captions, in the images' order")
         matrix.set_ylabel("images")
         style.bare(matrix)

@@ -1,4 +1,4 @@
-"""The sheets of examples: retrieval both ways, generated captions and images, answers to questions.
+"""The sheets of examples: retrieval both ways, generated captions and pictures, answers to questions.
 
 An image is what `style.picture` takes.
 """
@@ -111,7 +111,7 @@ class Drawn(NamedTuple):
 
 
 def image_sheet(items: Sequence[Drawn]) -> Figure:
-    """The contact sheet: per line a caption, its real image, and each method's image of the caption."""
+    """The contact sheet: per line a caption, its real image, and each method's picture of the caption."""
     with style.paper():
         methods = list(items[0].pictures) if items else []
         widths = [2.6, 1, *[1] * len(methods)]

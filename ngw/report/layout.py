@@ -76,7 +76,7 @@ def per_cent(value: float) -> str:
 
 def points(difference: float) -> str:
     """A difference of two rates, in percentage points."""
-    return f"{100 * difference:+.1f}"
+    return f"{100 * difference:+z.1f}"  # z: no minus before a zero
 
 
 _STYLES = {

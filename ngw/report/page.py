@@ -23,7 +23,7 @@ ORDER = (
     ("retrieval", "Retrieval"),
     ("classification", "Zero-shot classification"),
     ("vqa", "Visual question answering"),
-    ("generation", "Captions of images, images of captions"),
+    ("generation", "Captions of images, pictures of captions"),
     ("efficiency", "What quality costs"),
     ("ablations", "Ablations"),
     ("identifiability", "Identifiability"),
@@ -35,17 +35,17 @@ PARTS = {  # the sections of figures and tables of runs that have other names
     "vqa-examples": "vqa",
 }  # fmt: skip
 LENT = {"efficiency": "retrieval"}  # sections whose rows come from the runs of another one
-SHOWN = {  # alternative texts of the figures
+SHOWN = {  # alternative texts of the figures, in the order in which a section shows them
     "retrieval": "Curves of R@1 and R@10 against the number of known pairs, one line per method with 95 % interval, in"
     " panels by direction and setting",
     "alignment": "Test images and captions as points: each cloud by itself, both together after alignment with lines"
-    " between true pairs, and the transport plan of a small sample as a matrix",
+    " between true pairs, and a new transport plan of a small sample as a matrix",
     "retrieval-examples": "Examples: some images with the captions found for them, some captions with the images found",
     "classification": "Curves of top-1 accuracy against the number of known pairs, one line per method with interval",
     "vqa": "Curves of accuracy against the share of labelled questions, one line per fusion with 95 % interval",
     "vqa-examples": "Examples: questions, images faded where attention is weak, and the fusions' answers",
     "captions": "Examples: test images, a reference caption each, and the caption of each method",
-    "images": "Examples: test captions, their real images, and the image that each method generates",
+    "images": "Examples: test captions, their real images, and the picture that each method draws",
     "efficiency": "Points of mean R@1 against the CPU seconds of training, one mark per method, with the Pareto front",
     "ablations": "Curves of mean R@1 against the values of each option, one panel per option",
     "ablations-full": "Curves of mean R@1 against the values of each option, one panel per option",
@@ -87,7 +87,8 @@ def sections(
         name: Section(name, titles.get(name, name.capitalize()), documents[name], names=(names or {}).get(name, {}))
         for name in order
     }
-    for file, png in figures.items():
+    place = {name: k for k, name in enumerate(SHOWN)}
+    for file, png in sorted(figures.items(), key=lambda figure: place.get(figure[0].split(".")[0], len(place))):
         name = file.split(".")[0]
         if part := parts.get(PARTS.get(name, name)):
             part.figures[file] = png

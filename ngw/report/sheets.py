@@ -104,12 +104,12 @@ def caption_sheet(
     write_figure(examples.caption_sheet(items), name, output)
 
 
-@stage("Draw captions with each method's image.")
+@stage("Draw captions with each method's picture.")
 def image_sheet(
     tables: Tables, vision: Vision, text: Annotated[str, "the text encoder's name, for the file's"], records: Records,
     output: Output,
 ) -> None:  # fmt: skip
-    """The image sheet stage: test captions drawn at random, their real images, and the image of each method's run."""
+    """The image sheet stage: test captions drawn at random, their real images, and the picture of each method's run."""
     from PIL import Image
 
     from ngw import features

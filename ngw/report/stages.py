@@ -286,11 +286,11 @@ def vqa_examples(
 
 @stage("Collate caption records into tables.")
 def generation_tables(
-    cells: MethodCells, output: Output, images: Annotated[bool, "tabulate generated images too"] = False
+    cells: MethodCells, output: Output, images: Annotated[bool, "tabulate generated pictures too"] = False
 ) -> None:
     """The generation tables stage: every run's record and scores to csv, md, tex, txt; a missing cell is an error.
 
-    images: whether to tabulate generated images too.
+    images: whether to tabulate generated pictures too.
     """
     from ngw.metrics.text import METRICS
     from ngw.report.tables.generation import COSINES, DECODERS, build

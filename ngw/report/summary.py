@@ -109,23 +109,24 @@ def _leads(task: str, changes: pd.DataFrame) -> list[str]:
 
 
 def _no_leads(task: str, changes: pd.DataFrame, rivals: pd.DataFrame | None) -> str:
-    """How often the first method is level with the best baseline or behind it, and which rows are ahead of it."""
+    """How often the first method is level with the best baseline or behind it, and which methods are ahead of it."""
     own = _of_first(changes)
     row = own.loc[own["difference"].idxmin()]
     behind, ahead = (own["high"] < 0).sum(), (own["low"] > 0).sum()
     return (
         f"{TASKS[task]}: {row['method']} is ahead of the best baseline in {ahead} of {len(own)} comparisons, level in"
-        f" {len(own) - ahead - behind} (the interval includes 0), behind in {behind}; lowest {_at(row, changes)}"
+        f" {len(own) - ahead - behind} (the interval includes 0), behind in {behind}. Lowest {_at(row, changes)}"
         f" against {row['baseline']}, {_span(row)}.{'' if rivals is None or rivals.empty else _overtaken(rivals)}"
     )
 
 
 def _overtaken(rivals: pd.DataFrame) -> str:
-    """The rows that are significantly ahead of NGW, the clearest first."""
+    """The methods that are significantly ahead of NGW, and where; the clearest first."""
     won = rivals[(rivals["p_holm"].astype(float) < LEVEL) & (rivals["difference"] > 0)]
     won = won.sort_values("low", ascending=False, kind="stable").to_dict("records")
     some = _shortened([f"{row['method']} {_at(row, rivals)}, {_span(row)}" for row in won])
-    return f" Rows significantly ahead of NGW (Holm's correction): {len(won)} of {len(rivals)}{': ' * bool(won)}{some}."
+    where = f"{len(won)} of {len(rivals)} comparisons"
+    return f" Significantly ahead of NGW (Holm's correction): in {where}{': ' * bool(won)}{some}."
 
 
 def _of_first(changes: pd.DataFrame) -> pd.DataFrame:

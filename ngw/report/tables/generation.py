@@ -1,4 +1,4 @@
-"""The generation tables: captions of images and images of captions, by each method's maps."""
+"""The generation tables: captions of images and pictures of captions, by each method's maps."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def build(
     parts, long = [_tables(captions, records, "Captions", "captions", CAPTIONS, lambda _: _CAPTIONS_LEGEND)], [captions]
     if pictures:
         images = image_rows(pictures, judged or {}, expected, draws)
-        parts.append(_tables(images, pictures, "Images from captions", "images", IMAGES, _images_legend))
+        parts.append(_tables(images, pictures, "Pictures of captions", "images", IMAGES, _images_legend))
         names = {pair(record): record["names"] for record in reversed(pictures)}
         for who in encoder_pairs(images):
             long.append(of(images, who).assign(metric=lambda rows, own=names[who]: rows["metric"].map(own)))
     return {
         "generation.csv": to_csv(pd.concat(long)),
-        **files("generation", "Generation: captions of images, images of captions", list(chain(*parts))),
+        **files("generation", "Generation: captions of images, pictures of captions", list(chain(*parts))),
         "generation.txt": "\n".join(plain(table) for part in parts for table in part[:1]),
     }
 
@@ -83,9 +83,9 @@ def _images_legend(record: Record) -> list[str]:
     names = record["names"]
     return [
         f"distance: Frechet, {names['fd']}; kernel distance: {names['kd']}, times 100; lower is better."
-        f" score: {names['score']}, 100 max(c, 0) for the mean cosine c of image and caption; real images reach"
+        f" score: {names['score']}, 100 max(c, 0) for the mean cosine c of picture and caption; real images reach"
         f" {record['metrics']['real_score']:.1f}. cosine: c itself, {names['cosine']}, times 100. nearest: for the"
-        " training image that the method scores highest for the caption. Distances depend on the number of images.",
+        " training image that the method scores highest for the caption. Distances depend on the number of pictures.",
         "The image decoder is trained on images alone and reads T_BA of each caption. true-latents: the decoder reads"
         " the latent of the caption's own image, which holds more than the caption says.",
     ]
