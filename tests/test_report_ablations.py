@@ -80,6 +80,17 @@ def test_numbers_of_the_table_by_hand():
     assert files["ablations.tex"].count(r"\begin{tabular}") == 1
 
 
+def test_a_difference_to_a_base_that_did_not_converge_has_its_dagger():
+    records, ranks = runs()
+    for record in records:
+        record["converged"] = record["method"] != "ngw"
+    files = report.build(records, ranks, list(ranks), GROUPS)
+    lines = [line for line in files["ablations.md"].splitlines() if re.match(r"\| (epsilon|cost)", line)]
+    assert len(lines) == 4
+    assert all("†" in line for line in lines)
+    assert not read_csv(files["ablations.csv"])["converged"].any()
+
+
 def test_a_missing_cell_is_an_error():
     records, ranks = runs()
     with pytest.raises(InputError, match="has no record"):

@@ -140,7 +140,7 @@ def test_differences_compare_with_the_best_baseline(records, ranks):
     assert found[0]["difference"] == pytest.approx((0.75 + 0.625) / 2 - (0.5 + 0.5) / 2)
     assert found[0]["low"] <= found[0]["difference"] <= found[0]["high"]
     files = retrieval.build(records, ranks, [cell(record) for record in records], draws=200)
-    assert "| ngw † | 30 | cca | +18.8† |" in files["retrieval.md"]
+    assert "| ngw | 30 | cca | +18.8† |" in files["retrieval.md"]
 
 
 def test_every_row_stands_against_ngw_with_a_correction_for_their_number(records, ranks):
@@ -229,8 +229,9 @@ def test_a_comparison_with_a_run_that_did_not_converge_has_its_dagger(records, r
     best = [
         line.split("|")[1:5] for line in full.split("Against the best baseline")[1].splitlines() if "| cca |" in line
     ]
-    assert [(cells[1].strip(), "†" in cells[0], "†" in cells[3]) for cells in best[:2]] == [
-        ("30", True, True), ("all", False, False)
+    # The number alone has it: which of the two methods did not converge stands in the tables of recalls.
+    assert [(cells[1].strip(), "†" in cells[0] + cells[2], "†" in cells[3]) for cells in best[:2]] == [
+        ("30", False, True), ("all", False, False)
     ]  # fmt: skip
     for text in (full.split("Against the best baseline")[1], against):
         assert "† a run behind this number did not converge; its record says why." in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import ot
 import pytest
-from scipy.stats import ortho_group
+from scipy.stats import entropy, ortho_group
 from test_warp import diagonal, recall, views
 
 from ngw.maps.linear import procrustes, ridge
@@ -57,6 +57,25 @@ def test_partial_targets_are_the_plans_own_means():
     np.testing.assert_allclose(moved.to_x, inner.T @ x / inner.sum(0)[:, None], atol=1e-4)
     np.testing.assert_allclose(moved.mass_x, 40 * inner.sum(1), atol=1e-4)
     assert moved.mass_x.mean() == pytest.approx(0.6, abs=1e-4)
+
+
+def test_what_a_partial_plan_leaves_behind_is_no_partner():
+    # One cloud on both sides and a small epsilon: what a row sends goes to its own column, whatever share that is.
+    u = spheres()[0]
+    x = np.random.default_rng(1).standard_normal((40, 3))
+    for mass in (0.5, 0.9):
+        moved = couple((u, u), x, x, NONE, SinkhornOptions(3e-3, mass=mass, tol=1e-7), truth=diagonal(40))
+        np.testing.assert_allclose([moved.support_x, moved.support_y], 1, atol=0.1)
+        assert moved.effective_support == pytest.approx(1, abs=0.02)
+        assert moved.true_mass == pytest.approx(mass, rel=0.01)
+    # Elsewhere a row's partners are counted by its own mass.
+    v, y = spheres()[1], np.random.default_rng(2).standard_normal((30, 4))
+    moved = couple((u, v), x, y, NONE, SinkhornOptions(0.05, mass=0.6, tol=1e-7), truth=diagonal(30))
+    plan = sinkhorn(**partial_problem(u, v, np.full(40, 1 / 40), np.full(30, 1 / 30), 0.6, 0.05), tol=1e-7).dense()
+    inner = plan[:-1, :-1]
+    for found, own in ((moved.support_x, inner), (moved.support_y, inner.T)):
+        np.testing.assert_allclose(found, np.exp(entropy(own, axis=1)), rtol=1e-3)
+    assert moved.true_mass == pytest.approx(np.trace(inner), rel=1e-5)
 
 
 def outlying(share=0.3):

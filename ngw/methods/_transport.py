@@ -213,17 +213,12 @@ class _Side:
 
         exact: the rows have the mass that they should.
         """
-        left = plan.shape[1] - len(z)
-        if left:
-            z = z[:]
-            z = np.pad(np.hstack([z, np.ones((len(z), 1), z.dtype)]), ((0, left), (0, 0)))
+        if plan.shape[1] > len(z):
+            plan, exact = plan.take(slice(len(here)), slice(len(z))), False
         means, support = plan.barycenters(z, rows=True), plan.perplexity()
-        mass = (plan.a.cpu().numpy() if exact else plan.row_mass())[: len(here)]
-        if left:
-            share = means[: len(here), -1].clip(1e-9)
-            means, mass = means[:, :-1][: len(here)] / share[:, None], mass * share
+        mass = plan.a.cpu().numpy() if exact else plan.row_mass()
         self.means[here], self.mass[here] = means, mass
-        self.support[here] = support[: len(here)]
+        self.support[here] = support
 
     def gather(self, here: np.ndarray, group: Any) -> None:
         """Make whole the rows `here`, for which each process has `add`ed what its part of the plan gives."""
@@ -277,7 +272,10 @@ def pin(
 
 
 def true_mass(plan, rows: np.ndarray, columns: np.ndarray, truth: np.ndarray | None, n: int, m: int) -> float:
-    """Share of a plan's mass on the true pairs among its rows and columns; NaN without truth."""
+    """Share of the rows' mass that a plan puts on the true pairs among its rows and columns; NaN without truth.
+
+    What a partial plan leaves behind is part of the rows' mass; its one more point on each side isn't.
+    """
     if truth is None:
         return float("nan")
     place_x, place_y = np.full(n, -1), np.full(m, -1)
@@ -285,5 +283,5 @@ def true_mass(plan, rows: np.ndarray, columns: np.ndarray, truth: np.ndarray | N
     i, j = place_x[truth[:, 0]], place_y[truth[:, 1]]
     both = (i >= 0) & (j >= 0)
     mass = plan.mass(i[both], j[both]).sum() if both.any() else 0.0
-    count, mass, whole = summed(np.array([both.sum(), mass, float(plan.a.sum())]), plan.group)
+    count, mass, whole = summed(np.array([both.sum(), mass, float(plan.a[: len(rows)].sum())]), plan.group)
     return float(mass / whole) if count else float("nan")

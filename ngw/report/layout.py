@@ -195,7 +195,6 @@ def difference_tables(
                 row[budget], row["baseline"], points(row["difference"]) + "†" * (not row["converged"]),
                 f"{points(row['low'])} to {points(row['high'])}", thousandths(row["p"]),
             ],
-            row["converged"],
         )
         for row in of(changes, pair).to_dict("records")
     ]  # fmt: skip
@@ -251,7 +250,7 @@ def legend_of(lines: Sequence[Line], dash: bool = True, place: str = "number") -
         "± standard deviation over seeds.": any(number.spread for number in numbers),
         "Bold: best of the column, controls aside.": any(number.best for number in numbers),
         f"† a run behind this {place} did not converge; its record says why.": any(
-            not line.converged for line in lines
+            not line.converged or any("†" in number.text for cell in line.cells for number in cell) for line in lines
         ),
         "° not above chance: the 95 % interval begins at chance or below.": any("°" in n.text for n in numbers),
         "– not run at this budget, by design: a method that learns from pairs has no run at 0, and a control that"

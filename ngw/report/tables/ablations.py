@@ -64,10 +64,13 @@ def build(
 
 
 def rows(records: Sequence[Record], sampled: Samples, groups: Sequence[Group]) -> pd.DataFrame:
-    """The numbers over seeds of each group, value and metric, and the difference to the base; the base has none."""
+    """The numbers over seeds of each group, value and metric, and the difference to the base; the base has none.
+
+    converged: whether both did, the row's runs and the base's.
+    """
     metrics = over_seeds(records, lambda run: {m: run["metrics"][m] for m in SHOWN}, intervals(sampled))
     metrics = with_samples(metrics, sampled).merge(_kept(records), on=list(IDENTITY))
-    of_base = {"method": "base", "unpaired": "of_unpaired", "sample": "of_sample"}
+    of_base = {"method": "base", "unpaired": "of_unpaired", "sample": "of_sample", "converged": "of_converged"}
     bases = metrics.rename(columns=of_base)[[*PAIR, "metric", *of_base.values()]]
     values = pd.DataFrame(groups).rename(columns={"unpaired": "of_unpaired"}).explode("rows", ignore_index=True)
     values[["value", "method", "unpaired"]] = values.pop("rows").tolist()
@@ -81,6 +84,7 @@ def rows(records: Sequence[Record], sampled: Samples, groups: Sequence[Group]) -
         else paired_difference(row.sample, row.of_sample)[:4]
         for row in long.itertuples()
     ]
+    long["converged"] &= long["of_converged"]
     return rounded(long, [*CHANGE, *KEPT])
 
 
