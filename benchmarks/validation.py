@@ -19,18 +19,13 @@ import numpy as np
 from tqdm import tqdm
 
 from ngw import features
-from ngw.comparison import build, named
+from ngw.comparison import build, named, of_images
 from ngw.features import Features
 from ngw.features.clouds import Clouds, clouds
 from ngw.seeds import rng
 from ngw.tasks.retrieval import evaluate
 
 Sides = list[Features]
-
-
-def some(side: Features, rows: np.ndarray) -> Features:
-    """The rows of one side that a mask marks."""
-    return Features(side.ids[rows], side.image_ids[rows], side.x[rows], side.metadata)
 
 
 def splits(folder: Path, encoders: list[str], draws: int) -> Iterator[tuple[Sides, Sides]]:
@@ -40,12 +35,10 @@ def splits(folder: Path, encoders: list[str], draws: int) -> Iterator[tuple[Side
     )
     yield train, val
     order, size = rng(0, "validation").permutation(np.unique(train[0].image_ids)), len(np.unique(val[0].image_ids))
-    for draw in range(draws):
-        held = [np.isin(side.image_ids, order[draw * size : (draw + 1) * size]) for side in train]
-        yield (
-            [some(*one) for one in zip(train, map(np.invert, held), strict=True)],
-            [some(*one) for one in zip(train, held, strict=True)],
-        )
+    for first in range(0, draws * size, size):
+        held = order[first : first + size]
+        kept = np.setdiff1d(order, held)
+        yield [of_images(side, kept) for side in train], [of_images(side, held) for side in train]
 
 
 def measure(spec: dict, two: Clouds, val: Sides, seed: int) -> tuple[float, float, float]:

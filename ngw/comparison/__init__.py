@@ -88,7 +88,7 @@ def compare_captions(
 
     def split(seed: int) -> list[Sides]:
         order = rng(seed, "align", "split").permutation(images.ids)
-        return [(_of(images, ids), _of(captions, ids)) for ids in (order[held:], order[:held])]
+        return [(of_images(images, ids), of_images(captions, ids)) for ids in (order[held:], order[:held])]
 
     runs, again = _runs(specs, split, pairs, seed, {"x": unpaired})
     if again["x"]:
@@ -104,8 +104,8 @@ def compare_captions(
     return found
 
 
-def _of(side: Features, images: np.ndarray) -> Features:
-    """The rows of some images."""
+def of_images(side: Features, images: np.ndarray) -> Features:
+    """The rows of one side that are of some images."""
     rows = np.flatnonzero(np.isin(side.image_ids, images))
     return Features(side.ids[rows], side.image_ids[rows], side.x[rows], side.metadata)
 
